@@ -31,7 +31,8 @@ float round_to(SmallFloat format, float x) {
   std::frexp(d, &exponent);
   const double step = std::ldexp(1.0, std::max(exponent - 1, format.min_exponent) - format.mantissa_bits);
   const double rounded = std::nearbyint(d / step) * step;
-  return static_cast<float>(std::clamp(rounded, -static_cast<double>(format.max), static_cast<double>(format.max)));
+  return static_cast<float>(
+      std::clamp(rounded, -static_cast<double>(format.max), static_cast<double>(format.max)));
 }
 
 }  // namespace qsweep

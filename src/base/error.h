@@ -2,11 +2,11 @@
 // with the chain of what was being done, outermost first. Callers at the border turn it into exit code 2.
 #pragma once
 
-#include <fmt/format.h>
-
 #include <exception>
 #include <string>
 #include <utility>
+
+#include <fmt/format.h>
 
 namespace qsweep {
 
@@ -53,8 +53,8 @@ class ContractError : public std::exception {
 }  // namespace qsweep
 
 // QSWEEP_CHECK(condition, "what was wrong: {}", value) throws ContractError where the condition is false.
-#define QSWEEP_CHECK(condition, ...)                                                               \
-  do {                                                                                             \
-    if (!(condition))                                                                              \
-      throw ::qsweep::ContractError(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__));   \
+#define QSWEEP_CHECK(condition, ...)                                                             \
+  do {                                                                                           \
+    if (!(condition))                                                                            \
+      throw ::qsweep::ContractError(__FILE__, __LINE__, #condition, ::fmt::format(__VA_ARGS__)); \
   } while (false)

@@ -21,7 +21,7 @@ void parallel_for(Threads threads, int64_t n, Body&& body) {
     return;
   }
   std::exception_ptr first_error;
-#pragma omp parallel for num_threads(static_cast<int>(pieces)) schedule(static, 1)
+#pragma omp parallel for num_threads(static_cast <int>(pieces)) schedule(static, 1)
   for (int64_t piece = 0; piece < pieces; ++piece) {
     try {
       body(n * piece / pieces, n * (piece + 1) / pieces);

@@ -1,48 +1,142 @@
 #include "io/json.h"
 
-#include <fstream>
-#include <set>
-#include <sstream>
+#include <algorithm>
+#include <utility>
+
+#include "io/mapped_file.h"
 
 namespace qsweep::io {
 namespace {
 
-constexpr int kMaxDepth = 100;
+constexpr size_t kMaxDepth = 100;
+// A value of two bytes of text takes some hundred bytes in memory: a hostile file must not exhaust it. The
+// largest tokenizers have about two million values.
+constexpr size_t kMaxValues = 5'000'000;
+constexpr size_t kMaxQuotedBytes = 200;
 
-// Builds the document through nlohmann's callback, which sees every key: duplicates and depth are checked there.
-Json parse_checked(std::string_view text) {
-  std::vector<std::set<std::string>> keys;
-  const auto callback = [&keys](int depth, nlohmann::detail::parse_event_t event, Json& parsed) {
-    using Event = nlohmann::detail::parse_event_t;
-    if (depth > kMaxDepth) fail("nesting is deeper than {} levels", kMaxDepth);
-    if (event == Event::object_start) keys.emplace_back();
-    if (event == Event::object_end) keys.pop_back();
-    if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second)
-      fail("duplicate key \"{}\"", parsed.get<std::string>());
-    return true;
-  };
-  try {
-    return Json::parse(text.begin(), text.end(), callback);
-  } catch (const nlohmann::json::exception& e) {
-    const std::string what = e.what();
-    const size_t bracket = what.find("] ");
-    fail("not valid JSON: {}", bracket == std::string::npos ? what : what.substr(bracket + 2));
-  }
+// Text from the input as it may appear in an error: a line or two of printable ASCII.
+std::string shortened(const std::string& text) {
+  std::string line = text.size() <= kMaxQuotedBytes ? text : text.substr(0, kMaxQuotedBytes) + "...";
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return line;
 }
+std::string shortened(const Json& value) {
+  return value.is_structured() && value.size() > kMaxQuotedBytes
+             ? fmt::format("{} of {} values", value.type_name(), value.size())
+             : shortened(value.dump(-1, ' ', true));
+}
+
+bool is_object(const Json& value) { return value.is_object(); }
+bool is_boolean(const Json& value) { return value.is_boolean(); }
+bool is_string(const Json& value) { return value.is_string(); }
+bool is_number(const Json& value) { return value.is_number(); }
+// An integer of the signed 64-bit range.
+bool is_integer(const Json& value) {
+  return value.is_number_integer() &&
+         (!value.is_number_unsigned() || value.get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX));
+}
+bool is_integers(const Json& value) {
+  return value.is_array() && std::all_of(value.begin(), value.end(), is_integer);
+}
+bool is_numbers(const Json& value) {
+  return value.is_array() && std::all_of(value.begin(), value.end(), is_number);
+}
+
+// Builds the document from the parser's events. The library's own builder searches an ordered object at every
+// new key, so it needs quadratic time for a vocabulary; here an object is checked for duplicates once, when
+// it is complete.
+class DocumentBuilder final : public nlohmann::json_sax<Json> {
+ public:
+  bool null() override { return add(nullptr); }
+  bool boolean(bool value) override { return add(value); }
+  bool number_integer(number_integer_t value) override { return add(value); }
+  bool number_unsigned(number_unsigned_t value) override { return add(value); }
+  bool number_float(number_float_t value, const string_t&) override { return add(value); }
+  bool string(string_t& value) override { return add(std::move(value)); }
+  bool binary(binary_t& value) override { return add(std::move(value)); }
+
+  bool start_object(size_t) override { return open(); }
+  bool start_array(size_t) override { return open(); }
+  bool key(string_t& value) override {
+    open_.back().keys.push_back(std::move(value));
+    return true;
+  }
+  bool end_object() override {
+    auto [keys, values] = close();
+    refuse_duplicates(keys);
+    Json::object_t object;
+    object.reserve(keys.size());
+    for (size_t i = 0; i < keys.size(); ++i) object.emplace_back(std::move(keys[i]), std::move(values[i]));
+    return place(std::move(object));
+  }
+  bool end_array() override { return place(close().values); }
+  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
+    const std::string what = error.what();  // "[json.exception.parse_error.101] parse error at line 1, ..."
+    const size_t bracket = what.find("] ");
+    fail("not valid JSON: {}", shortened(bracket == std::string::npos ? what : what.substr(bracket + 2)));
+  }
+
+  Json document;
+
+ private:
+  // An object or array that is not complete yet. Members are kept apart until then: an ordered object cannot
+  // move its members when it grows, it would copy all that is below them.
+  struct Open {
+    std::vector<std::string> keys;  // of an object
+    std::vector<Json> values;
+  };
+
+  void count_value() {
+    if (++values_ > kMaxValues) fail("more than {} values", kMaxValues);
+  }
+  bool add(Json value) {
+    count_value();
+    return place(std::move(value));
+  }
+  bool open() {
+    count_value();
+    if (open_.size() == kMaxDepth) fail("nesting is deeper than {} levels", kMaxDepth);
+    open_.emplace_back();
+    return true;
+  }
+  Open close() {
+    Open complete = std::move(open_.back());
+    open_.pop_back();
+    return complete;
+  }
+  bool place(Json value) {
+    if (open_.empty()) {
+      document = std::move(value);
+    } else {
+      open_.back().values.push_back(std::move(value));
+    }
+    return true;
+  }
+  static void refuse_duplicates(const std::vector<std::string>& keys) {
+    std::vector<std::string_view> sorted(keys.begin(), keys.end());
+    std::sort(sorted.begin(), sorted.end());
+    const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+    if (twice != sorted.end()) fail("duplicate key {}", shortened(Json(*twice)));
+  }
+
+  std::vector<Open> open_;
+  size_t values_ = 0;
+};
 
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& where) {
-  return with_context(where, [&] { return parse_checked(text); });
+  return with_context(where, [&] {
+    DocumentBuilder builder;
+    Json::sax_parse(text.begin(), text.end(), &builder);
+    return std::move(builder.document);
+  });
 }
 
 Json read_json_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) fail("{}: cannot open the file", path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (file.bad()) fail("{}: cannot read the file", path);
-  return parse_json(text.str(), path);
+  const MappedFile file = MappedFile::open(path);
+  return parse_json({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path);
 }
 
 ObjectReader::ObjectReader(const Json& object, std::string path) : object_(&object), path_(std::move(path)) {
@@ -61,15 +155,12 @@ const Json& ObjectReader::at(const std::string& key) const {
 
 const Json& ObjectReader::typed(const std::string& key, bool (*is)(const Json&), const char* expected) const {
   const Json& value = at(key);
-  if (!is(value)) fail("{}: \"{}\": expected {}, found {}", path_, key, expected, value.dump());
+  if (!is(value)) fail("{}: \"{}\": expected {}, found {}", path_, key, expected, shortened(value));
   return value;
 }
 
 int64_t ObjectReader::integer(const std::string& key) const {
-  const Json& value = typed(key, [](const Json& j) { return j.is_number_integer(); }, "an integer");
-  if (value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX))
-    fail("{}: \"{}\": {} is too large", path_, key, value.dump());
-  return value.get<int64_t>();
+  return typed(key, is_integer, "a 64-bit integer").get<int64_t>();
 }
 
 int64_t ObjectReader::integer_in(const std::string& key, int64_t low, int64_t high) const {
@@ -80,44 +171,32 @@ int64_t ObjectReader::integer_in(const std::string& key, int64_t low, int64_t hi
 }
 
 double ObjectReader::number(const std::string& key) const {
-  return typed(key, [](const Json& j) { return j.is_number(); }, "a number").get<double>();
+  return typed(key, is_number, "a number").get<double>();
 }
 
 bool ObjectReader::boolean(const std::string& key) const {
-  return typed(key, [](const Json& j) { return j.is_boolean(); }, "true or false").get<bool>();
+  return typed(key, is_boolean, "true or false").get<bool>();
 }
 
 std::string ObjectReader::string(const std::string& key) const {
-  return typed(key, [](const Json& j) { return j.is_string(); }, "a string").get<std::string>();
+  return typed(key, is_string, "a string").get<std::string>();
 }
 
 std::vector<int64_t> ObjectReader::integers(const std::string& key) const {
-  const auto is = [](const Json& j) {
-    if (!j.is_array()) return false;
-    for (const Json& item : j)
-      if (!item.is_number_integer()) return false;
-    return true;
-  };
-  return typed(key, is, "an array of integers").get<std::vector<int64_t>>();
+  return typed(key, is_integers, "an array of 64-bit integers").get<std::vector<int64_t>>();
 }
 
 std::vector<double> ObjectReader::numbers(const std::string& key) const {
-  const auto is = [](const Json& j) {
-    if (!j.is_array()) return false;
-    for (const Json& item : j)
-      if (!item.is_number()) return false;
-    return true;
-  };
-  return typed(key, is, "an array of numbers").get<std::vector<double>>();
+  return typed(key, is_numbers, "an array of numbers").get<std::vector<double>>();
 }
 
 ObjectReader ObjectReader::object(const std::string& key) const {
-  return {typed(key, [](const Json& j) { return j.is_object(); }, "an object"), path_ + ": " + key};
+  return {typed(key, is_object, "an object"), path_ + ": " + key};
 }
 
 void ObjectReader::require(const std::string& key, const Json& supported) const {
   if (has(key) && at(key) != supported)
-    fail("{}: \"{}\": {} is not supported; supported: {}", path_, key, at(key).dump(), supported.dump());
+    fail("{}: \"{}\": {} is not supported; supported: {}", path_, key, shortened(at(key)), supported.dump());
 }
 
 }  // namespace qsweep::io

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 
@@ -13,14 +14,14 @@ namespace qsweep::io {
 
 using Json = nlohmann::ordered_json;
 
-// Parses `text`; `where` names its source in errors. Duplicate keys, trailing text, invalid UTF-8 and nesting deeper
-// than 100 levels are Errors.
+// Parses `text`; `where` names its source in errors. Duplicate keys, trailing text, invalid UTF-8 and nesting
+// deeper than 100 levels are Errors.
 Json parse_json(std::string_view text, const std::string& where);
 // Reads and parses a whole file.
 Json read_json_file(const std::string& path);
 
-// Reads the members of one JSON object. `path` is the dotted place of the object ("config.json: vision_config"),
-// used in every error. A mandatory key has no default.
+// Reads the members of one JSON object. `path` is the dotted place of the object ("config.json:
+// vision_config"), used in every error. A mandatory key has no default.
 class ObjectReader {
  public:
   // Error unless `object` is a JSON object.

@@ -1,10 +1,10 @@
 #include "tensor/tensor.h"
 
-#include <fmt/ranges.h>
-#include <sys/mman.h>
-
 #include <cstdlib>
 #include <new>
+
+#include <fmt/ranges.h>
+#include <sys/mman.h>
 
 #include "base/checked.h"
 

@@ -1,12 +1,14 @@
-// Shapes, the owning Tensor, the erased TensorView, and Matrix, the typed two-dimensional view that kernels see.
-// Everything is row-major; shapes are in Hugging Face order ([out, in] for a linear weight).
+// Shapes, the owning Tensor, the erased TensorView, and Matrix, the typed two-dimensional view that kernels
+// see. Everything is row-major; shapes are in Hugging Face order ([out, in] for a linear weight).
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "base/error.h"
@@ -33,8 +35,8 @@ struct Matrix {
   Matrix(T* d, int64_t r, int64_t c) : Matrix(d, r, c, c) {}
   Matrix(T* d, int64_t r, int64_t c, int64_t s) : data(d), rows(r), cols(c), stride(s) {}
   template <class U>
-    requires(std::is_same_v<T, const U>)
-  Matrix(const Matrix<U>& m) : Matrix(m.data, m.rows, m.cols, m.stride) {}  // NOLINT: a view of const from a view
+  requires(std::is_same_v<T, const U>) Matrix(const Matrix<U>& m)
+      : Matrix(m.data, m.rows, m.cols, m.stride) {}  // NOLINT: a view of const from a view
 
   T* row(int64_t r) const { return data + r * stride; }
   bool empty() const { return rows == 0 || cols == 0; }
@@ -58,8 +60,8 @@ struct TensorView {
   }
 };
 
-// Owns its elements: 64-byte aligned, not initialised. Large blocks come from and go back to the system at once,
-// so that freeing a value lowers the resident memory.
+// Owns its elements: 64-byte aligned, not initialised. Large blocks come from and go back to the system at
+// once, so that freeing a value lowers the resident memory.
 class Tensor {
  public:
   Tensor() = default;

@@ -1,0 +1,68 @@
+# Thin front ends over CMake presets (CMakePresets.json), ctest and tools/. `make help` lists them.
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+JOBS ?= $(shell nproc)
+# Test processes run side by side, so their idle threads should sleep rather than spin.
+CTEST = OMP_WAIT_POLICY=passive ctest -j $(JOBS) --output-on-failure
+# The first configuration leaves the tests out, so that `make build` needs no GoogleTest; later ones keep what is set.
+WITHOUT_TESTS = $(if $(wildcard build/$(1)/CMakeCache.txt),,-DQSWEEP_TESTS=OFF)
+
+.PHONY: build demo test bench asan tsan fuzz check format clean help
+
+build: ## Build build/release/qsweep (the default)
+	@tools/install-packages.sh build
+	@cmake --preset release $(call WITHOUT_TESTS,release) >/dev/null
+	@cmake --build build/release --target qsweep -j $(JOBS)
+
+demo: build ## Score every op of the tiny model in testdata/ and show the report
+	build/release/qsweep score testdata/tiny-qwen2.5-vl --data testdata/data/eval.jsonl \
+	  --calib testdata/data/calib.jsonl --samples 6 --format w8a8 --format w8a8_dynamic --out build/demo
+	@echo; head -n 40 build/demo/report.md
+	@echo; echo "The whole report: build/demo/report.md, the raw scores: build/demo/scores.json"
+
+test: build ## Build and run all tests
+	@tools/install-packages.sh test
+	@cmake --preset release -DQSWEEP_TESTS=ON >/dev/null
+	@cmake --build build/release -j $(JOBS)
+	@$(CTEST) --test-dir build/release --output-junit ctest.xml
+
+bench: ## Build and run the micro-benchmarks
+	@tools/install-packages.sh build bench
+	@cmake --preset bench >/dev/null
+	@cmake --build build/bench --target benchmarks -j $(JOBS)
+	@for program in build/bench/bench/bench_*; do "$$program" || exit 1; done
+
+asan: ## Run the tests, but for the slow ones, under the address and undefined-behaviour sanitizers
+	@tools/install-packages.sh build test
+	@cmake --preset asan >/dev/null
+	@cmake --build build/asan -j $(JOBS)
+	@. tools/sanitizer-options.sh && $(CTEST) --test-dir build/asan -LE slow --output-junit ctest.xml
+
+tsan: ## Run the tests, but for the slow ones, under the thread sanitizer
+	@tools/install-packages.sh build test
+	@cmake --preset tsan >/dev/null
+	@cmake --build build/tsan -j $(JOBS)
+	@. tools/sanitizer-options.sh && $(CTEST) --test-dir build/tsan -LE slow --output-junit ctest.xml
+
+fuzz: ## Run every fuzz target for SECONDS (default 60)
+	@tools/install-packages.sh build check
+	@cmake --preset fuzz >/dev/null
+	@cmake --build build/fuzz --target fuzzers -j $(JOBS)
+	@tools/run_fuzzers.sh $(or $(SECONDS),60)
+
+check: ## Check format, module floors, source rules and clang-tidy (CHANGED=1: clang-tidy on changed files only)
+	@tools/install-packages.sh build test check
+	@tools/format.sh --check
+	@tools/check_floors.py
+	@tools/check_sources.py
+	@tools/run_clang_tidy.sh $(if $(CHANGED),--changed)
+
+format: ## Format all sources in place
+	@tools/install-packages.sh check
+	@tools/format.sh
+
+clean: ## Remove build/
+	rm -rf build
+
+help: ## Show this list
+	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile

@@ -1,0 +1,74 @@
+// The samples that one pass computes together, and what the ops need to know of each: no padding exists,
+// every value holds the rows of all samples one after the other.
+#pragma once
+
+#include <array>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ops/attention.h"
+#include "tensor/tensor.h"
+
+namespace qsweep::graph {
+
+// What one row of a value stands for. Their number differs per sample, and may be 0.
+enum class Rows {
+  patches,
+  units,
+  tokens
+};  // units: merged groups of patches, as the language model sees them
+inline constexpr size_t kRowKinds = 3;
+
+// For every output row, the row of `source` kind within the same sample that it comes from, or -1.
+struct RowIndex {
+  Rows source = Rows::patches;
+  std::vector<int32_t> rows;
+};
+
+// One sample as a model family prepares it. Tables and indices are named by the family's stages.
+struct SampleInputs {
+  std::array<int64_t, kRowKinds> rows{};
+  std::vector<int32_t> token_ids;
+  std::map<std::string, Tensor> tables;                  // f32 [rows of some kind, n]
+  std::map<std::string, RowIndex> indices;               // one entry per output row
+  std::map<std::string, std::vector<int32_t>> segments;  // attention segments: their lengths, in order
+
+  int64_t rows_of(Rows kind) const { return rows[static_cast<size_t>(kind)]; }
+};
+
+class Batch {
+ public:
+  struct Index {
+    std::vector<int64_t> within_sample;  // rows counted within each sample
+    std::vector<int64_t> within_batch;   // rows counted within the batch
+  };
+
+  // Every sample must bring the same names.
+  explicit Batch(std::vector<SampleInputs> samples);
+
+  int64_t samples() const { return static_cast<int64_t>(first_row_[0].size()) - 1; }
+  int64_t rows(Rows kind) const { return starts(kind).back(); }
+  int64_t rows(Rows kind, int64_t sample) const {
+    return first_row(kind, sample + 1) - first_row(kind, sample);
+  }
+  int64_t first_row(Rows kind, int64_t sample) const { return starts(kind)[static_cast<size_t>(sample)]; }
+
+  std::span<const int32_t> token_ids() const { return token_ids_; }
+  const Tensor& table(const std::string& name) const;
+  const Index& index(const std::string& name) const;
+  std::span<const ops::attention::Segment> segments(const std::string& name) const;
+  int64_t size_bytes() const;
+
+ private:
+  const std::vector<int64_t>& starts(Rows kind) const { return first_row_[static_cast<size_t>(kind)]; }
+
+  std::array<std::vector<int64_t>, kRowKinds> first_row_;  // per kind: samples + 1 row offsets
+  std::vector<int32_t> token_ids_;
+  std::map<std::string, Tensor> tables_;
+  std::map<std::string, Index> indices_;
+  std::map<std::string, std::vector<ops::attention::Segment>> segments_;
+};
+
+}  // namespace qsweep::graph

@@ -1,0 +1,178 @@
+#include "graph/forward.h"
+
+#include <algorithm>
+
+#include "ops/add.h"
+#include "ops/embedding.h"
+#include "ops/gather.h"
+#include "ops/gelu.h"
+#include "ops/linear.h"
+#include "ops/rms_norm.h"
+#include "ops/rope.h"
+#include "ops/scatter.h"
+#include "ops/swiglu.h"
+
+namespace qsweep::graph {
+
+LinearWeights load_weights(const Pass& pass, const LinearOp& op) {
+  LinearWeights loaded;
+  const int64_t out = op.out_features(), in = op.in_features();
+  if (op.bias) loaded.bias = load_vector(pass, *op.bias);
+  if (op.weight.dtype == DType::f32) {
+    loaded.weight = {op.weight.as<float>().data(), out, in};
+    return loaded;
+  }
+  loaded.block = pass.workspace.allocate(DType::f32, out, in);
+  const Matrix<float> weight{static_cast<float*>(loaded.block->data()), out, in};
+  if (!pass.workspace.dry()) kernels::to_f32(pass.ops.threads(), op.weight, weight);
+  loaded.weight = weight;
+  return loaded;
+}
+
+Tensor load_vector(const Pass& pass, const TensorView& vector) {
+  Tensor values(DType::f32, {1, vector.elements()});
+  kernels::to_f32(pass.ops.threads(), vector, values.matrix<float>());
+  return values;
+}
+
+std::vector<size_t> last_uses(const Stage& stage) {
+  std::vector<size_t> last(stage.nodes.size());
+  for (size_t i = 0; i < stage.nodes.size(); ++i) {
+    last[i] = i;
+    for (const int input : stage.nodes[i].inputs) last[static_cast<size_t>(input)] = i;
+  }
+  for (const auto& [name, node] : stage.outputs) last[static_cast<size_t>(node)] = stage.nodes.size();
+  return last;
+}
+
+void resolve_lifetimes(std::vector<Stage>& stages) {
+  const auto reads = [](const Stage& stage, const std::string& name) {
+    return std::any_of(stage.nodes.begin(), stage.nodes.end(), [&](const Node& node) {
+      const auto* input = std::get_if<Input>(&node.operation);
+      return input != nullptr && input->name == name;
+    });
+  };
+  const auto writes = [](const Stage& stage, const std::string& name) {
+    return std::any_of(stage.outputs.begin(), stage.outputs.end(),
+                       [&](const auto& o) { return o.first == name; });
+  };
+  for (size_t i = 0; i < stages.size(); ++i) {
+    for (const Node& node : stages[i].nodes) {
+      const auto* input = std::get_if<Input>(&node.operation);
+      if (input == nullptr) continue;
+      bool needed = false;
+      for (size_t j = i; j < stages.size() && !needed; ++j) {
+        if (j > i && reads(stages[j], input->name)) needed = true;
+        if (writes(stages[j], input->name)) break;
+      }
+      if (!needed) stages[i].consumes.push_back(input->name);
+    }
+  }
+}
+
+Value Forward::allocate(const Node& node) {
+  const int64_t rows = pass_.batch.rows(node.rows);
+  Value v{pass_.workspace.allocate(DType::f32, rows, node.cols), {}};
+  v.matrix = {static_cast<float*>(v.block->data()), rows, node.cols};
+  return v;
+}
+
+Value Forward::linear(const LinearOp& op, const LinearWeights& weights, const Value& x) {
+  const int64_t rows = x.matrix.rows;
+  Value y{pass_.workspace.allocate(DType::f32, rows, op.out_features()), {}};
+  y.matrix = {static_cast<float*>(y.block->data()), rows, op.out_features()};
+  if (!pass_.workspace.dry())
+    ops::linear::forward(pass_.ops, x.matrix, weights.weight, weights.bias_data(), y.matrix);
+  return y;
+}
+
+namespace {
+
+// Computes one node into `y`. Views (Merge, Columns) are handled before.
+struct Evaluate {
+  const Pass& pass;
+  const std::vector<const Value*>& in;
+  Matrix<float> y;
+
+  Matrix<const float> x(size_t i) const { return in[i]->matrix; }
+
+  void operator()(const RmsNorm& n) const {
+    ops::rms_norm::forward(pass.ops, x(0), load_vector(pass, n.weight).as<float>(), n.eps, y);
+  }
+  void operator()(const Rope& n) const {
+    ops::rope::forward(pass.ops, x(0), pass.batch.table(n.cos_sin).matrix<float>(), y);
+  }
+  void operator()(const Attention& n) const {
+    ops::attention::forward(pass.ops, n.spec, pass.batch.segments(n.segments), x(0), x(1), x(2), y);
+  }
+  void operator()(const Swiglu&) const { ops::swiglu::forward(pass.ops, x(0), x(1), y); }
+  void operator()(const Gelu&) const { ops::gelu::forward(pass.ops, x(0), y); }
+  void operator()(const Add&) const { ops::add::forward(pass.ops, x(0), x(1), y); }
+  void operator()(const Embedding& n) const {
+    ops::embedding::forward(pass.ops, pass.batch.token_ids(), n.table, y);
+  }
+  void operator()(const Scatter& n) const {
+    ops::scatter::forward(pass.ops, pass.batch.index(n.index).within_batch, x(0), x(1), y);
+  }
+  void operator()(const Gather& n) const {
+    ops::gather::forward(pass.ops, pass.batch.index(n.index).within_batch, x(0), y);
+  }
+  template <class Other>
+  void operator()(const Other&) const {
+    QSWEEP_CHECK(false, "this node has no value of its own");
+  }
+};
+
+}  // namespace
+
+Value Forward::evaluate(const Node& node, const std::vector<const Value*>& inputs) {
+  if (const auto* columns = std::get_if<Columns>(&node.operation))
+    return {inputs[0]->block, inputs[0]->matrix.cols_at(columns->first, node.cols)};
+  if (std::holds_alternative<Merge>(node.operation)) {
+    const Matrix<float> x = inputs[0]->matrix;
+    QSWEEP_CHECK(x.contiguous(), "rows that are merged must be dense");
+    return {inputs[0]->block, {x.data, pass_.batch.rows(node.rows), node.cols}};
+  }
+  if (const auto* table = std::get_if<Table>(&node.operation)) {
+    // The batch owns its tables; they are read only.
+    const Matrix<const float> m = pass_.batch.table(table->name).matrix<float>();
+    return {nullptr, {const_cast<float*>(m.data), m.rows, m.cols}};
+  }
+  Value y = allocate(node);
+  if (const auto* attention = std::get_if<Attention>(&node.operation))
+    pass_.workspace.pass_through(ops::attention::scratch_bytes(
+        pass_.ops, attention->spec, pass_.batch.segments(attention->segments), {}, DType::f32));
+  if (!pass_.workspace.dry() && y.matrix.rows > 0)
+    std::visit(Evaluate{pass_, inputs, y.matrix}, node.operation);
+  return y;
+}
+
+void Forward::run(const Stage& stage, Values& values, const LinearObserver& observer) {
+  const std::vector<size_t> last = last_uses(stage);
+  std::vector<Value> local(stage.nodes.size());
+  for (size_t i = 0; i < stage.nodes.size(); ++i) {
+    const Node& node = stage.nodes[i];
+    std::vector<const Value*> inputs;
+    for (const int input : node.inputs) inputs.push_back(&local[static_cast<size_t>(input)]);
+    if (const auto* input = std::get_if<Input>(&node.operation)) {
+      local[i] = values.at(input->name);
+      if (std::count(stage.consumes.begin(), stage.consumes.end(), input->name) > 0)
+        values.erase(input->name);
+    } else if (const auto* linear_node = std::get_if<Linear>(&node.operation)) {
+      const LinearOp& op = pass_.linear_ops[static_cast<size_t>(linear_node->op)];
+      if (inputs[0]->matrix.rows == 0) {  // no sample brings rows here: the weights need not be read
+        local[i] = allocate(node);
+        continue;
+      }
+      if (observer && !pass_.workspace.dry()) observer(linear_node->op, inputs[0]->matrix);
+      local[i] = linear(op, load_weights(pass_, op), *inputs[0]);
+    } else {
+      local[i] = evaluate(node, inputs);
+    }
+    for (const int input : node.inputs)
+      if (last[static_cast<size_t>(input)] == i) local[static_cast<size_t>(input)] = {};
+  }
+  for (const auto& [name, node] : stage.outputs) values[name] = local[static_cast<size_t>(node)];
+}
+
+}  // namespace qsweep::graph

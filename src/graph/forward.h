@@ -1,0 +1,59 @@
+// The forward interpreter: values of the reference, in f32.
+#pragma once
+
+#include <functional>
+#include <span>
+
+#include "graph/graph.h"
+#include "graph/value.h"
+#include "ops/context.h"
+
+namespace qsweep::graph {
+
+// What every interpreter works with.
+struct Pass {
+  const ops::Context& ops;
+  Workspace& workspace;
+  const Batch& batch;
+  std::span<const LinearOp> linear_ops;
+};
+
+// A linear op's parameters in f32.
+struct LinearWeights {
+  std::shared_ptr<Workspace::Block> block;  // null where the checkpoint itself is f32
+  Matrix<const float> weight;
+  Tensor bias;  // empty: none
+
+  const float* bias_data() const { return bias.empty() ? nullptr : bias.as<float>().data(); }
+};
+LinearWeights load_weights(const Pass& pass, const LinearOp& op);
+
+// A small parameter vector in f32.
+Tensor load_vector(const Pass& pass, const TensorView& vector);
+
+// Called with every linear op's input before the product.
+using LinearObserver = std::function<void(int op, Matrix<const float> x)>;
+
+class Forward {
+ public:
+  explicit Forward(const Pass& pass) : pass_(pass) {}
+
+  // Takes the stage's inputs out of `values` where no later stage needs them, and leaves its outputs there.
+  void run(const Stage& stage, Values& values, const LinearObserver& observer = {});
+
+  // The value of one node that is neither Input nor Linear.
+  Value evaluate(const Node& node, const std::vector<const Value*>& inputs);
+  Value linear(const LinearOp& op, const LinearWeights& weights, const Value& x);
+  Value allocate(const Node& node);
+
+ private:
+  Pass pass_;
+};
+
+// For every node the last one that reads it; stage.nodes.size() for an output.
+std::vector<size_t> last_uses(const Stage& stage);
+
+// Sets every stage's `consumes`: the names that it is the last to read before they are overwritten.
+void resolve_lifetimes(std::vector<Stage>& stages);
+
+}  // namespace qsweep::graph

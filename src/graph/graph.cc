@@ -1,0 +1,95 @@
+#include "graph/graph.h"
+
+namespace qsweep::graph {
+
+std::string_view name(Tower tower) {
+  switch (tower) {
+    case Tower::vision:
+      return "vision";
+    case Tower::projector:
+      return "projector";
+    case Tower::language:
+      return "language";
+  }
+  return "";
+}
+
+Builder::Value Builder::push(Operation operation, std::vector<int> inputs, Rows rows, int64_t cols) {
+  stage_.nodes.push_back({std::move(operation), std::move(inputs), rows, cols});
+  return {static_cast<int>(stage_.nodes.size()) - 1};
+}
+
+Builder::Value Builder::input(const std::string& name, Rows rows, int64_t cols) {
+  return push(Input{name}, {}, rows, cols);
+}
+
+Builder::Value Builder::table(const std::string& name, Rows rows, int64_t cols) {
+  return push(Table{name}, {}, rows, cols);
+}
+
+Builder::Value Builder::linear(Value x, LinearOp op) {
+  QSWEEP_CHECK(at(x).cols == op.in_features(), "{}: {} inputs, the value has {} columns", op.name,
+               op.in_features(), at(x).cols);
+  stage_.weights.push_back(op.weight);
+  if (op.bias) stage_.weights.push_back(*op.bias);
+  const int64_t out = op.out_features();
+  ops_.push_back(std::move(op));
+  return push(Linear{static_cast<int>(ops_.size()) - 1}, {x.node}, at(x).rows, out);
+}
+
+Builder::Value Builder::rms_norm(Value x, TensorView weight, double eps) {
+  stage_.weights.push_back(weight);
+  return push(RmsNorm{std::move(weight), static_cast<float>(eps)}, {x.node}, at(x).rows, at(x).cols);
+}
+
+Builder::Value Builder::rope(Value x, const std::string& cos_sin_table) {
+  return push(Rope{cos_sin_table}, {x.node}, at(x).rows, at(x).cols);
+}
+
+Builder::Value Builder::attention(Value q, Value k, Value v, const ops::attention::Spec& spec,
+                                  const std::string& segments) {
+  QSWEEP_CHECK(at(q).cols == spec.n_heads * spec.head_dim && at(k).cols == spec.n_kv_heads * spec.head_dim &&
+                   at(v).cols == at(k).cols && spec.n_heads % spec.n_kv_heads == 0,
+               "q, k, v have {}, {}, {} columns", at(q).cols, at(k).cols, at(v).cols);
+  return push(Attention{spec, segments}, {q.node, k.node, v.node}, at(q).rows, at(q).cols);
+}
+
+Builder::Value Builder::swiglu(Value gate, Value up) {
+  return push(Swiglu{}, {gate.node, up.node}, at(gate).rows, at(gate).cols);
+}
+
+Builder::Value Builder::gelu(Value x) { return push(Gelu{}, {x.node}, at(x).rows, at(x).cols); }
+
+Builder::Value Builder::add(Value a, Value b) {
+  QSWEEP_CHECK(at(a).rows == at(b).rows && at(a).cols == at(b).cols, "{} and {} columns", at(a).cols,
+               at(b).cols);
+  return push(Add{}, {a.node, b.node}, at(a).rows, at(a).cols);
+}
+
+Builder::Value Builder::embedding(TensorView table) {
+  const int64_t cols = table.shape[1];
+  return push(Embedding{std::move(table)}, {}, Rows::tokens, cols);
+}
+
+Builder::Value Builder::scatter(Value tokens, Value features, const std::string& index) {
+  QSWEEP_CHECK(at(tokens).cols == at(features).cols, "{} and {} columns", at(tokens).cols, at(features).cols);
+  return push(Scatter{index}, {tokens.node, features.node}, at(tokens).rows, at(tokens).cols);
+}
+
+Builder::Value Builder::gather(Value x, const std::string& index) {
+  return push(Gather{index}, {x.node}, at(x).rows, at(x).cols);
+}
+
+Builder::Value Builder::merge(Value x, int64_t factor, Rows merged) {
+  return push(Merge{factor}, {x.node}, merged, at(x).cols * factor);
+}
+
+Builder::Value Builder::columns(Value x, int64_t first, int64_t count) {
+  QSWEEP_CHECK(first >= 0 && first + count <= at(x).cols, "columns {} to {} of {}", first, first + count,
+               at(x).cols);
+  return push(Columns{first}, {x.node}, at(x).rows, count);
+}
+
+void Builder::output(const std::string& name, Value x) { stage_.outputs.emplace_back(name, x.node); }
+
+}  // namespace qsweep::graph

@@ -1,0 +1,129 @@
+// A model as straight code: a family describes each stage once with Builder, which records a small graph. The
+// interpreters walk it and know no model.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "graph/batch.h"
+#include "ops/attention.h"
+#include "tensor/tensor.h"
+
+namespace qsweep::graph {
+
+enum class Tower { vision, projector, language };
+std::string_view name(Tower tower);
+
+// A linear map that can be quantized: what a score is about.
+struct LinearOp {
+  std::string name;  // canonical, whatever the checkpoint's layout
+  Tower tower = Tower::language;
+  std::optional<int64_t> block;
+  std::string role;
+  std::string fusion_group;  // ops that must share a format when served; empty: none
+  TensorView weight;         // [out, in] (a convolution's inputs flattened)
+  std::optional<TensorView> bias;
+
+  int64_t out_features() const { return weight.shape[0]; }
+  int64_t in_features() const { return weight.elements() / weight.shape[0]; }
+  int64_t parameters() const { return weight.elements() + (bias ? bias->elements() : 0); }
+};
+
+// What a node computes; each has its page in ops/.
+struct Input {  // a value that an earlier stage left under this name
+  std::string name;
+};
+struct Table {  // data of the samples
+  std::string name;
+};
+struct Linear {
+  int op = 0;  // index in the model's list of ops
+};
+struct RmsNorm {
+  TensorView weight;
+  float eps = 0;
+};
+struct Rope {
+  std::string cos_sin;  // table
+};
+struct Attention {
+  ops::attention::Spec spec;
+  std::string segments;
+};
+struct Swiglu {};
+struct Gelu {};
+struct Add {};
+struct Embedding {
+  TensorView table;
+};
+struct Scatter {
+  std::string index;
+};
+struct Gather {
+  std::string index;
+};
+struct Merge {  // `factor` consecutive rows side by side
+  int64_t factor = 1;
+};
+struct Columns {
+  int64_t first = 0;
+};
+using Operation = std::variant<Input, Table, Linear, RmsNorm, Rope, Attention, Swiglu, Gelu, Add, Embedding,
+                               Scatter, Gather, Merge, Columns>;
+
+struct Node {
+  Operation operation;
+  std::vector<int> inputs;  // earlier nodes of the stage
+  Rows rows = Rows::tokens;
+  int64_t cols = 0;
+};
+
+// The unit that is loaded, computed and dropped.
+struct Stage {
+  std::string name;
+  std::vector<Node> nodes;
+  std::vector<std::pair<std::string, int>> outputs;  // what it leaves, under which name
+  std::vector<std::string> consumes;                 // inputs that no later stage reads (resolve_lifetimes)
+  std::vector<TensorView> weights;  // everything it reads from the checkpoint, embeddings excepted
+};
+
+class Builder {
+ public:
+  struct Value {
+    int node = -1;
+  };
+
+  // `ops` is the model's list; linear() appends to it.
+  Builder(std::string stage_name, std::vector<LinearOp>& ops) : ops_(ops) {
+    stage_.name = std::move(stage_name);
+  }
+
+  Value input(const std::string& name, Rows rows, int64_t cols);
+  Value table(const std::string& name, Rows rows, int64_t cols);
+  Value linear(Value x, LinearOp op);
+  Value rms_norm(Value x, TensorView weight, double eps);
+  Value rope(Value x, const std::string& cos_sin_table);
+  Value attention(Value q, Value k, Value v, const ops::attention::Spec& spec, const std::string& segments);
+  Value swiglu(Value gate, Value up);
+  Value gelu(Value x);
+  Value add(Value a, Value b);
+  Value embedding(TensorView table);
+  Value scatter(Value tokens, Value features, const std::string& index);
+  Value gather(Value x, const std::string& index);
+  Value merge(Value x, int64_t factor, Rows merged);
+  Value columns(Value x, int64_t first, int64_t count);
+  void output(const std::string& name, Value x);
+
+  Stage build() { return std::move(stage_); }
+
+ private:
+  const Node& at(Value x) const { return stage_.nodes[static_cast<size_t>(x.node)]; }
+  Value push(Operation operation, std::vector<int> inputs, Rows rows, int64_t cols);
+
+  Stage stage_;
+  std::vector<LinearOp>& ops_;
+};
+
+}  // namespace qsweep::graph

@@ -1,0 +1,53 @@
+// Metered memory of a pass. A dry workspace hands out addresses without memory behind them, so that the
+// interpreters can be walked once to learn a pass's peak before it runs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "tensor/tensor.h"
+
+namespace qsweep::graph {
+
+class Workspace {
+ public:
+  explicit Workspace(bool dry = false) : dry_(dry), meter_(std::make_shared<Meter>()) {}
+
+  // A block that gives its bytes back to the meter when the last owner drops it.
+  class Block;
+  std::shared_ptr<Block> allocate(DType dtype, int64_t rows, int64_t cols);
+
+  // Memory that something takes and returns by itself, on top of what is held now.
+  void pass_through(int64_t bytes);
+
+  bool dry() const { return dry_; }
+  int64_t held_bytes() const { return meter_->held; }
+  int64_t peak_bytes() const { return meter_->peak; }
+
+ private:
+  struct Meter {
+    int64_t held = 0;
+    int64_t peak = 0;
+  };
+  bool dry_;
+  std::shared_ptr<Meter> meter_;
+};
+
+class Workspace::Block {
+ public:
+  Block(std::shared_ptr<Meter> meter, bool dry, DType dtype, int64_t rows, int64_t cols);
+  ~Block();
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+
+  void* data() const { return data_; }
+
+ private:
+  std::shared_ptr<Meter> meter_;
+  int64_t bytes_;
+  void* data_ = nullptr;
+  Tensor tensor_;  // empty when dry
+};
+
+}  // namespace qsweep::graph

@@ -1,0 +1,136 @@
+#include "image/patches.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/checked.h"
+#include "base/error.h"
+#include "image/resize.h"
+#include "io/json.h"
+
+namespace qsweep::image {
+namespace {
+
+constexpr int64_t kMaxPatchSide = 1024;
+constexpr int64_t kMaxMerge = 64;
+constexpr int64_t kMaxFrames = 64;
+constexpr int64_t kResampleBicubic = 3;  // Pillow's code
+
+void refuse_other_processors(const io::ObjectReader& config) {
+  const std::string type = config.string("image_processor_type");
+  if (type != "Qwen2VLImageProcessor" && type != "Qwen2VLImageProcessorFast")
+    fail(
+        "{}: \"image_processor_type\": {} is not supported; supported: Qwen2VLImageProcessor, "
+        "Qwen2VLImageProcessorFast",
+        config.path(), type);
+  for (const char* step : {"do_resize", "do_rescale", "do_normalize", "do_convert_rgb"})
+    config.require(step, true);
+  config.require("resample", kResampleBicubic);
+}
+
+int64_t read_pixel_limit(const io::ObjectReader& config, const char* key, const char* size_key) {
+  if (config.has(key)) return config.integer_in(key, 1, kMaxPixels);
+  if (!config.has("size"))
+    fail("{}: missing key \"{}\" (or \"size\" with \"{}\")", config.path(), key, size_key);
+  return config.object("size").integer_in(size_key, 1, kMaxPixels);
+}
+
+double read_positive(double value, const io::ObjectReader& config, const char* key) {
+  if (!(value > 0) || !std::isfinite(value))
+    fail("{}: \"{}\": expected a positive number, found {}", config.path(), key, value);
+  return value;
+}
+
+std::array<double, 3> read_per_channel(const io::ObjectReader& config, const char* key) {
+  const std::vector<double> values = config.numbers(key);
+  if (values.size() != 3) fail("{}: \"{}\": expected 3 numbers, found {}", config.path(), key, values.size());
+  return {values[0], values[1], values[2]};
+}
+
+Size choose_size(const RgbImage& image, const PatchConfig& config, std::optional<int64_t> fixed_square) {
+  const int64_t factor = config.patch_size * config.merge_size;
+  if (!fixed_square)
+    return smart_resize(image.height, image.width, factor, config.min_pixels, config.max_pixels);
+  const int64_t side = *fixed_square;
+  if (side <= 0 || side % factor != 0)
+    fail("image size {}: expected a positive multiple of {} (patch_size {} x merge_size {})", side, factor,
+         config.patch_size, config.merge_size);
+  if (side > kMaxSide || side * side > kMaxPixels)
+    fail("image size {}: {} x {} pixels are more than the {} allowed", side, side, side, kMaxPixels);
+  return {side, side};
+}
+
+// The 256 values that a channel can take. In float32 after the rescale, as transformers does.
+struct ChannelValues {
+  float of[3][256];
+};
+
+ChannelValues normalised_values(const PatchConfig& config) {
+  ChannelValues values;
+  for (size_t c = 0; c < 3; ++c) {
+    for (int u8 = 0; u8 < 256; ++u8) {
+      const auto rescaled = static_cast<float>(u8 * config.rescale_factor);
+      values.of[c][u8] = (rescaled - static_cast<float>(config.mean[c])) / static_cast<float>(config.std[c]);
+    }
+  }
+  return values;
+}
+
+// Writes the patch whose top left pixel is (y0, x0) as one row.
+void write_patch(const RgbImage& image, int64_t y0, int64_t x0, const PatchConfig& config,
+                 const ChannelValues& values, float* row) {
+  for (int64_t c = 0; c < 3; ++c) {
+    const float* frame = row;
+    for (int64_t y = y0; y < y0 + config.patch_size; ++y) {
+      const uint8_t* pixel = image.pixels.data() + (y * image.width + x0) * 3 + c;
+      for (int64_t x = 0; x < config.patch_size; ++x, pixel += 3) *row++ = values.of[c][*pixel];
+    }
+    for (int64_t copy = 1; copy < config.temporal_patch_size; ++copy)
+      row = std::copy_n(frame, config.patch_size * config.patch_size, row);
+  }
+}
+
+}  // namespace
+
+PatchConfig read_preprocessor_config(const std::string& path) {
+  const io::Json json = io::read_json_file(path);
+  const io::ObjectReader config(json, path);
+  refuse_other_processors(config);
+  PatchConfig result{
+      .patch_size = config.integer_in("patch_size", 1, kMaxPatchSide),
+      .temporal_patch_size = config.integer_in("temporal_patch_size", 1, kMaxFrames),
+      .merge_size = config.integer_in("merge_size", 1, kMaxMerge),
+      .min_pixels = read_pixel_limit(config, "min_pixels", "shortest_edge"),
+      .max_pixels = read_pixel_limit(config, "max_pixels", "longest_edge"),
+      .rescale_factor = config.has("rescale_factor")
+                            ? read_positive(config.number("rescale_factor"), config, "rescale_factor")
+                            : 1.0 / 255,
+      .mean = read_per_channel(config, "image_mean"),
+      .std = read_per_channel(config, "image_std"),
+  };
+  for (const double value : result.std) read_positive(value, config, "image_std");
+  if (result.min_pixels > result.max_pixels)
+    fail("{}: expected min_pixels <= max_pixels, found {} and {}", path, result.min_pixels,
+         result.max_pixels);
+  return result;
+}
+
+Patches make_patches(const RgbImage& image, const PatchConfig& config, std::optional<int64_t> fixed_square) {
+  const Size size = choose_size(image, config, fixed_square);
+  const RgbImage resized = resize_bicubic(image, size);
+  const ChannelValues values = normalised_values(config);
+  const int64_t patch = config.patch_size, merge = config.merge_size;
+  Patches patches{
+      .pixel_values = {}, .grid_t = 1, .grid_h = size.height / patch, .grid_w = size.width / patch};
+  const int64_t row_elems = 3 * config.temporal_patch_size * patch * patch;
+  patches.pixel_values = Tensor(DType::f32, {patches.grid_h * patches.grid_w, row_elems});
+  float* row = patches.pixel_values.as<float>().data();
+  for (int64_t unit_y = 0; unit_y < patches.grid_h; unit_y += merge)
+    for (int64_t unit_x = 0; unit_x < patches.grid_w; unit_x += merge)
+      for (int64_t y = unit_y; y < unit_y + merge; ++y)
+        for (int64_t x = unit_x; x < unit_x + merge; ++x, row += row_elems)
+          write_patch(resized, y * patch, x * patch, config, values, row);
+  return patches;
+}
+
+}  // namespace qsweep::image

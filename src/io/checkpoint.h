@@ -1,0 +1,45 @@
+// The weights of a model folder in Hugging Face layout: model.safetensors, or shards with their index.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "io/safetensors.h"
+#include "tensor/tensor.h"
+
+namespace qsweep::io {
+
+class Checkpoint {
+ public:
+  // Reads all headers, no weights. Error where neither model.safetensors nor model.safetensors.index.json
+  // exists, or where the index and its shards do not name exactly the same tensors.
+  static Checkpoint open(const std::string& model_folder);
+
+  // nullptr where no tensor has this name. Views are valid while this object (or what it was moved to) lives.
+  const TensorView* find(const std::string& name) const;
+  // The tensor `name`, which must be bf16, f16 or f32 and of this shape; otherwise an Error that names it
+  // with what was expected and found.
+  TensorView get(const std::string& name, const Shape& expected_shape) const;
+
+  std::vector<std::string> names() const;  // sorted
+  int64_t parameters() const;              // elements of all tensors
+  int64_t size_bytes() const;              // of all tensors
+  std::string headers_sha256() const;      // of the headers of all files, in the order of the files' names
+
+  // A view of this checkpoint: drops its pages from resident memory (a later read brings them back), or asks
+  // for them ahead of use.
+  void release(const TensorView& tensor) const;
+  void prefetch(const TensorView& tensor) const;
+
+ private:
+  Checkpoint(std::string folder, std::vector<SafetensorsFile> files);
+  const MappedFile& file_of(const TensorView& tensor) const;
+
+  std::string folder_;
+  std::vector<SafetensorsFile> files_;  // by name
+  std::map<std::string, TensorView> tensors_;
+};
+
+}  // namespace qsweep::io

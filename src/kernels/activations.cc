@@ -1,0 +1,166 @@
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/activations.cc"
+#include <hwy/foreach_target.h>  // IWYU pragma: keep
+#include <hwy/highway.h>
+
+#include "kernels/block_rows.h"
+#include "kernels/lanes-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace qsweep::kernels::HWY_NAMESPACE {
+namespace {
+
+using L = Lanes;
+
+using V = L::V;
+
+V silu(V a) { return a * L::sigmoid(a); }
+
+// silu(a + d) - silu(a) without cancellation. For d >= 0: d s(a+d) + a s(a+d) s(-a) (1 - e^-d); for d < 0:
+// d s(a+d) + a s(a) s(-a-d) (e^d - 1), with s the sigmoid. e^-|d| never overflows.
+V silu_change(V a, V d) {
+  const V changed = a + d, zero = L::zero();
+  const V s = L::sigmoid(changed);
+  const V e = L::expm1(zero - L::abs(d));
+  const auto grows = d >= zero;
+  const V left = L::select(grows, s, L::sigmoid(a));
+  const V right = L::select(grows, L::sigmoid(zero - a), L::sigmoid(zero - changed));
+  return L::fma(a * (left * right), L::select(grows, zero - e, e), d * s);
+}
+
+// x Phi(x): for |d| < 1/2, d Phi(a+d) + a (Phi(a+d) - Phi(a)), the difference being d times the mean of the
+// normal density over [a, a+d] by five-point Gauss-Legendre quadrature.
+V gelu_change(V a, V d) {
+  constexpr float nodes[] = {0.04691007703066800f, 0.23076534494715845f, 0.5f, 0.76923465505284155f,
+                             0.95308992296933200f};
+  constexpr float weights[] = {0.11846344252809454f, 0.23931433524968324f, 0.28444444444444444f,
+                               0.23931433524968324f, 0.11846344252809454f};
+  V mean = L::zero();
+  for (int i = 0; i < 5; ++i) {
+    const V t = L::fma(d, L::set(nodes[i]), a);
+    mean = L::fma(L::exp(t * t * L::set(-0.5f)), L::set(weights[i] * 0.39894228040143268f), mean);
+  }
+  const V phi_new = L::normal_cdf(a + d);
+  const V near = L::fma(a * d, mean, d * phi_new);
+  const V far = (a + d) * phi_new - a * L::normal_cdf(a);
+  return L::select(L::abs(d) < L::set(0.5f), near, far);
+}
+
+// d(silu(g) u) = d silu(g) (u + du) + silu(g) du
+template <class T>
+void swiglu_delta_row(int64_t n, const float* gate, const float* up, const T* dgate, const T* dup, T* dy) {
+  if (dup == nullptr) {
+    L::each(n, [&](auto at) QSWEEP_LANES {
+      L::store(silu_change(L::load(gate, at), L::load(dgate, at)) * L::load(up, at), dy, at);
+    });
+  } else if (dgate == nullptr) {
+    L::each(n, [&](auto at) QSWEEP_LANES { L::store(silu(L::load(gate, at)) * L::load(dup, at), dy, at); });
+  } else {
+    L::each(n, [&](auto at) QSWEEP_LANES {
+      const V g = L::load(gate, at), du = L::load(dup, at);
+      L::store(L::fma(silu_change(g, L::load(dgate, at)), L::load(up, at) + du, silu(g) * du), dy, at);
+    });
+  }
+}
+
+template <class T>
+T* row_or_null(DeltaView d, int64_t block_row, int64_t r) {
+  return block_row == kAbsent ? nullptr : d.as<T>().row(block_row + r);
+}
+
+template <class T>
+void swiglu_delta_block(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> gate,
+                        Matrix<const float> up, DeltaView dgate, DeltaView dup, DeltaView dy) {
+  for (int64_t r = first; r < first + count; ++r)
+    swiglu_delta_row<T>(gate.cols, gate.row(b.parent + r), up.row(b.parent + r),
+                        row_or_null<T>(dgate, b.in[0], r), row_or_null<T>(dup, b.in[1], r),
+                        dy.as<T>().row(b.out + r));
+}
+
+template <class T>
+void gelu_delta_block(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> x, DeltaView dx,
+                      DeltaView dy) {
+  for (int64_t r = first; r < first + count; ++r) {
+    const float* a = x.row(b.parent + r);
+    const T* d = dx.as<T>().row(b.in[0] + r);
+    T* out = dy.as<T>().row(b.out + r);
+    L::each(x.cols,
+            [&](auto at) QSWEEP_LANES { L::store(gelu_change(L::load(a, at), L::load(d, at)), out, at); });
+  }
+}
+
+void Swiglu(Matrix<const float> gate, Matrix<const float> up, Matrix<float> y) {
+  for (int64_t r = 0; r < gate.rows; ++r)
+    L::each(gate.cols, [&](auto at) QSWEEP_LANES {
+      L::store(silu(L::load(gate.row(r), at)) * L::load(up.row(r), at), y.row(r), at);
+    });
+}
+
+void Gelu(Matrix<const float> x, Matrix<float> y) {
+  for (int64_t r = 0; r < x.rows; ++r)
+    L::each(x.cols, [&](auto at) QSWEEP_LANES {
+      const V v = L::load(x.row(r), at);
+      L::store(v * L::normal_cdf(v), y.row(r), at);
+    });
+}
+
+void SwigluDelta(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> gate,
+                 Matrix<const float> up, DeltaView dgate, DeltaView dup, DeltaView dy) {
+  if (dy.dtype == DType::bf16) {
+    swiglu_delta_block<bf16>(b, first, count, gate, up, dgate, dup, dy);
+  } else {
+    swiglu_delta_block<float>(b, first, count, gate, up, dgate, dup, dy);
+  }
+}
+
+void GeluDelta(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> x, DeltaView dx,
+               DeltaView dy) {
+  if (dy.dtype == DType::bf16) {
+    gelu_delta_block<bf16>(b, first, count, x, dx, dy);
+  } else {
+    gelu_delta_block<float>(b, first, count, x, dx, dy);
+  }
+}
+
+}  // namespace
+}  // namespace qsweep::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace qsweep::kernels {
+namespace {
+HWY_EXPORT(Swiglu);
+HWY_EXPORT(SwigluDelta);
+HWY_EXPORT(Gelu);
+HWY_EXPORT(GeluDelta);
+}  // namespace
+
+void swiglu(Threads threads, Matrix<const float> gate, Matrix<const float> up, Matrix<float> y) {
+  parallel_for(threads, y.rows, [&](int64_t begin, int64_t end) {
+    const int64_t n = end - begin;
+    HWY_DYNAMIC_DISPATCH(Swiglu)(gate.rows_at(begin, n), up.rows_at(begin, n), y.rows_at(begin, n));
+  });
+}
+
+void swiglu_delta(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> gate,
+                  Matrix<const float> up, DeltaView dgate, DeltaView dup, DeltaView dy) {
+  for_block_rows(threads, blocks, [&](const RowBlock& b, int64_t first, int64_t count) {
+    HWY_DYNAMIC_DISPATCH(SwigluDelta)(b, first, count, gate, up, dgate, dup, dy);
+  });
+}
+
+void gelu(Threads threads, Matrix<const float> x, Matrix<float> y) {
+  parallel_for(threads, y.rows, [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(Gelu)(x.rows_at(begin, end - begin), y.rows_at(begin, end - begin));
+  });
+}
+
+void gelu_delta(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dx,
+                DeltaView dy) {
+  for_block_rows(threads, blocks, [&](const RowBlock& b, int64_t first, int64_t count) {
+    HWY_DYNAMIC_DISPATCH(GeluDelta)(b, first, count, x, dx, dy);
+  });
+}
+
+}  // namespace qsweep::kernels
+#endif  // HWY_ONCE

@@ -1,0 +1,213 @@
+#include "kernels/gemm.h"
+
+#include <chrono>
+#include <map>
+
+#include <omp.h>
+
+#include "kernels/onednn.h"
+
+namespace qsweep::kernels {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+dnnl::memory::data_type onednn_type(DType dtype) {
+  QSWEEP_CHECK(dtype == DType::f32 || dtype == DType::bf16, "no product of {}", name(dtype));
+  return dtype == DType::f32 ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
+}
+
+dnnl::memory::desc descriptor(const GemmOperand& m) { return {m.sizes, onednn_type(m.dtype), m.strides}; }
+
+double flops_of(const GemmOperand& a, const GemmOperand& c) {
+  double flops = 2.0 * static_cast<double>(a.sizes.back());
+  for (const int64_t size : c.sizes) flops *= static_cast<double>(size);
+  return flops;
+}
+
+// What makes two products the same primitive.
+std::vector<int64_t> cache_key(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
+                               const GemmOptions& options) {
+  std::vector<int64_t> key{options.bias != nullptr, options.accumulate};
+  for (const GemmOperand* m : {&a, &b, &c}) {
+    key.push_back(static_cast<int64_t>(m->dtype));
+    key.insert(key.end(), m->sizes.begin(), m->sizes.end());
+    key.insert(key.end(), m->strides.begin(), m->strides.end());
+  }
+  return key;
+}
+
+std::pair<bool, std::string> find_native_bf16(bool allowed) {
+  if (!allowed) return {false, "bf16 products are switched off"};
+  switch (dnnl::get_effective_cpu_isa()) {
+    case dnnl::cpu_isa::avx512_core_bf16:
+      return {true, "the processor has AVX-512 BF16"};
+    case dnnl::cpu_isa::avx512_core_amx:
+      return {true, "the processor has AMX"};
+    default:
+      break;
+  }
+  return {false, "the processor has neither AVX-512 BF16 nor AMX: products of bf16 run in f32"};
+}
+
+}  // namespace
+
+void GemmCount::add(const GemmCount& other) {
+  calls += other.calls;
+  flops += other.flops;
+  bf16_flops += other.bf16_flops;
+  seconds += other.seconds;
+}
+
+struct Gemm::State {
+  struct Primitive {
+    dnnl::matmul::primitive_desc descriptor;
+    dnnl::matmul matmul;
+  };
+  // Shapes repeat within a run but their number is bounded only by the data: start anew at this many.
+  static constexpr size_t kMaxPrimitives = 4096;
+
+  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+  dnnl::stream stream{engine};
+  std::map<std::vector<int64_t>, Primitive> primitives;
+  Tensor scratch;
+};
+
+Gemm::Gemm(Threads threads, bool allow_bf16) : threads_(threads), state_(std::make_unique<State>()) {
+  std::tie(native_bf16_, bf16_reason_) = find_native_bf16(allow_bf16);
+}
+
+Gemm::~Gemm() = default;
+
+void Gemm::multiply(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
+                    const GemmOptions& options) {
+  for (const int64_t size : c.sizes)
+    if (size == 0) return;
+  QSWEEP_CHECK(a.sizes.back() > 0, "a product over no elements");
+  if (a.dtype == DType::bf16 && !native_bf16_) return multiply_widened(a, b, c, options);
+
+  omp_set_num_threads(threads_.count);  // oneDNN's team is the caller's
+  const auto start = Clock::now();
+  auto& cache = state_->primitives;
+  const auto key = cache_key(a, b, c, options);
+  auto found = cache.find(key);
+  if (found == cache.end()) {
+    if (cache.size() >= State::kMaxPrimitives) cache.clear();
+    dnnl::primitive_attr attributes;
+    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+    if (options.accumulate) {
+      dnnl::post_ops sum;
+      sum.append_sum(1.0f);
+      attributes.set_post_ops(sum);
+    }
+    std::optional<dnnl::memory::desc> bias;
+    if (options.bias != nullptr) {
+      std::vector<int64_t> sizes(c.sizes.size(), 1), strides(c.sizes.size(), c.sizes.back());
+      sizes.back() = c.sizes.back();
+      strides.back() = 1;
+      bias.emplace(sizes, dnnl::memory::data_type::f32, strides);
+    }
+    const auto pd =
+        matmul_descriptor(state_->engine, descriptor(a), descriptor(b), bias, descriptor(c), attributes);
+    found = cache.emplace(key, State::Primitive{pd, dnnl::matmul(pd)}).first;
+  }
+
+  const State::Primitive& primitive = found->second;
+  const auto scratch_bytes = static_cast<int64_t>(primitive.descriptor.scratchpad_desc().get_size());
+  if (scratch_bytes > 0 && (state_->scratch.empty() || state_->scratch.size_bytes() < scratch_bytes))
+    state_->scratch = Tensor(DType::u8, {scratch_bytes});
+  const auto memory = [&](const dnnl::memory::desc& desc, void* data) {
+    return dnnl::memory(desc, state_->engine, data);
+  };
+  std::unordered_map<int, dnnl::memory> arguments{
+      {DNNL_ARG_SRC, memory(primitive.descriptor.src_desc(), a.data)},
+      {DNNL_ARG_WEIGHTS, memory(primitive.descriptor.weights_desc(), b.data)},
+      {DNNL_ARG_DST, memory(primitive.descriptor.dst_desc(), c.data)},
+      {DNNL_ARG_SCRATCHPAD, memory(primitive.descriptor.scratchpad_desc(), state_->scratch.bytes())}};
+  if (options.bias != nullptr)
+    arguments.emplace(DNNL_ARG_BIAS,
+                      memory(primitive.descriptor.bias_desc(), const_cast<float*>(options.bias)));
+  primitive.matmul.execute(state_->stream, arguments);
+  state_->stream.wait();
+
+  const double flops = flops_of(a, c);
+  counts_[static_cast<size_t>(options.purpose)].add({.calls = 1,
+                                                     .flops = flops,
+                                                     .bf16_flops = a.dtype == DType::bf16 ? flops : 0,
+                                                     .seconds = seconds_since(start)});
+}
+
+namespace {
+
+int64_t extent_elems(const GemmOperand& m) {
+  int64_t last = 0;
+  for (size_t i = 0; i < m.sizes.size(); ++i) last += (m.sizes[i] - 1) * m.strides[i];
+  return last + 1;
+}
+
+// The same elements and strides in f32. Elements between the strides are copied too: they are never read.
+GemmOperand widened(Threads threads, const GemmOperand& m, Tensor& storage) {
+  const int64_t n = extent_elems(m);
+  storage = Tensor(DType::f32, {1, n});
+  to_f32(threads, {DType::bf16, {n}, static_cast<const std::byte*>(m.data)}, storage.matrix<float>());
+  return {storage.bytes(), DType::f32, m.sizes, m.strides};
+}
+
+}  // namespace
+
+void Gemm::multiply_widened(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
+                            const GemmOptions& options) {
+  Tensor wide_a, wide_b, wide_c;
+  const GemmOperand a32 = widened(threads_, a, wide_a), b32 = widened(threads_, b, wide_b);
+  if (c.dtype == DType::f32) return multiply(a32, b32, c, options);
+  const GemmOperand c32 = widened(threads_, c, wide_c);
+  multiply(a32, b32, c32, options);
+  // Elements between the strides return as they came: widening and rounding back is exact for them.
+  const int64_t n = extent_elems(c);
+  convert(threads_, wide_c.matrix<float>(), {c.data, DType::bf16, 1, n, n});
+}
+
+void Gemm::linear(DeltaView x, DeltaView w, DeltaView y, const GemmOptions& options) {
+  QSWEEP_CHECK(x.cols == w.cols && w.rows == y.cols && x.rows == y.rows, "[{}, {}] x [{}, {}]^T -> [{}, {}]",
+               x.rows, x.cols, w.rows, w.cols, y.rows, y.cols);
+  multiply(operand(x), operand(w, true), operand(y), options);
+}
+
+GemmOperand operand(DeltaView m, bool transposed) {
+  if (transposed) return {m.data, m.dtype, {m.cols, m.rows}, {1, m.stride}};
+  return {m.data, m.dtype, {m.rows, m.cols}, {m.stride, 1}};
+}
+
+DeltaView view_of(Matrix<const float> m) {
+  return {const_cast<float*>(m.data), DType::f32, m.rows, m.cols, m.stride};
+}
+
+double measure_rate(Gemm& gemm, DType dtype, int64_t rows, int64_t in, int64_t out, double seconds) {
+  const auto filled = [&](int64_t r, int64_t c) {
+    Tensor t(dtype, {r, c});
+    if (dtype == DType::f32) {
+      std::fill(t.as<float>().begin(), t.as<float>().end(), 0.5f);
+    } else {
+      std::fill(t.as<bf16>().begin(), t.as<bf16>().end(), to_bf16(0.5f));
+    }
+    return t;
+  };
+  Tensor x = filled(rows, in), w = filled(out, in), y = filled(rows, out);
+  const auto view = [&](Tensor& t) {
+    return DeltaView{t.bytes(), dtype, t.shape()[0], t.shape()[1], t.shape()[1]};
+  };
+  gemm.linear(view(x), view(w), view(y));  // warm: the primitive is made here
+  int64_t repeats = 0;
+  const auto start = Clock::now();
+  do {
+    gemm.linear(view(x), view(w), view(y));
+    ++repeats;
+  } while (seconds_since(start) < seconds);
+  return 2.0 * static_cast<double>(rows * in) * static_cast<double>(out * repeats) / seconds_since(start);
+}
+
+}  // namespace qsweep::kernels

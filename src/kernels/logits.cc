@@ -1,0 +1,113 @@
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/logits.cc"
+#include <hwy/foreach_target.h>  // IWYU pragma: keep
+#include <hwy/highway.h>
+
+#include "kernels/block_rows.h"
+#include "kernels/lanes-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace qsweep::kernels::HWY_NAMESPACE {
+namespace {
+
+using L = Lanes;
+
+using L64 = Lanes64;
+
+void UpdateNormalizers(int64_t begin, int64_t end, Matrix<const float> logits, int64_t first_column,
+                       LogitsNormalizer* rows) {
+  for (int64_t r = begin; r < end; ++r) {
+    const float* z = logits.row(r);
+    LogitsNormalizer& row = rows[r];
+    const double top = L::max(logits.cols, [&](auto at) QSWEEP_LANES { return L::load(z, at); });
+    if (row.argmax < 0 || top > row.max) {
+      row.sum = row.argmax < 0 ? 0 : row.sum * std::exp(row.max - top);
+      row.max = top;
+      row.argmax = first_column + (std::find(z, z + logits.cols - 1, static_cast<float>(top)) - z);
+    }
+    const auto shift = L64::set(row.max);
+    row.sum +=
+        L64::sum(logits.cols, [&](auto at) QSWEEP_LANES { return L64::exp(L64::load(z, at) - shift); });
+  }
+}
+
+void Probabilities(int64_t begin, int64_t end, Matrix<const float> logits, const LogitsNormalizer* rows,
+                   Matrix<double> p) {
+  for (int64_t r = begin; r < end; ++r) {
+    const auto log_sum = L64::set(rows[r].max + std::log(rows[r].sum));
+    L64::each(logits.cols, [&](auto at) QSWEEP_LANES {
+      L64::store(L64::exp(L64::load(logits.row(r), at) - log_sum), p.row(r), at);
+    });
+  }
+}
+
+void accumulate_row(int64_t n, const float* z, const double* p, const float* d, int64_t first_column,
+                    LogitsSums& sums) {
+  sums.squared += L64::sum(n, [&](auto at) QSWEEP_LANES {
+    const auto v = L64::load(d, at);
+    return v * v;
+  });
+  sums.mean += L64::sum(n, [&](auto at) QSWEEP_LANES { return L64::load(p, at) * L64::load(d, at); });
+  sums.curvature += L64::sum(
+      n, [&](auto at) QSWEEP_LANES { return L64::load(p, at) * L64::expm1_minus_x(L64::load(d, at)); });
+  const auto changed = [&](auto at) QSWEEP_LANES { return L64::load(z, at) + L64::load(d, at); };
+  const double top = L64::max(n, changed);
+  if (sums.argmax < 0 || top > sums.best) {
+    sums.best = top;
+    for (int64_t c = 0; c < n; ++c) {
+      if (static_cast<double>(z[c]) + static_cast<double>(d[c]) != top) continue;
+      sums.argmax = first_column + c;
+      break;
+    }
+  }
+}
+
+void AccumulateLogits(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> logits,
+                      Matrix<const double> p, Matrix<const float> d, int64_t first_column,
+                      const int32_t* target, LogitsSums* sums) {
+  for (int64_t r = first; r < first + count; ++r) {
+    LogitsSums& row = sums[b.out + r];
+    const float* change = d.row(b.in[0] + r);
+    accumulate_row(logits.cols, logits.row(b.parent + r), p.row(b.parent + r), change, first_column, row);
+    const int64_t column = target[b.parent + r] - first_column;
+    if (column >= 0 && column < logits.cols) row.target_delta = change[column];
+  }
+}
+
+}  // namespace
+}  // namespace qsweep::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace qsweep::kernels {
+namespace {
+HWY_EXPORT(UpdateNormalizers);
+HWY_EXPORT(Probabilities);
+HWY_EXPORT(AccumulateLogits);
+}  // namespace
+
+void update_normalizers(Threads threads, Matrix<const float> logits, int64_t first_column,
+                        std::span<LogitsNormalizer> rows) {
+  parallel_for(threads, logits.rows, [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(UpdateNormalizers)(begin, end, logits, first_column, rows.data());
+  });
+}
+
+void probabilities(Threads threads, Matrix<const float> logits, std::span<const LogitsNormalizer> rows,
+                   Matrix<double> p) {
+  parallel_for(threads, logits.rows, [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(Probabilities)(begin, end, logits, rows.data(), p);
+  });
+}
+
+void accumulate_logits(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> logits,
+                       Matrix<const double> p, Matrix<const float> d, int64_t first_column,
+                       std::span<const int32_t> target, std::span<LogitsSums> sums) {
+  for_block_rows(threads, blocks, [&](const RowBlock& b, int64_t first, int64_t count) {
+    HWY_DYNAMIC_DISPATCH(AccumulateLogits)
+    (b, first, count, logits, p, d, first_column, target.data(), sums.data());
+  });
+}
+
+}  // namespace qsweep::kernels
+#endif  // HWY_ONCE

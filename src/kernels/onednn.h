@@ -1,0 +1,31 @@
+// The one place that knows whether oneDNN is 2.x or 3.x.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <dnnl.hpp>
+
+namespace qsweep::kernels {
+
+// The primitive descriptor of c = a b (+ bias), whose attributes may differ between versions only here.
+inline dnnl::matmul::primitive_desc matmul_descriptor(const dnnl::engine& engine, const dnnl::memory::desc& a,
+                                                      const dnnl::memory::desc& b,
+                                                      const std::optional<dnnl::memory::desc>& bias,
+                                                      const dnnl::memory::desc& c,
+                                                      const dnnl::primitive_attr& attributes) {
+#if DNNL_VERSION_MAJOR >= 3
+  if (bias) return {engine, a, b, *bias, c, attributes};
+  return {engine, a, b, c, attributes};
+#else
+  if (bias) return {dnnl::matmul::desc(a, b, *bias, c), attributes, engine};
+  return {dnnl::matmul::desc(a, b, c), attributes, engine};
+#endif
+}
+
+inline std::string onednn_version() {
+  const dnnl_version_t* v = dnnl_version();
+  return std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
+}
+
+}  // namespace qsweep::kernels

@@ -1,0 +1,151 @@
+// Row kernels: everything that is not a matrix product. Each works on whole rows, is parallel over rows,
+// vectorised within a row (dispatched at run time to the best instruction set), and computes in f32
+// registers.
+//
+// Deltas: a delta matrix holds the rows of the live (variant, sample) pairs only. RowBlock says which rows
+// belong together; an input without rows for a block is an implicit zero.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "base/parallel.h"
+#include "tensor/tensor.h"
+
+namespace qsweep::kernels {
+
+// A matrix of deltas: f32 (strict) or bf16 (fast) elements.
+struct DeltaView {
+  void* data = nullptr;
+  DType dtype = DType::f32;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t stride = 0;
+
+  template <class T>
+  Matrix<T> as() const {
+    return {static_cast<T*>(data), rows, cols, stride};
+  }
+  int64_t element_bytes() const { return size_bytes(dtype); }
+  DeltaView rows_at(int64_t first, int64_t count) const {
+    return {static_cast<std::byte*>(data) + first * stride * element_bytes(), dtype, count, cols, stride};
+  }
+  DeltaView cols_at(int64_t first, int64_t count) const {
+    return {static_cast<std::byte*>(data) + first * element_bytes(), dtype, rows, count, stride};
+  }
+};
+
+inline constexpr int64_t kAbsent = -1;
+
+// The consecutive rows of one (variant, sample) pair: `rows` of them from row `parent` of the parent's value,
+// from row in[k] of the k-th delta input (kAbsent: implicit zeros), to row `out` of the result.
+struct RowBlock {
+  int64_t rows = 0;
+  int64_t parent = 0;
+  std::array<int64_t, 3> in{kAbsent, kAbsent, kAbsent};
+  int64_t out = 0;
+};
+
+// --- root mean square norm: y = w x r, r = (mean(x^2) + eps)^-1/2 (Zhang, Sennrich 2019)
+void rms_norm(Threads threads, Matrix<const float> x, std::span<const float> w, float eps, Matrix<float> y);
+void rms_norm_delta(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dx,
+                    std::span<const float> w, float eps, DeltaView dy);
+
+// --- y = silu(gate) up; in[0] is gate, in[1] is up
+void swiglu(Threads threads, Matrix<const float> gate, Matrix<const float> up, Matrix<float> y);
+void swiglu_delta(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> gate,
+                  Matrix<const float> up, DeltaView dgate, DeltaView dup, DeltaView dy);
+
+// --- y = x Phi(x), Phi the normal distribution function
+void gelu(Threads threads, Matrix<const float> x, Matrix<float> y);
+void gelu_delta(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dx,
+                DeltaView dy);
+
+// --- y = a + b
+void add(Threads threads, Matrix<const float> a, Matrix<const float> b, Matrix<float> y);
+void add_delta(Threads threads, std::span<const RowBlock> blocks, DeltaView da, DeltaView db, DeltaView dy);
+
+// --- rotary position embedding: in every head, elements (i, i + head_dim/2) turn by the row's angle i.
+// cos_sin: [rows, head_dim], the head_dim/2 cosines and then the sines.
+void rotate(Threads threads, Matrix<const float> x, Matrix<const float> cos_sin, Matrix<float> y);
+void rotate_delta(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> cos_sin,
+                  DeltaView dx, DeltaView dy);
+
+// --- rows by index: output row r of a block is input row source[parent + r] of the block (kAbsent: zeros)
+void gather(Threads threads, std::span<const int64_t> source, Matrix<const float> x, Matrix<float> y);
+void gather_delta(Threads threads, std::span<const RowBlock> blocks, std::span<const int64_t> source,
+                  DeltaView dx, DeltaView dy);
+
+// --- softmax of attention logits
+// The query rows of one tile, for all heads: row (h, i) of `heads * queries`, each over `keys` columns. Query
+// i sees the first visible(i) keys.
+struct AttentionTile {
+  int64_t heads = 0;
+  int64_t queries = 0;
+  int64_t keys = 0;
+  bool causal = false;
+  int64_t first_query = 0;  // of the tile, within its sequence
+  float scale = 1;
+
+  int64_t visible(int64_t query) const { return causal ? first_query + query + 1 : keys; }
+};
+// In: s = q k^T. Out: s = scaled logits, p = probabilities (0 where invisible), and per row the log-sum-exp
+// and the largest logit's column.
+void softmax(Threads threads, const AttentionTile& tile, Matrix<float> s, Matrix<float> p,
+             std::span<float> lse, std::span<int32_t> argmax);
+// In: ds = the change of q k^T, [pairs * heads * queries, keys]; out: dp, the change of the probabilities, in
+// the same rows (dtype of dp; f32 may be in place).
+void softmax_delta(Threads threads, const AttentionTile& tile, Matrix<const float> s, Matrix<const float> p,
+                   std::span<const float> lse, std::span<const int32_t> argmax, Matrix<const float> ds,
+                   DeltaView dp);
+
+// --- conversions
+void to_f32(Threads threads, TensorView x, Matrix<float> y);  // bf16, f16 or f32, same number of elements
+void convert(Threads threads, Matrix<const float> x, DeltaView y);
+// y = parent + d, rounded to y's dtype (a block without delta rows copies the parent).
+void add_to_parent(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> parent, DeltaView d,
+                   DeltaView y);
+// y = a - b.
+void subtract(Threads threads, Matrix<const float> a, Matrix<const float> b, Matrix<float> y);
+
+// --- quantizers (quantize, then dequantize), all in f32 with true division and rounding half to even
+// Row r: clamp(round(x / scale[r]), low, high) * scale[r]; scale 0 gives 0.
+void fake_quantize_rows(Threads threads, Matrix<const float> x, std::span<const float> scale, float low,
+                        float high, Matrix<float> y);
+// One scale: q = clamp(round(x / scale) + zero_point, 0, high); y = (q - zero_point) * scale.
+void fake_quantize_affine(Threads threads, Matrix<const float> x, float scale, float zero_point, float high,
+                          Matrix<float> y);
+
+// --- reductions, per row
+void row_absmax(Threads threads, Matrix<const float> x, std::span<float> absmax);
+void row_min_max(Threads threads, Matrix<const float> x, std::span<float> min, std::span<float> max);
+void row_squared_norm(Threads threads, DeltaView x, std::span<double> squared_norm);
+
+// --- output metrics of logits, tile by tile over the vocabulary, all sums in f64
+struct LogitsNormalizer {  // online log-sum-exp and argmax of a reference row
+  double max = 0, sum = 0;
+  int64_t argmax = -1;  // -1: no tile seen yet
+};
+void update_normalizers(Threads threads, Matrix<const float> logits, int64_t first_column,
+                        std::span<LogitsNormalizer> rows);
+// p = exp(logits - log-sum-exp).
+void probabilities(Threads threads, Matrix<const float> logits, std::span<const LogitsNormalizer> rows,
+                   Matrix<double> p);
+
+// The sums of one variant's row, from which its metrics follow; with d the change of the logits and p the
+// reference's probabilities.
+struct LogitsSums {
+  double squared = 0;       // sum d^2
+  double mean = 0;          // sum p d
+  double curvature = 0;     // sum p (e^d - 1 - d)
+  double target_delta = 0;  // d of the true next token
+  double best = 0;          // the largest changed logit and its column
+  int64_t argmax = -1;
+};
+// target: per parent row the true next token, or -1.
+void accumulate_logits(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> logits,
+                       Matrix<const double> p, Matrix<const float> d, int64_t first_column,
+                       std::span<const int32_t> target, std::span<LogitsSums> sums);
+
+}  // namespace qsweep::kernels

@@ -1,0 +1,34 @@
+#include "models/model.h"
+
+#include <fmt/ranges.h>
+
+#include "io/json.h"
+#include "models/qwen2_5_vl/model.h"
+
+namespace qsweep::models {
+namespace {
+
+struct Family {
+  std::string_view model_type;
+  Model (*load)(const std::string& folder, const io::Json& config, const LoadOptions& options);
+};
+
+constexpr Family kFamilies[] = {
+    {"qwen2_5_vl", qwen2_5_vl::load},
+};
+
+}  // namespace
+
+Model load(const std::string& folder, const LoadOptions& options) {
+  const std::string path = folder + "/config.json";
+  const io::Json config = io::read_json_file(path);
+  const std::string model_type = io::ObjectReader(config, path).string("model_type");
+  std::vector<std::string_view> known;
+  for (const Family& family : kFamilies) {
+    if (family.model_type == model_type) return family.load(folder, config, options);
+    known.push_back(family.model_type);
+  }
+  fail("{}: model_type \"{}\" is not supported; supported: {}", path, model_type, fmt::join(known, ", "));
+}
+
+}  // namespace qsweep::models

@@ -1,0 +1,57 @@
+// A loaded model: its ops, its stages as graphs, and how a sample becomes its inputs. One registry row per
+// family.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "graph/graph.h"
+#include "io/checkpoint.h"
+#include "text/dataset.h"
+
+namespace qsweep::models {
+
+// A sample as the model reads it, without its images' pixels.
+struct Sample {
+  std::string id;
+  std::vector<int32_t> token_ids;
+  std::vector<uint8_t> answer_mask;  // 1: the token is part of an answer
+  std::vector<std::string> image_paths;
+  std::array<int64_t, graph::kRowKinds> rows{};
+};
+
+// Turns data into a family's inputs.
+class InputBuilder {
+ public:
+  virtual ~InputBuilder() = default;
+  // Tokenizes, and decodes the images to check them and to learn their sizes. Errors name the sample.
+  virtual Sample prepare(const text::Sample& sample) const = 0;
+  // Everything the stages read; decodes the images again.
+  virtual graph::SampleInputs load(const Sample& sample) const = 0;
+};
+
+struct Model {
+  std::string family;
+  io::Checkpoint checkpoint;
+  std::vector<graph::LinearOp> ops = {};  // in model order; the head is the last
+  // In order. The last one is the head: it reads "hidden" (after the final norm) and has the one op lm_head.
+  std::vector<graph::Stage> stages = {};
+  int64_t hidden_size = 0;
+  int64_t vocab_size = 0;
+  bool tied_embeddings = false;
+  std::unique_ptr<InputBuilder> inputs = nullptr;
+
+  const graph::LinearOp& lm_head() const { return ops.back(); }
+};
+
+struct LoadOptions {
+  std::optional<int64_t> image_size;  // every image becomes this square; empty: the family's own resize
+};
+
+// Reads config.json and the checkpoint's headers. Error for an unknown model_type, an unsupported value, a
+// missing or misshapen tensor.
+Model load(const std::string& folder, const LoadOptions& options = {});
+
+}  // namespace qsweep::models

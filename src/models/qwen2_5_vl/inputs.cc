@@ -1,0 +1,228 @@
+#include "models/qwen2_5_vl/inputs.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <numeric>
+
+namespace qsweep::models::qwen2_5_vl {
+namespace {
+
+// cos_sin row: the cosines of the angles, then their sines.
+void write_cos_sin(std::span<const float> angles, std::span<float> row) {
+  for (size_t i = 0; i < angles.size(); ++i) {
+    row[i] = std::cos(angles[i]);
+    row[angles.size() + i] = std::sin(angles[i]);
+  }
+}
+
+// theta^(-2i/dim) for i < dim/2, in f32 as the reference implementation has it.
+std::vector<float> inverse_frequencies(double theta, int64_t dim) {
+  std::vector<float> frequencies;
+  for (int64_t i = 0; i < dim; i += 2)
+    frequencies.push_back(
+        1.0f / std::pow(static_cast<float>(theta), static_cast<float>(i) / static_cast<float>(dim)));
+  return frequencies;
+}
+
+constexpr double kVisionRopeTheta = 10000;
+
+// One row per patch in window order: half of the angles from the patch's row, half from its column in its
+// image.
+Tensor vision_cos_sin(std::span<const Grid> grids, std::span<const int32_t> window_units,
+                      const VisionConfig& c) {
+  const int64_t merge = c.spatial_merge_size, quarter = c.head_dim / 4;
+  const auto frequencies = inverse_frequencies(kVisionRopeTheta, c.head_dim / 2);
+  std::vector<std::array<int64_t, 2>>
+      at;  // row and column of every patch, patches merged-unit by merged-unit
+  for (const Grid& g : grids)
+    for (int64_t unit = 0; unit < g.patches() / c.merge_unit(); ++unit)
+      for (int64_t inner = 0; inner < c.merge_unit(); ++inner) {
+        const int64_t in_frame = unit % (g.h * g.w / c.merge_unit()), units_wide = g.w / merge;
+        at.push_back(
+            {in_frame / units_wide * merge + inner / merge, in_frame % units_wide * merge + inner % merge});
+      }
+  Tensor table(DType::f32, {static_cast<int64_t>(at.size()), c.head_dim});
+  const auto rows = table.matrix<float>();
+  std::vector<float> angles(static_cast<size_t>(2 * quarter));
+  for (int64_t r = 0; r < rows.rows; ++r) {
+    const int64_t patch =
+        window_units[static_cast<size_t>(r / c.merge_unit())] * c.merge_unit() + r % c.merge_unit();
+    for (size_t axis = 0; axis < 2; ++axis)
+      for (int64_t i = 0; i < quarter; ++i)
+        angles[static_cast<size_t>(static_cast<int64_t>(axis) * quarter + i)] =
+            static_cast<float>(at[static_cast<size_t>(patch)][axis]) * frequencies[static_cast<size_t>(i)];
+    write_cos_sin(angles, {rows.row(r), static_cast<size_t>(c.head_dim)});
+  }
+  return table;
+}
+
+// M-RoPE: the i-th frequency turns by the token's time, height or width, whichever section i falls in.
+Tensor text_cos_sin(const std::array<std::vector<int32_t>, 3>& positions, const TextConfig& c) {
+  const auto frequencies = inverse_frequencies(c.rope_theta, c.head_dim);
+  std::vector<size_t> axis;
+  for (size_t section = 0; section < 3; ++section)
+    axis.insert(axis.end(), static_cast<size_t>(c.mrope_section[section]), section);
+  const auto tokens = static_cast<int64_t>(positions[0].size());
+  Tensor table(DType::f32, {tokens, c.head_dim});
+  const auto rows = table.matrix<float>();
+  std::vector<float> angles(frequencies.size());
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (size_t i = 0; i < angles.size(); ++i)
+      angles[i] = static_cast<float>(positions[axis[i]][static_cast<size_t>(t)]) * frequencies[i];
+    write_cos_sin(angles, {rows.row(t), static_cast<size_t>(c.head_dim)});
+  }
+  return table;
+}
+
+}  // namespace
+
+WindowOrder window_order(std::span<const Grid> grids, const VisionConfig& config) {
+  const int64_t side = config.window_size / config.spatial_merge_size / config.patch_size;  // units
+  WindowOrder order;
+  int64_t first = 0;  // unit of the image
+  for (const Grid& g : grids) {
+    const int64_t high = g.h / config.spatial_merge_size, wide = g.w / config.spatial_merge_size;
+    for (int64_t t = 0; t < g.t; ++t, first += high * wide) {
+      for (int64_t top = 0; top < high; top += side) {
+        for (int64_t left = 0; left < wide; left += side) {
+          const int64_t bottom = std::min(top + side, high), right = std::min(left + side, wide);
+          for (int64_t y = top; y < bottom; ++y)
+            for (int64_t x = left; x < right; ++x)
+              order.units.push_back(static_cast<int32_t>(first + y * wide + x));
+          order.sizes.push_back(static_cast<int32_t>((bottom - top) * (right - left)));
+        }
+      }
+    }
+  }
+  return order;
+}
+
+std::array<std::vector<int32_t>, 3> mrope_positions(std::span<const int32_t> token_ids,
+                                                    std::span<const Grid> grids, int32_t image_token_id,
+                                                    int64_t merge_size) {
+  std::array<std::vector<int32_t>, 3> positions;
+  const auto push = [&](int64_t t, int64_t h, int64_t w) {
+    positions[0].push_back(static_cast<int32_t>(t));
+    positions[1].push_back(static_cast<int32_t>(h));
+    positions[2].push_back(static_cast<int32_t>(w));
+  };
+  int64_t next = 0;
+  size_t image = 0;
+  for (size_t i = 0; i < token_ids.size();) {
+    if (token_ids[i] != image_token_id) {
+      push(next, next, next);
+      ++next;
+      ++i;
+      continue;
+    }
+    QSWEEP_CHECK(image < grids.size(), "more image tokens than images");
+    const Grid& g = grids[image++];
+    const int64_t high = g.h / merge_size, wide = g.w / merge_size;
+    for (int64_t t = 0; t < g.t; ++t)
+      for (int64_t y = 0; y < high; ++y)
+        for (int64_t x = 0; x < wide; ++x) push(next + t, next + y, next + x);
+    i += static_cast<size_t>(g.t * high * wide);
+    next += std::max({g.t, high, wide});
+  }
+  return positions;
+}
+
+Inputs::Inputs(const std::string& folder, Config config, const LoadOptions& options)
+    : folder_(folder), config_(std::move(config)), options_(options) {
+  const std::string tokenizer = folder + "/tokenizer.json",
+                    preprocessor = folder + "/preprocessor_config.json";
+  if (std::filesystem::exists(tokenizer)) tokenizer_ = text::Tokenizer::load(tokenizer);
+  if (!std::filesystem::exists(preprocessor)) return;
+  patch_config_ = image::read_preprocessor_config(preprocessor);
+  const VisionConfig& v = config_.vision;
+  const auto same = [&](const char* key, int64_t here, int64_t in_config) {
+    if (here != in_config)
+      fail("{}: \"{}\": expected {} as in config.json, found {}", preprocessor, key, in_config, here);
+  };
+  same("patch_size", patch_config_->patch_size, v.patch_size);
+  same("temporal_patch_size", patch_config_->temporal_patch_size, v.temporal_patch_size);
+  same("merge_size", patch_config_->merge_size, v.spatial_merge_size);
+}
+
+image::Patches Inputs::patches(const std::string& path) const {
+  if (!patch_config_) fail("{}/preprocessor_config.json: needed for data with images, but missing", folder_);
+  return image::make_patches(image::load(path), *patch_config_, options_.image_size);
+}
+
+Sample Inputs::prepare(const text::Sample& data) const {
+  return with_context(fmt::format("sample \"{}\"", data.id), [&] {
+    Sample sample;
+    sample.id = data.id;
+    sample.image_paths = text::images_of(data);
+    std::vector<int64_t> counts;
+    for (const std::string& path : sample.image_paths) {
+      const image::Patches p = with_context("image " + path, [&] { return patches(path); });
+      sample.rows[static_cast<size_t>(graph::Rows::patches)] += p.grid_t * p.grid_h * p.grid_w;
+      counts.push_back(p.grid_t * p.grid_h * p.grid_w / config_.vision.merge_unit());
+    }
+    if (!tokenizer_ && !std::holds_alternative<text::TokenIds>(data.content))
+      fail("{}/tokenizer.json: needed for data that is not tokenized, but missing", folder_);
+    text::EncodedSample encoded =
+        text::encode_sample(tokenizer_ ? &*tokenizer_ : nullptr, data, counts,
+                            {config_.text.vocab_size, config_.image_token_id, config_.video_token_id});
+    sample.token_ids = std::move(encoded.ids);
+    sample.answer_mask = std::move(encoded.answer_mask);
+    sample.rows[static_cast<size_t>(graph::Rows::units)] =
+        std::accumulate(counts.begin(), counts.end(), int64_t{0});
+    sample.rows[static_cast<size_t>(graph::Rows::tokens)] = static_cast<int64_t>(sample.token_ids.size());
+    return sample;
+  });
+}
+
+void Inputs::add_vision(const Sample& sample, graph::SampleInputs& inputs, std::vector<Grid>& grids) const {
+  const VisionConfig& c = config_.vision;
+  Tensor pixels(DType::f32, {inputs.rows_of(graph::Rows::patches), c.patch_dim()});
+  float* out = pixels.as<float>().data();
+  for (const std::string& path : sample.image_paths) {
+    const image::Patches p = with_context("image " + path, [&] { return patches(path); });
+    grids.push_back({p.grid_t, p.grid_h, p.grid_w});
+    const auto values = p.pixel_values.as<float>();
+    if (out + values.size() > pixels.as<float>().data() + pixels.elements())
+      fail("image {} changed while in use", path);
+    out = std::copy(values.begin(), values.end(), out);
+  }
+  const WindowOrder order = window_order(grids, c);
+  graph::RowIndex reorder{.source = graph::Rows::patches, .rows = {}};
+  graph::RowIndex restore{.source = graph::Rows::units, .rows = std::vector<int32_t>(order.units.size())};
+  const auto merge_unit = static_cast<int32_t>(c.merge_unit());
+  for (size_t position = 0; position < order.units.size(); ++position) {
+    for (int32_t inner = 0; inner < merge_unit; ++inner)
+      reorder.rows.push_back(order.units[position] * merge_unit + inner);
+    restore.rows[static_cast<size_t>(order.units[position])] = static_cast<int32_t>(position);
+  }
+  auto& windows = inputs.segments[kWindows];
+  for (const int32_t units : order.sizes) windows.push_back(units * merge_unit);
+  auto& images = inputs.segments[kImages];
+  for (const Grid& g : grids)
+    images.insert(images.end(), static_cast<size_t>(g.t), static_cast<int32_t>(g.h * g.w));
+  inputs.tables[kVisionCosSin] = vision_cos_sin(grids, order.units, c);
+  inputs.tables[kPixelValues] = std::move(pixels);
+  inputs.indices[kWindowOrder] = std::move(reorder);
+  inputs.indices[kWindowRestore] = std::move(restore);
+}
+
+graph::SampleInputs Inputs::load(const Sample& sample) const {
+  graph::SampleInputs inputs;
+  inputs.rows = sample.rows;
+  inputs.token_ids = sample.token_ids;
+  std::vector<Grid> grids;
+  with_context(fmt::format("sample \"{}\"", sample.id), [&] { add_vision(sample, inputs, grids); });
+  const auto positions =
+      mrope_positions(sample.token_ids, grids, config_.image_token_id, config_.vision.spatial_merge_size);
+  inputs.tables[kTextCosSin] = text_cos_sin(positions, config_.text);
+  inputs.segments[kSequence] = {static_cast<int32_t>(sample.token_ids.size())};
+  graph::RowIndex image_rows{.source = graph::Rows::units, .rows = {}};
+  int32_t unit = 0;
+  for (const int32_t id : sample.token_ids)
+    image_rows.rows.push_back(id == config_.image_token_id ? unit++ : -1);
+  inputs.indices[kImageRows] = std::move(image_rows);
+  return inputs;
+}
+
+}  // namespace qsweep::models::qwen2_5_vl

@@ -1,0 +1,307 @@
+#include "ops/attention.h"
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+namespace qsweep::ops::attention {
+namespace {
+
+using kernels::AttentionTile;
+using kernels::DeltaView;
+using kernels::GemmOperand;
+using kernels::GemmPurpose;
+using kernels::kAbsent;
+using kernels::RowBlock;
+using kernels::view_of;
+
+constexpr int64_t kMinTileQueries = 64;
+
+// Pairs of one sample with evenly spaced rows and the same inputs present.
+struct PairRun {
+  int64_t pairs = 0;
+  int64_t parent = 0;
+  int64_t rows = 0;
+  std::array<int64_t, 3> in{};  // first row of the first pair in dq, dk, dv
+  int64_t out = 0;
+  std::array<int64_t, 4> step{};  // rows from one pair to the next in dq, dk, dv, d_o
+
+  bool has(int input) const { return in[static_cast<size_t>(input)] != kAbsent; }
+  PairRun part(int64_t first, int64_t count) const {
+    PairRun p = *this;
+    p.pairs = count;
+    for (size_t i = 0; i < 3; ++i)
+      if (in[i] != kAbsent) p.in[i] += first * step[i];
+    p.out += first * step[3];
+    return p;
+  }
+};
+
+// The step from the run's last pair to `b`, if b continues the run.
+bool continues(const PairRun& run, const RowBlock& b, std::array<int64_t, 4>& step) {
+  if (b.parent != run.parent || b.rows != run.rows) return false;
+  for (size_t i = 0; i < 3; ++i) {
+    if ((b.in[i] == kAbsent) != (run.in[i] == kAbsent)) return false;
+    step[i] = b.in[i] == kAbsent ? 0 : b.in[i] - run.in[i] - (run.pairs - 1) * run.step[i];
+  }
+  step[3] = b.out - run.out - (run.pairs - 1) * run.step[3];
+  return run.pairs == 1 || step == run.step;
+}
+
+// Runs by sample, samples in order of their rows.
+std::map<int64_t, std::vector<PairRun>> pair_runs(std::span<const RowBlock> blocks) {
+  std::map<int64_t, std::vector<PairRun>> runs;
+  for (const RowBlock& b : blocks) {
+    auto& of_sample = runs[b.parent];
+    std::array<int64_t, 4> step{};
+    if (!of_sample.empty() && continues(of_sample.back(), b, step)) {
+      of_sample.back().step = step;
+      ++of_sample.back().pairs;
+    } else {
+      of_sample.push_back({1, b.parent, b.rows, b.in, b.out, {}});
+    }
+  }
+  return runs;
+}
+
+// How one segment is cut: queries per tile and pairs per product.
+struct Tiling {
+  int64_t queries = 0;
+  int64_t pairs = 0;
+  int64_t bytes = 0;
+};
+
+int64_t tile_bytes(const Spec& spec, int64_t keys, int64_t queries, int64_t pairs, DType dtype) {
+  const int64_t logits = spec.n_heads * queries * keys, delta_bytes = size_bytes(dtype);
+  const int64_t reference =
+      logits * (4 + 4 + delta_bytes) + spec.n_heads * queries * spec.head_dim * delta_bytes;
+  const int64_t per_pair = logits * (dtype == DType::f32 ? 4 : 4 + delta_bytes) +
+                           2 * keys * spec.n_kv_heads * spec.head_dim * delta_bytes +
+                           queries * spec.n_heads * spec.head_dim * 4;
+  return reference + pairs * per_pair + spec.n_heads * queries * 8;
+}
+
+// Fewer queries first, then fewer pairs: products stay as large as the memory allows.
+Tiling choose_tiling(const Context& context, const Spec& spec, int64_t keys, int64_t pairs, DType dtype) {
+  Tiling t{keys, pairs, 0};
+  const auto too_large = [&] {
+    t.bytes = tile_bytes(spec, keys, t.queries, t.pairs, dtype);
+    return t.bytes > context.tile_bytes;
+  };
+  while (too_large() && t.queries > kMinTileQueries)
+    t.queries = std::max((t.queries + 1) / 2, kMinTileQueries);
+  while (too_large() && t.pairs > 1) t.pairs = (t.pairs + 1) / 2;
+  while (too_large() && t.queries > 1) t.queries = (t.queries + 1) / 2;
+  return t;
+}
+
+// `pairs` stacks of heads as an operand {pairs, kv heads, heads per kv head, rows, head_dim}; without grouped
+// heads the third size is left out. `grouped` says that the matrix has n_heads heads, not n_kv_heads.
+GemmOperand heads(const Spec& spec, DeltaView m, bool grouped, int64_t first_row, int64_t rows, int64_t pairs,
+                  int64_t pair_rows, bool transposed) {
+  const int64_t group = spec.n_heads / spec.n_kv_heads, d = spec.head_dim;
+  GemmOperand x{
+      m.rows_at(first_row, rows).data, m.dtype, {pairs, spec.n_kv_heads}, {pair_rows * m.stride, 0}};
+  x.strides[1] = grouped ? group * d : d;
+  if (group > 1) {
+    x.sizes.push_back(grouped ? group : 1);
+    x.strides.push_back(d);
+  }
+  x.sizes.insert(x.sizes.end(), {transposed ? d : rows, transposed ? rows : d});
+  x.strides.insert(x.strides.end(), {transposed ? 1 : m.stride, transposed ? m.stride : 1});
+  return x;
+}
+
+// Logits-like [pairs * n_heads * queries, keys] as {pairs, kv heads, heads per kv head, queries, keys}.
+GemmOperand logits(const Spec& spec, DeltaView m, int64_t queries, int64_t pairs) {
+  const int64_t group = spec.n_heads / spec.n_kv_heads, head = queries * m.stride;
+  GemmOperand x{m.data, m.dtype, {pairs, spec.n_kv_heads}, {spec.n_heads * head, group * head}};
+  if (group > 1) {
+    x.sizes.push_back(group);
+    x.strides.push_back(head);
+  }
+  x.sizes.insert(x.sizes.end(), {queries, m.cols});
+  x.strides.insert(x.strides.end(), {m.stride, 1});
+  return x;
+}
+
+DeltaView view(Tensor& t) { return {t.bytes(), t.dtype(), t.shape()[0], t.shape()[1], t.shape()[1]}; }
+
+// Reference logits and probabilities of one tile of queries.
+struct ReferenceTile {
+  AttentionTile tile;
+  int64_t segment_first = 0;
+  Tensor s, p;  // [heads * queries, keys]
+  std::vector<float> lse;
+  std::vector<int32_t> argmax;
+
+  int64_t first_query() const { return segment_first + tile.first_query; }
+};
+
+ReferenceTile reference_tile(const Context& context, const Spec& spec, const Segment& segment,
+                             int64_t first_query, int64_t queries, Matrix<const float> q,
+                             Matrix<const float> k) {
+  ReferenceTile r;
+  const int64_t keys = spec.causal ? first_query + queries : segment.rows;
+  r.tile = {spec.n_heads, queries, keys, spec.causal, first_query, spec.scale};
+  r.segment_first = segment.first;
+  r.s = Tensor(DType::f32, {spec.n_heads * queries, keys});
+  r.p = Tensor(DType::f32, {spec.n_heads * queries, keys});
+  r.lse.resize(static_cast<size_t>(spec.n_heads * queries));
+  r.argmax.resize(r.lse.size());
+  context.gemm.multiply(heads(spec, view_of(q), true, r.first_query(), queries, 1, 0, false),
+                        heads(spec, view_of(k), false, segment.first, keys, 1, 0, true),
+                        logits(spec, view(r.s), queries, 1));
+  softmax(context.threads(), r.tile, r.s.matrix<float>(), r.p.matrix<float>(), r.lse, r.argmax);
+  return r;
+}
+
+// Everything of one delta call that does not change from tile to tile.
+struct DeltaCall {
+  const Context& context;
+  const Spec& spec;
+  Matrix<const float> q, k, v;
+  std::array<DeltaView, 3> d;  // dq, dk, dv
+  DeltaView d_o;
+
+  GemmOperand delta_heads(int input, const PairRun& run, int64_t first, int64_t rows, bool transposed) const {
+    const auto i = static_cast<size_t>(input);
+    return heads(spec, d[i], input == 0, run.in[i] + first, rows, run.pairs, run.step[i], transposed);
+  }
+  void multiply(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c, bool accumulate) const {
+    context.gemm.multiply(a, b, c, {.accumulate = accumulate, .purpose = GemmPurpose::deltas});
+  }
+};
+
+// parent + delta for the keys of a tile, [pairs * keys, n_kv_heads * head_dim]; input 1 is k, 2 is v.
+Tensor changed_keys(const DeltaCall& call, int input, const PairRun& run, const ReferenceTile& r) {
+  const auto i = static_cast<size_t>(input);
+  const Matrix<const float> parent = input == 1 ? call.k : call.v;
+  Tensor sum(call.d_o.dtype, {run.pairs * r.tile.keys, parent.cols});
+  std::vector<RowBlock> blocks;
+  const int64_t offset = r.segment_first - run.parent;
+  for (int64_t pair = 0; pair < run.pairs; ++pair)
+    blocks.push_back(
+        {.rows = r.tile.keys,
+         .parent = r.segment_first,
+         .in = {run.has(input) ? run.in[i] + pair * run.step[i] + offset : kAbsent, kAbsent, kAbsent},
+         .out = pair * r.tile.keys});
+  add_to_parent(call.context.threads(), blocks, parent, call.d[i], view(sum));
+  return sum;
+}
+
+// dS of one tile for the pairs of a run, [pairs * heads * queries, keys].
+Tensor logits_change(const DeltaCall& call, const PairRun& run, const ReferenceTile& r, DeltaView q_tile) {
+  const AttentionTile& tile = r.tile;
+  const int64_t first = r.segment_first - run.parent;
+  Tensor ds(DType::f32, {run.pairs * tile.heads * tile.queries, tile.keys});
+  const GemmOperand out = logits(call.spec, view(ds), tile.queries, run.pairs);
+  if (run.has(0)) {
+    Tensor k_new = changed_keys(call, 1, run, r);
+    call.multiply(call.delta_heads(0, run, first + tile.first_query, tile.queries, false),
+                  heads(call.spec, view(k_new), false, 0, tile.keys, run.pairs, tile.keys, true), out, false);
+  }
+  if (run.has(1))
+    call.multiply(heads(call.spec, q_tile, true, 0, tile.queries, 1, 0, false),
+                  call.delta_heads(1, run, first, tile.keys, true), out, run.has(0));
+  return ds;
+}
+
+// dO of one tile for the pairs of a run. p_tile and q_tile: the reference's, in the deltas' dtype.
+void delta_tile(const DeltaCall& call, const PairRun& run, const ReferenceTile& r, DeltaView q_tile,
+                DeltaView p_tile) {
+  const AttentionTile& tile = r.tile;
+  const Spec& spec = call.spec;
+  const DType dtype = call.d_o.dtype;
+  const int64_t first = r.segment_first - run.parent;
+  // Two products add up in f32 before they are rounded to the deltas' dtype.
+  Tensor sum(DType::f32, {run.pairs * tile.queries, call.d_o.cols});
+  const GemmOperand out = heads(spec, view(sum), true, 0, tile.queries, run.pairs, tile.queries, false);
+  const bool logits_move = run.has(0) || run.has(1);
+  if (logits_move) {
+    Tensor ds = logits_change(call, run, r, q_tile);
+    Tensor narrow;
+    if (dtype != DType::f32) narrow = Tensor(dtype, ds.shape());
+    const DeltaView dp = dtype == DType::f32 ? view(ds) : view(narrow);
+    softmax_delta(call.context.threads(), tile, r.s.matrix<float>(), r.p.matrix<float>(), r.lse, r.argmax,
+                  ds.matrix<float>(), dp);
+    Tensor v_new = changed_keys(call, 2, run, r);
+    call.multiply(logits(spec, dp, tile.queries, run.pairs),
+                  heads(spec, view(v_new), false, 0, tile.keys, run.pairs, tile.keys, false), out, false);
+  }
+  if (run.has(2))
+    call.multiply(logits(spec, p_tile, tile.queries, 1), call.delta_heads(2, run, first, tile.keys, false),
+                  out, logits_move);
+  for (int64_t pair = 0; pair < run.pairs; ++pair)
+    convert(call.context.threads(), sum.matrix<float>().rows_at(pair * tile.queries, tile.queries),
+            call.d_o.rows_at(run.out + pair * run.step[3] + first + tile.first_query, tile.queries));
+}
+
+// Every tile of one sample's segments.
+void delta_sample(const DeltaCall& call, std::span<const Segment> segments, std::span<const PairRun> runs) {
+  int64_t most_pairs = 0;
+  for (const PairRun& run : runs) most_pairs = std::max(most_pairs, run.pairs);
+  const DType dtype = call.d_o.dtype;
+  for (const Segment& segment : segments) {
+    const Tiling tiling = choose_tiling(call.context, call.spec, segment.rows, most_pairs, dtype);
+    for (int64_t first = 0; first < segment.rows; first += tiling.queries) {
+      const int64_t queries = std::min(tiling.queries, segment.rows - first);
+      ReferenceTile r = reference_tile(call.context, call.spec, segment, first, queries, call.q, call.k);
+      Tensor q_tile(dtype, {queries, call.q.cols}), p_tile(dtype, r.p.shape());
+      convert(call.context.threads(), call.q.rows_at(r.first_query(), queries), view(q_tile));
+      convert(call.context.threads(), r.p.matrix<float>(), view(p_tile));
+      for (const PairRun& run : runs)
+        for (int64_t pair = 0; pair < run.pairs; pair += tiling.pairs)
+          delta_tile(call, run.part(pair, std::min(tiling.pairs, run.pairs - pair)), r, view(q_tile),
+                     view(p_tile));
+    }
+  }
+}
+
+// The segments that make up rows [first, first + rows).
+std::span<const Segment> segments_within(std::span<const Segment> segments, int64_t first, int64_t rows) {
+  const auto before = [](const Segment& s, int64_t row) { return s.first < row; };
+  const auto begin = std::lower_bound(segments.begin(), segments.end(), first, before);
+  const auto end = std::lower_bound(begin, segments.end(), first + rows, before);
+  return {begin, end};
+}
+
+}  // namespace
+
+void forward(const Context& context, const Spec& spec, std::span<const Segment> segments,
+             Matrix<const float> q, Matrix<const float> k, Matrix<const float> v, Matrix<float> o) {
+  for (const Segment& segment : segments) {
+    const Tiling tiling = choose_tiling(context, spec, segment.rows, 0, DType::f32);
+    for (int64_t first = 0; first < segment.rows; first += tiling.queries) {
+      const int64_t queries = std::min(tiling.queries, segment.rows - first);
+      ReferenceTile r = reference_tile(context, spec, segment, first, queries, q, k);
+      context.gemm.multiply(logits(spec, view(r.p), queries, 1),
+                            heads(spec, view_of(v), false, segment.first, r.tile.keys, 1, 0, false),
+                            heads(spec, view_of(o), true, r.first_query(), queries, 1, 0, false));
+    }
+  }
+}
+
+void delta(const Context& context, const Spec& spec, std::span<const Segment> segments,
+           std::span<const RowBlock> blocks, Matrix<const float> q, Matrix<const float> k,
+           Matrix<const float> v, DeltaView dq, DeltaView dk, DeltaView dv, DeltaView d_o) {
+  const DeltaCall call{context, spec, q, k, v, {dq, dk, dv}, d_o};
+  for (const auto& [parent, runs] : pair_runs(blocks))
+    delta_sample(call, segments_within(segments, parent, runs.front().rows), runs);
+}
+
+int64_t scratch_bytes(const Context& context, const Spec& spec, std::span<const Segment> segments,
+                      std::span<const RowBlock> blocks, DType delta_dtype) {
+  int64_t bytes = 0;
+  for (const Segment& s : segments)
+    bytes = std::max(bytes, choose_tiling(context, spec, s.rows, 0, DType::f32).bytes);
+  for (const auto& [parent, runs] : pair_runs(blocks)) {
+    int64_t pairs = 0;
+    for (const PairRun& run : runs) pairs = std::max(pairs, run.pairs);
+    for (const Segment& s : segments_within(segments, parent, runs.front().rows))
+      bytes = std::max(bytes, choose_tiling(context, spec, s.rows, pairs, delta_dtype).bytes);
+  }
+  return bytes;
+}
+
+}  // namespace qsweep::ops::attention

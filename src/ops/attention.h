@@ -1,0 +1,47 @@
+// Scaled dot-product attention with grouped heads, within segments of rows (a sequence, or windows of one).
+//
+// q [rows, n_heads * head_dim], k and v [rows, n_kv_heads * head_dim], o like q; head h uses key/value head
+// h / (n_heads / n_kv_heads). S = scale q k^T, P = softmax(S) over the visible keys, o = P v.
+//
+// delta, with K' = K + dK and V' = V + dV, never subtracting two softmaxes:
+//   dS = scale (dQ K'^T + Q dK^T); c = dS - dS[argmax S]; g = P expm1(c); dlse = log1p(sum g);
+//   dP = P expm1(c - dlse); dO = dP V' + P dV
+// (and e^(S - lse + c) - P in place of P expm1(c) where |c| >= 1).
+#pragma once
+
+#include <span>
+
+#include "ops/context.h"
+
+namespace qsweep::ops::attention {
+
+struct Spec {
+  int64_t n_heads = 0;
+  int64_t n_kv_heads = 0;
+  int64_t head_dim = 0;
+  float scale = 0;
+  bool causal = false;
+};
+
+// Rows [first, first + rows) attend to each other only.
+struct Segment {
+  int64_t first = 0;
+  int64_t rows = 0;
+};
+
+void forward(const Context& context, const Spec& spec, std::span<const Segment> segments,
+             Matrix<const float> q, Matrix<const float> k, Matrix<const float> v, Matrix<float> o);
+
+// blocks: in = {dq, dk, dv}. Blocks with the same parent row are the variants of one sample; every block's
+// parent rows are a union of segments. Pairs whose rows are evenly spaced are multiplied together, in one
+// product per tile.
+void delta(const Context& context, const Spec& spec, std::span<const Segment> segments,
+           std::span<const kernels::RowBlock> blocks, Matrix<const float> q, Matrix<const float> k,
+           Matrix<const float> v, kernels::DeltaView dq, kernels::DeltaView dk, kernels::DeltaView dv,
+           kernels::DeltaView d_o);
+
+// Memory that forward or delta takes for its tiles. No blocks: forward.
+int64_t scratch_bytes(const Context& context, const Spec& spec, std::span<const Segment> segments,
+                      std::span<const kernels::RowBlock> blocks, DType delta_dtype);
+
+}  // namespace qsweep::ops::attention

@@ -1,0 +1,16 @@
+// What every op computes with.
+#pragma once
+
+#include "kernels/gemm.h"
+
+namespace qsweep::ops {
+
+struct Context {
+  kernels::Gemm& gemm;
+  // An op that works in tiles keeps its tiles within about this much memory.
+  int64_t tile_bytes = int64_t{256} << 20;
+
+  Threads threads() const { return gemm.threads(); }
+};
+
+}  // namespace qsweep::ops

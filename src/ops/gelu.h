@@ -1,0 +1,19 @@
+// Gaussian error linear unit: y = x Phi(x), Phi the standard normal distribution function; element by
+// element.
+//
+// delta: for |d| < 1/2, d Phi(x+d) + x d m, m the mean of the normal density over [x, x+d] by five-point
+// Gauss-Legendre quadrature; else the direct difference.
+#pragma once
+
+#include <span>
+
+#include "ops/context.h"
+
+namespace qsweep::ops::gelu {
+
+void forward(const Context& context, Matrix<const float> x, Matrix<float> y);
+
+void delta(const Context& context, std::span<const kernels::RowBlock> blocks, Matrix<const float> x,
+           kernels::DeltaView dx, kernels::DeltaView dy);
+
+}  // namespace qsweep::ops::gelu

@@ -1,0 +1,18 @@
+// Linear layer: y = x W^T + b.  x [rows, in], W [out, in], b [out], y [rows, out].
+//
+// delta: dy = dx W^T. The bias drops out.
+#pragma once
+
+#include "ops/context.h"
+
+namespace qsweep::ops::linear {
+
+// w is f32; bias may be null.
+void forward(const Context& context, Matrix<const float> x, Matrix<const float> w, const float* bias,
+             Matrix<float> y);
+
+// w has dx's dtype. With `accumulate`, dy += dx W^T.
+void delta(const Context& context, kernels::DeltaView dx, kernels::DeltaView w, kernels::DeltaView dy,
+           bool accumulate = false);
+
+}  // namespace qsweep::ops::linear

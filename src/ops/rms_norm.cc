@@ -1,0 +1,20 @@
+#include "ops/rms_norm.h"
+
+namespace qsweep::ops::rms_norm {
+
+using kernels::DeltaView;
+using kernels::RowBlock;
+
+void forward(const Context& context, Matrix<const float> x, std::span<const float> w, float eps,
+             Matrix<float> y) {
+  QSWEEP_CHECK(x.cols == static_cast<int64_t>(w.size()) && x.cols == y.cols && x.rows == y.rows,
+               "x [{}, {}], w [{}]", x.rows, x.cols, w.size());
+  kernels::rms_norm(context.threads(), x, w, eps, y);
+}
+
+void delta(const Context& context, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dx,
+           std::span<const float> w, float eps, DeltaView dy) {
+  kernels::rms_norm_delta(context.threads(), blocks, x, dx, w, eps, dy);
+}
+
+}  // namespace qsweep::ops::rms_norm

@@ -1,0 +1,20 @@
+// Image features into the token sequence: y[r] = features[source[r]] where source[r] >= 0, else tokens[r].
+// tokens, y [rows, n], features [image rows, n].
+//
+// delta: the feature rows' delta, zero in the other rows (token embeddings are never quantized). source
+// counts within a sample's own feature rows; in forward, within all of features.
+#pragma once
+
+#include <span>
+
+#include "ops/context.h"
+
+namespace qsweep::ops::scatter {
+
+void forward(const Context& context, std::span<const int64_t> source, Matrix<const float> tokens,
+             Matrix<const float> features, Matrix<float> y);
+
+void delta(const Context& context, std::span<const kernels::RowBlock> blocks, std::span<const int64_t> source,
+           kernels::DeltaView dfeatures, kernels::DeltaView dy);
+
+}  // namespace qsweep::ops::scatter

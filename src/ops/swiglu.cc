@@ -1,0 +1,19 @@
+#include "ops/swiglu.h"
+
+namespace qsweep::ops::swiglu {
+
+using kernels::DeltaView;
+using kernels::RowBlock;
+
+void forward(const Context& context, Matrix<const float> gate, Matrix<const float> up, Matrix<float> y) {
+  QSWEEP_CHECK(gate.rows == up.rows && gate.cols == up.cols, "gate [{}, {}], up [{}, {}]", gate.rows,
+               gate.cols, up.rows, up.cols);
+  kernels::swiglu(context.threads(), gate, up, y);
+}
+
+void delta(const Context& context, std::span<const RowBlock> blocks, Matrix<const float> gate,
+           Matrix<const float> up, DeltaView dgate, DeltaView dup, DeltaView dy) {
+  kernels::swiglu_delta(context.threads(), blocks, gate, up, dgate, dup, dy);
+}
+
+}  // namespace qsweep::ops::swiglu

@@ -1,0 +1,151 @@
+#include "report/overview.h"
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "report/text.h"
+#include "report/warnings.h"
+
+namespace qsweep::report {
+namespace {
+
+using io::Json;
+using namespace scores;
+
+// The value at `key`, or null: provenance differs between versions and engines.
+const Json* find(const Json& object, const char* key) {
+  if (!object.is_object()) return nullptr;
+  const auto it = object.find(key);
+  return it == object.end() || it->is_null() ? nullptr : &*it;
+}
+
+std::string value_text(const Json& value) {
+  if (value.is_number_float()) return number(value.get<double>());
+  if (value.is_string()) return value.get<std::string>();
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+void add_value(Table& table, const Json& object, const char* key, const char* label) {
+  if (const Json* value = find(object, key)) table.row({label, plain(value_text(*value))});
+}
+
+void add_number(Table& table, const Json& object, const char* key, const char* label,
+                std::string (*format)(double)) {
+  const Json* value = find(object, key);
+  if (value && value->is_number()) table.row({label, format(value->get<double>())});
+}
+
+// "key value, key value" of the members that are not objects or arrays themselves.
+std::string members(const Json& object) {
+  std::vector<std::string> parts;
+  if (object.is_object())
+    for (const auto& [key, value] : object.items())
+      if (!value.is_structured() && !value.is_null()) parts.push_back(key + " " + value_text(value));
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+void add_members(Table& table, const Json& object, const char* key, const char* label) {
+  const Json* value = find(object, key);
+  const std::string text = value ? members(*value) : "";
+  if (!text.empty()) table.row({label, plain(text)});
+}
+
+void add_gemm(Table& table, const Json& provenance) {
+  const Json* gemm = find(provenance, "gemm");
+  if (!gemm) return;
+  add_number(table, *gemm, "share", "GEMM share", percent);
+  add_number(table, *gemm, "gflop", "GEMM work, Gflop", number);
+  add_number(table, *gemm, "gflops_per_s", "GEMM rate, Gflop/s", number);
+  add_number(table, *gemm, "peak_gflops_per_s", "Peak GEMM rate of the machine, Gflop/s", number);
+}
+
+void add_phases(Table& table, const Json& provenance) {
+  const Json* phases = find(provenance, "phases_s");
+  if (!phases || !phases->is_object()) return;
+  std::vector<std::pair<double, std::string>> sorted;
+  for (const auto& [phase, time] : phases->items())
+    if (time.is_number()) sorted.emplace_back(time.get<double>(), phase);
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<std::string> parts;
+  for (const auto& [time, phase] : sorted) parts.push_back(phase + " " + seconds(time));
+  if (!parts.empty()) table.row({"Time by phase", plain(fmt::format("{}", fmt::join(parts, ", ")))});
+}
+
+std::string settings_text(const Json& settings) {
+  std::string text;
+  for (const auto& [key, value] : settings.items())
+    text += (text.empty() ? "" : ", ") + code(key + "=" + value_text(value));
+  return text;
+}
+
+}  // namespace
+
+std::string run_section(const Run& run) {
+  Table table({"What was run", ""});
+  table.row({"Model", fmt::format("{} ({}), {} parameters, {}", code(run.model.path_name),
+                                  plain(run.model.family), number(static_cast<double>(run.model.parameters)),
+                                  counted(static_cast<int64_t>(run.ops.size()), "op"))});
+  table.row({"Data", fmt::format("{}: {}, {}, {} of them answer, {}", code(run.data.file_name),
+                                 counted(run.data.samples, "sample"), counted(run.data.tokens, "token"),
+                                 run.data.answer_tokens, counted(run.data.images, "image"))});
+  table.row({"Ranked by", code(name(run.ranking_metric))});
+  const std::string settings = settings_text(run.settings);
+  if (!settings.empty()) table.row({"Settings", settings});
+  add_value(table, run.provenance, "version", "qsweep version");
+  add_value(table, run.provenance, "isa", "Instruction set");
+  add_value(table, run.provenance, "threads", "Threads");
+  add_members(table, run.provenance, "libraries", "Libraries");
+  add_number(table, run.provenance, "wall_s", "Wall time", seconds);
+  add_phases(table, run.provenance);
+  add_number(table, run.provenance, "peak_rss_bytes", "Peak memory", bytes);
+  add_gemm(table, run.provenance);
+  return table.text();
+}
+
+std::string baseline_section(const Run& run) {
+  Table table(
+      {"Variant", "Scope", ">KL per position [95 %]", ">Perplexity ratio", ">Top-1 flips", ">Logits MSE"});
+  for (const Baseline& baseline : run.baselines) {
+    if (!baseline.total) {
+      table.row({code(baseline.name), "not finite", "–", "–", "–", "–"});
+      continue;
+    }
+    for (Scope scope : kAllScopes) {
+      const MetricSums& sums = baseline.total->of(scope);
+      if (sums.positions == 0) continue;
+      const auto& interval = baseline.intervals.of({Which::kl, scope});
+      std::string kl = number(per_position(sums, Which::kl));
+      if (interval) kl += fmt::format(" [{}, {}]", number(interval->low), number(interval->high));
+      table.row({code(baseline.name), std::string(name(scope)), kl, number(perplexity_ratio(sums)),
+                 percent(per_position(sums, Which::top1_flips)), number(logits_mse(sums))});
+    }
+  }
+  return table.empty() ? "" : "## Everything quantized\n\n" + table.text();
+}
+
+std::string reliability_section(const Run& run) {
+  Table table({"Format", "Mode", "Method", ">Spearman between halves", "Usable as a ranking"});
+  for (const Reliability& r : run.reliability)
+    table.row({code(r.format), std::string(name(r.mode)), std::string(name(r.method)), number(r.spearman),
+               r.spearman >= kReliableRanking ? "yes" : "**no**"});
+  return table.empty() ? "" : "## Reliability\n\n" + table.text();
+}
+
+std::string unscored_section(const Run& run) {
+  constexpr size_t kNamed = 12;
+  std::map<std::pair<std::string, Status>, std::vector<std::string>> ops;
+  for (const ScoreRecord& score : run.scores)
+    if (!carries_metrics(score.status)) ops[{score.format, score.status}].push_back(run.ops[score.op].name);
+  Table table({"Format", "Status", ">Scores", "Ops"});
+  for (const auto& [key, names] : ops) {
+    std::string text;
+    for (size_t i = 0; i < std::min(kNamed, names.size()); ++i) text += (i > 0 ? ", " : "") + code(names[i]);
+    if (names.size() > kNamed) text += fmt::format(" and {} more in `scores.csv`", names.size() - kNamed);
+    table.row({code(key.first), std::string(name(key.second)), fmt::format("{}", names.size()), text});
+  }
+  return table.empty() ? "" : "## Without a score\n\n" + table.text();
+}
+
+}  // namespace qsweep::report

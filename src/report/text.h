@@ -1,0 +1,37 @@
+// Short numbers and Markdown.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace qsweep::report {
+
+// Three significant digits; "–" for NaN, "∞" for an infinity.
+std::string number(double value);
+std::string percent(double fraction);
+std::string seconds(double value);
+std::string bytes(double value);
+// "1 op", "2 ops".
+std::string counted(int64_t n, const std::string& noun);
+
+// `text` as inline code that is safe inside a table; backticks and line breaks are replaced.
+std::string code(const std::string& text);
+// Free text that is safe inside a table.
+std::string plain(const std::string& text);
+
+// A Markdown table. Columns whose header starts with '>' are aligned right.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> header) : header_(std::move(header)) {}
+  // As many cells as the header.
+  void row(std::vector<std::string> cells);
+  bool empty() const { return rows_.empty(); }
+  std::string text() const;  // ends with an empty line
+
+ private:
+  std::vector<std::string> header_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+}  // namespace qsweep::report

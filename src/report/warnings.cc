@@ -1,0 +1,102 @@
+#include "report/warnings.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "report/text.h"
+
+namespace qsweep::report {
+namespace {
+
+using scores::Run;
+using scores::Status;
+
+// Ops, not scores: an op counts once however many formats it was scored in.
+std::set<int> ops_with(const Run& run, Status status) {
+  std::set<int> ops;
+  for (const auto& score : run.scores)
+    if (score.status == status) ops.insert(score.op);
+  return ops;
+}
+
+void warn_of_samples(const Run& run, std::vector<std::string>& out) {
+  const bool any = std::any_of(run.scores.begin(), run.scores.end(),
+                               [](const auto& score) { return scores::carries_metrics(score.status); });
+  if (!any) out.push_back("No op has a score; the table of ops without a score below says why.");
+  if (run.data.samples == 1)
+    out.push_back(
+        "The data is a single sample: no confidence interval and no reliability can be given. "
+        "Use 8 samples or more before acting on the order.");
+  if (run.ranking_metric.scope == scores::Scope::answer && run.data.answer_tokens == 0)
+    out.push_back("Ranked by " + code(name(run.ranking_metric)) +
+                  ", but the data has no answer token: every score is zero and the order means nothing.");
+}
+
+void warn_of_reliability(const Run& run, std::vector<std::string>& out) {
+  for (const auto& r : run.reliability) {
+    if (r.spearman >= kReliableRanking) continue;
+    out.push_back(
+        fmt::format("The {} order ({}, {}) must not be taken for a ranking: between random halves of the "
+                    "data its Spearman "
+                    "correlation is {}, below {}. Use more samples{}.",
+                    code(r.format), name(r.mode), name(r.method), number(r.spearman), kReliableRanking,
+                    r.mode == scores::Mode::isolated ? "" : ", or the isolated mode"));
+  }
+}
+
+std::string unexercised_advice(const Run& run, const std::set<int>& ops) {
+  const bool seeing =
+      std::all_of(ops.begin(), ops.end(), [&](int op) { return run.ops[op].tower != "language"; });
+  if (seeing && run.data.images == 0)
+    return "The data has no image; add samples with images to score the vision tower and the projector.";
+  return "Add data that passes through them.";
+}
+
+void warn_of_statuses(const Run& run, std::vector<std::string>& out) {
+  const auto unexercised = ops_with(run, Status::unexercised);
+  if (!unexercised.empty())
+    out.push_back(fmt::format("No row of the data reached {}: unexercised, without any score. {}",
+                              counted(static_cast<int64_t>(unexercised.size()), "op"),
+                              unexercised_advice(run, unexercised)));
+  const std::pair<Status, const char*> others[] = {
+      {Status::uncalibrated,
+       "had no calibration row for a format with static ranges and stayed float. Give `--calib` data that "
+       "reaches it."},
+      {Status::non_finite,
+       "overflowed or became NaN in at least one format: treat as unusable in that format."}};
+  for (const auto& [status, text] : others) {
+    const auto ops = ops_with(run, status);
+    if (!ops.empty())
+      out.push_back(fmt::format("{} {}", counted(static_cast<int64_t>(ops.size()), "op"), text));
+  }
+}
+
+void warn_of_flags(const Run& run, std::vector<std::string>& out) {
+  int64_t approximate = 0, nonlinear = 0;
+  for (const auto& score : run.scores) {
+    for (const std::string& flag : score.flags) {
+      approximate += flag == "approximate";
+      nonlinear += flag == "nonlinear";
+    }
+  }
+  if (approximate > 0)
+    out.push_back(counted(approximate, "score") +
+                  " and the intervals that go with them are estimates, not measured.");
+  if (nonlinear > 0)
+    out.push_back(counted(nonlinear, "estimate") +
+                  " flagged `nonlinear`: the effect is too large for the estimate to be trusted in size.");
+}
+
+}  // namespace
+
+std::vector<std::string> warnings(const Run& run) {
+  std::vector<std::string> out;
+  warn_of_samples(run, out);
+  warn_of_reliability(run, out);
+  warn_of_statuses(run, out);
+  warn_of_flags(run, out);
+  return out;
+}
+
+}  // namespace qsweep::report

@@ -1,0 +1,17 @@
+// What a reader must know before the numbers.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "scores/record.h"
+
+namespace qsweep::report {
+
+// Below this Spearman correlation between halves of the data an order of ops is not a ranking.
+inline constexpr double kReliableRanking = 0.8;
+
+// One sentence or two each, the most important first; empty where nothing is wrong.
+std::vector<std::string> warnings(const scores::Run& run);
+
+}  // namespace qsweep::report

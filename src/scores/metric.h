@@ -1,0 +1,71 @@
+// What a score measures: sums of the output difference between a variant and the reference, with their
+// counts.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace qsweep::scores {
+
+// `answer`: the positions whose next token is an answer token.
+enum class Scope { all, answer };
+enum class Which { hidden_sse, logits_sse, kl, nll_delta, top1_flips };
+
+inline constexpr std::array kAllScopes{Scope::all, Scope::answer};
+inline constexpr std::array kAllWhich{Which::hidden_sse, Which::logits_sse, Which::kl, Which::nll_delta,
+                                      Which::top1_flips};
+
+std::string_view name(Scope scope);
+std::string_view name(Which which);
+
+// Sums over positions; two of them over different positions add up to the one over both.
+struct MetricSums {
+  double hidden_sse = 0;  // squared difference of the hidden state after the final norm
+  double logits_sse = 0;  // squared difference of the logits
+  double kl = 0;          // KL(reference || variant) of the next-token distribution, nats
+  double nll_delta = 0;   // log p_reference - log p_variant of the true next token, nats; signed
+  int64_t top1_flips = 0;
+  int64_t positions = 0;
+  int64_t targets = 0;  // positions that have a next token
+  int64_t hidden_elements = 0;
+  int64_t logits_elements = 0;
+
+  void add(const MetricSums& other);
+  bool finite() const;
+};
+
+struct ScopedSums {
+  MetricSums all, answer;
+
+  const MetricSums& of(Scope scope) const { return scope == Scope::all ? all : answer; }
+  MetricSums& of(Scope scope) { return scope == Scope::all ? all : answer; }
+  void add(const ScopedSums& other);
+  bool finite() const { return all.finite() && answer.finite(); }
+};
+
+double sum(const MetricSums& sums, Which which);
+// The count that belongs to the sum: targets for nll_delta, positions for the others.
+int64_t count(const MetricSums& sums, Which which);
+// sum / count: squared error per position, nats per position, flips per position. NaN where the count is 0.
+double per_position(const MetricSums& sums, Which which);
+// Mean squared error per element. NaN without elements.
+double hidden_mse(const MetricSums& sums);
+double logits_mse(const MetricSums& sums);
+// exp(mean nll_delta): the variant's perplexity over the reference's. NaN without targets.
+double perplexity_ratio(const MetricSums& sums);
+
+// A metric that ops can be ranked by.
+struct Metric {
+  Which which = Which::kl;
+  Scope scope = Scope::all;
+  bool operator==(const Metric&) const = default;
+};
+
+std::string name(Metric metric);  // "kl:all"
+// Parses NAME[:all|answer]; Error for an unknown name or scope (with the valid ones) and for metrics that are
+// too noisy to rank by (with the reason).
+Metric parse_metric(std::string_view text);
+
+}  // namespace qsweep::scores

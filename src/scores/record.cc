@@ -1,0 +1,92 @@
+#include "scores/record.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <span>
+#include <tuple>
+
+namespace qsweep::scores {
+namespace {
+
+constexpr std::array<std::string_view, 6> kStatusNames{"ok",         "unexercised", "uncalibrated",
+                                                       "non_finite", "skipped",     "spread"};
+constexpr std::array<std::string_view, 4> kModeNames{"isolated", "leave-one-out", "requantize",
+                                                     "requantize-cumulative"};
+constexpr std::array<std::string_view, 5> kMethodNames{"exact", "adjoint", "fisher", "hawq", "local"};
+
+constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
+
+size_t find_name(std::string_view text, std::span<const std::string_view> names, const char* what) {
+  const auto found = std::find(names.begin(), names.end(), text);
+  if (found == names.end()) fail("{}: expected one of {}, found \"{}\"", what, fmt::join(names, ", "), text);
+  return static_cast<size_t>(found - names.begin());
+}
+
+}  // namespace
+
+std::string_view name(Status status) { return kStatusNames[static_cast<size_t>(status)]; }
+std::string_view name(Mode mode) { return kModeNames[static_cast<size_t>(mode)]; }
+std::string_view name(Method method) { return kMethodNames[static_cast<size_t>(method)]; }
+
+Status parse_status(std::string_view text) {
+  return static_cast<Status>(find_name(text, kStatusNames, "status"));
+}
+Mode parse_mode(std::string_view text) { return static_cast<Mode>(find_name(text, kModeNames, "mode")); }
+Method parse_method(std::string_view text) {
+  return static_cast<Method>(find_name(text, kMethodNames, "method"));
+}
+
+void LocalStats::add(const LocalStats& other) {
+  if (other.rows == 0) return;
+  input_min = rows == 0 ? other.input_min : std::min(input_min, other.input_min);
+  input_max = rows == 0 ? other.input_max : std::max(input_max, other.input_max);
+  error_sse += other.error_sse;
+  output_sse += other.output_sse;
+  input_sum_squares += other.input_sum_squares;
+  input_elements += other.input_elements;
+  rows += other.rows;
+}
+
+bool LocalStats::finite() const {
+  for (double value : {error_sse, output_sse, input_min, input_max, input_sum_squares})
+    if (!std::isfinite(value)) return false;
+  return true;
+}
+
+double LocalStats::relative_error() const {
+  return output_sse > 0 ? std::sqrt(error_sse / output_sse) : kUndefined;
+}
+
+double LocalStats::sqnr_db() const {
+  return output_sse > 0 ? 10 * std::log10(output_sse / error_sse) : kUndefined;
+}
+
+double LocalStats::input_absmax() const { return std::max(std::fabs(input_min), std::fabs(input_max)); }
+
+double LocalStats::input_rms() const {
+  return input_elements > 0 ? std::sqrt(input_sum_squares / static_cast<double>(input_elements)) : kUndefined;
+}
+
+double LocalStats::outlier_ratio() const {
+  const double rms = input_rms();
+  return rms > 0 ? input_absmax() / rms : kUndefined;
+}
+
+std::vector<ScoreGroup> group_scores(const Run& run) {
+  std::vector<ScoreGroup> groups;
+  std::map<std::tuple<std::string, Mode, Method>, size_t> place;
+  for (size_t i = 0; i < run.scores.size(); ++i) {
+    const ScoreRecord& score = run.scores[i];
+    const auto [it, added] = place.try_emplace({score.format, score.mode, score.method}, groups.size());
+    if (added) groups.push_back({score.format, score.mode, score.method, {}});
+    groups[it->second].members.push_back(i);
+  }
+  for (ScoreGroup& group : groups)
+    std::stable_sort(group.members.begin(), group.members.end(),
+                     [&](size_t a, size_t b) { return run.scores[a].op < run.scores[b].op; });
+  return groups;
+}
+
+}  // namespace qsweep::scores

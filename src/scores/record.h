@@ -1,0 +1,154 @@
+// The records of one run: what was scored, how, and what came out.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/json.h"
+#include "scores/metric.h"
+
+namespace qsweep::scores {
+
+enum class Status {
+  ok,
+  unexercised,   // no row of the data reached the op
+  uncalibrated,  // static format and no calibration row
+  non_finite,    // a sum overflowed or became NaN
+  skipped,       // cap, time budget, or not selected
+  spread,        // metrics of a representative op
+};
+enum class Mode { isolated, leave_one_out, requantize, requantize_cumulative };
+enum class Method { exact, adjoint, fisher, hawq, local };
+
+std::string_view name(Status status);
+std::string_view name(Mode mode);  // "leave-one-out"
+std::string_view name(Method method);
+// Error with the valid names for any other text.
+Status parse_status(std::string_view text);
+Mode parse_mode(std::string_view text);
+Method parse_method(std::string_view text);
+
+// Only these statuses have metrics; every other score has no number at all.
+inline bool carries_metrics(Status status) { return status == Status::ok || status == Status::spread; }
+
+// Sums at the op itself, over the rows of its input. Mergeable.
+struct LocalStats {
+  double error_sse = 0;   // squared difference of the op's output, quantized against float, same input
+  double output_sse = 0;  // squared float output
+  double input_min = 0, input_max = 0;  // 0 without rows
+  double input_sum_squares = 0;
+  int64_t input_elements = 0;
+  int64_t rows = 0;
+
+  void add(const LocalStats& other);
+  bool finite() const;
+  double relative_error() const;  // sqrt(error / output); NaN for a zero output
+  double sqnr_db() const;         // 10 log10(output / error); infinite without error
+  double input_absmax() const;
+  double input_rms() const;
+  double outlier_ratio() const;  // absmax / rms; NaN for an all-zero input
+};
+
+struct Interval {
+  double low = 0, high = 0;
+};
+// 95 % confidence interval of the mean per position (per target for nll_delta), by metric; none where
+// unknown.
+using MetricIntervals = std::array<std::optional<Interval>, kAllWhich.size()>;
+struct ScopedIntervals {
+  MetricIntervals all, answer;
+
+  const std::optional<Interval>& of(Metric m) const {
+    return (m.scope == Scope::all ? all : answer)[static_cast<size_t>(m.which)];
+  }
+  std::optional<Interval>& of(Metric m) {
+    return (m.scope == Scope::all ? all : answer)[static_cast<size_t>(m.which)];
+  }
+};
+
+struct OpRecord {
+  std::string name, tower;
+  std::optional<int64_t> block;
+  std::string role;
+  int64_t in_features = 0, out_features = 0, parameters = 0;
+  std::optional<std::string> fusion_group;
+};
+
+struct ScoreRecord {
+  int op = 0;  // index in Run::ops
+  std::string format;
+  Mode mode = Mode::isolated;
+  Method method = Method::exact;
+  Status status = Status::ok;
+  std::vector<std::string> flags;
+  // One per sample of the data, in data order, also where the sample has no row for this op (errors 0, counts
+  // those of the sample). Kept in memory only; not used for `spread`.
+  std::vector<ScopedSums> per_sample;
+  std::optional<LocalStats> local;
+  double effective_bits = 0;
+  std::optional<std::string> spread_from;  // op name, for `spread` only
+
+  // Set by finalize(); `total` is there exactly where the status carries metrics.
+  std::optional<ScopedSums> total;
+  ScopedIntervals intervals;
+  std::optional<int64_t> rank;
+};
+
+// A variant that is no single op's score, such as all:w8a8.
+struct Baseline {
+  std::string name;
+  std::vector<ScopedSums> per_sample;  // as in ScoreRecord
+
+  // Set by finalize(); no total where a sum is not finite.
+  std::optional<ScopedSums> total;
+  ScopedIntervals intervals;
+};
+
+// How well the ranking survives other data: Spearman's correlation between random halves of the samples.
+struct Reliability {
+  std::string format;
+  Mode mode = Mode::isolated;
+  Method method = Method::exact;
+  double spearman = 0;  // mean over the splits
+  int64_t splits = 0;
+};
+
+struct ModelInfo {
+  std::string path_name, family;
+  int64_t parameters = 0;
+  std::string weights_sha256_of_headers;
+};
+
+struct DataInfo {
+  std::string file_name;
+  int64_t samples = 0, tokens = 0, answer_tokens = 0, images = 0;
+  std::string sha256;
+};
+
+struct Run {
+  ModelInfo model;
+  DataInfo data;
+  io::Json settings = io::Json::object();  // every flag as resolved
+  io::Json provenance = io::Json::object();
+  std::vector<OpRecord> ops;
+  std::vector<Baseline> baselines;
+  std::vector<Reliability> reliability;
+  std::vector<ScoreRecord> scores;
+  Metric ranking_metric;  // stands in settings["metric"] in the file
+};
+
+// Scores that are ranked together: indexes into Run::scores in op order.
+struct ScoreGroup {
+  std::string format;
+  Mode mode;
+  Method method;
+  std::vector<size_t> members;
+};
+// Groups in the order of their first score.
+std::vector<ScoreGroup> group_scores(const Run& run);
+
+}  // namespace qsweep::scores

@@ -1,0 +1,20 @@
+#include "text/chat.h"
+
+namespace qsweep::text {
+
+std::string chatml_prompt(std::span<const Message> messages, bool add_generation_prompt) {
+  std::string prompt;
+  if (!messages.empty() && messages[0].role != "system")
+    prompt += "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n";
+  for (const Message& message : messages) {
+    prompt += "<|im_start|>" + message.role + "\n";
+    for (const ContentPart& part : message.parts)
+      prompt +=
+          part.kind == ContentPart::Kind::image ? "<|vision_start|><|image_pad|><|vision_end|>" : part.value;
+    prompt += "<|im_end|>\n";
+  }
+  if (add_generation_prompt) prompt += "<|im_start|>assistant\n";
+  return prompt;
+}
+
+}  // namespace qsweep::text

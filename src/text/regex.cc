@@ -1,0 +1,248 @@
+#include "text/regex.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <new>
+#include <optional>
+
+#include <pcre2.h>
+
+#include "base/error.h"
+#include "text/unicode.h"
+
+namespace qsweep::text {
+namespace {
+
+template <auto Free>
+struct Deleter {
+  template <class T>
+  void operator()(T* object) const {
+    Free(object);
+  }
+};
+using CompileContext = std::unique_ptr<pcre2_compile_context, Deleter<pcre2_compile_context_free>>;
+using MatchContext = std::unique_ptr<pcre2_match_context, Deleter<pcre2_match_context_free>>;
+using MatchData = std::unique_ptr<pcre2_match_data, Deleter<pcre2_match_data_free>>;
+using JitStack = std::unique_ptr<pcre2_jit_stack, Deleter<pcre2_jit_stack_free>>;
+
+template <class T>
+T* allocated(T* object) {
+  if (object == nullptr) throw std::bad_alloc();
+  return object;
+}
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_alnum(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; }
+
+// Copies an Oniguruma pattern for PCRE2 and refuses what the two read differently.
+class Translator {
+ public:
+  explicit Translator(std::string_view pattern) : rest_(pattern) {}
+
+  std::string run() {
+    while (!rest_.empty()) {
+      switch (rest_[0]) {
+        case '\\':
+          escape();
+          break;
+        case '[':
+          character_class();
+          break;
+        case '(':
+          group();
+          break;
+        case '{':
+          interval();
+          break;
+        case '^':
+        case '$':
+          refuse(rest_.substr(0, 1));
+        default:
+          copy(1);
+      }
+    }
+    return std::move(out_);
+  }
+
+ private:
+  [[noreturn]] static void refuse(std::string_view what) {
+    fail(
+        "\"{}\" is not supported; supported: literals, \\s \\S \\d \\D \\r \\n \\t \\f \\p{{..}} \\P{{..}}, "
+        "plain classes, "
+        "groups (..) (?:..) (?i:..) (?>..) (?=..) (?!..) (?<=..) (?<!..), and the quantifiers * + ? {{n}} "
+        "{{n,}} {{n,m}}",
+        what);
+  }
+
+  void copy(size_t bytes) {
+    out_ += rest_.substr(0, bytes);
+    rest_.remove_prefix(bytes);
+  }
+
+  void translate(size_t bytes, std::string_view to) {
+    out_ += to;
+    rest_.remove_prefix(bytes);
+  }
+
+  void escape() {
+    if (rest_.size() < 2) refuse(rest_);
+    const char c = rest_[1];
+    // PCRE2's \s also matches U+180E, which is not White_Space any more.
+    if (c == 's') return translate(2, "\\p{White_Space}");
+    if (c == 'S') return translate(2, "\\P{White_Space}");
+    if (c == 'p' || c == 'P') return property();
+    if (is_alnum(c) && std::string_view("dDrntf").find(c) == std::string_view::npos)
+      refuse(rest_.substr(0, 2));
+    copy(2);
+  }
+
+  void property() {
+    const size_t end = rest_.find('}');
+    if (end == std::string_view::npos || rest_[2] != '{') refuse(rest_.substr(0, 3));
+    const std::string_view name = rest_.substr(3, end - 3);
+    if (name.empty() ||
+        !std::all_of(name.begin(), name.end(), [](char c) { return is_alnum(c) || c == '_'; }))
+      refuse(rest_.substr(0, end + 1));
+    // One or two letters are a general category. Longer names are scripts, which PCRE2 would extend (scx).
+    if (name.size() <= 2) return copy(end + 1);
+    translate(end + 1, fmt::format("\\{}{{sc:{}}}", rest_[1], name));
+  }
+
+  void character_class() {
+    const std::string_view whole = rest_;
+    copy(rest_.starts_with("[^") ? 2 : 1);
+    if (rest_.starts_with(']')) refuse("[]");
+    while (!rest_.starts_with(']')) {
+      if (rest_.empty()) fail("character class without end: \"{}\"", whole);
+      if (rest_[0] == '[' || rest_.starts_with("&&"))
+        refuse(whole.substr(0, whole.size() - rest_.size() + 1));
+      if (rest_[0] == '\\') {
+        escape();
+      } else {
+        copy(1);
+      }
+    }
+    copy(1);
+  }
+
+  void group() {
+    static constexpr std::array<std::string_view, 7> kKinds{
+        "(?:", "(?i:", "(?>", "(?=", "(?!", "(?<=", "(?<!"};
+    if (rest_.starts_with("(*")) refuse("(*");
+    if (!rest_.starts_with("(?")) return copy(1);
+    const auto kind =
+        std::find_if(kKinds.begin(), kKinds.end(), [&](auto k) { return rest_.starts_with(k); });
+    if (kind == kKinds.end()) refuse(rest_.substr(0, 4));
+    copy(kind->size());
+  }
+
+  // Ruby reads {n}+ and {n}? otherwise than PCRE2 (a repeat of the repeat), and {,n} as a repeat.
+  void interval() {
+    size_t end = 1;
+    const auto digits = [&] {
+      const size_t begin = end;
+      while (end < rest_.size() && is_digit(rest_[end])) ++end;
+      return end > begin;
+    };
+    bool well_formed = digits();
+    if (end < rest_.size() && rest_[end] == ',') {
+      ++end;
+      digits();
+    }
+    well_formed = well_formed && end < rest_.size() && rest_[end] == '}';
+    const bool modified = end + 1 < rest_.size() && (rest_[end + 1] == '+' || rest_[end + 1] == '?');
+    if (!well_formed || modified) refuse(rest_.substr(0, end + 2));
+    copy(end + 1);
+  }
+
+  std::string_view rest_;
+  std::string out_;
+};
+
+std::string pcre2_message(int code) {
+  std::array<PCRE2_UCHAR, 256> text{};
+  pcre2_get_error_message(code, text.data(), text.size());
+  return reinterpret_cast<const char*>(text.data());
+}
+
+// What one split needs besides the pattern. Limits: a match may take a number of steps in proportion to the
+// text (the usual patterns take one or two per character), so that a pattern that backtracks exponentially is
+// stopped.
+struct Matcher {
+  explicit Matcher(size_t text_bytes)
+      : context(allocated(pcre2_match_context_create(nullptr))),
+        data(allocated(pcre2_match_data_create(1, nullptr))),
+        stack(allocated(pcre2_jit_stack_create(64 << 10, 8 << 20, nullptr))) {
+    const uint64_t steps = 1'000'000 + 32 * static_cast<uint64_t>(text_bytes);
+    pcre2_set_match_limit(context.get(), static_cast<uint32_t>(std::min<uint64_t>(steps, UINT32_MAX)));
+    pcre2_set_heap_limit(context.get(), 256 << 10);  // KiB
+    pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
+  }
+
+  // The first match at or after `from`: its begin and end.
+  std::optional<std::pair<size_t, size_t>> search(const pcre2_code* code, std::string_view text,
+                                                  size_t from) {
+    const int rc = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
+                               PCRE2_NO_UTF_CHECK, data.get(), context.get());
+    if (rc == PCRE2_ERROR_NOMATCH) return std::nullopt;
+    if (rc < 0)
+      fail("the pre-tokenizer's pattern gave up at byte {} of {}: {}", from, text.size(), pcre2_message(rc));
+    const size_t* ends = pcre2_get_ovector_pointer(data.get());
+    return std::pair{ends[0], ends[1]};
+  }
+
+  MatchContext context;
+  MatchData data;
+  JitStack stack;
+};
+
+}  // namespace
+
+void Regex::FreeCode::operator()(pcre2_real_code_8* code) const { pcre2_code_free(code); }
+
+Regex::Regex(const std::string& pattern) {
+  with_context(fmt::format("pattern \"{}\"", pattern), [&] {
+    check_utf8(pattern);
+    const std::string translated = Translator(pattern).run();
+    const CompileContext context(allocated(pcre2_compile_context_create(nullptr)));
+    pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
+    int error = 0;
+    size_t offset = 0;
+    code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
+                              PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset,
+                              context.get()));
+    if (!code_) fail("does not compile: {} (at byte {} of \"{}\")", pcre2_message(error), offset, translated);
+    // Without JIT support in the library the interpreter runs instead, so a refusal is no error.
+    pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
+  });
+}
+
+std::vector<std::string_view> Regex::split(std::string_view text) const {
+  std::vector<std::string_view> pieces;
+  const auto add = [&](size_t begin, size_t end) {
+    if (begin < end) pieces.push_back(text.substr(begin, end - begin));
+  };
+  Matcher matcher(text.size());
+  size_t from = 0, done = 0;
+  std::optional<size_t> last_end;
+  while (from <= text.size()) {
+    const auto match = matcher.search(code_.get(), text, from);
+    if (!match) break;
+    const auto [begin, end] = *match;
+    if (begin == end &&
+        last_end == end) {  // an empty match right after a match is none: go on one character further
+      from += from < text.size() ? utf8_first(text.substr(from)).bytes : 1;
+      continue;
+    }
+    add(done, begin);
+    add(begin, end);
+    from = done = end;
+    last_end = end;
+  }
+  add(done, text.size());
+  return pieces;
+}
+
+}  // namespace qsweep::text

@@ -1,0 +1,31 @@
+// The regular expressions of pre-tokenizers. tokenizer.json writes them for Oniguruma (Ruby syntax); they are
+// run by PCRE2. Only what means the same in both is accepted, the rest is an Error, so that no pattern is
+// silently read differently: \s and scripts are translated to Oniguruma's meaning.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+struct pcre2_real_code_8;
+
+namespace qsweep::text {
+
+class Regex {
+ public:
+  // Error where the pattern does not compile or is outside the shared subset.
+  explicit Regex(const std::string& pattern);
+
+  // The matches and what lies between them, in order, without empty pieces ("Isolated"). Valid UTF-8 only.
+  // Error where matching exceeds its limits (a pattern with exponential backtracking).
+  std::vector<std::string_view> split(std::string_view text) const;
+
+ private:
+  struct FreeCode {
+    void operator()(pcre2_real_code_8* code) const;
+  };
+  std::unique_ptr<pcre2_real_code_8, FreeCode> code_;
+};
+
+}  // namespace qsweep::text

@@ -1,0 +1,133 @@
+#include "text/tokenizer.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "text/unicode.h"
+
+namespace qsweep::text {
+namespace {
+
+// Positions within a word are 32-bit.
+constexpr size_t kMaxTextBytes = size_t{1} << 30;
+
+// The finder of the added tokens that are looked for before (or after) normalization. Special tokens come
+// first.
+AddedTokenFinder finder_of(const TokenizerParts& parts, bool normalized) {
+  std::vector<AddedToken> tokens;
+  for (const AddedToken& token : parts.added) {
+    if (token.normalized != normalized) continue;
+    tokens.push_back(token);
+    if (normalized && parts.nfc) tokens.back().content = nfc(token.content);
+  }
+  std::stable_partition(tokens.begin(), tokens.end(), [](const AddedToken& token) { return token.special; });
+  return AddedTokenFinder(std::move(tokens));
+}
+
+// What a token decodes to: its bytes, or its own text where that is not in the byte-level alphabet.
+std::string bytes_of(const std::string& token) { return from_byte_level(token).value_or(token); }
+
+}  // namespace
+
+Tokenizer::Tokenizer(TokenizerParts parts, const std::string& where)
+    : parts_(std::move(parts)),
+      raw_added_(finder_of(parts_, false)),
+      normalized_added_(finder_of(parts_, true)) {
+  decoded_.reserve(parts_.vocab.size() + parts_.added.size());
+  for (const auto& [token, id] : parts_.vocab) decoded_[id] = {bytes_of(token), false};
+  for (const AddedToken& token : parts_.added) decoded_[token.id] = {bytes_of(token.content), token.special};
+  for (const auto& [id, token] : decoded_) vocab_size_ = std::max<int64_t>(vocab_size_, int64_t{id} + 1);
+  for (const auto* around : {&parts_.prefix, &parts_.suffix})
+    for (const int32_t id : *around)
+      if (!decoded_.contains(id)) fail("{}: post_processor: id {} is not a token", where, id);
+}
+
+Tokenizer Tokenizer::load(const std::string& path) {
+  return Tokenizer(parse_tokenizer_json(io::read_json_file(path), path), path);
+}
+
+Tokenizer Tokenizer::parse(std::string_view json, const std::string& where) {
+  return Tokenizer(parse_tokenizer_json(io::parse_json(json, where), where), where);
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
+  check_utf8(text);
+  if (text.size() > kMaxTextBytes)
+    fail("text of {} bytes is too long; at most {}", text.size(), kMaxTextBytes);
+  std::vector<int32_t> ids;
+  for (const TextPart& raw : raw_added_.split(text)) {
+    if (raw.id) {
+      ids.push_back(*raw.id);
+      continue;
+    }
+    const std::string normalized = parts_.nfc ? nfc(raw.text) : std::string(raw.text);
+    for (const TextPart& part : normalized_added_.split(normalized)) {
+      if (part.id) {
+        ids.push_back(*part.id);
+      } else {
+        encode_plain(part.text, ids);
+      }
+    }
+  }
+  return ids;
+}
+
+void Tokenizer::encode_plain(std::string_view text, std::vector<int32_t>& ids) const {
+  std::vector<std::string_view> pieces{text};
+  for (const Regex& regex : parts_.splits) {
+    std::vector<std::string_view> finer;
+    for (const std::string_view piece : pieces) {
+      const auto words = regex.split(piece);
+      finer.insert(finer.end(), words.begin(), words.end());
+    }
+    pieces = std::move(finer);
+  }
+  for (const std::string_view piece : pieces) encode_piece(piece, ids);
+}
+
+// What the ByteLevel pre-tokenizer does to a piece, and the merges of its words.
+void Tokenizer::encode_piece(std::string_view piece, std::vector<int32_t>& ids) const {
+  std::string spaced;
+  if (parts_.add_prefix_space && !piece.starts_with(' ')) piece = spaced.append(1, ' ').append(piece);
+  if (!parts_.byte_level_split) return encode_word(piece, ids);
+  for (const std::string_view word : parts_.byte_level_split->split(piece)) encode_word(word, ids);
+}
+
+void Tokenizer::encode_word(std::string_view word, std::vector<int32_t>& ids) const {
+  if (parts_.ignore_merges) {
+    const auto whole = parts_.vocab.find(to_byte_level(word));
+    if (whole != parts_.vocab.end()) {
+      ids.push_back(whole->second);
+      return;
+    }
+  }
+  parts_.bpe.encode(word, ids);
+}
+
+std::vector<int32_t> Tokenizer::with_template(std::span<const int32_t> ids) const {
+  std::vector<int32_t> all = parts_.prefix;
+  all.insert(all.end(), ids.begin(), ids.end());
+  all.insert(all.end(), parts_.suffix.begin(), parts_.suffix.end());
+  return all;
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
+  std::string bytes;
+  for (const int32_t id : ids) {
+    const auto it = decoded_.find(id);
+    if (it == decoded_.end()) fail("token id {} has no token", id);
+    if (!skip_special || !it->second.special) bytes += it->second.bytes;
+  }
+  return utf8_lossy(bytes);
+}
+
+std::optional<int32_t> Tokenizer::id_of(std::string_view token) const {
+  const std::string key(token);
+  if (const auto it = parts_.vocab.find(key); it != parts_.vocab.end()) return it->second;
+  const auto added = std::find_if(parts_.added.begin(), parts_.added.end(),
+                                  [&](const AddedToken& candidate) { return candidate.content == token; });
+  if (added == parts_.added.end()) return std::nullopt;
+  return added->id;
+}
+
+}  // namespace qsweep::text

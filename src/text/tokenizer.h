@@ -1,0 +1,55 @@
+// Byte-level BPE tokenizers in the format of the Hugging Face tokenizers library (tokenizer.json): the same
+// ids as that library for GPT-2, Qwen2, Llama 3 and their relatives.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "text/tokenizer_json.h"
+
+namespace qsweep::text {
+
+class Tokenizer {
+ public:
+  // Error where the file is not valid or needs something that is not implemented.
+  static Tokenizer load(const std::string& path);
+  static Tokenizer parse(std::string_view json, const std::string& where);
+
+  // The tokens of the text itself. Error where it is not valid UTF-8.
+  std::vector<int32_t> encode(std::string_view text) const;
+
+  // Puts the tokens around that the file's template asks for (a begin-of-text token, for example); often
+  // none.
+  std::vector<int32_t> with_template(std::span<const int32_t> ids) const;
+
+  // Invalid UTF-8 becomes U+FFFD. Error for an id without token.
+  std::string decode(std::span<const int32_t> ids, bool skip_special = false) const;
+
+  std::optional<int32_t> id_of(std::string_view token) const;
+
+  // Highest id + 1; there may be ids without token below.
+  int64_t vocab_size() const { return vocab_size_; }
+
+ private:
+  Tokenizer(TokenizerParts parts, const std::string& where);
+  void encode_plain(std::string_view text, std::vector<int32_t>& ids) const;
+  void encode_piece(std::string_view piece, std::vector<int32_t>& ids) const;
+  void encode_word(std::string_view word, std::vector<int32_t>& ids) const;
+
+  struct Decoded {
+    std::string bytes;
+    bool special = false;
+  };
+
+  TokenizerParts parts_;
+  AddedTokenFinder raw_added_, normalized_added_;
+  std::unordered_map<int32_t, Decoded> decoded_;
+  int64_t vocab_size_ = 0;
+};
+
+}  // namespace qsweep::text

@@ -1,0 +1,174 @@
+#include <filesystem>
+#include <functional>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/rng.h"
+#include "golden.h"
+#include "image/decode.h"
+
+namespace qsweep::image {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+std::string error_of(std::span<const std::byte> bytes, int64_t max_pixels = kMaxPixels) {
+  try {
+    decode(bytes, "the source", max_pixels);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "decoded";
+}
+
+void set(std::vector<std::byte>& bytes, size_t at, std::initializer_list<int> values) {
+  ASSERT_LE(at + values.size(), bytes.size());
+  for (const int value : values) bytes[at++] = static_cast<std::byte>(value);
+}
+
+uint32_t crc32_of(std::span<const std::byte> bytes) {
+  uint32_t crc = 0xffffffffu;
+  for (const std::byte b : bytes) {
+    crc ^= std::to_integer<uint32_t>(b);
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+  }
+  return ~crc;
+}
+
+// A PNG whose header says another size, with the checksum made right again.
+std::vector<std::byte> png_with_size(uint32_t width, uint32_t height) {
+  std::vector<std::byte> png = read_bytes(testdata("images/tiny.png"));
+  const auto put = [&png](size_t at, uint32_t v) {
+    for (int shift = 24; shift >= 0; shift -= 8) png[at++] = static_cast<std::byte>(v >> shift & 255);
+  };
+  put(16, width);
+  put(20, height);
+  put(29, crc32_of(std::span(png).subspan(12, 17)));
+  return png;
+}
+
+size_t find(std::span<const std::byte> bytes, std::initializer_list<int> pattern) {
+  const auto same = [](std::byte b, int p) { return std::to_integer<int>(b) == p; };
+  const auto at = std::search(bytes.begin(), bytes.end(), pattern.begin(), pattern.end(), same);
+  EXPECT_NE(at, bytes.end());
+  return static_cast<size_t>(at - bytes.begin());
+}
+
+// One file of every coding.
+const std::vector<std::string> kFiles = {"images/odd.png",
+                                         "images/palette.png",
+                                         "images/grey16.png",
+                                         "images/extra/interlaced.png",
+                                         "images/jpeg.jpg",
+                                         "images/jpeg_progressive.jpg",
+                                         "images/jpeg_cmyk.jpg",
+                                         "images/jpeg_exif6.jpg",
+                                         "images/extra/lossy.webp",
+                                         "images/extra/lossless.webp",
+                                         "images/extra/alpha_lossy.webp",
+                                         "images/extra/animated.webp"};
+
+TEST(BadImage, TruncatedAnywhereIsAnError) {
+  for (const std::string& file : kFiles) {
+    const std::vector<std::byte> whole = read_bytes(testdata(file));
+    ASSERT_EQ(error_of(whole), "decoded") << file;
+    std::vector<size_t> lengths = {0, 1, 2, 3, 8, 12, 30, whole.size() - 2, whole.size() - 1};
+    for (size_t i = 1; i < 24; ++i) lengths.push_back(whole.size() * i / 24);
+    for (const size_t length : lengths)
+      EXPECT_THAT(error_of(std::span(whole).first(length)), HasSubstr("the source: "))
+          << file << " cut to " << length;
+  }
+}
+
+TEST(BadImage, DamagedBytesGiveAnErrorOrAWholeImage) {
+  Rng rng(1);
+  for (const std::string& file : kFiles) {
+    const std::vector<std::byte> whole = read_bytes(testdata(file));
+    for (int trial = 0; trial < 100; ++trial) {
+      std::vector<std::byte> bytes = whole;
+      for (int flips = 0; flips < 3; ++flips)
+        bytes[rng.below(bytes.size())] ^= static_cast<std::byte>(1 << rng.below(8));
+      try {
+        const RgbImage image = decode(bytes, "", 1 << 20);
+        EXPECT_EQ(static_cast<int64_t>(image.pixels.size()), image.width * image.height * 3);
+      } catch (const Error&) {
+        continue;
+      }
+    }
+  }
+}
+
+TEST(BadImage, UnknownFormatsAreNamedByTheirFirstBytes) {
+  const std::string gif = "GIF89a, and so on";
+  EXPECT_EQ(error_of(std::as_bytes(std::span(gif))),
+            "the source: expected a JPEG, PNG or WebP image, found 17 bytes that start with "
+            "47 49 46 38 39 61 2c 20 61 6e 64 20");
+  EXPECT_EQ(error_of({}),
+            "the source: expected a JPEG, PNG or WebP image, found 0 bytes that start with nothing");
+}
+
+TEST(BadImage, HeadersWithImpossibleSizes) {
+  EXPECT_THAT(error_of(png_with_size(60000, 60000)),
+              AllOf(HasSubstr("the source: the image is 60000 x 60000 pixels"), HasSubstr("178956970")));
+  EXPECT_THAT(error_of(png_with_size(70000, 1)), HasSubstr("the source: "));
+  EXPECT_THAT(error_of(png_with_size(0, 30)), HasSubstr("the source: "));
+  EXPECT_THAT(error_of(png_with_size(0xffffffffu, 0xffffffffu)), HasSubstr("the source: "));
+  EXPECT_THAT(error_of(png_with_size(12000, 12000)),
+              HasSubstr("the source: "));  // allowed, but the data is short
+
+  std::vector<std::byte> jpeg = read_bytes(testdata("images/jpeg.jpg"));
+  const size_t frame = find(jpeg, {0xff, 0xc0});
+  set(jpeg, frame + 5, {0xff, 0x00, 0xff, 0x00});
+  EXPECT_THAT(error_of(jpeg), HasSubstr("the image is 65280 x 65280 pixels"));
+  set(jpeg, frame + 5, {0x00, 0x00, 0x00, 0x10});
+  EXPECT_THAT(error_of(jpeg), HasSubstr("the source: "));
+
+  std::vector<std::byte> webp = read_bytes(testdata("images/extra/animated.webp"));
+  set(webp, 24, {0xff, 0x3f, 0, 0xff, 0x3f, 0});
+  EXPECT_THAT(error_of(webp), HasSubstr("the image is 16384 x 16384 pixels"));
+}
+
+TEST(BadImage, TheCallersLimitCounts) {
+  const std::vector<std::byte> png = read_bytes(testdata("images/tiny.png"));  // 20 x 30
+  EXPECT_EQ(error_of(png, 600), "decoded");
+  EXPECT_EQ(error_of(png, 599),
+            "the source: the image is 20 x 30 pixels: at most 65535 on a side and 599 in all are allowed");
+}
+
+TEST(BadImage, ChecksumsCount) {
+  std::vector<std::byte> png = read_bytes(testdata("images/tiny.png"));
+  png[png.size() - 14] ^= std::byte{1};  // of the last data chunk
+  EXPECT_THAT(error_of(png), HasSubstr("the source: damaged PNG data: "));
+}
+
+// libjpeg itself would only warn and go on with grey.
+TEST(BadImage, AScanThatEndsEarlyIsAnError) {
+  std::vector<std::byte> jpeg = read_bytes(testdata("images/jpeg.jpg"));
+  const size_t middle = jpeg.size() * 2 / 3;
+  jpeg.resize(middle);
+  jpeg.push_back(std::byte{0xff});
+  jpeg.push_back(std::byte{0xd9});  // a proper end marker
+  EXPECT_THAT(error_of(jpeg), HasSubstr("the source: damaged JPEG data: "));
+}
+
+TEST(BadImage, FilesThatCannotBeRead) {
+  const auto error_of_file = [](const std::string& path) -> std::string {
+    try {
+      load(path);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "loaded";
+  };
+  EXPECT_EQ(error_of_file("/nonexistent/a.png"),
+            "/nonexistent/a.png: expected an image file, found no regular file");
+  EXPECT_THAT(error_of_file(QSWEEP_TESTDATA), HasSubstr("found no regular file"));
+  EXPECT_THAT(error_of_file("/dev/zero"), HasSubstr("found no regular file"));
+  EXPECT_THAT(error_of_file(testdata("images/images.json")),
+              HasSubstr("images.json: expected a JPEG, PNG or WebP"));
+}
+
+}  // namespace
+}  // namespace qsweep::image

@@ -1,0 +1,175 @@
+#include "image/patches.h"
+
+#include <cmath>
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "golden.h"
+
+namespace qsweep::image {
+namespace {
+
+using ::testing::HasSubstr;
+
+PatchConfig tiny_config() {
+  return read_preprocessor_config(testdata("tiny-qwen2.5-vl/preprocessor_config.json"));
+}
+
+TEST(Patches, PixelValuesAndGridsAreLikeTransformers) {
+  const Goldens goldens = main_goldens();
+  const PatchConfig config = tiny_config();
+  int with_values = 0;
+  for (const io::Json& entry : goldens.index()["cases"]) {
+    const std::string name = entry["name"];
+    SCOPED_TRACE(name);
+    const Patches patches = make_patches(goldens.image(name + ".rgb"), config, std::nullopt);
+    EXPECT_EQ(patches.grid_t, entry["grid_thw"][0]);
+    EXPECT_EQ(patches.grid_h, entry["grid_thw"][1]);
+    EXPECT_EQ(patches.grid_w, entry["grid_thw"][2]);
+    if (!entry["has_pixel_values"]) continue;
+    const TensorView expected = goldens.tensor(name + ".pixel_values");
+    ASSERT_EQ(patches.pixel_values.shape(), expected.shape);
+    const auto found = patches.pixel_values.as<float>();
+    float worst = 0;
+    for (size_t i = 0; i < found.size(); ++i) {
+      const float error = std::abs(found[i] - expected.as<float>()[i]);
+      ASSERT_TRUE(error <= 1e-6f) << "element " << i;
+      worst = std::max(worst, error);
+    }
+    std::printf("%s: worst difference %g\n", name.c_str(), static_cast<double>(worst));
+    ++with_values;
+  }
+  EXPECT_EQ(with_values, 6);
+}
+
+TEST(Patches, RowsAreMergeBlocksAndColumnsAreChannelFrameYX) {
+  const PatchConfig config{.patch_size = 2,
+                           .temporal_patch_size = 3,
+                           .merge_size = 2,
+                           .min_pixels = 1,
+                           .max_pixels = 1000,
+                           .rescale_factor = 1,
+                           .mean = {0, 0, 0},
+                           .std = {1, 1, 1}};
+  RgbImage image{.width = 8, .height = 8, .pixels = {}};
+  for (int y = 0; y < 8; ++y)
+    for (int x = 0; x < 8; ++x)
+      for (int c = 0; c < 3; ++c) image.pixels.push_back(static_cast<uint8_t>(y * 8 + x + 64 * c));
+  const Patches patches = make_patches(image, config, 8);
+  ASSERT_EQ(patches.pixel_values.shape(), (Shape{16, 36}));
+  // Row 6 is the third patch of the second unit: patch row 1, patch column 2.
+  const auto row = patches.pixel_values.matrix<float>().rows_at(6, 1);
+  for (int c = 0; c < 3; ++c)
+    for (int frame = 0; frame < 3; ++frame)
+      for (int y = 0; y < 2; ++y)
+        for (int x = 0; x < 2; ++x)
+          EXPECT_EQ(row.data[c * 12 + frame * 4 + y * 2 + x],
+                    static_cast<float>((2 + y) * 8 + 4 + x + 64 * c));
+}
+
+TEST(Patches, FixedSquares) {
+  const RgbImage image = main_goldens().image("wide.rgb");
+  const Patches patches = make_patches(image, tiny_config(), 84);
+  EXPECT_EQ(patches.grid_h, 6);
+  EXPECT_EQ(patches.grid_w, 6);
+  for (const int64_t side :
+       {int64_t{0}, int64_t{-28}, int64_t{14}, int64_t{85}, int64_t{28} << 40, int64_t{28000}})
+    EXPECT_THROW(make_patches(image, tiny_config(), side), Error) << side;
+}
+
+TEST(PreprocessorConfig, ReadsTheTinyModels) {
+  const PatchConfig config = tiny_config();
+  EXPECT_EQ(config.patch_size, 14);
+  EXPECT_EQ(config.temporal_patch_size, 2);
+  EXPECT_EQ(config.merge_size, 2);
+  EXPECT_EQ(config.min_pixels, 3136);
+  EXPECT_EQ(config.max_pixels, 23520);
+  EXPECT_EQ(config.rescale_factor, 1.0 / 255);
+  EXPECT_EQ(config.mean[1], 0.4578275);
+  EXPECT_EQ(config.std[2], 0.27577711);
+}
+
+// A temporary preprocessor_config.json, changed from the one that Qwen2.5-VL-3B ships (no do_* keys, no
+// size).
+class ChangedConfig : public ::testing::Test {
+ protected:
+  io::Json json = io::parse_json(R"({"min_pixels": 3136, "max_pixels": 12845056, "patch_size": 14,
+      "temporal_patch_size": 2, "merge_size": 2, "image_mean": [0.48145466, 0.4578275, 0.40821073],
+      "image_std": [0.26862954, 0.26130258, 0.27577711], "image_processor_type": "Qwen2VLImageProcessor",
+      "processor_class": "Qwen2_5_VLProcessor"})",
+                                 "the shipped file");
+
+  PatchConfig read() const {
+    const std::string path = ::testing::TempDir() + "qsweep_preprocessor_config.json";
+    std::ofstream(path) << json.dump();
+    return read_preprocessor_config(path);
+  }
+  std::string error() const {
+    try {
+      read();
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "no error";
+  }
+};
+
+TEST_F(ChangedConfig, DefaultsAreThoseOfTransformers) {
+  EXPECT_EQ(read().max_pixels, 12845056);
+  EXPECT_EQ(read().rescale_factor, 1.0 / 255);
+}
+
+TEST_F(ChangedConfig, PixelLimitsFromSize) {
+  json["size"] = {{"shortest_edge", 100}, {"longest_edge", 200000}};
+  EXPECT_EQ(read().min_pixels, 3136);
+  json.erase("min_pixels");
+  json["max_pixels"] = nullptr;
+  EXPECT_EQ(read().min_pixels, 100);
+  EXPECT_EQ(read().max_pixels, 200000);
+  json.erase("size");
+  EXPECT_THAT(error(), HasSubstr("missing key \"min_pixels\" (or \"size\" with \"shortest_edge\")"));
+}
+
+TEST_F(ChangedConfig, TheFastProcessorHasTheSameSettings) {
+  json["image_processor_type"] = "Qwen2VLImageProcessorFast";
+  EXPECT_EQ(read().patch_size, 14);
+}
+
+TEST_F(ChangedConfig, WhatIsNotImplementedIsRefused) {
+  const io::Json original = json;
+  const std::vector<std::pair<const char*, io::Json>> changes = {
+      {"image_processor_type", "CLIPImageProcessor"},
+      {"do_resize", false},
+      {"do_rescale", false},
+      {"do_normalize", false},
+      {"do_convert_rgb", false},
+      {"resample", 2},
+      {"rescale_factor", 0},
+      {"rescale_factor", "1/255"},
+      {"patch_size", 0},
+      {"temporal_patch_size", 1 << 20},
+      {"merge_size", -1},
+      {"min_pixels", 0},
+      {"min_pixels", 12845057},
+      {"max_pixels", 1e18},
+      {"image_mean", 0.5},
+      {"image_mean", {0.5, 0.5}},
+      {"image_std", {0.5, 0.0, 0.5}},
+  };
+  for (const auto& [key, value] : changes) {
+    json = original;
+    json[key] = value;
+    EXPECT_THAT(error(), HasSubstr(key)) << value.dump();
+  }
+  for (const char* key : {"patch_size", "temporal_patch_size", "merge_size", "image_mean", "image_std",
+                          "max_pixels", "image_processor_type"}) {
+    json = original;
+    json.erase(key);
+    EXPECT_THAT(error(), HasSubstr(std::string("missing key \"") + key + "\""));
+  }
+}
+
+}  // namespace
+}  // namespace qsweep::image

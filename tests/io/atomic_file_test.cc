@@ -1,0 +1,123 @@
+#include "io/atomic_file.h"
+
+#include <csignal>
+
+#include <sys/resource.h>
+
+#include "test_files.h"
+
+namespace qsweep::io {
+namespace {
+
+// While it lives, no file of this process may grow beyond `bytes`: a later write fails as on a full disk.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : old_handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &old_);
+    const rlimit limit{bytes, old_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    setrlimit(RLIMIT_FSIZE, &old_);
+    std::signal(SIGXFSZ, old_handler_);
+  }
+
+ private:
+  rlimit old_{};
+  void (*old_handler_)(int);
+};
+
+TEST(AtomicFile, CreatesAndReplaces) {
+  const TempFolder folder;
+  const std::string path = folder.path() + "/f";
+  write_file_atomically(path, "one");
+  EXPECT_EQ(read_text(path), "one");
+  write_file_atomically(path, "");
+  EXPECT_EQ(read_text(path), "");
+  write_file_atomically(path, std::string(3'000'000, 'x'));
+  EXPECT_EQ(read_text(path).size(), 3'000'000u);
+  EXPECT_EQ(folder.entries(), 1);
+}
+
+TEST(AtomicFile, WithoutCommitNothingChanges) {
+  const TempFolder folder;
+  const std::string path = folder.write("f", "old");
+  {
+    AtomicFile file(path);
+    file.write("new");
+    EXPECT_EQ(read_text(path), "old");
+  }
+  EXPECT_EQ(read_text(path), "old");
+  EXPECT_EQ(folder.entries(), 1);
+}
+
+TEST(AtomicFile, TwoWritersDoNotMix) {
+  const TempFolder folder;
+  const std::string path = folder.path() + "/f";
+  AtomicFile first(path), second(path);
+  first.write("first");
+  second.write("second");
+  first.commit();
+  EXPECT_EQ(read_text(path), "first");
+  second.commit();
+  EXPECT_EQ(read_text(path), "second");
+  EXPECT_EQ(folder.entries(), 1);
+}
+
+TEST(AtomicFile, FullDiskKeepsTheOldFile) {
+  const TempFolder folder;
+  const std::string path = folder.write("f", "old");
+  std::string message;
+  {
+    const FileSizeLimit limit(100);
+    try {
+      write_file_atomically(path, std::string(1000, 'x'));
+    } catch (const Error& error) {
+      message = error.what();
+    }
+  }
+  EXPECT_THAT(message, testing::HasSubstr("/f: cannot write: File too large"));
+  EXPECT_EQ(read_text(path), "old");
+  EXPECT_EQ(folder.entries(), 1);
+}
+
+TEST(AtomicFile, FailedRenameRemovesTheTemporary) {
+  const TempFolder folder;
+  const std::string path = folder.path() + "/taken";
+  std::filesystem::create_directory(path);
+  EXPECT_THAT([&] { write_file_atomically(path, "x"); },
+              fails_with("/taken: cannot replace the file: Is a directory"));
+  EXPECT_TRUE(std::filesystem::is_directory(path));
+  EXPECT_EQ(folder.entries(), 1);
+}
+
+TEST(AtomicFile, FolderMustExist) {
+  const TempFolder folder;
+  const std::string file = folder.write("file", "old");
+  EXPECT_THAT([&] { write_file_atomically(folder.path() + "/none/f", "x"); },
+              fails_with("No such file or directory"));
+  EXPECT_THAT([&] { write_file_atomically(file + "/f", "x"); },
+              fails_with("cannot create a temporary file beside it: Not a directory"));
+  EXPECT_EQ(read_text(file), "old");
+}
+
+TEST(EnsureFolder, CreatesParentsAndAcceptsWhatExists) {
+  const TempFolder folder;
+  const std::string path = folder.path() + "/a/b/c";
+  ensure_folder(path);
+  EXPECT_TRUE(std::filesystem::is_directory(path));
+  EXPECT_NO_THROW(ensure_folder(path));
+  EXPECT_NO_THROW(ensure_folder(path + "/"));
+}
+
+TEST(EnsureFolder, RefusesFilesAndImpossiblePlaces) {
+  const TempFolder folder;
+  const std::string file = folder.write("file", "x");
+  EXPECT_THAT([&] { ensure_folder(file); }, fails_with("/file: expected a folder, found a file"));
+  EXPECT_THAT([&] { ensure_folder(file + "/below"); },
+              fails_with("/file/below: cannot create the folder: Not a directory"));
+  EXPECT_THAT([] { ensure_folder("/proc/below"); }, fails_with("/proc/below: cannot"));
+}
+
+}  // namespace
+}  // namespace qsweep::io

@@ -1,0 +1,105 @@
+// The reference forward pass against the goldens of the reference implementation, stage by stage.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "graph/forward.h"
+#include "io/json.h"
+#include "io/safetensors.h"
+#include "models/model.h"
+#include "models/qwen2_5_vl/inputs.h"
+#include "support/compare.h"
+
+namespace qsweep {
+namespace {
+
+const std::string kData = QSWEEP_TESTDATA;
+constexpr double kTolerance = 2e-5;
+
+// Where a golden tensor appears in our run: after which stage, under which name.
+struct Tap {
+  std::string golden;
+  std::string stage;
+  std::string value;
+};
+
+// Golden stages in the order of the run. "visual.patch_embed" is compared in its own order, before windows.
+std::vector<Tap> taps(const models::Model& model) {
+  std::vector<Tap> all;
+  for (const graph::Stage& stage : model.stages) {
+    if (stage.name.starts_with("visual.blocks.")) all.push_back({stage.name, stage.name, "patches"});
+    if (stage.name == "visual.merger") all.push_back({"visual.out", stage.name, "image_features"});
+    if (stage.name == "model.embed_tokens") all.push_back({"layers_input", stage.name, "hidden"});
+    if (stage.name.starts_with("model.layers."))
+      all.push_back({stage.name.substr(std::string("model.").size()), stage.name, "hidden"});
+    if (stage.name == "model.norm") all.push_back({"final_norm", stage.name, "hidden"});
+    if (stage.name == "lm_head") all.push_back({"logits", stage.name, "logits"});
+  }
+  return all;
+}
+
+double error_of(const graph::Value& value, const io::SafetensorsFile& golden, const std::string& name) {
+  const auto expected = golden.view(*golden.find(name)).as<float>();
+  EXPECT_TRUE(value.matrix.contiguous());
+  return testing::relative_error(std::span<const float>(value.matrix.data, expected.size()), expected);
+}
+
+void run_and_compare(const models::Model& model, const models::Sample& sample, const io::SafetensorsFile& golden) {
+  std::vector<graph::SampleInputs> inputs;
+  inputs.push_back(model.inputs->load(sample));
+  const graph::Batch batch(std::move(inputs));
+  kernels::Gemm gemm({2});
+  const ops::Context context{gemm};
+  graph::Workspace workspace;
+  graph::Forward forward({context, workspace, batch, model.ops});
+  graph::Values values;
+  int compared = 0;
+  for (const graph::Stage& stage : model.stages) {
+    forward.run(stage, values);
+    for (const Tap& tap : taps(model)) {
+      if (tap.stage != stage.name || golden.find(tap.golden) == nullptr) continue;
+      if (values.at(tap.value).matrix.rows == 0) continue;
+      const double error = error_of(values.at(tap.value), golden, tap.golden);
+      EXPECT_TRUE(error <= kTolerance) << sample.id << " " << tap.golden << ": " << error;
+      ++compared;
+    }
+  }
+  EXPECT_GE(compared, 2) << sample.id;
+}
+
+TEST(Forward, TrainedModelMatchesEveryGolden) {
+  const models::Model model = models::load(kData + "/tiny-qwen2.5-vl");
+  EXPECT_EQ(model.ops.size(), 76u);
+  int samples = 0;
+  for (const text::Sample& data : text::read_dataset(kData + "/data/eval.jsonl")) {
+    const std::string path = kData + "/goldens/forward/" + data.id + ".safetensors";
+    if (!std::filesystem::exists(path)) continue;
+    const io::SafetensorsFile golden = io::SafetensorsFile::open(path);
+    run_and_compare(model, model.inputs->prepare(data), golden);
+    ++samples;
+  }
+  EXPECT_EQ(samples, 10);
+}
+
+TEST(Forward, RandomUntiedShardedModelMatchesEveryGolden) {
+  const std::string folder = kData + "/families/qwen2_5_vl";
+  const models::Model model = models::load(folder);
+  EXPECT_FALSE(model.tied_embeddings);
+  const io::Json index = io::read_json_file(folder + "/goldens.json");
+  for (const io::Json& row : index) {
+    const io::SafetensorsFile golden = io::SafetensorsFile::open(folder + "/" + row["file"].get<std::string>());
+    const auto ids = golden.view(*golden.find("input_ids")).as<int64_t>();
+    // These prompts are not dialogues: the sample is put together from the golden's own tokens and images.
+    models::Sample sample;
+    sample.id = row["name"].get<std::string>();
+    sample.token_ids.assign(ids.begin(), ids.end());
+    for (const io::Json& image : row["images"]) sample.image_paths.push_back(folder + "/" + image.get<std::string>());
+    int64_t patches = 0;
+    if (const auto* pixels = golden.find("pixel_values")) patches = pixels->shape[0];
+    sample.rows = {patches, patches / 4, static_cast<int64_t>(ids.size())};
+    run_and_compare(model, sample, golden);
+  }
+}
+
+}  // namespace
+}  // namespace qsweep

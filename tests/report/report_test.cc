@@ -1,0 +1,241 @@
+#include "report/report.h"
+
+#include <cmath>
+#include <limits>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "report/text.h"
+#include "scores/files.h"
+#include "scores/finalize.h"
+#include "scores/synthetic.h"
+
+namespace qsweep::report {
+namespace {
+
+using scores::Mode;
+using scores::Status;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+scores::Run finalized(scores::Run run) {
+  scores::finalize(run, scores::parse_metric("kl"), 1);
+  return run;
+}
+
+// Samples that agree on the order of the ops.
+scores::Run steady_run() {
+  auto run = scores::make_run();
+  run.scores = {scores::make_score(0, {2, 2, 2}), scores::make_score(1, {1, 1, 1}),
+                scores::make_score(2, {4, 4, 4}), scores::make_score(3, {3, 3, 3})};
+  return run;
+}
+
+TEST(Text, ThreeSignificantDigits) {
+  EXPECT_EQ(number(0), "0");
+  EXPECT_EQ(number(0.0123456), "0.0123");
+  EXPECT_EQ(number(9.996), "10.0");
+  EXPECT_EQ(number(1234.5), "1230");
+  EXPECT_EQ(number(-2.5), "-2.50");
+  EXPECT_EQ(number(1.5e-7), "1.50e-7");
+  EXPECT_EQ(number(2.5e6), "2.50e6");
+  EXPECT_EQ(number(std::nan("")), "–");
+  EXPECT_EQ(number(std::numeric_limits<double>::infinity()), "∞");
+  EXPECT_EQ(percent(0.5), "50.0 %");
+  EXPECT_EQ(seconds(600), "10.0 min");
+  EXPECT_EQ(bytes(3 * 0x1p30), "3.00 GiB");
+}
+
+TEST(Text, CellsCannotBreakTheTable) {
+  EXPECT_EQ(code("a|b`c\nd"), "`a\\|b'c d`");
+  Table table({"Name", ">N"});
+  table.row({"x", "1"});
+  EXPECT_EQ(table.text(), "| Name | N |\n| --- | ---: |\n| x | 1 |\n\n");
+}
+
+TEST(Report, HoldsTheEssentialRows) {
+  const std::string text = markdown(finalized(steady_run()));
+  EXPECT_THAT(text, HasSubstr("| Model | `tiny` (qwen2_5_vl), 1000 parameters, 4 ops |"));
+  EXPECT_THAT(text, HasSubstr("| Data | `eval.jsonl`: 3 samples, 30 tokens, 15 of them answer, 2 images |"));
+  // Sums 6, 3, 12, 9 of 30; 30 positions each; the samples agree, so the interval has no width.
+  EXPECT_THAT(
+      text, HasSubstr("| 1 | `model.layers.0.self_attn.q_proj` | language | 0.400 [0.400, 0.400] | 40.0 % | "
+                      "0.400 | 20.0 % | 20.0 | 3.00 |"));
+  EXPECT_THAT(text, HasSubstr("| 4 | `visual.merger.mlp.0` | projector | 0.100 [0.100, 0.100] | 10.0 % |"));
+  EXPECT_THAT(text, HasSubstr("The first 3 of 4 ops carry 90.0 % of the summed error."));
+  EXPECT_THAT(text, HasSubstr("| language | 2 | 21.0 | 70.0 % | 35.0 % |"));
+  EXPECT_THAT(text, HasSubstr("| vision / qkv | 1 | 6.00 | 20.0 % | 20.0 % |"));
+  EXPECT_THAT(text, HasSubstr("| `all:w8a8` | all | 2.00 ["));
+  EXPECT_THAT(text, HasSubstr("| `w8a8` | isolated | exact | 1.00 | yes |"));
+  EXPECT_THAT(text, HasSubstr("## How to read this"));
+  EXPECT_THAT(text, Not(HasSubstr("## Warnings"))) << "nothing is wrong with this run";
+  EXPECT_THAT(text, Not(HasSubstr("## Without a score")));
+}
+
+TEST(Report, WarnsOfATextOnlyRun) {
+  auto run = steady_run();
+  run.data.images = 0;
+  run.scores[0].status = run.scores[1].status = Status::unexercised;
+  const std::string text = markdown(finalized(run));
+  EXPECT_THAT(text,
+              HasSubstr("No row of the data reached 2 ops: unexercised, without any score. The data has no "
+                        "image; add samples with images"));
+  EXPECT_THAT(text,
+              HasSubstr("| `w8a8` | unexercised | 2 | `visual.blocks.0.attn.qkv`, `visual.merger.mlp.0` |"));
+  EXPECT_THAT(text, Not(HasSubstr("| vision |")));
+  EXPECT_LT(text.find("## Warnings"), text.find("What was run")) << "warnings come first";
+}
+
+TEST(Report, WarnsOfASingleSample) {
+  auto run = steady_run();
+  run.data.samples = 1;
+  run.baselines.clear();
+  for (auto& score : run.scores) score.per_sample.resize(1);
+  const std::string text = markdown(finalized(run));
+  EXPECT_THAT(text, HasSubstr("single sample: no confidence interval and no reliability"));
+  EXPECT_THAT(text, HasSubstr("| language | 0.400 | 40.0 % |"));
+  EXPECT_THAT(text, Not(HasSubstr("## Reliability")));
+}
+
+TEST(Report, WarnsOfAnOrderThatIsNoRanking) {
+  auto run = scores::make_run();
+  run.scores = {scores::make_score(0, {1, 9, 1}), scores::make_score(1, {9, 1, 2}),
+                scores::make_score(2, {3, 3, 9})};
+  const std::string text = markdown(finalized(run));
+  EXPECT_THAT(text, HasSubstr("must not be taken for a ranking"));
+  EXPECT_THAT(text, HasSubstr("| **no** |"));
+}
+
+TEST(Report, WarnsOfOtherStatusesAndFlags) {
+  auto run = steady_run();
+  run.scores[0].status = Status::uncalibrated;
+  run.scores[1].per_sample[0].all.kl = std::nan("");
+  run.scores[2].method = run.scores[3].method = scores::Method::adjoint;
+  run.scores[2].flags = {"nonlinear"};
+  const std::string text = markdown(finalized(run));
+  EXPECT_THAT(text, HasSubstr("1 op had no calibration row"));
+  EXPECT_THAT(text, HasSubstr("1 op overflowed or became NaN"));
+  EXPECT_THAT(text, HasSubstr("2 scores and the intervals that go with them are estimates"));
+  EXPECT_THAT(text, HasSubstr("1 estimate flagged `nonlinear`"));
+  EXPECT_THAT(text, HasSubstr("| `w8a8` | non_finite | 1 | `visual.merger.mlp.0` |"));
+}
+
+TEST(Report, WarnsOfAnAnswerMetricWithoutAnswers) {
+  auto run = steady_run();
+  run.data.answer_tokens = 0;
+  for (auto& score : run.scores)
+    for (auto& sample : score.per_sample) sample.answer = {};
+  scores::finalize(run, scores::parse_metric("kl:answer"), 1);
+  EXPECT_THAT(markdown(run), HasSubstr("the data has no answer token"));
+}
+
+TEST(Report, LeaveOneOutShowsWhatAnOpTakesOff) {
+  auto run = steady_run();
+  for (auto& score : run.scores) score.mode = Mode::leave_one_out;
+  const std::string text = markdown(finalized(run));
+  // all:w8a8 has 60; leaving the merger out leaves 3.
+  EXPECT_THAT(text, HasSubstr("Taken off all:w8a8"));
+  EXPECT_THAT(text, HasSubstr("| 1 | `visual.merger.mlp.0` | projector | 0.100 [0.100, 0.100] | 95.0 % |"));
+  EXPECT_THAT(text, Not(HasSubstr("summed error."))) << "remaining errors do not add up to anything";
+}
+
+TEST(Report, ExplainsFromWhatTheNumbersSay) {
+  auto run = steady_run();
+  run.scores[2].local->input_max = 100;   // 100 times the rms; the median op has 3
+  run.scores[3].local->error_sse = 0.01;  // 1 % instead of 10 %, yet rank 2
+  run.scores[0].local->error_sse = 25;    // 50 %
+  const std::string text = markdown(finalized(run));
+  EXPECT_THAT(
+      text,
+      HasSubstr("1. `model.layers.0.self_attn.q_proj`: Its own output is off by no more than usual, 10.0 "
+                "% (median op: 10.0 %). The largest input is 100 times the input's rms (median op: 3.00)"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("2. `model.layers.0.mlp.down_proj`: Its own output is off by no more than usual, 1.00 % "
+                "(median op: 10.0 %). An error here weighs more than elsewhere"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("3. `visual.blocks.0.attn.qkv`: Its own output is off by 50.0 % (median op: 10.0 %): the "
+                "format fits it worse than most."));
+  EXPECT_THAT(
+      text, HasSubstr("4. `visual.merger.mlp.0`: Its own output is off by no more than usual, 10.0 % (median "
+                      "op: 10.0 %). Nothing measured at the op stands out."));
+}
+
+TEST(Report, BlamesNoActivationRangeOnWeightOnlyFormats) {
+  auto run = steady_run();
+  for (auto& score : run.scores) score.format = "w4a16_g32";
+  run.scores[2].local->input_max = 100;
+  EXPECT_THAT(markdown(finalized(run)), Not(HasSubstr("The largest input is")));
+}
+
+TEST(Report, MarksSpreadScores) {
+  auto run = steady_run();
+  run.scores[0].status = Status::spread;
+  run.scores[0].spread_from = run.ops[2].name;
+  const std::string text = markdown(finalized(run));
+  EXPECT_THAT(text, HasSubstr("`visual.blocks.0.attn.qkv` (spread)"));
+  EXPECT_THAT(text,
+              HasSubstr("Not measured itself: its score is that of `model.layers.0.self_attn.q_proj`."));
+}
+
+TEST(Report, TopTwentyAndACountOfTheRest) {
+  auto run = scores::make_run();
+  run.ops.resize(1);
+  run.scores.clear();
+  for (int i = 0; i < 25; ++i) {
+    run.ops.push_back(run.ops[0]);
+    run.ops.back().name = "op" + std::to_string(i);
+    run.scores.push_back(scores::make_score(i + 1, {100.0 - i, 100.0 - i, 100.0 - i}));
+  }
+  const std::string text = markdown(finalized(run));
+  EXPECT_THAT(text, HasSubstr("| 20 | `op19` |"));
+  EXPECT_THAT(text, Not(HasSubstr("| 21 | `op20` |")));
+  EXPECT_THAT(text, HasSubstr("5 more in `scores.csv`."));
+}
+
+TEST(Report, ShowsProvenanceAndForgivesWhatIsMissing) {
+  auto run = steady_run();
+  run.provenance = {
+      {"version", "0.1.0"},
+      {"isa", "avx2"},
+      {"libraries", {{"onednn", "3.0"}}},
+      {"wall_s", 300},
+      {"peak_rss_bytes", 0x1p31},
+      {"gemm", {{"gflop", 1e4}, {"gflops_per_s", 50}, {"peak_gflops_per_s", 100}, {"share", 0.9}}},
+      {"phases_s", {{"calibration", 30}, {"sweep", 250}}}};
+  const std::string text = markdown(finalized(run));
+  EXPECT_THAT(text, HasSubstr("| Libraries | onednn 3.0 |"));
+  EXPECT_THAT(text, HasSubstr("| Wall time | 5.00 min |"));
+  EXPECT_THAT(text, HasSubstr("| Peak memory | 2.00 GiB |"));
+  EXPECT_THAT(text, HasSubstr("| GEMM share | 90.0 % |"));
+  EXPECT_THAT(text, HasSubstr("| Time by phase | sweep 4.17 min, calibration 30.0 s |"));
+
+  run.provenance = {{"wall_s", "soon"}, {"gemm", 3}, {"phases_s", {1, 2}}, {"libraries", nullptr}};
+  EXPECT_THAT(markdown(finalized(run)), Not(HasSubstr("Wall time")));
+  run.provenance = io::Json::object();
+  EXPECT_NO_THROW(markdown(finalized(run)));
+}
+
+TEST(Report, AnEmptyRunSaysSo) { EXPECT_THAT(markdown(scores::Run{}), HasSubstr("No op has a score")); }
+
+TEST(Report, FromFolderRewritesReportAndTable) {
+  const scores::TemporaryFolder folder;
+  const auto run = finalized(steady_run());
+  scores::write_scores(run, folder.path());
+  const std::string json = folder.read("scores.json"), csv = folder.read("scores.csv");
+  folder.write("scores.csv", "old");
+  from_folder(folder.path());
+  EXPECT_EQ(folder.read("report.md"), markdown(run));
+  EXPECT_EQ(folder.read("scores.csv"), csv);
+  EXPECT_EQ(folder.read("scores.json"), json);
+
+  folder.write("scores.json", "{}");
+  folder.write("report.md", "old");
+  EXPECT_THROW(from_folder(folder.path()), Error);
+  EXPECT_EQ(folder.read("report.md"), "old");
+}
+
+}  // namespace
+}  // namespace qsweep::report
