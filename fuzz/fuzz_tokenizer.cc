@@ -1,21 +1,38 @@
-// Arbitrary bytes as tokenizer.json: an Error, or a tokenizer that gives a text back in NFC.
+// Arbitrary bytes as tokenizer.json: an Error, or a tokenizer that gives a text back.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
 
 #include "base/error.h"
 #include "text/tokenizer.h"
+#include "text/unicode.h"
+
+namespace {
+
+using qsweep::text::Tokenizer;
+
+// Spaces may be added (add_prefix_space) or swallowed (lstrip, rstrip). An added token "é" alone is excepted:
+// like any token it decodes as the byte-level alphabet, to the byte E9.
+void check_round_trip(const Tokenizer& tokenizer) {
+  if (tokenizer.id_of("\u00e9")) return;
+  const auto ids = tokenizer.encode("abc \u00e9");
+  std::string decoded = qsweep::text::nfc(tokenizer.decode(ids));
+  std::erase(decoded, ' ');
+  if (decoded != "abc\u00e9") std::abort();
+}
+
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace qsweep;
   try {
-    const auto tokenizer = text::Tokenizer::parse({reinterpret_cast<const char*>(data), size}, "fuzz");
-    const auto ids = tokenizer.encode("abc e\u0301 <|im_end|>\n");
+    const auto tokenizer = Tokenizer::parse({reinterpret_cast<const char*>(data), size}, "fuzz");
+    check_round_trip(tokenizer);
+    const auto ids =
+        tokenizer.with_template(tokenizer.encode("A red circle.\r\n\n  e\u0301 <|im_end|>12'll\n"));
     for (const int32_t id : ids)
       if (id < 0 || id >= tokenizer.vocab_size()) std::abort();
-    tokenizer.decode(tokenizer.with_template(ids), true);
-    if (tokenizer.decode(ids).empty()) std::abort();
-  } catch (const Error&) {
+    tokenizer.decode(ids, true);
+  } catch (const qsweep::Error&) {
   }
   return 0;
 }

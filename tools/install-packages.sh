@@ -49,7 +49,7 @@ install() {
   [ $# -gt 0 ] || return 0
   find_root "$@"
   say "installing $*"
-  local apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq)
+  local apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
   quietly "${apt[@]}" update || say "going on with the package lists that are here"
   quietly "${apt[@]}" install --no-install-recommends --yes "$@"
 }

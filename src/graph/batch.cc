@@ -5,7 +5,7 @@
 namespace qsweep::graph {
 namespace {
 
-Tensor concatenate(const std::vector<SampleInputs>& samples, const std::string& name) {
+Tensor concatenate(const std::vector<SampleInputs>& samples, const std::string& name, Batch::Contents contents) {
   int64_t rows = 0, cols = 0;
   for (const SampleInputs& s : samples) {
     const Tensor& t = s.tables.at(name);
@@ -13,6 +13,7 @@ Tensor concatenate(const std::vector<SampleInputs>& samples, const std::string& 
     cols = t.shape()[1];
   }
   Tensor all(DType::f32, {rows, cols});
+  if (contents == Batch::Contents::shapes) return all;
   float* out = all.as<float>().data();
   for (const SampleInputs& s : samples) {
     const auto values = s.tables.at(name).as<float>();
@@ -30,13 +31,13 @@ const auto& named(const Map& map, const std::string& name, Find what) {
 
 }  // namespace
 
-Batch::Batch(std::vector<SampleInputs> samples) {
+Batch::Batch(std::vector<SampleInputs> samples, Contents contents) {
   QSWEEP_CHECK(!samples.empty(), "a batch without samples");
   for (size_t kind = 0; kind < kRowKinds; ++kind) {
     first_row_[kind].push_back(0);
     for (const SampleInputs& s : samples) first_row_[kind].push_back(first_row_[kind].back() + s.rows[kind]);
   }
-  for (const auto& [name, table] : samples.front().tables) tables_.emplace(name, concatenate(samples, name));
+  for (const auto& [name, table] : samples.front().tables) tables_.emplace(name, concatenate(samples, name, contents));
   for (size_t i = 0; i < samples.size(); ++i) {
     const SampleInputs& s = samples[i];
     token_ids_.insert(token_ids_.end(), s.token_ids.begin(), s.token_ids.end());

@@ -45,8 +45,10 @@ class Batch {
     std::vector<int64_t> within_batch;   // rows counted within the batch
   };
 
-  // Every sample must bring the same names.
-  explicit Batch(std::vector<SampleInputs> samples);
+  // Every sample must bring the same names. Without contents the tables have their shapes but no values: enough to
+  // plan a pass.
+  enum class Contents { values, shapes };
+  explicit Batch(std::vector<SampleInputs> samples, Contents contents = Contents::values);
 
   int64_t samples() const { return static_cast<int64_t>(first_row_[0].size()) - 1; }
   int64_t rows(Rows kind) const { return starts(kind).back(); }

@@ -1,5 +1,8 @@
 #include "graph/fork.h"
 
+#include <algorithm>
+#include <numeric>
+
 #include "ops/linear.h"
 
 namespace qsweep::graph {
@@ -63,6 +66,25 @@ void own_error(const Pass& pass, const Fork& fork, Matrix<const float> x, const 
   }
   weight_error = in_dtype(pass, dtype, std::move(weight_error));
   if (!dry) ops::linear::delta(pass.ops, quantized.view, weight_error.view, out, /*accumulate=*/true);
+}
+
+scores::LocalStats input_stats(Threads threads, Matrix<const float> x) {
+  scores::LocalStats stats;
+  if (x.empty()) return stats;
+  std::vector<float> low(static_cast<size_t>(x.rows)), high(low.size());
+  kernels::row_min_max(threads, x, low, high);
+  stats.input_min = *std::min_element(low.begin(), low.end());
+  stats.input_max = *std::max_element(high.begin(), high.end());
+  stats.input_sum_squares = sum_of_squares(threads, x);
+  stats.input_elements = x.rows * x.cols;
+  stats.rows = x.rows;
+  return stats;
+}
+
+double sum_of_squares(Threads threads, Matrix<const float> x) {
+  std::vector<double> norms(static_cast<size_t>(x.rows));
+  kernels::row_squared_norm(threads, kernels::view_of(x), norms);
+  return std::accumulate(norms.begin(), norms.end(), 0.0);
 }
 
 }  // namespace qsweep::graph

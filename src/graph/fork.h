@@ -5,6 +5,7 @@
 
 #include "graph/forward.h"
 #include "quant/format.h"
+#include "scores/record.h"
 
 namespace qsweep::graph {
 
@@ -27,5 +28,10 @@ DeltaWeight delta_weight(const Pass& pass, const TensorView& checkpoint, const M
 // [rows of x, out]. Products in delta_dtype, sums in f32.
 void own_error(const Pass& pass, const Fork& fork, Matrix<const float> x, const Matrix<const float>& weight,
                kernels::DeltaView delta_weight, Matrix<float> error);
+
+// Range and size of an op's input; the errors are left 0.
+scores::LocalStats input_stats(Threads threads, Matrix<const float> x);
+
+double sum_of_squares(Threads threads, Matrix<const float> x);
 
 }  // namespace qsweep::graph

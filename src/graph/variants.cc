@@ -1,7 +1,6 @@
 #include "graph/variants.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "ops/add.h"
 #include "ops/gather.h"
@@ -39,17 +38,17 @@ void Variants::fork_errors(const std::vector<Fork>& forks, const LinearOp& op, c
   const int64_t rows = x.matrix.rows;
   auto block = pass_.workspace.allocate(DType::f32, rows, op.out_features());
   const Matrix<float> error{static_cast<float*>(block->data()), rows, op.out_features()};
-  std::vector<double> norms(static_cast<size_t>(rows));
-  const auto squared_norm = [&](Matrix<const float> m) {
-    kernels::row_squared_norm(pass_.ops.threads(), kernels::view_of(m), norms);
-    return std::accumulate(norms.begin(), norms.end(), 0.0);
-  };
-  const double output_sse = pass_.workspace.dry() ? 0 : squared_norm(y.matrix);
+  scores::LocalStats stats;
+  if (!pass_.workspace.dry()) {
+    stats = input_stats(pass_.ops.threads(), x.matrix);
+    stats.output_sse = sum_of_squares(pass_.ops.threads(), y.matrix);
+  }
   for (size_t i = 0; i < forks.size(); ++i) {
     own_error(pass_, forks[i], x.matrix, weights.weight, delta_weights.view, error);
     if (pass_.workspace.dry()) continue;
     kernels::convert(pass_.ops.threads(), error, out.rows_at(static_cast<int64_t>(i) * rows, rows));
-    if (observer_) observer_({forks[i].variant, squared_norm(error), output_sse});
+    stats.error_sse = sum_of_squares(pass_.ops.threads(), error);
+    if (observer_) observer_(forks[i].variant, stats);
   }
 }
 
@@ -72,6 +71,8 @@ void Variants::linear(const Node& node, const Value& x, const Delta& dx, Value& 
 
   const DeltaWeight delta_weights = delta_weight(pass_, op.weight, weights.weight, dtype_);
   const int64_t live_rows = dx.empty() ? 0 : dx.view.rows;
+  delta_flops_ += 2.0 * static_cast<double>(op.weight.elements()) *
+                  static_cast<double>(live_rows + 2 * (dy.view.rows - live_rows));
   if (live_rows > 0 && !pass_.workspace.dry())
     ops::linear::delta(pass_.ops, dx.view, delta_weights.view, dy.view.rows_at(0, live_rows));
   if (!forks.empty())

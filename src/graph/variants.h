@@ -7,21 +7,16 @@
 
 #include "graph/fork.h"
 #include "graph/forward.h"
+#include "scores/record.h"
 
 namespace qsweep::graph {
-
-// What a fork's own error measured at the op, over all rows.
-struct ForkError {
-  int variant = 0;
-  double error_sse = 0;
-  double output_sse = 0;  // of the reference's output, bias included
-};
 
 class Variants {
  public:
   // The variants that fork at op number `op`, in the order in which their pairs are to stand.
   using Forks = std::function<std::vector<Fork>(int op)>;
-  using ForkObserver = std::function<void(const ForkError&)>;
+  // What a variant's own error and its op's input measured, over all rows.
+  using ForkObserver = std::function<void(int variant, const scores::LocalStats&)>;
 
   // delta_dtype: f32 or bf16, of the deltas at rest and the products on them.
   Variants(const Pass& pass, DType delta_dtype, Forks forks, ForkObserver observer = {})
@@ -36,6 +31,8 @@ class Variants {
   void run(const Stage& stage, Values& values, Deltas& deltas);
 
   const PairTable& pairs() const { return pairs_; }
+  // Arithmetic of the products on deltas so far, dry runs included; attention excepted.
+  double delta_flops() const { return delta_flops_; }
 
   // Adds the pairs of the forks at an op whose input rows are of this kind: one per sample that has such
   // rows, forks in order. Returns their range.
@@ -56,6 +53,7 @@ class Variants {
   Forks forks_;
   ForkObserver observer_;
   PairTable pairs_;
+  double delta_flops_ = 0;
 };
 
 }  // namespace qsweep::graph

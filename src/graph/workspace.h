@@ -24,6 +24,7 @@ class Workspace {
   bool dry() const { return dry_; }
   int64_t held_bytes() const { return meter_->held; }
   int64_t peak_bytes() const { return meter_->peak; }
+  void reset_peak() { meter_->peak = meter_->held; }
 
  private:
   struct Meter {

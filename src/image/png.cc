@@ -14,6 +14,10 @@
 namespace qsweep::image {
 namespace {
 
+// Compressed text may grow to 8 MB a chunk (libpng's own limit); what comes after this many chunks is not
+// kept.
+constexpr int kMaxTexts = 32;
+
 struct Reader {
   png_structp png = nullptr;
   png_infop info = nullptr;
@@ -41,6 +45,21 @@ void read_bytes(png_structp png, png_bytep out, size_t count) {
   rest = rest.subspan(count);
 }
 
+// Error unless every chunk up to IEND lies inside the file. libpng allocates what some chunks claim before it
+// reads them.
+void check_chunks(std::span<const std::byte> bytes) {
+  constexpr size_t kSignatureBytes = 8, kAroundData = 12;  // length, name and checksum
+  std::span<const std::byte> rest = bytes.subspan(kSignatureBytes);
+  while (rest.size() >= kAroundData) {
+    uint32_t length = 0;
+    for (const std::byte b : rest.first(4)) length = length << 8 | std::to_integer<uint32_t>(b);
+    if (length > rest.size() - kAroundData) break;
+    if (std::memcmp(rest.data() + 4, "IEND", 4) == 0) return;
+    rest = rest.subspan(kAroundData + length);
+  }
+  fail("damaged PNG data: the chunk at byte {} is not complete", bytes.size() - rest.size());
+}
+
 void open(Reader& reader) {
   reader.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader, jump_out, ignore_warning);
   if (reader.png == nullptr)
@@ -50,6 +69,7 @@ void open(Reader& reader) {
     png_set_read_fn(reader.png, &reader, read_bytes);
     png_set_crc_action(reader.png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
     png_set_user_limits(reader.png, kMaxSide, kMaxSide);
+    png_set_chunk_cache_max(reader.png, kMaxTexts);
     png_read_info(reader.png, reader.info);
   });
 }
@@ -143,6 +163,7 @@ int orientation_of(const Reader& reader) {
 }  // namespace
 
 Decoded decode_png(std::span<const std::byte> bytes, int64_t max_pixels) {
+  check_chunks(bytes);
   Reader reader;
   reader.rest = bytes;
   open(reader);

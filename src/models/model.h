@@ -19,6 +19,7 @@ struct Sample {
   std::vector<int32_t> token_ids;
   std::vector<uint8_t> answer_mask;  // 1: the token is part of an answer
   std::vector<std::string> image_paths;
+  std::vector<std::array<int64_t, 3>> image_grids;  // per image: frames, and patches high and wide
   std::array<int64_t, graph::kRowKinds> rows{};
 };
 
@@ -28,8 +29,9 @@ class InputBuilder {
   virtual ~InputBuilder() = default;
   // Tokenizes, and decodes the images to check them and to learn their sizes. Errors name the sample.
   virtual Sample prepare(const text::Sample& sample) const = 0;
-  // Everything the stages read; decodes the images again.
-  virtual graph::SampleInputs load(const Sample& sample) const = 0;
+  // Everything the stages read; decodes the images again. Without pixels their table is there but not filled in.
+  enum class Pixels { decode, leave_out };
+  virtual graph::SampleInputs load(const Sample& sample, Pixels pixels) const = 0;
 };
 
 struct Model {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "report/text.h"
@@ -135,15 +136,18 @@ std::string reliability_section(const Run& run) {
 
 std::string unscored_section(const Run& run) {
   constexpr size_t kNamed = 12;
-  std::map<std::pair<std::string, Status>, std::vector<std::string>> ops;
+  // By format and status; an op counts once however many modes and methods it was tried in.
+  std::map<std::pair<std::string, Status>, std::set<int>> unscored;
   for (const ScoreRecord& score : run.scores)
-    if (!carries_metrics(score.status)) ops[{score.format, score.status}].push_back(run.ops[score.op].name);
-  Table table({"Format", "Status", ">Scores", "Ops"});
-  for (const auto& [key, names] : ops) {
-    std::string text;
-    for (size_t i = 0; i < std::min(kNamed, names.size()); ++i) text += (i > 0 ? ", " : "") + code(names[i]);
-    if (names.size() > kNamed) text += fmt::format(" and {} more in `scores.csv`", names.size() - kNamed);
-    table.row({code(key.first), std::string(name(key.second)), fmt::format("{}", names.size()), text});
+    if (!carries_metrics(score.status)) unscored[{score.format, score.status}].insert(score.op);
+  Table table({"Format", "Status", ">Ops", "Names"});
+  for (const auto& [key, ops] : unscored) {
+    std::vector<std::string> names;
+    for (int op : ops)
+      if (names.size() < kNamed) names.push_back(code(run.ops[op].name));
+    std::string text = fmt::format("{}", fmt::join(names, ", "));
+    if (ops.size() > kNamed) text += fmt::format(" and {} more in `scores.csv`", ops.size() - kNamed);
+    table.row({code(key.first), std::string(name(key.second)), fmt::format("{}", ops.size()), text});
   }
   return table.empty() ? "" : "## Without a score\n\n" + table.text();
 }

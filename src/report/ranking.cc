@@ -80,23 +80,34 @@ std::string logits_cell(const Ranking& ranking, const MetricSums& sums) {
   return percent(all > 0 ? logits_mse(sums) / all : kUndefined);
 }
 
-std::string top_table(const Ranking& ranking) {
+std::vector<std::string> top_header(const Ranking& ranking) {
   const Metric metric = ranking.run.ranking_metric;
-  Table table({">Rank", "Op", "Tower", ">" + name(metric) + " per position [95 %]", relative_header(ranking),
-               ">KL per position",
-               ranking.everything ? ">Logits MSE, of all:" + plain(ranking.group.format) : ">Logits MSE",
-               ">Local SQNR, dB", ">Outlier ratio"});
-  for (size_t i = 0; i < std::min(kTopOps, ranking.scores.size()); ++i) {
-    const ScoreRecord& score = *ranking.scores[i];
-    const MetricSums& sums = score.total->of(metric.scope);
-    const auto& local = score.local;
-    table.row({fmt::format("{}", *score.rank),
-               code(ranking.op(score).name) + (score.status == Status::spread ? " (spread)" : ""),
-               plain(ranking.op(score).tower), mean_with_interval(ranking, score),
-               relative_cell(ranking, score), number(per_position(sums, Which::kl)),
-               logits_cell(ranking, sums), number(local ? local->sqnr_db() : kUndefined),
-               number(local ? local->outlier_ratio() : kUndefined)});
-  }
+  std::vector<std::string> header{">Rank", "Op", "Tower", ">" + name(metric) + " per position [95 %]",
+                                  relative_header(ranking)};
+  if (metric.which != Which::kl) header.push_back(">KL per position");
+  header.push_back(ranking.everything ? ">Logits MSE, of all:" + plain(ranking.group.format) : ">Logits MSE");
+  header.insert(header.end(), {">Local SQNR, dB", ">Outlier ratio"});
+  return header;
+}
+
+std::vector<std::string> top_cells(const Ranking& ranking, const ScoreRecord& score) {
+  const Metric metric = ranking.run.ranking_metric;
+  const MetricSums& sums = score.total->of(metric.scope);
+  std::vector<std::string> cells{
+      fmt::format("{}", *score.rank),
+      code(ranking.op(score).name) + (score.status == Status::spread ? " (spread)" : ""),
+      plain(ranking.op(score).tower), mean_with_interval(ranking, score), relative_cell(ranking, score)};
+  if (metric.which != Which::kl) cells.push_back(number(per_position(sums, Which::kl)));
+  cells.push_back(logits_cell(ranking, sums));
+  cells.push_back(number(score.local ? score.local->sqnr_db() : kUndefined));
+  cells.push_back(number(score.local ? score.local->outlier_ratio() : kUndefined));
+  return cells;
+}
+
+std::string top_table(const Ranking& ranking) {
+  Table table(top_header(ranking));
+  for (size_t i = 0; i < std::min(kTopOps, ranking.scores.size()); ++i)
+    table.row(top_cells(ranking, *ranking.scores[i]));
   return table.text();
 }
 

@@ -1,8 +1,8 @@
-#include <filesystem>
-#include <functional>
+#include <cstdio>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <jpeglib.h>
 
 #include "base/rng.h"
 #include "golden.h"
@@ -137,6 +137,15 @@ TEST(BadImage, TheCallersLimitCounts) {
             "the source: the image is 20 x 30 pixels: at most 65535 on a side and 599 in all are allowed");
 }
 
+// libpng would allocate what an eXIf chunk claims.
+TEST(BadImage, ChunksLargerThanTheFile) {
+  std::vector<std::byte> png = read_bytes(testdata("images/extra/exif1.png"));
+  const size_t name = find(png, {'e', 'X', 'I', 'f'});
+  set(png, name - 4, {0x5d, 0, 0, 0});
+  EXPECT_EQ(error_of(png),
+            fmt::format("the source: damaged PNG data: the chunk at byte {} is not complete", name - 4));
+}
+
 TEST(BadImage, ChecksumsCount) {
   std::vector<std::byte> png = read_bytes(testdata("images/tiny.png"));
   png[png.size() - 14] ^= std::byte{1};  // of the last data chunk
@@ -151,6 +160,43 @@ TEST(BadImage, AScanThatEndsEarlyIsAnError) {
   jpeg.push_back(std::byte{0xff});
   jpeg.push_back(std::byte{0xd9});  // a proper end marker
   EXPECT_THAT(error_of(jpeg), HasSubstr("the source: damaged JPEG data: "));
+}
+
+// A valid progressive file of 8 x 8 grey pixels: every coefficient in a scan of its own, then once more for a
+// last bit.
+std::vector<std::byte> jpeg_of_scans(int refined_coefficients) {
+  std::vector<jpeg_scan_info> scans = {{1, {0}, 0, 0, 0, 0}};
+  for (int k = 1; k < 64; ++k) scans.push_back({1, {0}, k, k, 0, 1});
+  for (int k = 1; k <= refined_coefficients; ++k) scans.push_back({1, {0}, k, k, 1, 0});
+  jpeg_compress_struct jpeg;
+  jpeg_error_mgr errors;
+  jpeg.err = jpeg_std_error(&errors);
+  jpeg_create_compress(&jpeg);
+  unsigned char* out = nullptr;
+  unsigned long size = 0;
+  jpeg_mem_dest(&jpeg, &out, &size);
+  jpeg.image_width = jpeg.image_height = 8;
+  jpeg.input_components = 1;
+  jpeg.in_color_space = JCS_GRAYSCALE;
+  jpeg_set_defaults(&jpeg);
+  jpeg.scan_info = scans.data();
+  jpeg.num_scans = static_cast<int>(scans.size());
+  jpeg_start_compress(&jpeg, TRUE);
+  unsigned char pixels[8] = {10, 200, 30, 90, 250, 0, 70, 140};
+  JSAMPROW row = pixels;
+  for (int y = 0; y < 8; ++y) jpeg_write_scanlines(&jpeg, &row, 1);
+  jpeg_finish_compress(&jpeg);
+  const auto bytes = std::as_bytes(std::span(out, size));
+  std::vector<std::byte> file(bytes.begin(), bytes.end());
+  jpeg_destroy_compress(&jpeg);
+  std::free(out);
+  return file;
+}
+
+// Each scan is a pass over the image, so a small file could keep a large one busy for hours.
+TEST(BadImage, TooManyScans) {
+  EXPECT_EQ(error_of(jpeg_of_scans(36)), "decoded");
+  EXPECT_EQ(error_of(jpeg_of_scans(37)), "the source: the JPEG file has more than 100 scans");
 }
 
 TEST(BadImage, FilesThatCannotBeRead) {

@@ -1,6 +1,7 @@
 #include "image/decode.h"
 
 #include <cstdio>
+#include <filesystem>
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,7 @@
 #include "image/patches.h"
 
 #include <cmath>
+#include <cstdio>
 #include <fstream>
 
 #include <gmock/gmock.h>

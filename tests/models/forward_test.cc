@@ -46,7 +46,7 @@ double error_of(const graph::Value& value, const io::SafetensorsFile& golden, co
 
 void run_and_compare(const models::Model& model, const models::Sample& sample, const io::SafetensorsFile& golden) {
   std::vector<graph::SampleInputs> inputs;
-  inputs.push_back(model.inputs->load(sample));
+  inputs.push_back(model.inputs->load(sample, models::InputBuilder::Pixels::decode));
   const graph::Batch batch(std::move(inputs));
   kernels::Gemm gemm({2});
   const ops::Context context{gemm};
@@ -95,7 +95,13 @@ TEST(Forward, RandomUntiedShardedModelMatchesEveryGolden) {
     sample.token_ids.assign(ids.begin(), ids.end());
     for (const io::Json& image : row["images"]) sample.image_paths.push_back(folder + "/" + image.get<std::string>());
     int64_t patches = 0;
-    if (const auto* pixels = golden.find("pixel_values")) patches = pixels->shape[0];
+    if (const auto* grids = golden.find("image_grid_thw")) {
+      const auto thw = golden.view(*grids).as<int64_t>();
+      for (size_t i = 0; i < thw.size(); i += 3) {
+        sample.image_grids.push_back({thw[i], thw[i + 1], thw[i + 2]});
+        patches += thw[i] * thw[i + 1] * thw[i + 2];
+      }
+    }
     sample.rows = {patches, patches / 4, static_cast<int64_t>(ids.size())};
     run_and_compare(model, sample, golden);
   }

@@ -61,7 +61,7 @@ TEST(Report, HoldsTheEssentialRows) {
   // Sums 6, 3, 12, 9 of 30; 30 positions each; the samples agree, so the interval has no width.
   EXPECT_THAT(
       text, HasSubstr("| 1 | `model.layers.0.self_attn.q_proj` | language | 0.400 [0.400, 0.400] | 40.0 % | "
-                      "0.400 | 20.0 % | 20.0 | 3.00 |"));
+                      "20.0 % | 20.0 | 3.00 |"));
   EXPECT_THAT(text, HasSubstr("| 4 | `visual.merger.mlp.0` | projector | 0.100 [0.100, 0.100] | 10.0 % |"));
   EXPECT_THAT(text, HasSubstr("The first 3 of 4 ops carry 90.0 % of the summed error."));
   EXPECT_THAT(text, HasSubstr("| language | 2 | 21.0 | 70.0 % | 35.0 % |"));
@@ -71,6 +71,13 @@ TEST(Report, HoldsTheEssentialRows) {
   EXPECT_THAT(text, HasSubstr("## How to read this"));
   EXPECT_THAT(text, Not(HasSubstr("## Warnings"))) << "nothing is wrong with this run";
   EXPECT_THAT(text, Not(HasSubstr("## Without a score")));
+}
+
+TEST(Report, AddsKlWhereItIsNotTheRankingMetric) {
+  auto run = steady_run();
+  scores::finalize(run, scores::parse_metric("logits_sse"), 1);
+  EXPECT_THAT(markdown(run),
+              HasSubstr("| language | 1.60 [1.60, 1.60] | 40.0 % | 0.400 | 20.0 % | 20.0 | 3.00 |"));
 }
 
 TEST(Report, WarnsOfATextOnlyRun) {
@@ -84,6 +91,10 @@ TEST(Report, WarnsOfATextOnlyRun) {
   EXPECT_THAT(text,
               HasSubstr("| `w8a8` | unexercised | 2 | `visual.blocks.0.attn.qkv`, `visual.merger.mlp.0` |"));
   EXPECT_THAT(text, Not(HasSubstr("| vision |")));
+  auto again = run.scores[0];
+  again.mode = Mode::requantize;
+  run.scores.push_back(again);
+  EXPECT_THAT(markdown(finalized(run)), HasSubstr("| unexercised | 2 |")) << "ops are counted, not scores";
   EXPECT_LT(text.find("## Warnings"), text.find("What was run")) << "warnings come first";
 }
 

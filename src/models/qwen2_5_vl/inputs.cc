@@ -159,6 +159,7 @@ Sample Inputs::prepare(const text::Sample& data) const {
     for (const std::string& path : sample.image_paths) {
       const image::Patches p = with_context("image " + path, [&] { return patches(path); });
       sample.rows[static_cast<size_t>(graph::Rows::patches)] += p.grid_t * p.grid_h * p.grid_w;
+      sample.image_grids.push_back({p.grid_t, p.grid_h, p.grid_w});
       counts.push_back(p.grid_t * p.grid_h * p.grid_w / config_.vision.merge_unit());
     }
     if (!tokenizer_ && !std::holds_alternative<text::TokenIds>(data.content))
@@ -175,18 +176,22 @@ Sample Inputs::prepare(const text::Sample& data) const {
   });
 }
 
-void Inputs::add_vision(const Sample& sample, graph::SampleInputs& inputs, std::vector<Grid>& grids) const {
-  const VisionConfig& c = config_.vision;
-  Tensor pixels(DType::f32, {inputs.rows_of(graph::Rows::patches), c.patch_dim()});
-  float* out = pixels.as<float>().data();
-  for (const std::string& path : sample.image_paths) {
+Tensor Inputs::pixel_values(const Sample& sample, Pixels pixels) const {
+  Tensor table(DType::f32, {sample.rows[static_cast<size_t>(graph::Rows::patches)], config_.vision.patch_dim()});
+  if (pixels == Pixels::leave_out) return table;
+  float* out = table.as<float>().data();
+  for (size_t i = 0; i < sample.image_paths.size(); ++i) {
+    const std::string& path = sample.image_paths[i];
     const image::Patches p = with_context("image " + path, [&] { return patches(path); });
-    grids.push_back({p.grid_t, p.grid_h, p.grid_w});
+    if (std::array{p.grid_t, p.grid_h, p.grid_w} != sample.image_grids[i]) fail("image {} changed while in use", path);
     const auto values = p.pixel_values.as<float>();
-    if (out + values.size() > pixels.as<float>().data() + pixels.elements())
-      fail("image {} changed while in use", path);
     out = std::copy(values.begin(), values.end(), out);
   }
+  return table;
+}
+
+void Inputs::add_vision(std::span<const Grid> grids, graph::SampleInputs& inputs) const {
+  const VisionConfig& c = config_.vision;
   const WindowOrder order = window_order(grids, c);
   graph::RowIndex reorder{.source = graph::Rows::patches, .rows = {}};
   graph::RowIndex restore{.source = graph::Rows::units, .rows = std::vector<int32_t>(order.units.size())};
@@ -202,17 +207,19 @@ void Inputs::add_vision(const Sample& sample, graph::SampleInputs& inputs, std::
   for (const Grid& g : grids)
     images.insert(images.end(), static_cast<size_t>(g.t), static_cast<int32_t>(g.h * g.w));
   inputs.tables[kVisionCosSin] = vision_cos_sin(grids, order.units, c);
-  inputs.tables[kPixelValues] = std::move(pixels);
   inputs.indices[kWindowOrder] = std::move(reorder);
   inputs.indices[kWindowRestore] = std::move(restore);
 }
 
-graph::SampleInputs Inputs::load(const Sample& sample) const {
+graph::SampleInputs Inputs::load(const Sample& sample, Pixels pixels) const {
   graph::SampleInputs inputs;
   inputs.rows = sample.rows;
   inputs.token_ids = sample.token_ids;
   std::vector<Grid> grids;
-  with_context(fmt::format("sample \"{}\"", sample.id), [&] { add_vision(sample, inputs, grids); });
+  for (const auto& [t, h, w] : sample.image_grids) grids.push_back({t, h, w});
+  add_vision(grids, inputs);
+  inputs.tables[kPixelValues] =
+      with_context(fmt::format("sample \"{}\"", sample.id), [&] { return pixel_values(sample, pixels); });
   const auto positions =
       mrope_positions(sample.token_ids, grids, config_.image_token_id, config_.vision.spatial_merge_size);
   inputs.tables[kTextCosSin] = text_cos_sin(positions, config_.text);

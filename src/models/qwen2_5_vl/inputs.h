@@ -52,11 +52,12 @@ class Inputs : public InputBuilder {
   Inputs(const std::string& folder, Config config, const LoadOptions& options);
 
   Sample prepare(const text::Sample& sample) const override;
-  graph::SampleInputs load(const Sample& sample) const override;
+  graph::SampleInputs load(const Sample& sample, Pixels pixels) const override;
 
  private:
   image::Patches patches(const std::string& path) const;
-  void add_vision(const Sample& sample, graph::SampleInputs& inputs, std::vector<Grid>& grids) const;
+  Tensor pixel_values(const Sample& sample, Pixels pixels) const;
+  void add_vision(std::span<const Grid> grids, graph::SampleInputs& inputs) const;
 
   std::string folder_;
   Config config_;

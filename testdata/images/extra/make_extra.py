@@ -130,6 +130,8 @@ for name, size, options in [("h2v1.jpg", (37, 29), {"subsampling": 1}), ("h2v2.j
                             ("rgb_colours.jpg", (20, 20), {"keep_rgb": True})]:
     add(name, saved(Image.fromarray(picture(*size)), "JPEG", **options))
 add("cmyk.jpg", saved(Image.fromarray(picture(24, 18)).convert("CMYK"), "JPEG", quality=95))
+inks = np.concatenate([picture(24, 18), picture(24, 18)[::-1, ::-1, :1]], -1)
+add("cmyk_black.jpg", saved(Image.fromarray(inks, "CMYK"), "JPEG", quality=95))
 
 # Resizes: one side only, to one pixel, far up, far down, and which pass comes first
 for name, (w, h), (tw, th) in [("width_only", (30, 11), (12, 11)), ("height_only", (9, 31), (9, 50)),

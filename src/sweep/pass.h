@@ -1,0 +1,60 @@
+// One pass over a model's stages: each is computed once for a batch of samples, and its weights are let go.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "graph/forward.h"
+#include "graph/variants.h"
+#include "models/model.h"
+#include "quant/format.h"
+#include "scores/record.h"
+
+namespace qsweep::sweep {
+
+// A model configuration that differs from the reference in one op.
+struct Variant {
+  int op = 0;
+  const quant::Format* format = nullptr;
+  std::optional<quant::InputRange> range;  // of the op's input, for calibrated formats
+};
+
+// The counts of a sample's positions, with errors of zero: what a variant scores that never touches the
+// sample.
+scores::ScopedSums position_counts(const models::Model& model, const models::Sample& sample);
+
+struct PassInput {
+  const models::Model& model;
+  const ops::Context& ops;
+  DType delta_dtype = DType::f32;
+  std::vector<const models::Sample*> samples;
+  std::span<const Variant> variants;  // of the whole run
+  std::vector<int> live;              // which of them this pass computes, ascending: in model order
+};
+
+struct PassSinks {
+  // The metrics of one (variant, sample of this pass).
+  std::function<void(int variant, int64_t sample, const scores::ScopedSums&)> metrics;
+  // Local errors and input statistics, over the samples of this pass.
+  std::function<void(int variant, const scores::LocalStats&)> local;
+  // After every stage: the product arithmetic on deltas done in it.
+  std::function<void(const std::string& stage, double delta_flops)> stage_done;
+};
+
+struct PassReport {
+  int64_t peak_bytes = 0;    // tables, values, deltas, scratch and mapped weights at once
+  int64_t weight_bytes = 0;  // read from the checkpoint
+  double delta_flops = 0;
+};
+
+// Runs the pass. In a dry workspace nothing is computed and no sink but stage_done is called: the report is
+// the plan.
+PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const PassSinks& sinks);
+
+// The reference alone, up to the head: calls the observer with every op's input, the head's included.
+PassReport run_reference(const PassInput& input, graph::Workspace& workspace,
+                         const graph::LinearObserver& observer);
+
+}  // namespace qsweep::sweep

@@ -1,0 +1,125 @@
+#include "sweep/plan.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/process.h"
+
+namespace qsweep::sweep {
+namespace {
+
+// Code and tables that oneDNN makes as products first run.
+constexpr int64_t kProductCodeBytes = int64_t{24} << 20;
+
+PassReport dry_run(const PlanInput& input, const Chunk& chunk) {
+  graph::Workspace workspace(/*dry=*/true);
+  const PassInput pass = pass_input(input, chunk);
+  return input.variants.empty() ? run_reference(pass, workspace, {}) : run_pass(pass, workspace, {});
+}
+
+class Planner {
+ public:
+  Planner(const PlanInput& input, int64_t pass_budget) : input_(input), budget_(pass_budget) {}
+
+  std::vector<Chunk> plan() {
+    std::vector<int> all_variants(input_.variants.size());
+    std::iota(all_variants.begin(), all_variants.end(), 0);
+    for (int first = 0; first < sample_count();) {
+      const int count = most_samples(first, all_variants);
+      if (count > 0) {
+        first += count;
+      } else {
+        split_variants(first++, all_variants);
+      }
+    }
+    return std::move(chunks_);
+  }
+
+ private:
+  int sample_count() const { return static_cast<int>(input_.samples.size()); }
+
+  bool fits(int first, int count, const std::vector<int>& variants, Chunk& chunk) const {
+    chunk.samples.resize(static_cast<size_t>(count));
+    std::iota(chunk.samples.begin(), chunk.samples.end(), first);
+    chunk.variants = variants;
+    chunk.plan = dry_run(input_, chunk);
+    return chunk.plan.peak_bytes <= budget_;
+  }
+
+  // Appends the largest chunk of samples from `first` that fits with all variants; 0 where not even one does.
+  int most_samples(int first, const std::vector<int>& variants) {
+    int good = 0, bad = sample_count() - first + 1;  // memory grows with the samples: bisect
+    Chunk best;
+    for (int count = bad - 1; good + 1 < bad; count = (good + bad) / 2) {
+      Chunk chunk;
+      if (fits(first, count, variants, chunk)) {
+        good = count;
+        best = std::move(chunk);
+      } else {
+        bad = count;
+      }
+    }
+    if (good > 0) chunks_.push_back(std::move(best));
+    return good;
+  }
+
+  void split_variants(int sample, const std::vector<int>& variants) {
+    if (variants.size() <= 1) {
+      Chunk chunk;
+      fits(sample, 1, variants, chunk);
+      fail("--memory: sample \"{}\" needs {} MiB for a pass, but {} MiB are left for it",
+           input_.samples[static_cast<size_t>(sample)].id, (chunk.plan.peak_bytes >> 20) + 1,
+           std::max<int64_t>(budget_, 0) >> 20);
+    }
+    const auto middle = variants.begin() + static_cast<int64_t>(variants.size() / 2);
+    for (const std::vector<int>& half :
+         {std::vector<int>(variants.begin(), middle), std::vector<int>(middle, variants.end())}) {
+      Chunk chunk;
+      if (fits(sample, 1, half, chunk)) {
+        chunks_.push_back(std::move(chunk));
+      } else {
+        split_variants(sample, half);
+      }
+    }
+  }
+
+  const PlanInput& input_;
+  int64_t budget_;
+  std::vector<Chunk> chunks_;
+};
+
+}  // namespace
+
+int64_t MemoryPlan::peak_bytes() const {
+  int64_t peak = 0;
+  for (const Chunk& chunk : chunks) peak = std::max(peak, chunk.plan.peak_bytes);
+  return base_bytes + peak;
+}
+
+int64_t MemoryPlan::weight_bytes() const {
+  int64_t bytes = 0;
+  for (const Chunk& chunk : chunks) bytes += chunk.plan.weight_bytes;
+  return bytes;
+}
+
+double MemoryPlan::delta_flops() const {
+  double flops = 0;
+  for (const Chunk& chunk : chunks) flops += chunk.plan.delta_flops;
+  return flops;
+}
+
+PassInput pass_input(const PlanInput& input, const Chunk& chunk) {
+  PassInput pass{input.model, input.ops, input.delta_dtype, {}, input.variants, chunk.variants};
+  for (const int s : chunk.samples) pass.samples.push_back(&input.samples[static_cast<size_t>(s)]);
+  return pass;
+}
+
+MemoryPlan plan_memory(const PlanInput& input, int64_t budget_bytes) {
+  MemoryPlan plan;
+  plan.budget_bytes = budget_bytes;
+  plan.base_bytes = resident_bytes() + kernels::Gemm::kScratchBytes + kProductCodeBytes;
+  plan.chunks = Planner(input, budget_bytes - plan.base_bytes).plan();
+  return plan;
+}
+
+}  // namespace qsweep::sweep
