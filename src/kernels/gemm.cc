@@ -63,6 +63,10 @@ void GemmCount::add(const GemmCount& other) {
   seconds += other.seconds;
 }
 
+GemmCount GemmCount::since(const GemmCount& earlier) const {
+  return {calls - earlier.calls, flops - earlier.flops, bf16_flops - earlier.bf16_flops, seconds - earlier.seconds};
+}
+
 struct Gemm::State {
   struct Primitive {
     dnnl::matmul::primitive_desc descriptor;

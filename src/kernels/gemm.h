@@ -31,6 +31,7 @@ struct GemmCount {
   double seconds = 0;
 
   void add(const GemmCount& other);
+  GemmCount since(const GemmCount& earlier) const;
 };
 
 struct GemmOptions {

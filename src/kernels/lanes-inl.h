@@ -124,11 +124,11 @@ struct LanesOf {
 
   // e^x - 1 without cancellation: relative error below 3 ulp.
   static HWY_INLINE V expm1(V x) {
-    const V y = in_range(x);
+    const V y = hn::IfThenElse(x < set(T{-80}), set(T{-80}), in_range(x));  // e^-80 - 1 is -1, 2^-n finite
     const V n = power_of_two(y);
     const V p = expm1_reduced(remainder(y, n));
-    const V two_n = scale(set(1), n);
-    return fma(p, two_n, two_n - set(1));
+    // 2^n (p + (1 - 2^-n)): 2^n itself may overflow where the result does not.
+    return scale(p + (set(1) - scale(set(1), zero() - n)), n);
   }
 
   // e^x - 1 - x without cancellation.
@@ -191,11 +191,12 @@ struct LanesOf {
     return hn::IfThenElse(hn::FirstN(d, static_cast<size_t>(count)), v, other);
   }
 
-  // Clamped to where e^x is 0 or infinite. The operand order keeps a NaN a NaN (x86 returns the second one).
+  // Clamped to where e^x is 0 or infinite. By comparisons, because a NaN must stay one and Min and Max do not
+  // keep it everywhere.
   static HWY_INLINE V in_range(V x) {
     constexpr T low = std::is_same_v<T, float> ? T{-104} : T{-746};
     constexpr T high = std::is_same_v<T, float> ? T{89} : T{710};
-    return hn::Min(set(high), hn::Max(set(low), x));
+    return hn::IfThenElse(x < set(low), set(low), hn::IfThenElse(x > set(high), set(high), x));
   }
   // n with x = n ln 2 + r, |r| <= ln 2 / 2.
   static HWY_INLINE V power_of_two(V x) { return hn::Round(x * set(static_cast<T>(1.4426950408889634074L))); }

@@ -29,7 +29,7 @@ struct Candidate {
 
   // For a priority queue: the lowest rank, then the leftmost, comes first.
   bool operator<(const Candidate& other) const {
-    return std::tie(rank, other.position) < std::tie(other.rank, position);
+    return std::tie(other.rank, other.position) < std::tie(rank, position);
   }
 };
 

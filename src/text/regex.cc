@@ -231,8 +231,8 @@ std::vector<std::string_view> Regex::split(std::string_view text) const {
     const auto match = matcher.search(code_.get(), text, from);
     if (!match) break;
     const auto [begin, end] = *match;
-    if (begin == end &&
-        last_end == end) {  // an empty match right after a match is none: go on one character further
+    // An empty match right after a match is none: go on one character further.
+    if (begin == end && last_end == end) {
       from += from < text.size() ? utf8_first(text.substr(from)).bytes : 1;
       continue;
     }

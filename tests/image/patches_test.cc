@@ -6,6 +6,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "golden.h"
 
@@ -103,9 +104,8 @@ class ChangedConfig : public ::testing::Test {
                                  "the shipped file");
 
   PatchConfig read() const {
-    const std::string path = ::testing::TempDir() + "qsweep_preprocessor_config.json";
-    std::ofstream(path) << json.dump();
-    return read_preprocessor_config(path);
+    std::ofstream(path_) << json.dump();
+    return read_preprocessor_config(path_);
   }
   std::string error() const {
     try {
@@ -115,6 +115,12 @@ class ChangedConfig : public ::testing::Test {
     }
     return "no error";
   }
+
+  ~ChangedConfig() override { std::remove(path_.c_str()); }
+
+ private:
+  // Other test processes may run at the same time.
+  const std::string path_ = fmt::format("{}preprocessor_config-{}.json", ::testing::TempDir(), getpid());
 };
 
 TEST_F(ChangedConfig, DefaultsAreThoseOfTransformers) {

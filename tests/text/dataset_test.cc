@@ -111,11 +111,11 @@ TEST(Dataset, RefusesBadJsonLines) {
       {R"({"input_ids":[1],"answer_mask":[2]})", R"("answer_mask": expected 0, 1, false or true, found 2)"},
       {R"({"input_ids":[1],"answer_mask":"1"})", R"(one for each id, found string)"},
   };
-  for (const auto& [line, message] : cases)
+  for (const BadLine& bad : cases)
     EXPECT_ERROR(
-        parse_dataset_jsonl(std::string("{\"id\":\"good\",\"input_ids\":[1]}\n") + line, "d.jsonl", ""),
-        message)
-        << line;
+        parse_dataset_jsonl(std::string("{\"id\":\"good\",\"input_ids\":[1]}\n") + bad.line, "d.jsonl", ""),
+        bad.message)
+        << bad.line;
 }
 
 TEST(Dataset, RefusesBadCaptionsAndFiles) {

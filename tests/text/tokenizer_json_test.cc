@@ -43,8 +43,8 @@ TEST(TokenizerJson, RefusesWhatIsNotImplemented) {
       {R"({"post_processor": {"type": "BertProcessing"}})",
        R"(post_processor: "BertProcessing" is not supported; supported: null, ByteLevel, at most one TemplateProcessing)"},
   };
-  for (const auto& [patch, message] : cases)
-    EXPECT_ERROR(parse_tokenizer(patched_json(Json::parse(patch))), message) << patch;
+  for (const BadCase& bad : cases)
+    EXPECT_ERROR(parse_tokenizer(patched_json(Json::parse(bad.patch))), bad.message) << bad.patch;
 }
 
 Json with_split(const char* patch) {
@@ -61,8 +61,8 @@ TEST(TokenizerJson, RefusesOtherSplits) {
       {R"({"pattern": {"Regex": "a(b"}})", R"(pretokenizers[0]: pattern "a(b": does not compile)"},
       {R"({"pattern": {"Regex": "\\w+"}})", R"(pattern "\w+": "\w" is not supported)"},
   };
-  for (const auto& [patch, message] : cases)
-    EXPECT_ERROR(parse_tokenizer(with_split(patch)), message) << patch;
+  for (const BadCase& bad : cases)
+    EXPECT_ERROR(parse_tokenizer(with_split(bad.patch)), bad.message) << bad.patch;
 }
 
 TEST(TokenizerJson, ChecksTheVocabularyAndTheMerges) {
@@ -88,8 +88,8 @@ TEST(TokenizerJson, ChecksTheVocabularyAndTheMerges) {
       {R"({"model": {"merges": ["nope e"]}})", R"(merges[0]: "nope" is not in the vocabulary)"},
       {R"({"model": null})", R"(t.json: missing key "model")"},
   };
-  for (const auto& [patch, message] : cases)
-    EXPECT_ERROR(parse_tokenizer(patched_json(Json::parse(patch))), message) << patch;
+  for (const BadCase& bad : cases)
+    EXPECT_ERROR(parse_tokenizer(patched_json(Json::parse(bad.patch))), bad.message) << bad.patch;
 }
 
 TEST(TokenizerJson, ChecksAddedTokens) {
@@ -104,10 +104,10 @@ TEST(TokenizerJson, ChecksAddedTokens) {
       {R"({"single_word": true})", R"("single_word": true is not supported; supported: false)"},
       {R"({"special": 1})", R"("special": expected true or false, found 1)"},
   };
-  for (const auto& [patch, message] : cases) {
+  for (const BadCase& bad : cases) {
     Json json = tiny_tokenizer_json();
-    json["added_tokens"][0].merge_patch(Json::parse(patch));
-    EXPECT_ERROR(parse_tokenizer(json), message) << patch;
+    json["added_tokens"][0].merge_patch(Json::parse(bad.patch));
+    EXPECT_ERROR(parse_tokenizer(json), bad.message) << bad.patch;
   }
   EXPECT_ERROR(parse_tokenizer(patched_json({{"added_tokens", "x"}})),
                R"("added_tokens": expected an array)");
@@ -123,11 +123,11 @@ TEST(TokenizerJson, ChecksTemplates) {
       {R"({"special_tokens": {"<x>": {"ids": [5000]}}})",
        R"(t.json: post_processor: id 5000 is not a token)"},
   };
-  for (const auto& [patch, message] : cases) {
+  for (const BadCase& bad : cases) {
     Json processor = Json::parse(R"({"type": "TemplateProcessing", "special_tokens": {"<x>": {"ids": [1048]}},
                                      "single": [{"SpecialToken": {"id": "<x>"}}, {"Sequence": {"id": "A"}}]})");
-    processor.merge_patch(Json::parse(patch));
-    EXPECT_ERROR(parse_tokenizer(patched_json({{"post_processor", processor}})), message) << patch;
+    processor.merge_patch(Json::parse(bad.patch));
+    EXPECT_ERROR(parse_tokenizer(patched_json({{"post_processor", processor}})), bad.message) << bad.patch;
   }
 }
 

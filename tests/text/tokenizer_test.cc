@@ -78,6 +78,22 @@ TEST(Tokenizer, ReadsMergesWrittenAsStrings) {
   EXPECT_EQ(tokenizer.encode(text), tiny_tokenizer().encode(text));
 }
 
+TEST(Tokenizer, MergesTheLeftmostOfEqualPairs) {
+  const Tokenizer tokenizer =
+      parse_tokenizer(patched_json({{"model", {{"vocab", {{"aa", 5000}}}, {"merges", {"a a"}}}}}));
+  EXPECT_EQ(tokenizer.encode("aaa"), (Ids{5000, 64}));
+  EXPECT_EQ(tokenizer.encode("aaaaa"), (Ids{5000, 5000, 64}));
+}
+
+TEST(Tokenizer, IgnoreMergesTakesAWholeWordThatIsAToken) {
+  const auto with = [](bool ignore_merges) {
+    return parse_tokenizer(
+        patched_json({{"model", {{"vocab", {{"Ġcirclet", 5000}}}, {"ignore_merges", ignore_merges}}}}));
+  };
+  EXPECT_EQ(with(true).encode(" circlet"), Ids{5000});
+  EXPECT_EQ(with(false).encode(" circlet"), tiny_tokenizer().encode(" circlet"));
+}
+
 TEST(Tokenizer, LoadsTheStandInOfTheFamilies) {
   const Tokenizer tokenizer = Tokenizer::load(testdata("families/qwen2_5_vl/tokenizer.json"));
   EXPECT_EQ(tokenizer.vocab_size(), 328);
