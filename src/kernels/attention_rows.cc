@@ -44,23 +44,44 @@ L::V probability_change(L::V s, L::V p, L::V lse, L::V c) {
   return L::select(small, near, L::exp(s - lse + c) - p);
 }
 
+// Beyond this growth of the softmax's sum the change of a row is taken as the difference of two softmaxes:
+// the two differ so much that nothing cancels, while exponentials relative to the old sum would overflow.
+constexpr float kMaxGrowth = 1000;
+
+// P' - P with P' the softmax of s + c, c = ds scale - shift.
+template <class T>
+void softmax_difference_row(int64_t visible, float scale, float shift, float top, const float* s,
+                            const float* p, const float* ds, T* dp) {
+  const auto factor = L::set(scale), common = L::set(shift), old_top = L::set(top);
+  const auto changed = [&](auto at) QSWEEP_LANES {
+    return (L::load(s, at) - old_top) + (L::load(ds, at) * factor - common);
+  };
+  const auto new_top = L::set(L::max(visible, changed));
+  const float total = L::sum(visible, [&](auto at) QSWEEP_LANES { return L::exp(changed(at) - new_top); });
+  const auto inverse = L::set(1.0f / total);
+  L::each(visible, [&](auto at) QSWEEP_LANES {
+    L::store(L::exp(changed(at) - new_top) * inverse - L::load(p, at), dp, at);
+  });
+}
+
 // The shift by the change at the row's largest logit takes out a common change of all logits before it can
 // cancel.
 template <class T>
 void softmax_delta_row(int64_t visible, int64_t keys, float scale, const float* s, const float* p, float lse,
                        int32_t argmax, const float* ds, T* dp) {
-  const auto factor = L::set(scale), log_sum = L::set(lse);
-  const auto shift = L::set(ds[argmax] * scale);
+  std::fill(dp + visible, dp + keys, T{});
+  const float common = ds[argmax] * scale;
+  const auto factor = L::set(scale), log_sum = L::set(lse), shift = L::set(common);
   const float change = L::sum(visible, [&](auto at) QSWEEP_LANES {
     const auto c = L::load(ds, at) * factor - shift;
     return probability_change(L::load(s, at), L::load(p, at), log_sum, c);
   });
+  if (!(change <= kMaxGrowth)) return softmax_difference_row(visible, scale, common, s[argmax], s, p, ds, dp);
   const auto dlse = L::set(std::log1p(change));
   L::each(visible, [&](auto at) QSWEEP_LANES {
     const auto e = L::load(ds, at) * factor - shift - dlse;
     L::store(probability_change(L::load(s, at), L::load(p, at), log_sum, e), dp, at);
   });
-  std::fill(dp + visible, dp + keys, T{});
 }
 
 void Softmax(const AttentionTile& tile, int64_t begin, int64_t end, Matrix<float> s, Matrix<float> p,

@@ -101,8 +101,10 @@ struct LanesOf {
   }
 
   static HWY_INLINE V abs(V x) { return hn::Abs(x); }
-  static HWY_INLINE V min(V a, V b) { return hn::Min(a, b); }
-  static HWY_INLINE V max_of(V a, V b) { return hn::Max(a, b); }
+  // By comparisons, because a NaN must stay one and Min and Max do not keep it on every instruction set.
+  static HWY_INLINE V clamp(V x, V low, V high) {
+    return hn::IfThenElse(x < low, low, hn::IfThenElse(x > high, high, x));
+  }
   static HWY_INLINE V round(V x) { return hn::Round(x); }  // half to even
   static HWY_INLINE V fma(V a, V b, V c) { return hn::MulAdd(a, b, c); }
   template <class M>
@@ -191,12 +193,11 @@ struct LanesOf {
     return hn::IfThenElse(hn::FirstN(d, static_cast<size_t>(count)), v, other);
   }
 
-  // Clamped to where e^x is 0 or infinite. By comparisons, because a NaN must stay one and Min and Max do not
-  // keep it everywhere.
+  // Clamped to where e^x is 0 or infinite.
   static HWY_INLINE V in_range(V x) {
     constexpr T low = std::is_same_v<T, float> ? T{-104} : T{-746};
     constexpr T high = std::is_same_v<T, float> ? T{89} : T{710};
-    return hn::IfThenElse(x < set(low), set(low), hn::IfThenElse(x > set(high), set(high), x));
+    return clamp(x, set(low), set(high));
   }
   // n with x = n ln 2 + r, |r| <= ln 2 / 2.
   static HWY_INLINE V power_of_two(V x) { return hn::Round(x * set(static_cast<T>(1.4426950408889634074L))); }

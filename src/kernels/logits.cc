@@ -47,9 +47,12 @@ void accumulate_row(int64_t n, const float* z, const double* p, const float* d, 
     const auto v = L64::load(d, at);
     return v * v;
   });
-  sums.mean += L64::sum(n, [&](auto at) QSWEEP_LANES { return L64::load(p, at) * L64::load(d, at); });
-  sums.curvature += L64::sum(
-      n, [&](auto at) QSWEEP_LANES { return L64::load(p, at) * L64::expm1_minus_x(L64::load(d, at)); });
+  const auto shift = L64::set(sums.shift);
+  sums.mean +=
+      L64::sum(n, [&](auto at) QSWEEP_LANES { return L64::load(p, at) * (L64::load(d, at) - shift); });
+  sums.curvature += L64::sum(n, [&](auto at) QSWEEP_LANES {
+    return L64::load(p, at) * L64::expm1_minus_x(L64::load(d, at) - shift);
+  });
   const auto changed = [&](auto at) QSWEEP_LANES { return L64::load(z, at) + L64::load(d, at); };
   const double top = L64::max(n, changed);
   if (sums.argmax < 0 || top > sums.best) {
@@ -62,6 +65,26 @@ void accumulate_row(int64_t n, const float* z, const double* p, const float* d, 
   }
 }
 
+template <class T>
+void shift_along_rows(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> direction,
+                      DeltaView d, LogitsSums* sums) {
+  for (int64_t r = first; r < first + count; ++r) {
+    const float* along = direction.row(b.parent + r);
+    const T* change = d.as<T>().row(b.in[0] + r);
+    sums[b.out + r].shift =
+        L::sum(d.cols, [&](auto at) QSWEEP_LANES { return L::load(along, at) * L::load(change, at); });
+  }
+}
+
+void ShiftAlong(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> direction, DeltaView d,
+                LogitsSums* sums) {
+  if (d.dtype == DType::bf16) {
+    shift_along_rows<bf16>(b, first, count, direction, d, sums);
+  } else {
+    shift_along_rows<float>(b, first, count, direction, d, sums);
+  }
+}
+
 void AccumulateLogits(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> logits,
                       Matrix<const double> p, Matrix<const float> d, int64_t first_column,
                       const int32_t* target, LogitsSums* sums) {
@@ -70,7 +93,7 @@ void AccumulateLogits(const RowBlock& b, int64_t first, int64_t count, Matrix<co
     const float* change = d.row(b.in[0] + r);
     accumulate_row(logits.cols, logits.row(b.parent + r), p.row(b.parent + r), change, first_column, row);
     const int64_t column = target[b.parent + r] - first_column;
-    if (column >= 0 && column < logits.cols) row.target_delta = change[column];
+    if (column >= 0 && column < logits.cols) row.target_delta = change[column] - row.shift;
   }
 }
 
@@ -83,6 +106,7 @@ namespace qsweep::kernels {
 namespace {
 HWY_EXPORT(UpdateNormalizers);
 HWY_EXPORT(Probabilities);
+HWY_EXPORT(ShiftAlong);
 HWY_EXPORT(AccumulateLogits);
 }  // namespace
 
@@ -97,6 +121,13 @@ void probabilities(Threads threads, Matrix<const float> logits, std::span<const 
                    Matrix<double> p) {
   parallel_for(threads, logits.rows, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(Probabilities)(begin, end, logits, rows.data(), p);
+  });
+}
+
+void shift_along(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> direction,
+                 DeltaView d, std::span<LogitsSums> sums) {
+  for_block_rows(threads, blocks, [&](const RowBlock& b, int64_t first, int64_t count) {
+    HWY_DYNAMIC_DISPATCH(ShiftAlong)(b, first, count, direction, d, sums.data());
   });
 }
 

@@ -19,7 +19,7 @@ void fake_quantize_row(int64_t n, const float* x, float scale, float low, float 
   }
   const auto s = L::set(scale), lo = L::set(low), hi = L::set(high);
   L::each(n, [&](auto at) QSWEEP_LANES {
-    const auto q = L::min(hi, L::max_of(lo, L::round(L::load(x, at) / s)));
+    const auto q = L::clamp(L::round(L::load(x, at) / s), lo, hi);
     L::store(q * s, y, at);
   });
 }
@@ -32,7 +32,7 @@ void fake_quantize_affine_row(int64_t n, const float* x, float scale, float zero
   }
   const auto s = L::set(scale), zero = L::set(zero_point), hi = L::set(high);
   L::each(n, [&](auto at) QSWEEP_LANES {
-    const auto q = L::min(hi, L::max_of(L::zero(), L::round(L::load(x, at) / s) + zero));
+    const auto q = L::clamp(L::round(L::load(x, at) / s) + zero, L::zero(), hi);
     L::store((q - zero) * s, y, at);
   });
 }

@@ -133,16 +133,22 @@ void update_normalizers(Threads threads, Matrix<const float> logits, int64_t fir
 void probabilities(Threads threads, Matrix<const float> logits, std::span<const LogitsNormalizer> rows,
                    Matrix<double> p);
 
-// The sums of one variant's row, from which its metrics follow; with d the change of the logits and p the
-// reference's probabilities.
+// The sums of one variant's row, from which its metrics follow: p are the reference's probabilities, d the
+// change of the logits, of which a shift common to the whole row is taken out first (softmax does not see it,
+// but e^d would).
 struct LogitsSums {
+  double shift = 0;         // set by the caller, near d where p is large
   double squared = 0;       // sum d^2
-  double mean = 0;          // sum p d
-  double curvature = 0;     // sum p (e^d - 1 - d)
-  double target_delta = 0;  // d of the true next token
+  double mean = 0;          // sum p (d - shift)
+  double curvature = 0;     // sum p (e^(d - shift) - 1 - (d - shift))
+  double target_delta = 0;  // d - shift of the true next token
   double best = 0;          // the largest changed logit and its column
   int64_t argmax = -1;
 };
+// shift = the row's delta times the parent row of `direction` (a column of the head's product, found ahead of
+// it).
+void shift_along(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> direction,
+                 DeltaView d, std::span<LogitsSums> sums);
 // target: per parent row the true next token, or -1.
 void accumulate_logits(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> logits,
                        Matrix<const double> p, Matrix<const float> d, int64_t first_column,

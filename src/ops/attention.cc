@@ -100,9 +100,12 @@ Tiling choose_tiling(const Context& context, const Spec& spec, int64_t keys, int
 GemmOperand heads(const Spec& spec, DeltaView m, bool grouped, int64_t first_row, int64_t rows, int64_t pairs,
                   int64_t pair_rows, bool transposed) {
   const int64_t group = spec.n_heads / spec.n_kv_heads, d = spec.head_dim;
-  GemmOperand x{
-      m.rows_at(first_row, rows).data, m.dtype, {pairs, spec.n_kv_heads}, {pair_rows * m.stride, 0}};
-  x.strides[1] = grouped ? group * d : d;
+  // A lone pair's stride is never used, but oneDNN's fast products refuse one that is out of order.
+  const int64_t pair_stride = (pairs == 1 ? rows : pair_rows) * m.stride;
+  GemmOperand x{m.rows_at(first_row, rows).data,
+                m.dtype,
+                {pairs, spec.n_kv_heads},
+                {pair_stride, grouped ? group * d : d}};
   if (group > 1) {
     x.sizes.push_back(grouped ? group : 1);
     x.strides.push_back(d);

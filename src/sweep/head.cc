@@ -86,13 +86,18 @@ struct Tile {
   std::shared_ptr<Scratch> logits = nullptr;
 };
 
+// Rows [first, first + count) of the head's weight.
+TensorView head_rows(const graph::LinearOp& head, int64_t first, int64_t count) {
+  return {head.weight.dtype,
+          {count, head.in_features()},
+          head.weight.data + first * head.in_features() * size_bytes(head.weight.dtype)};
+}
+
 Tile load_tile(const PassInput& input, const graph::Pass& pass, Matrix<const float> hidden, int64_t first) {
   const graph::LinearOp& head = input.model.lm_head();
   Tile tile{.first = first, .columns = std::min(kHeadTile, head.out_features() - first)};
   graph::LinearOp part;
-  part.weight = {head.weight.dtype,
-                 {tile.columns, head.in_features()},
-                 head.weight.data + first * head.in_features() * size_bytes(head.weight.dtype)};
+  part.weight = head_rows(head, first, tile.columns);
   tile.weights = graph::load_weights(pass, part);
   tile.delta_weights = graph::delta_weight(pass, part.weight, tile.weights.weight, input.delta_dtype);
   tile.logits = std::make_shared<Scratch>(pass.workspace, DType::f32, hidden.rows, tile.columns);
@@ -102,21 +107,15 @@ Tile load_tile(const PassInput& input, const graph::Pass& pass, Matrix<const flo
 }
 
 void release_tile(const PassInput& input, const Tile& tile) {
-  const graph::LinearOp& head = input.model.lm_head();
-  const int64_t row_bytes = head.in_features() * size_bytes(head.weight.dtype);
-  input.model.checkpoint.release(
-      {head.weight.dtype, {tile.columns, head.in_features()}, head.weight.data + tile.first * row_bytes});
+  input.model.checkpoint.release(head_rows(input.model.lm_head(), tile.first, tile.columns));
 }
 
-// log1p(a + b) - a for a = sum p d and b = sum p (e^d - 1 - d) >= 0, where |a| may be far larger than the
-// result: log1p(b / (1 + a)) + (log1p(a) - a).
+// log1p(a + b) - a for a = sum p d and b = sum p (e^d - 1 - d) >= 0. Where |a| is small it may still be far
+// larger than the result: then log1p(b / (1 + a)) + (log1p(a) - a), the latter by its series.
 double kl_of(double a, double b) {
-  double log1p_minus = std::log1p(a) - a;
-  if (std::abs(a) < 1e-2) {  // -a^2/2 + a^3/3 - ...
-    log1p_minus = 0;
-    double power = a * a;
-    for (int k = 2; k < 14; ++k, power *= -a) log1p_minus -= power / k;
-  }
+  if (std::abs(a) >= 1e-2) return std::log1p(a + b) - a;
+  double log1p_minus = 0, power = a * a;
+  for (int k = 2; k < 14; ++k, power *= -a) log1p_minus -= power / k;
   return std::log1p(b / (1 + a)) + log1p_minus;
 }
 
@@ -177,6 +176,14 @@ void score_head(const PassInput& input, const graph::Pass& pass, const graph::Pa
     const Tile tile = load_tile(input, pass, hidden, first);
     kernels::update_normalizers(threads, tile.logits->matrix<float>(), first, rows.normalizer);
     release_tile(input, tile);
+  }
+  if (live_rows > 0 && !dry) {
+    const Scratch direction(pass.workspace, DType::f32, hidden.rows, hidden.cols);
+    for (int64_t r = 0; r < hidden.rows; ++r)
+      kernels::to_f32(threads,
+                      head_rows(input.model.lm_head(), rows.normalizer[static_cast<size_t>(r)].argmax, 1),
+                      direction.matrix<float>().rows_at(r, 1));
+    kernels::shift_along(threads, live.blocks, direction.matrix<float>(), hidden_delta.view, sums);
   }
   for (int64_t first = 0; first < columns; first += kHeadTile) {
     const Tile tile = load_tile(input, pass, hidden, first);

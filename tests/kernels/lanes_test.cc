@@ -138,10 +138,11 @@ double ulps(T got, long double want) {
 template <class T>
 std::vector<T> special_arguments() {
   using Limits = std::numeric_limits<T>;
-  std::vector<T> centres{0,           Limits::denorm_min(), Limits::min(), Limits::epsilon(), T{0.34}, T{0.5},
-                         T{1},        Limits::max(),        Limits::infinity()};
+  std::vector<T> centres{0,    Limits::denorm_min(), Limits::min(),     Limits::epsilon(), T{0.34}, T{0.5},
+                         T{1}, Limits::max(),        Limits::infinity()};
   for (int k = 1; k < (std::is_same_v<T, float> ? 310 : 2200); ++k)
-    centres.push_back(static_cast<T>(k * 0.34657359027997265471L));  // where the reduction changes: k ln 2 / 2
+    centres.push_back(
+        static_cast<T>(k * 0.34657359027997265471L));  // where the reduction changes: k ln 2 / 2
   std::vector<T> x;
   for (const T c : centres) {
     for (const T v : {c, std::nextafter(c, T{0}), std::nextafter(c, Limits::infinity())}) {
@@ -212,7 +213,8 @@ TEST_P(LanesTest, SigmoidF64) { expect_ulps<double>(Function::sigmoid, 4); }
 
 TEST_P(LanesTest, NanStaysNan) {
   for (const Function f : {Function::exp, Function::expm1, Function::expm1_minus_x, Function::sigmoid}) {
-    for (const float nan : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::quiet_NaN()}) {
+    for (const float nan :
+         {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::quiet_NaN()}) {
       const std::vector<float> x(19, nan);
       std::vector<float> y(19, 0.0f);
       apply(f, x, y);
@@ -237,7 +239,8 @@ TEST_P(LanesTest, StoringRoundsLikeTheScalarCodec) {
   std::vector<bf16> y(x.size());
   HWY_DYNAMIC_DISPATCH(NarrowToBf16)(static_cast<int64_t>(x.size()), x.data(), y.data());
   for (size_t i = 0; i < x.size(); ++i)
-    ASSERT_TRUE(same_bf16(y[i], to_bf16(x[i]))) << std::hex << std::bit_cast<uint32_t>(x[i]) << " -> " << y[i].bits;
+    ASSERT_TRUE(same_bf16(y[i], to_bf16(x[i])))
+        << std::hex << std::bit_cast<uint32_t>(x[i]) << " -> " << y[i].bits;
 }
 
 TEST_P(LanesTest, LoadingWidensExactly) {

@@ -22,7 +22,7 @@ Agreement compare(const scores::Run& run, const std::string& format, const io::J
   Agreement a;
   for (const scores::ScoreRecord& score : run.scores) {
     if (score.format != format) continue;
-    EXPECT_EQ(score.status, scores::Status::ok);
+    EXPECT_EQ(score.status, scores::Status::ok) << run.ops[static_cast<size_t>(score.op)].name;
     if (!score.total) continue;
     const io::Json& expected = ops.at(run.ops[static_cast<size_t>(score.op)].name).at(std::string(name(scope)));
     const double truth = expected.at(std::string(name(which))).get<double>();

@@ -1,0 +1,301 @@
+// Products against a naive one in f64. Small integers must come out exactly, so that a wrong stride or a
+// missing broadcast is an inequality; random values within the a-priori bound of a sum of k products.
+#include "kernels/gemm.h"
+
+#include <cmath>
+#include <numeric>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "support/random.h"
+
+namespace qsweep::kernels {
+namespace {
+
+constexpr double kUnitF32 = 0x1p-24, kUnitBf16 = 0x1p-8;  // largest relative error of one rounding
+constexpr float kUntouched = 12288;                       // a bf16 number
+
+struct Case {
+  std::string name;
+  std::vector<int64_t> batch_a, batch_b, batch_c;  // equal lengths; 1 broadcasts
+  int64_t m, k, n;
+  bool a_transposed = false, b_transposed = false;
+  int64_t padding = 0;  // elements between rows
+  bool bias = false, accumulate = false;
+};
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
+std::vector<Case> cases() {
+  return {
+      {.name = "plain", .m = 5, .k = 7, .n = 3},
+      {.name = "one_element", .m = 1, .k = 1, .n = 1},
+      {.name = "linear", .m = 33, .k = 15, .n = 20, .b_transposed = true},
+      {.name = "linear_bias", .m = 9, .k = 15, .n = 17, .b_transposed = true, .bias = true},
+      {.name = "accumulate", .m = 9, .k = 8, .n = 17, .b_transposed = true, .accumulate = true},
+      {.name = "both_transposed_padded",
+       .m = 6,
+       .k = 11,
+       .n = 10,
+       .a_transposed = true,
+       .b_transposed = true,
+       .padding = 3},
+      {.name = "bias_accumulate_padded",
+       .m = 6,
+       .k = 11,
+       .n = 10,
+       .padding = 5,
+       .bias = true,
+       .accumulate = true},
+      {.name = "batched",
+       .batch_a = {4},
+       .batch_b = {4},
+       .batch_c = {4},
+       .m = 5,
+       .k = 6,
+       .n = 7,
+       .padding = 1},
+      {.name = "broadcast_a",
+       .batch_a = {1, 3},
+       .batch_b = {2, 3},
+       .batch_c = {2, 3},
+       .m = 5,
+       .k = 6,
+       .n = 7,
+       .b_transposed = true},
+      {.name = "broadcast_heads",
+       .batch_a = {2, 2, 3},
+       .batch_b = {2, 2, 1},
+       .batch_c = {2, 2, 3},
+       .m = 4,
+       .k = 8,
+       .n = 9,
+       .b_transposed = true,
+       .padding = 2,
+       .accumulate = true},
+      {.name = "broadcast_both",
+       .batch_a = {1, 2, 1},
+       .batch_b = {3, 1, 2},
+       .batch_c = {3, 2, 2},
+       .m = 3,
+       .k = 5,
+       .n = 4},
+  };
+}
+
+// A stack of matrices in memory, its values also as doubles.
+struct Stack {
+  GemmOperand operand;
+  std::vector<float> wide;
+  std::vector<bf16> narrow;
+
+  Stack(DType dtype, const std::vector<int64_t>& batch, int64_t rows, int64_t cols, bool transposed,
+        int64_t padding) {
+    operand.dtype = dtype;
+    operand.sizes = batch;
+    operand.sizes.insert(operand.sizes.end(), {rows, cols});
+    operand.strides.resize(operand.sizes.size());
+    const int64_t line = (transposed ? rows : cols) + padding;
+    operand.strides.end()[-1] = transposed ? line : 1;
+    operand.strides.end()[-2] = transposed ? 1 : line;
+    int64_t size = (transposed ? cols : rows) * line;
+    for (size_t i = batch.size(); i-- > 0;) {
+      operand.strides[i] = size + padding;
+      size = (size + padding) * batch[i];
+    }
+    wide.assign(static_cast<size_t>(size), kUntouched);
+    narrow.assign(wide.size(), to_bf16(kUntouched));
+    operand.data = dtype == DType::f32 ? static_cast<void*>(wide.data()) : narrow.data();
+  }
+
+  int64_t rows() const { return operand.sizes.end()[-2]; }
+  int64_t cols() const { return operand.sizes.end()[-1]; }
+  // Where element (r, c) of a matrix of the stack is; an index counts only where the stack is not broadcast.
+  size_t place(const std::vector<int64_t>& batch, int64_t r, int64_t c) const {
+    int64_t at = r * operand.strides.end()[-2] + c * operand.strides.end()[-1];
+    for (size_t i = 0; i < batch.size(); ++i)
+      if (operand.sizes[i] > 1) at += batch[i] * operand.strides[i];
+    return static_cast<size_t>(at);
+  }
+  double at(size_t place) const {
+    return operand.dtype == DType::f32 ? wide[place] : to_float(narrow[place]);
+  }
+  void set(size_t place, double v) {
+    wide[place] = static_cast<float>(v);
+    narrow[place] = to_bf16(wide[place]);
+  }
+};
+
+// body(batch index) for every matrix of a stack with these batch sizes.
+template <class Body>
+void each_matrix(const std::vector<int64_t>& sizes, Body&& body) {
+  std::vector<int64_t> index(sizes.size(), 0);
+  for (;;) {
+    body(index);
+    size_t i = sizes.size();
+    while (i > 0 && ++index[i - 1] == sizes[i - 1]) index[--i] = 0;
+    if (i == 0) return;
+  }
+}
+
+struct Types {
+  const char* name;
+  DType in, out;
+  bool allow_bf16 = true;
+};
+
+constexpr Types kTypes[] = {{"f32", DType::f32, DType::f32},
+                            {"bf16_to_f32", DType::bf16, DType::f32},
+                            {"bf16_to_bf16", DType::bf16, DType::bf16},
+                            {"widened_to_f32", DType::bf16, DType::f32, false},
+                            {"widened_to_bf16", DType::bf16, DType::bf16, false}};
+
+// One product of a case with integers in [-3, 3] or normal values, and its naive counterpart.
+class Product {
+ public:
+  Product(const Case& test, const Types& types, bool integers)
+      : case_(test),
+        a_(types.in, test.batch_a, test.m, test.k, test.a_transposed, test.padding),
+        b_(types.in, test.batch_b, test.k, test.n, test.b_transposed, test.padding),
+        c_(types.out, test.batch_c, test.m, test.n, false, test.padding),
+        bias_(static_cast<size_t>(test.n)) {
+    Rng rng(7);
+    const auto draw = [&] {
+      return integers ? static_cast<double>(rng.below(7)) - 3 : qsweep::testing::normal(rng);
+    };
+    for (Stack* s : {&a_, &b_, &c_})
+      each_matrix({s->operand.sizes.begin(), s->operand.sizes.end() - 2}, [&](const auto& batch) {
+        for (int64_t r = 0; r < s->rows(); ++r)
+          for (int64_t col = 0; col < s->cols(); ++col) s->set(s->place(batch, r, col), draw());
+      });
+    for (float& v : bias_) v = static_cast<float>(draw());
+  }
+
+  void run(Gemm& gemm) {
+    before_.emplace(c_);
+    gemm.multiply(a_.operand, b_.operand, c_.operand,
+                  {.bias = case_.bias ? bias_.data() : nullptr, .accumulate = case_.accumulate});
+  }
+
+  // check(got, exact, sum of the absolute terms) for every element of c.
+  template <class Check>
+  void each_element(Check&& check) const {
+    each_matrix(case_.batch_c, [&](const auto& batch) {
+      for (int64_t r = 0; r < case_.m; ++r)
+        for (int64_t col = 0; col < case_.n; ++col) {
+          double sum = 0, absolute = 0;
+          const auto add = [&](double term) {
+            sum += term;
+            absolute += std::fabs(term);
+          };
+          for (int64_t i = 0; i < case_.k; ++i)
+            add(a_.at(a_.place(batch, r, i)) * b_.at(b_.place(batch, i, col)));
+          if (case_.bias) add(bias_[static_cast<size_t>(col)]);
+          const size_t place = c_.place(batch, r, col);
+          if (case_.accumulate) add(before_->at(place));
+          check(c_.at(place), sum, absolute);
+        }
+    });
+  }
+
+  // Nothing between the rows and matrices of c was written.
+  void expect_padding_untouched() const {
+    std::vector<bool> inside(c_.wide.size(), false);
+    each_matrix(case_.batch_c, [&](const auto& batch) {
+      for (int64_t r = 0; r < case_.m; ++r)
+        for (int64_t col = 0; col < case_.n; ++col) inside[c_.place(batch, r, col)] = true;
+    });
+    for (size_t i = 0; i < inside.size(); ++i) EXPECT_TRUE(inside[i] || c_.at(i) == kUntouched) << i;
+  }
+
+ private:
+  const Case& case_;
+  Stack a_, b_, c_;
+  std::vector<float> bias_;
+  std::optional<Stack> before_;
+};
+
+class GemmTest : public ::testing::TestWithParam<Case> {};
+INSTANTIATE_TEST_SUITE_P(, GemmTest, ::testing::ValuesIn(cases()),
+                         [](const auto& test) { return test.param.name; });
+
+TEST_P(GemmTest, SmallIntegersAreExact) {
+  for (const Types& types : kTypes) {
+    Gemm gemm({2}, types.allow_bf16);
+    Product product(GetParam(), types, true);
+    product.run(gemm);
+    product.each_element([&](double got, double exact, double) { EXPECT_EQ(got, exact) << types.name; });
+    product.expect_padding_untouched();
+  }
+}
+
+TEST_P(GemmTest, RandomValuesStayWithinTheBound) {
+  for (const Types& types : kTypes) {
+    Gemm gemm({2}, types.allow_bf16);
+    Product product(GetParam(), types, false);
+    product.run(gemm);
+    const auto terms = static_cast<double>(GetParam().k + 2);
+    product.each_element([&](double got, double exact, double absolute) {
+      const double rounding = types.out == DType::bf16 ? kUnitBf16 * std::fabs(exact) : 0;
+      const double bound = 1.01 * (terms * kUnitF32 * absolute + rounding);
+      EXPECT_TRUE(std::fabs(got - exact) <= bound) << types.name << ": " << got << ", exact " << exact;
+    });
+  }
+}
+
+TEST(Gemm, LinearMultipliesByTheTransposedWeight) {
+  const std::vector<float> x{1, 2, 3, 4, 5, 6}, w{1, 0, 0, 0, 0, 2, 1, 1, 1, 0, -1, 0};
+  const std::vector<float> bias{10, 20, 30, 40};
+  std::vector<float> y(8, -1.0f);
+  Gemm gemm({1});
+  gemm.linear(view_of({x.data(), 2, 3}), view_of({w.data(), 4, 3}), view_of({y.data(), 2, 4}),
+              {.bias = bias.data()});
+  EXPECT_EQ(y, (std::vector<float>{11, 26, 36, 38, 14, 32, 45, 35}));
+}
+
+TEST(Gemm, CountsByPurpose) {
+  const std::vector<float> x(6, 1.0f), w(12, 1.0f);
+  std::vector<float> y(8);
+  std::vector<bf16> x16(6), w16(12);
+  Gemm gemm({1});
+  gemm.linear(view_of({x.data(), 2, 3}), view_of({w.data(), 4, 3}), view_of({y.data(), 2, 4}));
+  gemm.linear({x16.data(), DType::bf16, 2, 3, 3}, {w16.data(), DType::bf16, 4, 3, 3},
+              view_of({y.data(), 2, 4}), {.purpose = GemmPurpose::deltas});
+  EXPECT_EQ(gemm.count(GemmPurpose::reference).calls, 1);
+  EXPECT_EQ(gemm.count(GemmPurpose::reference).flops, 48);
+  EXPECT_EQ(gemm.count(GemmPurpose::reference).bf16_flops, 0);
+  EXPECT_EQ(gemm.count(GemmPurpose::deltas).calls, 1);
+  EXPECT_EQ(gemm.count(GemmPurpose::deltas).bf16_flops, gemm.native_bf16() ? 48 : 0);
+  EXPECT_FALSE(gemm.bf16_reason().empty());
+}
+
+TEST(Gemm, EmptyProductsDoNothingAndEmptySumsAreRefused) {
+  std::vector<float> y{5, 5};
+  Gemm gemm({1});
+  gemm.multiply({y.data(), DType::f32, {0, 3}, {3, 1}}, {y.data(), DType::f32, {3, 2}, {2, 1}},
+                {y.data(), DType::f32, {0, 2}, {2, 1}});
+  EXPECT_EQ(gemm.count(GemmPurpose::reference).calls, 0);
+  EXPECT_THROW(gemm.multiply({y.data(), DType::f32, {1, 0}, {1, 1}}, {y.data(), DType::f32, {0, 2}, {2, 1}},
+                             {y.data(), DType::f32, {1, 2}, {2, 1}}),
+               ContractError);
+  EXPECT_THROW(gemm.linear(view_of({y.data(), 1, 2}), view_of({y.data(), 2, 1}), view_of({y.data(), 1, 2})),
+               ContractError);
+  EXPECT_EQ(y, (std::vector<float>{5, 5}));
+}
+
+TEST(Gemm, WithoutBf16SaysWhy) {
+  EXPECT_FALSE(Gemm({1}, false).native_bf16());
+  EXPECT_EQ(Gemm({1}, false).bf16_reason(), "bf16 products are switched off");
+}
+
+TEST(Gemm, MeasuredRateIsPositive) {
+  Gemm gemm({1});
+  const double rate = measure_rate(gemm, DType::f32, 16, 16, 16, 1e-3);
+  EXPECT_TRUE(rate > 0 && std::isfinite(rate)) << rate;
+}
+
+}  // namespace
+}  // namespace qsweep::kernels

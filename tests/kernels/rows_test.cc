@@ -1,0 +1,236 @@
+// Row kernels with an exact answer, on every instruction set: conversions, sums, rotations, rows by index,
+// quantizers and reductions. Every matrix is a part of a wider one whose other columns must stay as they are.
+#include "kernels/rows.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "kernels/per_target.h"
+#include "support/random.h"
+
+namespace qsweep::kernels {
+namespace {
+
+using qsweep::testing::normals;
+
+constexpr Threads kThreads{2};
+constexpr int64_t kWidths[] = {1, 3, 16, 37};
+constexpr int64_t kRows = 5, kPadding = 3;
+constexpr float kUntouched = -12288;
+
+class RowsTest : public PerTarget {};
+INSTANTIATE_PER_TARGET(RowsTest);
+
+// A matrix with `kPadding` columns of kUntouched behind it.
+struct Padded {
+  int64_t rows, cols;
+  std::vector<float> values;
+
+  Padded(int64_t r, int64_t c)
+      : rows(r), cols(c), values(static_cast<size_t>(r * (c + kPadding)), kUntouched) {}
+  static Padded random(uint64_t seed, int64_t rows, int64_t cols, double scale = 1) {
+    Padded m(rows, cols);
+    Rng rng(seed);
+    for (int64_t r = 0; r < rows; ++r) std::ranges::copy(normals(rng, cols, scale), m.matrix().row(r));
+    return m;
+  }
+
+  Matrix<float> matrix() { return {values.data(), rows, cols, cols + kPadding}; }
+  Matrix<const float> matrix() const { return {values.data(), rows, cols, cols + kPadding}; }
+  float at(int64_t r, int64_t c) const { return matrix().row(r)[c]; }
+  DeltaView view() { return {values.data(), DType::f32, rows, cols, cols + kPadding}; }
+  std::vector<bf16> narrow() const {
+    std::vector<bf16> n;
+    for (const float v : values) n.push_back(to_bf16(v));
+    return n;
+  }
+  bool padding_untouched() const {
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t c = cols; c < cols + kPadding; ++c)
+        if (at(r, c) != kUntouched) return false;
+    return true;
+  }
+};
+
+// want(r, c) for every element of y, bit for bit (NaN fails).
+template <class Want>
+void expect_elements(const Padded& y, Want&& want) {
+  for (int64_t r = 0; r < y.rows; ++r)
+    for (int64_t c = 0; c < y.cols; ++c) EXPECT_EQ(y.at(r, c), want(r, c)) << "row " << r << ", column " << c;
+  EXPECT_TRUE(y.padding_untouched());
+}
+
+TEST_P(RowsTest, AddAndSubtract) {
+  for (const int64_t n : kWidths) {
+    const Padded a = Padded::random(1, kRows, n), b = Padded::random(2, kRows, n);
+    Padded sum(kRows, n), difference(kRows, n);
+    add(kThreads, a.matrix(), b.matrix(), sum.matrix());
+    subtract(kThreads, a.matrix(), b.matrix(), difference.matrix());
+    expect_elements(sum, [&](int64_t r, int64_t c) { return a.at(r, c) + b.at(r, c); });
+    expect_elements(difference, [&](int64_t r, int64_t c) { return a.at(r, c) - b.at(r, c); });
+  }
+}
+
+TEST_P(RowsTest, ConversionsRoundOnce) {
+  for (const int64_t n : kWidths) {
+    const Padded x = Padded::random(3, kRows, n);
+    Padded copy(kRows, n);
+    convert(kThreads, x.matrix(), copy.view());
+    expect_elements(copy, [&](int64_t r, int64_t c) { return x.at(r, c); });
+
+    std::vector<bf16> narrow(static_cast<size_t>(kRows * n));
+    convert(kThreads, x.matrix(), {narrow.data(), DType::bf16, kRows, n, n});
+    std::vector<f16> half;
+    for (const bf16 v : narrow) half.push_back(to_f16(to_float(v)));
+    std::vector<float> wide(narrow.size()), from_half(narrow.size()), from_float(narrow.size());
+    const auto widen = [&](DType dtype, const void* data, std::vector<float>& y) {
+      to_f32(kThreads, {dtype, {kRows, n}, static_cast<const std::byte*>(data)}, {y.data(), kRows, n});
+    };
+    widen(DType::bf16, narrow.data(), wide);
+    widen(DType::f16, half.data(), from_half);
+    widen(DType::f32, wide.data(), from_float);
+    for (int64_t r = 0; r < kRows; ++r)
+      for (int64_t c = 0; c < n; ++c) {
+        const auto i = static_cast<size_t>(r * n + c);
+        EXPECT_EQ(wide[i], to_float(to_bf16(x.at(r, c))));
+        EXPECT_EQ(from_half[i], to_float(half[i]));
+        EXPECT_EQ(from_float[i], wide[i]);
+      }
+  }
+}
+
+TEST_P(RowsTest, AddToParentWithAndWithoutADelta) {
+  for (const int64_t n : kWidths) {
+    const Padded parent = Padded::random(4, 7, n);
+    Padded d = Padded::random(5, 9, n), y(8, n);
+    const std::vector<RowBlock> blocks{{.rows = 3, .parent = 4, .in = {5, kAbsent, kAbsent}, .out = 1},
+                                       {.rows = 2, .parent = 0, .out = 6}};
+    add_to_parent(kThreads, blocks, parent.matrix(), d.view(), y.view());
+    const auto want = [&](int64_t r, int64_t c) {
+      if (r >= 1 && r < 4) return parent.at(r + 3, c) + d.at(r + 4, c);
+      return r >= 6 ? parent.at(r - 6, c) : kUntouched;
+    };
+    expect_elements(y, want);
+
+    std::vector<bf16> d16 = d.narrow(), y16 = Padded(8, n).narrow();
+    add_to_parent(kThreads, blocks, parent.matrix(), {d16.data(), DType::bf16, 9, n, n + kPadding},
+                  {y16.data(), DType::bf16, 8, n, n + kPadding});
+    for (int64_t c = 0; c < n; ++c) {
+      const float changed = parent.at(4, c) + to_float(to_bf16(d.at(5, c)));
+      EXPECT_EQ(y16[static_cast<size_t>(n + kPadding + c)].bits, to_bf16(changed).bits);
+    }
+  }
+}
+
+TEST_P(RowsTest, GatherFillsMissingRowsWithZeros) {
+  const std::vector<int64_t> source{4, kAbsent, 0, 4, 2};
+  for (const int64_t n : kWidths) {
+    const Padded x = Padded::random(6, kRows, n);
+    Padded y(kRows, n);
+    gather(kThreads, source, x.matrix(), y.matrix());
+    expect_elements(y, [&](int64_t r, int64_t c) {
+      const int64_t from = source[static_cast<size_t>(r)];
+      return from == kAbsent ? 0.0f : x.at(from, c);
+    });
+  }
+}
+
+TEST_P(RowsTest, RotationTurnsPairsOfTheTwoHalves) {
+  constexpr int64_t head_dim = 10, n = 3 * head_dim, half = head_dim / 2;
+  const Padded x = Padded::random(7, kRows, n);
+  Padded table(kRows, head_dim), y(kRows, n);
+  for (int64_t r = 0; r < kRows; ++r)
+    for (int64_t i = 0; i < half; ++i) {
+      const double angle = static_cast<double>(r) / static_cast<double>(i + 1);
+      table.matrix().row(r)[i] = static_cast<float>(std::cos(angle));
+      table.matrix().row(r)[half + i] = static_cast<float>(std::sin(angle));
+    }
+  rotate(kThreads, x.matrix(), table.matrix(), y.matrix());
+  expect_elements(y, [&](int64_t r, int64_t c) {
+    const int64_t head = c / head_dim * head_dim, i = c % half;
+    const float cos = table.at(r, i), sin = table.at(r, half + i);
+    const float a = x.at(r, head + i), b = x.at(r, head + half + i);
+    return c - head < half ? a * cos - b * sin : b * cos + a * sin;
+  });
+}
+
+// Values on, beside and beyond the quantizer's grid of step `scale`, ties included.
+Padded quantizer_inputs(int64_t n, float scale) {
+  Padded x = Padded::random(8, kRows, n, 60 * static_cast<double>(scale));
+  for (int64_t r = 0; r < kRows; ++r)
+    for (int64_t c = 0; c < n; c += 2)
+      x.matrix().row(r)[c] = (static_cast<float>(r * 40 + c - 100) + 0.5f) * scale;
+  return x;
+}
+
+TEST_P(RowsTest, FakeQuantizeRounds) {
+  const std::vector<float> scales{0.25f, 0.1f, 0.0f, 1e-42f, 3e30f};
+  for (const int64_t n : kWidths) {
+    Padded x(kRows, n), y(kRows, n);
+    for (int64_t r = 0; r < kRows; ++r)
+      std::copy_n(quantizer_inputs(n, scales[static_cast<size_t>(r)]).matrix().row(r), n, x.matrix().row(r));
+    fake_quantize_rows(kThreads, x.matrix(), scales, -127, 127, y.matrix());
+    expect_elements(y, [&](int64_t r, int64_t c) {
+      const float s = scales[static_cast<size_t>(r)];
+      return s == 0 ? 0.0f : std::clamp(std::nearbyint(x.at(r, c) / s), -127.0f, 127.0f) * s;
+    });
+    for (const float s : scales) {
+      const Padded z = quantizer_inputs(n, s);
+      fake_quantize_affine(kThreads, z.matrix(), s, 77, 255, y.matrix());
+      expect_elements(y, [&](int64_t r, int64_t c) {
+        return s == 0 ? 0.0f : (std::clamp(std::nearbyint(z.at(r, c) / s) + 77, 0.0f, 255.0f) - 77) * s;
+      });
+    }
+  }
+}
+
+TEST_P(RowsTest, QuantizersDoNotHideNan) {
+  Padded x(1, 17), y(1, 17);
+  std::fill_n(x.matrix().row(0), 17, NAN);
+  const std::vector<float> scale{0.5f};
+  fake_quantize_rows(kThreads, x.matrix(), scale, -127, 127, y.matrix());
+  for (int64_t c = 0; c < 17; ++c) EXPECT_TRUE(std::isnan(y.at(0, c)));
+  fake_quantize_affine(kThreads, x.matrix(), 0.5f, 3, 255, y.matrix());
+  for (int64_t c = 0; c < 17; ++c) EXPECT_TRUE(std::isnan(y.at(0, c)));
+}
+
+TEST_P(RowsTest, Reductions) {
+  for (const int64_t n : kWidths) {
+    Padded x = Padded::random(9, kRows, n);
+    for (int64_t c = 0; c < n; ++c) {
+      x.matrix().row(1)[c] = std::fabs(x.at(1, c));   // all positive
+      x.matrix().row(2)[c] = -std::fabs(x.at(2, c));  // all negative
+      x.matrix().row(3)[c] = 0;
+    }
+    std::vector<float> absmax(kRows), min(kRows), max(kRows);
+    std::vector<double> squares(kRows);
+    row_absmax(kThreads, x.matrix(), absmax);
+    row_min_max(kThreads, x.matrix(), min, max);
+    row_squared_norm(kThreads, x.view(), squares);
+    for (int64_t r = 0; r < kRows; ++r) {
+      const auto i = static_cast<size_t>(r);
+      const float *begin = x.matrix().row(r), *end = begin + n;
+      EXPECT_EQ(min[i], *std::min_element(begin, end));
+      EXPECT_EQ(max[i], *std::max_element(begin, end));
+      EXPECT_EQ(absmax[i], std::max(-min[i], max[i]));
+      double sum = 0;
+      for (const float* v = begin; v < end; ++v) sum += static_cast<double>(*v) * *v;
+      EXPECT_TRUE(std::fabs(squares[i] - sum) <= 1e-15 * static_cast<double>(n) * sum)
+          << squares[i] << " " << sum;
+    }
+  }
+}
+
+TEST_P(RowsTest, NoRowsAndNoBlocks) {
+  std::vector<float> none;
+  const Matrix<float> empty{none.data(), 0, 4};
+  add(kThreads, empty, empty, empty);
+  row_absmax(kThreads, empty, none);
+  add_to_parent(kThreads, {}, empty, {}, {});
+}
+
+}  // namespace
+}  // namespace qsweep::kernels

@@ -1,0 +1,164 @@
+// Attention probabilities and their changes against f64, on every instruction set.
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "kernels/per_target.h"
+#include "kernels/rows.h"
+#include "support/compare.h"
+#include "support/random.h"
+
+namespace qsweep::kernels {
+namespace {
+
+using qsweep::testing::normal;
+using qsweep::testing::relative_error;
+
+constexpr Threads kThreads{2};
+
+class SoftmaxTest : public PerTarget {};
+INSTANTIATE_PER_TARGET(SoftmaxTest);
+
+std::vector<double> exact_softmax(const std::vector<double>& s) {
+  const double top = *std::ranges::max_element(s);
+  std::vector<double> p(s.size());
+  double sum = 0;
+  for (size_t i = 0; i < s.size(); ++i) sum += p[i] = std::exp(s[i] - top);
+  for (double& v : p) v /= sum;
+  return p;
+}
+
+TEST_P(SoftmaxTest, RowsOfACausalTile) {
+  const AttentionTile tile{
+      .heads = 2, .queries = 5, .keys = 24, .causal = true, .first_query = 19, .scale = 0.375f};
+  const int64_t rows = tile.heads * tile.queries;
+  Rng rng(1);
+  const std::vector<float> raw = qsweep::testing::normals(rng, rows * tile.keys, 10);
+  std::vector<float> s = raw, p(raw.size(), NAN), lse(static_cast<size_t>(rows));
+  std::vector<int32_t> argmax(static_cast<size_t>(rows));
+  softmax(kThreads, tile, {s.data(), rows, tile.keys}, {p.data(), rows, tile.keys}, lse, argmax);
+  for (int64_t r = 0; r < rows; ++r) {
+    const int64_t visible = tile.visible(r % tile.queries);
+    const float *raw_row = raw.data() + r * tile.keys, *p_row = p.data() + r * tile.keys;
+    std::vector<double> scaled;
+    for (int64_t c = 0; c < visible; ++c) {
+      EXPECT_EQ(s[static_cast<size_t>(r * tile.keys + c)], raw_row[c] * tile.scale);
+      scaled.push_back(raw_row[c] * tile.scale);
+    }
+    const std::vector<double> exact = exact_softmax(scaled);
+    // A few ulp of exp and of the sum of `visible` terms.
+    EXPECT_TRUE(relative_error(std::span(p_row, exact.size()), std::span<const double>(exact)) <=
+                static_cast<double>(visible + 8) * 0x1p-24);
+    for (int64_t c = visible; c < tile.keys; ++c) EXPECT_EQ(p_row[c], 0.0f);
+    const auto top = std::ranges::max_element(scaled);
+    EXPECT_EQ(argmax[static_cast<size_t>(r)], top - scaled.begin());
+    const double exact_lse = *top - std::log(exact[static_cast<size_t>(top - scaled.begin())]);
+    EXPECT_TRUE(std::fabs(lse[static_cast<size_t>(r)] - exact_lse) <=
+                0x1p-20 * std::max(1.0, std::fabs(exact_lse)));
+  }
+}
+
+// P_j (e^(c_j - dlse) - 1), exact where P' - P itself would cancel even in f64; long double neither overflows
+// nor underflows here.
+std::vector<double> exact_change(const std::vector<float>& s, const std::vector<float>& ds,
+                                 long double scale) {
+  const auto top = static_cast<size_t>(std::ranges::max_element(s) - s.begin());
+  std::vector<long double> p, c;
+  long double sum = 0, change = 0;
+  for (size_t i = 0; i < s.size(); ++i) {
+    p.push_back(std::exp(scale * (static_cast<long double>(s[i]) - s[top])));
+    c.push_back(scale * (static_cast<long double>(ds[i]) - ds[top]));
+    sum += p[i];
+  }
+  for (size_t i = 0; i < s.size(); ++i) change += (p[i] /= sum) * std::expm1(c[i]);
+  std::vector<double> want;
+  for (size_t i = 0; i < s.size(); ++i)
+    want.push_back(static_cast<double>(p[i] * std::expm1(c[i] - std::log1p(change))));
+  return want;
+}
+
+// One row of logits and its change.
+struct Change {
+  std::string name;
+  std::function<double(Rng&, size_t)> logit, change;
+};
+
+std::vector<Change> changes() {
+  const auto spread = [](Rng& rng, size_t) { return 70 * normal(rng); };
+  const auto ordinary = [](Rng& rng, size_t) { return normal(rng); };
+  const auto small = [](Rng& rng, size_t) { return 1e-4 * normal(rng); };
+  return {
+      {"small", ordinary, small},
+      {"tiny", ordinary, [](Rng& rng, size_t) { return 1e-7 * normal(rng); }},
+      {"large", ordinary, [](Rng& rng, size_t) { return 3 * normal(rng); }},
+      {"spread", spread, small},
+      {"peaked", [](Rng& rng, size_t i) { return i == 5 ? 15 : normal(rng); }, small},
+      {"peaked_top_moves", [](Rng& rng, size_t i) { return i == 5 ? 15 : normal(rng); },
+       [](Rng& rng, size_t i) { return i == 5 ? 1e-3 : 1e-6 * normal(rng); }},
+      {"ties", [](Rng&, size_t) { return 2.0; }, small},
+      // A common change of 64 with differences of 2^-11: exact in f32, lost if it is not taken out first.
+      {"common_shift", ordinary,
+       [](Rng& rng, size_t) { return 64 + std::ldexp(static_cast<double>(rng.below(64)), -11); }},
+      // Another logit wins by far; its new exponential overflows relative to the old normalizer.
+      {"winner_changes", ordinary, [](Rng& rng, size_t i) { return i == 3 ? 500 : normal(rng); }},
+      {"underflowed_winner", [](Rng& rng, size_t i) { return i == 3 ? -200 : normal(rng); },
+       [](Rng& rng, size_t i) { return i == 3 ? 200.5 : 0.01 * normal(rng); }},
+      {"top_falls", [](Rng& rng, size_t i) { return i == 5 ? 150 : normal(rng); },
+       [](Rng& rng, size_t i) { return i == 5 ? -160 : 0.1 * normal(rng); }},
+      {"high_logits", [](Rng& rng, size_t) { return 400 + normal(rng); },
+       [](Rng& rng, size_t) { return 3 * normal(rng); }},
+      {"everything_falls_but_one", spread, [](Rng& rng, size_t) { return 100 * normal(rng); }},
+  };
+}
+
+// Row `row` of a non-causal tile with one query per head.
+void expect_change(const Change& change, int64_t keys) {
+  const AttentionTile tile{.heads = 1, .queries = 1, .keys = keys, .scale = 0.5f};
+  Rng rng(static_cast<uint64_t>(keys));
+  std::vector<float> s, ds;
+  for (int64_t c = 0; c < keys; ++c) {
+    s.push_back(static_cast<float>(2 * change.logit(rng, static_cast<size_t>(c))));
+    ds.push_back(static_cast<float>(2 * change.change(rng, static_cast<size_t>(c))));
+  }
+  const std::vector<double> want = exact_change(s, ds, 0.5);
+  std::vector<float> p(s.size()), lse(1), got(s.size() + 1, -99.0f);
+  std::vector<int32_t> argmax(1);
+  softmax(kThreads, tile, {s.data(), 1, keys}, {p.data(), 1, keys}, lse, argmax);
+  softmax_delta(kThreads, tile, Matrix<const float>(s.data(), 1, keys),
+                Matrix<const float>(p.data(), 1, keys), lse, argmax, Matrix<const float>(ds.data(), 1, keys),
+                {got.data(), DType::f32, 1, keys, keys});
+  double error = 0, norm = 0;
+  for (size_t c = 0; c < s.size(); ++c) {
+    error += (got[c] - want[c]) * (got[c] - want[c]);
+    norm += want[c] * want[c];
+  }
+  // Below the smallest normal float nothing is accurate.
+  const double floor = static_cast<double>(keys) * std::numeric_limits<float>::min();
+  EXPECT_TRUE(std::sqrt(error) <= 1e-5 * std::sqrt(norm) + floor)
+      << change.name << ", " << keys << " keys: " << std::sqrt(error / norm);
+  EXPECT_EQ(got.back(), -99.0f);
+
+  std::vector<bf16> narrow(s.size());
+  softmax_delta(kThreads, tile, Matrix<const float>(s.data(), 1, keys),
+                Matrix<const float>(p.data(), 1, keys), lse, argmax, Matrix<const float>(ds.data(), 1, keys),
+                {narrow.data(), DType::bf16, 1, keys, keys});
+  for (size_t c = 0; c < s.size(); ++c) EXPECT_EQ(narrow[c].bits, to_bf16(got[c]).bits) << change.name;
+
+  softmax_delta(kThreads, tile, Matrix<const float>(s.data(), 1, keys),
+                Matrix<const float>(p.data(), 1, keys), lse, argmax, Matrix<const float>(ds.data(), 1, keys),
+                {ds.data(), DType::f32, 1, keys, keys});
+  EXPECT_TRUE(std::equal(ds.begin(), ds.end(), got.begin())) << change.name << ": in place";
+}
+
+TEST_P(SoftmaxTest, ChangesMatchDifferences) {
+  for (const Change& change : changes())
+    for (const int64_t keys : {6, 16, 71}) expect_change(change, keys);
+}
+
+}  // namespace
+}  // namespace qsweep::kernels
