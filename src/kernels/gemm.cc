@@ -64,7 +64,8 @@ void GemmCount::add(const GemmCount& other) {
 }
 
 GemmCount GemmCount::since(const GemmCount& earlier) const {
-  return {calls - earlier.calls, flops - earlier.flops, bf16_flops - earlier.bf16_flops, seconds - earlier.seconds};
+  return {calls - earlier.calls, flops - earlier.flops, bf16_flops - earlier.bf16_flops,
+          seconds - earlier.seconds};
 }
 
 struct Gemm::State {
@@ -188,6 +189,34 @@ GemmOperand operand(DeltaView m, bool transposed) {
 
 DeltaView view_of(Matrix<const float> m) {
   return {const_cast<float*>(m.data), DType::f32, m.rows, m.cols, m.stride};
+}
+
+std::string onednn_version() {
+  const dnnl_version_t* v = dnnl_version();
+  return fmt::format("{}.{}.{}", v->major, v->minor, v->patch);
+}
+
+std::string isa_name() {
+  switch (dnnl::get_effective_cpu_isa()) {
+    case dnnl::cpu_isa::avx512_core_amx:
+      return "avx512_core_amx";
+    case dnnl::cpu_isa::avx512_core_bf16:
+      return "avx512_core_bf16";
+    case dnnl::cpu_isa::avx512_core_vnni:
+      return "avx512_core_vnni";
+    case dnnl::cpu_isa::avx512_core:
+      return "avx512_core";
+    case dnnl::cpu_isa::avx2_vnni:
+      return "avx2_vnni";
+    case dnnl::cpu_isa::avx2:
+      return "avx2";
+    case dnnl::cpu_isa::avx:
+      return "avx";
+    case dnnl::cpu_isa::sse41:
+      return "sse41";
+    default:
+      return "other";
+  }
 }
 
 double measure_rate(Gemm& gemm, DType dtype, int64_t rows, int64_t in, int64_t out, double seconds) {

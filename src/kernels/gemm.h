@@ -84,6 +84,10 @@ class Gemm {
 GemmOperand operand(DeltaView m, bool transposed = false);
 DeltaView view_of(Matrix<const float> m);
 
+std::string onednn_version();
+// The instruction set that oneDNN's products use here, such as "avx512_core_bf16".
+std::string isa_name();
+
 // The measured rate of y = x w^T in FLOP/s for the given shape and dtype (about `seconds` of work).
 double measure_rate(Gemm& gemm, DType dtype, int64_t rows, int64_t in, int64_t out, double seconds);
 

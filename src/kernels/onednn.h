@@ -2,7 +2,6 @@
 #pragma once
 
 #include <optional>
-#include <string>
 
 #include <dnnl.hpp>
 
@@ -21,11 +20,6 @@ inline dnnl::matmul::primitive_desc matmul_descriptor(const dnnl::engine& engine
   if (bias) return {dnnl::matmul::desc(a, b, *bias, c), attributes, engine};
   return {dnnl::matmul::desc(a, b, c), attributes, engine};
 #endif
-}
-
-inline std::string onednn_version() {
-  const dnnl_version_t* v = dnnl_version();
-  return std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
 }
 
 }  // namespace qsweep::kernels

@@ -34,6 +34,11 @@ std::vector<bool> selected_ops(const models::Model& model, const ScoreOptions& o
   return selected;
 }
 
+bool reached(const std::vector<models::Sample>& samples, graph::Rows kind) {
+  return std::any_of(samples.begin(), samples.end(),
+                     [&](const models::Sample& s) { return s.rows[static_cast<size_t>(kind)] > 0; });
+}
+
 }  // namespace
 
 scores::OpRecord op_record(const graph::LinearOp& op) {
@@ -65,27 +70,24 @@ PlanInput Sweep::plan_input(const std::vector<models::Sample>& samples,
   return {model_, ops_, options_.strict ? DType::f32 : DType::bf16, samples, variants};
 }
 
-Outlook Sweep::make_outlook(const Ranges& ranges) const {
+Outlook Sweep::make_outlook() const {
   Outlook outlook;
   const std::vector<graph::Rows> rows = op_rows(model_);
   const std::vector<bool> selected = selected_ops(model_, options_);
   for (const quant::Format* format : options_.formats) {
     for (size_t op = 0; op < model_.ops.size(); ++op) {
-      const bool exercised = std::any_of(data_.begin(), data_.end(), [&](const models::Sample& s) {
-        return s.rows[static_cast<size_t>(rows[op])] > 0;
-      });
       scores::ScoreRecord record;
       record.op = static_cast<int>(op);
       record.format = format->name;
       record.effective_bits = quant::effective_weight_bits(*format, model_.ops[op].in_features());
       if (!selected[op]) {
         record.status = scores::Status::skipped;
-      } else if (!exercised) {
+      } else if (!reached(data_, rows[op])) {
         record.status = scores::Status::unexercised;
-      } else if (format->activations.calibrated && !ranges[op]) {
+      } else if (format->activations.calibrated && !reached(calibration_, rows[op])) {
         record.status = scores::Status::uncalibrated;
       } else {
-        outlook.variants.push_back({static_cast<int>(op), format, ranges[op]});
+        outlook.variants.push_back({static_cast<int>(op), format, std::nullopt});
         outlook.record_of.push_back(outlook.records.size());
       }
       outlook.records.push_back(std::move(record));
@@ -105,20 +107,24 @@ Outlook Sweep::make_outlook(const Ranges& ranges) const {
 }
 
 void Sweep::prepare() {
-  Ranges ranges(model_.ops.size());
-  const bool calibrated = std::any_of(options_.formats.begin(), options_.formats.end(),
-                                      [](const quant::Format* f) { return f->activations.calibrated; });
-  if (calibrated)
-    timed("calibrate", [&] { ranges = calibrate(plan_input(calibration_, {}), options_.memory_bytes); });
   timed("plan", [&] {
-    outlook_ = make_outlook(ranges);
+    outlook_ = make_outlook();
     report_.plan.budget_bytes = options_.memory_bytes;
     if (!outlook_.variants.empty())
       report_.plan = plan_memory(plan_input(data_, outlook_.variants), options_.memory_bytes);
   });
 }
 
+void Sweep::calibrate_variants() {
+  const auto needs_range = [](const Variant& v) { return v.format->activations.calibrated; };
+  if (std::none_of(outlook_.variants.begin(), outlook_.variants.end(), needs_range)) return;
+  const Ranges ranges = calibrate(plan_input(calibration_, {}), options_.memory_bytes);
+  for (Variant& v : outlook_.variants)
+    if (needs_range(v)) v.range = ranges[static_cast<size_t>(v.op)];
+}
+
 scores::Run Sweep::run(const std::function<void(const Progress&)>& progress) {
+  timed("calibrate", [&] { calibrate_variants(); });
   scores::Run run;
   for (const graph::LinearOp& op : model_.ops) run.ops.push_back(op_record(op));
   run.data.samples = static_cast<int64_t>(data_.size());

@@ -48,18 +48,19 @@ class Sweep {
   Sweep(const models::Model& model, const ops::Context& ops, const std::vector<models::Sample>& data,
         const std::vector<models::Sample>& calibration, ScoreOptions options);
 
-  // Ranges from the calibration data, if a format needs them; then the outlook and the memory plan.
+  // The outlook and the memory plan; nothing is computed yet.
   void prepare();
   const Outlook& outlook() const { return outlook_; }
   const MemoryPlan& plan() const { return report_.plan; }
 
-  // Computes all variants. The run has its ops and finalized scores; data, settings and provenance are the
-  // caller's.
+  // Calibrates, if a format needs it, and computes all variants. The run has its ops and finalized scores;
+  // data, settings and provenance are the caller's.
   scores::Run run(const std::function<void(const Progress&)>& progress);
   const RunReport& report() const { return report_; }
 
  private:
-  Outlook make_outlook(const Ranges& ranges) const;
+  Outlook make_outlook() const;
+  void calibrate_variants();
   PlanInput plan_input(const std::vector<models::Sample>& samples, std::span<const Variant> variants) const;
   template <class Body>
   void timed(const std::string& phase, Body&& body);

@@ -171,7 +171,7 @@ EngineScores engine_scores(const Data& data, std::span<const Variant> variants) 
   return scores;
 }
 
-// (Q(x) - x) W^T + Q(x) (Q(W) - W)^T for rows [first, first + rows) of the op's input.
+// (Q(x) - x) W^T + Q(x) (Q(W) - W)^T.
 F64Matrix local_error(const Variant& variant, const F64Matrix& weight_t, const F64Matrix& weight_error_t,
                       Matrix<const float> x) {
   Tensor quantized(DType::f32, {x.rows, x.cols});
@@ -261,9 +261,12 @@ TEST(F64PropagationSlow, IsolatedScoresOfEveryOpAndFormat) {
   const std::vector<Tensor> inputs = op_inputs(data);
   const EngineScores engine = engine_scores(data, variants);
   std::vector<Errors> exact(variants.size());
-  parallel_for(kThreads, kThreads.count, [&](int64_t thread, int64_t) {
-    for (auto v = static_cast<size_t>(thread); v < variants.size(); v += static_cast<size_t>(kThreads.count))
-      exact[v] = f64_score(data, variants[v], inputs[static_cast<size_t>(variants[v].op)]);
+  // Early ops take longest: each thread takes every n-th.
+  const auto stride = static_cast<size_t>(kThreads.count);
+  parallel_for(kThreads, kThreads.count, [&](int64_t begin, int64_t end) {
+    for (auto first = static_cast<size_t>(begin); first < static_cast<size_t>(end); ++first)
+      for (size_t v = first; v < variants.size(); v += stride)
+        exact[v] = f64_score(data, variants[v], inputs[static_cast<size_t>(variants[v].op)]);
   });
 
   std::vector<Deviation> hidden, logits, kl;

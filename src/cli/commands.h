@@ -1,0 +1,12 @@
+// The subcommands. Each registers its flags and what it runs; errors leave as exceptions.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace qsweep::cli {
+
+void add_inspect(CLI::App& app);
+void add_score(CLI::App& app);
+void add_report(CLI::App& app);
+
+}  // namespace qsweep::cli

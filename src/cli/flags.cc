@@ -1,0 +1,41 @@
+#include "cli/flags.h"
+
+#include <cctype>
+#include <charconv>
+#include <cmath>
+#include <string_view>
+
+namespace qsweep::cli {
+
+int64_t parse_bytes(const std::string& text) {
+  double number = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, status] = std::from_chars(text.data(), end, number);
+  std::string unit(rest, end);
+  for (char& c : unit) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  for (const std::string_view suffix : {"IB", "B"})
+    if (unit.ends_with(suffix) && unit != "B") {
+      unit.resize(unit.size() - suffix.size());
+      break;
+    }
+  const std::string_view units = "BKMGT";
+  const size_t power = unit.empty() ? 0 : units.find(unit);
+  if (status != std::errc() || unit.size() > 1 || power == std::string_view::npos || !(number > 0) ||
+      number * std::pow(1024.0, static_cast<double>(power)) > 1e15)
+    fail("expected a size such as 4G, 512M or 1.5GiB, found \"{}\"", text);
+  return static_cast<int64_t>(number * std::pow(1024.0, static_cast<double>(power)));
+}
+
+std::string format_bytes(int64_t bytes) {
+  const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  while (value >= 1024 && unit + 1 < std::size(units)) {
+    value /= 1024;
+    ++unit;
+  }
+  if (unit == 0) return fmt::format("{} B", bytes);
+  return fmt::format("{:.3g} {}", value, units[unit]);
+}
+
+}  // namespace qsweep::cli

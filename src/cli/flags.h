@@ -1,0 +1,62 @@
+// Command-line flags, each written once: name, help, default, validation and its echo into scores.json.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "io/json.h"
+
+namespace qsweep::cli {
+
+class Flags {
+ public:
+  explicit Flags(CLI::App& app) : app_(app) {}
+
+  // `value` holds the default, takes what the user gives, and is echoed under `key` as it stands when
+  // settings() is called, that is, as resolved. Returns the option for further conditions.
+  template <class T>
+  CLI::Option* add(const std::string& key, T& value, const std::string& help) {
+    echo(key, value);
+    return app_.add_option("--" + key, value, help);
+  }
+  CLI::Option* add_switch(const std::string& key, bool& value, const std::string& help) {
+    echo(key, value);
+    return app_.add_flag("--" + key, value, help);
+  }
+  // A positional argument.
+  CLI::Option* add_argument(const std::string& key, std::string& value, const std::string& help) {
+    echo(key, value);
+    return app_.add_option(key, value, help)->required();
+  }
+
+  io::Json settings() const {
+    io::Json all = io::Json::object();
+    for (const auto& [key, value] : echoes_) all[key] = value();
+    return all;
+  }
+
+ private:
+  template <class T>
+  void echo(const std::string& key, const T& value) {
+    echoes_.emplace_back(key, [&value] { return io::Json(value); });
+  }
+  template <class T>
+  void echo(const std::string& key, const std::optional<T>& value) {
+    echoes_.emplace_back(key, [&value] { return value ? io::Json(*value) : io::Json(); });
+  }
+
+  CLI::App& app_;
+  std::vector<std::pair<std::string, std::function<io::Json()>>> echoes_;
+};
+
+// "16G", "512MiB", "4096" (bytes), binary units; Error otherwise.
+int64_t parse_bytes(const std::string& text);
+// "1.5 GiB".
+std::string format_bytes(int64_t bytes);
+
+}  // namespace qsweep::cli

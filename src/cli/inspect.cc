@@ -1,0 +1,65 @@
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "cli/session.h"
+
+namespace qsweep::cli {
+namespace {
+
+// A stand-in for data: captions of a usual length.
+constexpr int64_t kNominalSamples = 8, kNominalTokens = 64;
+
+std::vector<models::Sample> nominal_data() {
+  models::Sample caption;
+  caption.token_ids.assign(static_cast<size_t>(kNominalTokens), 0);
+  caption.answer_mask.assign(static_cast<size_t>(kNominalTokens), 1);
+  caption.rows[static_cast<size_t>(graph::Rows::tokens)] = kNominalTokens;
+  std::vector<models::Sample> data(static_cast<size_t>(kNominalSamples), caption);
+  for (size_t i = 0; i < data.size(); ++i) data[i].id = fmt::format("caption-{}", i);
+  return data;
+}
+
+void print_model(const models::Model& model) {
+  fmt::print("family      {}\nparameters  {}\nweights     {}\nlm_head     {}\n\n", model.family,
+             model.checkpoint.parameters(), format_bytes(model.checkpoint.size_bytes()),
+             model.tied_embeddings ? "tied to the embedding" : "its own");
+  fmt::print("{:<42} {:<10} {:>8} {:>8} {:>12}\n", "op", "tower", "in", "out", "parameters");
+  for (const graph::LinearOp& op : model.ops)
+    fmt::print("{:<42} {:<10} {:>8} {:>8} {:>12}\n", op.name, graph::name(op.tower), op.in_features(),
+               op.out_features(), op.parameters());
+  fmt::print("\n");
+}
+
+void run(EngineFlags flags) {
+  flags.resolve();
+  const sweep::ScoreOptions options = flags.options();
+  Engine engine = open_engine(flags);
+  print_model(engine.model);
+  const bool given = !engine.data.empty();
+  if (!given) engine.data = nominal_data();
+  sweep::Sweep sweep(engine.model, *engine.context, engine.data, engine.calibration_data(), options);
+  sweep.prepare();
+  std::map<scores::Status, int64_t> counts;
+  for (const scores::ScoreRecord& record : sweep.outlook().records) ++counts[record.status];
+  fmt::print("{}: {} ops in {} formats\n",
+             given ? flags.data
+                   : fmt::format("with {} captions of {} tokens (give --data for your own)", kNominalSamples,
+                                 kNominalTokens),
+             engine.model.ops.size(), options.formats.size());
+  for (const auto& [status, count] : counts)
+    fmt::print("  {:<12} {}\n", status == scores::Status::ok ? "to score" : scores::name(status), count);
+  fmt::print("{}\n", describe(sweep.plan()));
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app) {
+  CLI::App* command =
+      app.add_subcommand("inspect", "Show a model's ops, what would be scored, and the memory plan");
+  auto values = std::make_shared<EngineFlags>();
+  Flags flags(*command);
+  add_engine_flags(flags, *values);
+  command->callback([values] { run(*values); });
+}
+
+}  // namespace qsweep::cli

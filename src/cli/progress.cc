@@ -1,0 +1,48 @@
+#include "cli/progress.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace qsweep::cli {
+namespace {
+
+constexpr int kBarWidth = 30;
+constexpr double kTerminalSeconds = 0.1, kPlainSeconds = 10;  // between two updates
+
+std::string duration(double seconds) {
+  const auto s = static_cast<long>(seconds + 0.5);
+  return s < 60 ? fmt::format("{} s", s) : fmt::format("{}:{:02} min", s / 60, s % 60);
+}
+
+}  // namespace
+
+ProgressBar::ProgressBar() : terminal_(isatty(STDERR_FILENO) == 1), start_(Clock::now()), last_(start_) {}
+
+ProgressBar::~ProgressBar() {
+  if (drawn_) fmt::print(stderr, "\r\033[K");
+}
+
+void ProgressBar::update(double done, double total, const std::string& what) {
+  const auto now = Clock::now();
+  const double since_last = std::chrono::duration<double>(now - last_).count();
+  if (since_last < (terminal_ ? kTerminalSeconds : kPlainSeconds)) return;
+  last_ = now;
+  const double elapsed = std::chrono::duration<double>(now - start_).count();
+  const double share = total > 0 ? std::min(done / total, 1.0) : 0;
+  const std::string left = share > 0.01 ? duration(elapsed * (1 - share) / share) + " left" : "";
+  const double rate = done / elapsed * 1e-9;
+  if (terminal_) {
+    const int filled = static_cast<int>(share * kBarWidth);
+    fmt::print(stderr, "\r\033[K[{:#<{}}{:.<{}}] {:3.0f} %  {:.0f} GFLOP/s  {}  {}", "", filled, "",
+               kBarWidth - filled, share * 100, rate, left, what);
+    std::fflush(stderr);
+    drawn_ = true;
+  } else {
+    fmt::print(stderr, "{:3.0f} %  {:.0f} GFLOP/s  {}  {}\n", share * 100, rate, left, what);
+  }
+}
+
+}  // namespace qsweep::cli

@@ -1,0 +1,27 @@
+// Progress of long work: a bar on a terminal, a plain line now and then elsewhere.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+namespace qsweep::cli {
+
+class ProgressBar {
+ public:
+  // Writes to standard error.
+  ProgressBar();
+  ~ProgressBar();
+  ProgressBar(const ProgressBar&) = delete;
+  ProgressBar& operator=(const ProgressBar&) = delete;
+
+  // done and total in FLOP; `what` names what was just finished.
+  void update(double done, double total, const std::string& what);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  bool terminal_;
+  bool drawn_ = false;
+  Clock::time_point start_, last_;
+};
+
+}  // namespace qsweep::cli

@@ -1,0 +1,166 @@
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "base/process.h"
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "cli/session.h"
+#include "io/atomic_file.h"
+#include "io/sha256.h"
+#include "report/report.h"
+#include "scores/files.h"
+#include "sweep/rate.h"
+
+namespace qsweep::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct ScoreFlags {
+  EngineFlags engine;
+  std::string out;
+  std::string method = "exact";
+  std::string mode = "isolated";
+  std::string device = "cpu";
+  bool dry_run = false;
+};
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Rows that a typical product of the sweep has: half of all pairs are live on average.
+int64_t typical_rows(const Engine& engine, size_t variants) {
+  constexpr int64_t kMost = 4096;
+  int64_t tokens = 0;
+  for (const models::Sample& s : engine.data) tokens += static_cast<int64_t>(s.token_ids.size());
+  return std::clamp<int64_t>(tokens * static_cast<int64_t>(variants) / 2, 64, kMost);
+}
+
+io::Json gemm_provenance(const sweep::RunReport& report, double measured_rate,
+                         const std::string& bf16_reason) {
+  const auto& [phases, plan, reference, deltas] = report;
+  const double flops = reference.flops + deltas.flops, seconds = phases.at("sweep");
+  return {{"gflop", flops * 1e-9},
+          {"gflops_per_s", flops / seconds * 1e-9},
+          {"peak_gflops_per_s", measured_rate * 1e-9},
+          {"share", flops / seconds / measured_rate},
+          {"share_within_products", flops / (reference.seconds + deltas.seconds) / measured_rate},
+          {"delta_gflop", deltas.flops * 1e-9},
+          {"delta_bf16_share", deltas.flops > 0 ? deltas.bf16_flops / deltas.flops : 0},
+          {"delta_products", deltas.calls},
+          {"bf16", bf16_reason}};
+}
+
+void describe_data(const Engine& engine, const EngineFlags& flags, scores::Run& run) {
+  run.model = {.path_name = std::filesystem::absolute(flags.model).lexically_normal().filename().string(),
+               .family = engine.model.family,
+               .parameters = engine.model.checkpoint.parameters(),
+               .weights_sha256_of_headers = engine.model.checkpoint.headers_sha256()};
+  run.data.file_name = std::filesystem::path(flags.data).filename().string();
+  run.data.sha256 = io::sha256_hex_of_file(flags.data);
+}
+
+void print_summary(const scores::Run& run, const std::string& out) {
+  constexpr size_t kShown = 5;
+  for (const scores::ScoreGroup& group : scores::group_scores(run)) {
+    std::vector<const scores::ScoreRecord*> ranked;
+    for (const size_t member : group.members)
+      if (run.scores[member].rank) ranked.push_back(&run.scores[member]);
+    std::sort(ranked.begin(), ranked.end(), [](const auto* a, const auto* b) { return *a->rank < *b->rank; });
+    fmt::print("{}, most sensitive of {} scored ops by {}:\n", group.format, ranked.size(),
+               name(run.ranking_metric));
+    for (size_t i = 0; i < std::min(ranked.size(), kShown); ++i)
+      fmt::print(
+          "  {}. {:<42} {:.3g}\n", *ranked[i]->rank, run.ops[static_cast<size_t>(ranked[i]->op)].name,
+          scores::per_position(ranked[i]->total->of(run.ranking_metric.scope), run.ranking_metric.which));
+  }
+  fmt::print("{0}/report.md  {0}/scores.json  {0}/scores.csv\n", out);
+}
+
+// Warnings that the user should see at once; the report has them too.
+void warn(const sweep::Outlook& outlook) {
+  const auto count = [&](scores::Status status) {
+    return std::count_if(outlook.records.begin(), outlook.records.end(),
+                         [&](const auto& r) { return r.status == status; });
+  };
+  if (const auto n = count(scores::Status::unexercised); n > 0)
+    spdlog::warn(
+        "{} scores are unexercised: no sample reaches their ops (vision ops need samples with images)", n);
+  if (const auto n = count(scores::Status::uncalibrated); n > 0)
+    spdlog::warn("{} scores are uncalibrated: no calibration sample reaches their ops", n);
+}
+
+void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
+  const auto start = Clock::now();
+  flags.engine.resolve();
+  const sweep::ScoreOptions options = flags.engine.options();
+  if (!flags.dry_run) io::ensure_folder(flags.out);
+  Engine engine = open_engine(flags.engine);
+  const double load_s = seconds_since(start);
+
+  sweep::Sweep sweep(engine.model, *engine.context, engine.data, engine.calibration_data(), options);
+  sweep.prepare();
+  warn(sweep.outlook());
+  fmt::print("{}: {} ops, {} scores to compute\n", engine.model.family, engine.model.ops.size(),
+             sweep.outlook().variants.size());
+  fmt::print("{}\n", describe(sweep.plan()));
+  if (flags.dry_run) return;
+
+  const bool bf16 = !options.strict && engine.gemm->native_bf16();
+  const double measured_rate =
+      sweep::measure_model_rate(engine.model, *engine.gemm, bf16 ? DType::bf16 : DType::f32,
+                                typical_rows(engine, sweep.outlook().variants.size()));
+  scores::Run result;
+  {
+    ProgressBar bar;
+    result = sweep.run([&](const sweep::Progress& p) { bar.update(p.done_flops, p.total_flops, p.what); });
+  }
+  describe_data(engine, flags.engine, result);
+  const io::Json metric = result.settings;
+  result.settings = settings();
+  result.settings.update(metric);
+  io::Json phases = sweep.report().phases_s;
+  phases["load"] = load_s;
+  result.provenance = {{"version", QSWEEP_VERSION},
+                       {"isa", kernels::isa_name()},
+                       {"threads", flags.engine.threads},
+                       {"libraries", {{"oneDNN", kernels::onednn_version()}}},
+                       {"wall_s", seconds_since(start)},
+                       {"peak_rss_bytes", peak_resident_bytes()},
+                       {"planned_bytes", sweep.plan().peak_bytes()},
+                       {"gemm", gemm_provenance(sweep.report(), measured_rate, engine.gemm->bf16_reason())},
+                       {"phases_s", phases}};
+  scores::write_scores(result, flags.out);
+  report::write_report(result, flags.out);
+  print_summary(result, flags.out);
+}
+
+}  // namespace
+
+void add_score(CLI::App& app) {
+  CLI::App* command =
+      app.add_subcommand("score", "Score every op: the output error that quantizing it causes");
+  auto values = std::make_shared<ScoreFlags>();
+  auto flags = std::make_shared<Flags>(*command);
+  add_engine_flags(*flags, values->engine);
+  command->get_option("--data")->required();
+  flags->add("out", values->out, "Folder for scores.json, scores.csv and report.md")->required();
+  flags->add("method", values->method, "How scores are computed")
+      ->check(CLI::IsMember({"exact"}))
+      ->capture_default_str();
+  flags->add("mode", values->mode, "isolated: only the scored op is quantized")
+      ->check(CLI::IsMember({"isolated"}))
+      ->capture_default_str();
+  flags->add("device", values->device, "Where to compute")
+      ->check(CLI::IsMember({"cpu"}))
+      ->capture_default_str();
+  flags->add_switch("dry-run", values->dry_run, "Only show what would be scored, and the memory plan");
+  command->callback([values, flags] { run(*values, [flags] { return flags->settings(); }); });
+}
+
+}  // namespace qsweep::cli

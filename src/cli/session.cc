@@ -1,0 +1,104 @@
+#include "cli/session.h"
+
+#include <algorithm>
+#include <set>
+
+#include <omp.h>
+
+#include "base/process.h"
+
+namespace qsweep::cli {
+namespace {
+
+constexpr double kMemoryShare = 0.8;  // of what is available, where --memory is not given
+constexpr int64_t kTileShare = 8;     // attention may take an eighth of the memory for its tiles,
+constexpr int64_t kMaxTileBytes = int64_t{256} << 20;  // at most this much
+
+std::vector<models::Sample> read_samples(const models::Model& model, const std::string& path,
+                                         std::optional<int64_t> first_n) {
+  std::vector<models::Sample> samples;
+  for (const text::Sample& sample : text::read_dataset(path, first_n))
+    samples.push_back(with_context(path, [&] { return model.inputs->prepare(sample); }));
+  return samples;
+}
+
+}  // namespace
+
+void add_engine_flags(Flags& flags, EngineFlags& v) {
+  flags.add_argument("model", v.model,
+                     "Folder of a Hugging Face checkpoint (config.json, *.safetensors, tokenizer.json)");
+  flags.add("data", v.data, "Captions (.txt) or dialogues with images (.jsonl)");
+  flags.add("calib", v.calib, "Data for static activation ranges; the data itself where not given");
+  flags.add("format", v.format, "Format to score; may be repeated")->capture_default_str();
+  flags.add("ops", v.ops, "Only ops whose name matches this pattern")->capture_default_str();
+  flags.add("max-ops", v.max_ops, "Only the first so many of these, in model order")
+      ->check(CLI::PositiveNumber);
+  flags.add("samples", v.samples, "Only the first so many samples of the data")->check(CLI::PositiveNumber);
+  flags
+      .add("image-size", v.image_size,
+           "Resize every image to this square, in pixels; by the model's own rule where not given")
+      ->check(CLI::PositiveNumber);
+  flags.add("memory", v.memory,
+            "Memory that the run may take, such as 4G; most of what is free where not given");
+  flags.add("threads", v.threads, "Threads; all cores where not given")->check(CLI::PositiveNumber);
+  flags.add("precision", v.precision, "Deltas in bf16 (fast) or f32 (strict); the reference is f32 in both")
+      ->check(CLI::IsMember({"fast", "strict"}))
+      ->capture_default_str();
+  flags
+      .add("metric", v.metric, "What to rank by: kl, logits_sse or hidden_sse, over all positions or :answer")
+      ->capture_default_str();
+  flags.add("seed", v.seed, "Seed of everything random (the reliability's splits)")->capture_default_str();
+}
+
+void EngineFlags::resolve() {
+  if (memory.empty())
+    memory =
+        std::to_string(static_cast<int64_t>(kMemoryShare * static_cast<double>(available_memory_bytes())));
+  if (threads == 0) threads = omp_get_num_procs();
+  with_context("--memory", [&] { parse_bytes(memory); });
+}
+
+sweep::ScoreOptions EngineFlags::options() const {
+  sweep::ScoreOptions options{.formats = {},
+                              .ops_glob = ops,
+                              .max_ops = max_ops,
+                              .strict = precision == "strict",
+                              .memory_bytes = parse_bytes(memory),
+                              .metric = {},
+                              .seed = seed};
+  std::set<std::string> seen;
+  for (const std::string& name : format) {
+    if (!seen.insert(name).second) fail("--format: \"{}\" is given twice", name);
+    options.formats.push_back(with_context("--format", [&] { return &quant::find_format(name); }));
+  }
+  options.metric = with_context("--metric", [&] { return scores::parse_metric(metric); });
+  return options;
+}
+
+Engine open_engine(const EngineFlags& flags) {
+  Engine engine{.model = models::load(flags.model, {.image_size = flags.image_size}),
+                .data = {},
+                .calibration = {},
+                .gemm = nullptr,
+                .context = nullptr};
+  if (!flags.data.empty()) engine.data = read_samples(engine.model, flags.data, flags.samples);
+  if (!flags.calib.empty()) engine.calibration = read_samples(engine.model, flags.calib, std::nullopt);
+  engine.gemm = std::make_unique<kernels::Gemm>(Threads{flags.threads});
+  engine.context = std::make_unique<ops::Context>(ops::Context{
+      .gemm = *engine.gemm, .tile_bytes = std::min(parse_bytes(flags.memory) / kTileShare, kMaxTileBytes)});
+  return engine;
+}
+
+std::string describe(const sweep::MemoryPlan& plan) {
+  size_t variants = 0;
+  for (const sweep::Chunk& chunk : plan.chunks) variants += chunk.variants.size() * chunk.samples.size();
+  return fmt::format(
+      "memory plan: {} of {} at the peak, {} pass{} over the weights ({} read), {} (variant, sample) pairs, "
+      "{:.3g} GFLOP on "
+      "deltas",
+      format_bytes(plan.peak_bytes()), format_bytes(plan.budget_bytes), plan.chunks.size(),
+      plan.chunks.size() == 1 ? "" : "es", format_bytes(plan.weight_bytes()), variants,
+      plan.delta_flops() * 1e-9);
+}
+
+}  // namespace qsweep::cli

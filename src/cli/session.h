@@ -1,0 +1,54 @@
+// What the engine's subcommands share: the flags that choose model, data, formats and resources, and what
+// they open.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/flags.h"
+#include "sweep/score.h"
+
+namespace qsweep::cli {
+
+struct EngineFlags {
+  std::string model;
+  std::string data;
+  std::string calib;
+  std::vector<std::string> format{"w8a8"};
+  std::string ops = "*";
+  std::optional<int64_t> max_ops;
+  std::optional<int64_t> samples;
+  std::optional<int64_t> image_size;
+  std::string memory;
+  int threads = 0;
+  std::string precision = "fast";
+  std::string metric = "kl:all";
+  uint64_t seed = 0;
+
+  // Fills in what was left to the machine: memory, threads.
+  void resolve();
+  sweep::ScoreOptions options() const;
+};
+
+// Flags that both `inspect` and `score` take.
+void add_engine_flags(Flags& flags, EngineFlags& values);
+
+struct Engine {
+  models::Model model;
+  std::vector<models::Sample> data;
+  std::vector<models::Sample> calibration;  // empty: the data itself
+  std::unique_ptr<kernels::Gemm> gemm;
+  std::unique_ptr<ops::Context> context;
+
+  const std::vector<models::Sample>& calibration_data() const {
+    return calibration.empty() ? data : calibration;
+  }
+};
+// Opens the model and, where given, reads the data.
+Engine open_engine(const EngineFlags& flags);
+
+// The memory plan in words.
+std::string describe(const sweep::MemoryPlan& plan);
+
+}  // namespace qsweep::cli

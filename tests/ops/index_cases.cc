@@ -1,0 +1,107 @@
+// Ops that move rows.
+#include <numeric>
+
+#include "ops/gather.h"
+#include "ops/op_case.h"
+#include "ops/scatter.h"
+#include "support/random.h"
+
+namespace qsweep::ops::testing {
+namespace {
+
+using kernels::DeltaView;
+using kernels::RowBlock;
+using Inputs = std::span<const Matrix<const float>>;
+using Deltas = std::span<const DeltaView>;
+using Blocks = std::span<const RowBlock>;
+
+void copy_row(const double* from, int64_t cols, double* to) { std::copy_n(from, cols, to); }
+
+struct Gather : OpCase {
+  static constexpr int64_t kCols = 13;
+  std::vector<int64_t> source;  // within the sample; every row once
+
+  Gather() {
+    Rng rng(102);
+    for (const int64_t rows : sample_rows()) {
+      std::vector<int64_t> order(static_cast<size_t>(rows));
+      std::iota(order.begin(), order.end(), 0);
+      rng.shuffle(std::span(order));
+      source.insert(source.end(), order.begin(), order.end());
+    }
+  }
+  std::string name() const override { return "gather"; }
+  std::vector<int64_t> input_cols() const override { return {kCols}; }
+  int64_t output_cols() const override { return kCols; }
+  Table naive(size_t sample, std::span<const Table> x) const override {
+    Table y(x[0].rows, kCols);
+    for (int64_t r = 0; r < y.rows; ++r)
+      copy_row(x[0].row(source[static_cast<size_t>(first_row(sample) + r)]), kCols, y.row(r));
+    return y;
+  }
+  void forward(const Context& context, Inputs x, Matrix<float> y) const override {
+    std::vector<int64_t> within_all = source;
+    for (size_t s = 0; s < sample_rows().size(); ++s)
+      for (int64_t r = first_row(s); r < first_row(s + 1); ++r)
+        within_all[static_cast<size_t>(r)] += first_row(s);
+    gather::forward(context, within_all, x[0], y);
+  }
+  void delta(const Context& context, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
+    gather::delta(context, blocks, source, dx[0], dy);
+  }
+  double forward_bound() const override { return 0; }
+};
+
+// Every third row of a sample is an image row, in reverse order.
+struct Scatter : OpCase {
+  static constexpr int64_t kCols = 13;
+  std::vector<float> tokens;
+  std::vector<int64_t> source;  // within the sample's features; -1: a token
+
+  Scatter() {
+    Rng rng(103);
+    tokens = qsweep::testing::normals(rng, total_rows() * kCols);
+    for (size_t s = 0; s < sample_rows().size(); ++s)
+      for (int64_t r = 0; r < sample_rows()[s]; ++r)
+        source.push_back(r % 3 == 0 ? Scatter::input_rows(0, s) - 1 - r / 3 : kernels::kAbsent);
+  }
+  std::string name() const override { return "scatter"; }
+  std::vector<int64_t> input_cols() const override { return {kCols}; }
+  int64_t input_rows(size_t, size_t sample) const override { return (sample_rows()[sample] + 2) / 3; }
+  int64_t output_cols() const override { return kCols; }
+  Table naive(size_t sample, std::span<const Table> x) const override {
+    Table y(sample_rows()[sample], kCols);
+    for (int64_t r = 0; r < y.rows; ++r) {
+      const int64_t row = first_row(sample) + r, from = source[static_cast<size_t>(row)];
+      if (from >= 0) {
+        copy_row(x[0].row(from), kCols, y.row(r));
+      } else {
+        std::copy_n(tokens.data() + row * kCols, kCols, y.row(r));
+      }
+    }
+    return y;
+  }
+  void forward(const Context& context, Inputs x, Matrix<float> y) const override {
+    std::vector<int64_t> within_all = source;
+    int64_t features = 0;
+    for (size_t s = 0; s < sample_rows().size(); ++s) {
+      for (int64_t r = first_row(s); r < first_row(s + 1); ++r)
+        if (source[static_cast<size_t>(r)] >= 0) within_all[static_cast<size_t>(r)] += features;
+      features += input_rows(0, s);
+    }
+    scatter::forward(context, within_all, {tokens.data(), total_rows(), kCols}, x[0], y);
+  }
+  void delta(const Context& context, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
+    scatter::delta(context, blocks, source, dx[0], dy);
+  }
+  double forward_bound() const override { return 0; }
+};
+
+}  // namespace
+
+void add_index_cases(Cases& cases) {
+  cases.push_back(std::make_shared<Gather>());
+  cases.push_back(std::make_shared<Scatter>());
+}
+
+}  // namespace qsweep::ops::testing

@@ -1,0 +1,238 @@
+// Linear layers and the ops that work element by element or row by row.
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "ops/add.h"
+#include "ops/gelu.h"
+#include "ops/linear.h"
+#include "ops/op_case.h"
+#include "ops/rms_norm.h"
+#include "ops/rope.h"
+#include "ops/swiglu.h"
+#include "support/random.h"
+
+namespace qsweep::ops::testing {
+namespace {
+
+using kernels::DeltaView;
+using kernels::RowBlock;
+using Inputs = std::span<const Matrix<const float>>;
+using Deltas = std::span<const DeltaView>;
+using Blocks = std::span<const RowBlock>;
+
+void multiply_all(Matrix<float> x, float factor) {
+  for (int64_t r = 0; r < x.rows; ++r)
+    for (int64_t c = 0; c < x.cols; ++c) x.row(r)[c] *= factor;
+}
+
+struct Linear : OpCase {
+  int64_t in, out;
+  bool has_bias;
+  std::vector<bf16> w16;  // the same weights in both types
+  std::vector<float> w, bias;
+
+  Linear(int64_t i, int64_t o, bool b) : in(i), out(o), has_bias(b) {
+    Rng rng(100);
+    for (const float v : qsweep::testing::normals(rng, in * out)) {
+      w16.push_back(to_bf16(v));
+      w.push_back(to_float(w16.back()));
+    }
+    bias = qsweep::testing::normals(rng, out);
+  }
+  std::string name() const override {
+    return fmt::format("linear_{}_to_{}{}", in, out, has_bias ? "_bias" : "");
+  }
+  std::vector<int64_t> input_cols() const override { return {in}; }
+  int64_t output_cols() const override { return out; }
+  Table naive(size_t, std::span<const Table> x) const override {
+    Table y(x[0].rows, out);
+    for (int64_t r = 0; r < y.rows; ++r)
+      for (int64_t o = 0; o < out; ++o) {
+        double sum = has_bias ? bias[static_cast<size_t>(o)] : 0;
+        for (int64_t i = 0; i < in; ++i) sum += x[0].row(r)[i] * w[static_cast<size_t>(o * in + i)];
+        y.row(r)[o] = sum;
+      }
+    return y;
+  }
+  void forward(const Context& context, Inputs x, Matrix<float> y) const override {
+    linear::forward(context, x[0], {w.data(), out, in}, has_bias ? bias.data() : nullptr, y);
+  }
+  void delta(const Context& context, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
+    const bool narrow = dy.dtype == DType::bf16;
+    void* weights = narrow ? static_cast<void*>(const_cast<bf16*>(w16.data())) : const_cast<float*>(w.data());
+    for (const RowBlock& b : blocks)
+      linear::delta(context, dx[0].rows_at(b.in[0], b.rows), {weights, dy.dtype, out, in, in},
+                    dy.rows_at(b.out, b.rows));
+  }
+  double forward_bound() const override { return static_cast<double>(in + 2) * kUnit; }
+};
+
+struct RmsNorm : OpCase {
+  int64_t n;
+  std::string kind;  // normal, outliers (one channel in 50 is 200 times larger), tiny (eps matters)
+  std::vector<float> w;
+  static constexpr float kEps = 1e-6f;
+
+  RmsNorm(int64_t length, std::string k) : n(length), kind(std::move(k)) {
+    Rng rng(101);
+    w = qsweep::testing::normals(rng, n);
+  }
+  std::string name() const override { return fmt::format("rms_norm_{}_{}", n, kind); }
+  std::vector<int64_t> input_cols() const override { return {n}; }
+  int64_t output_cols() const override { return n; }
+  void fill(Rng& rng, size_t input, Matrix<float> x) const override {
+    OpCase::fill(rng, input, x);
+    if (kind == "tiny") multiply_all(x, 1e-3f);
+    if (kind != "outliers") return;
+    for (int64_t c = 0; c < n; c += 50) multiply_all(x.cols_at(c, 1), 200);
+  }
+  Table naive(size_t, std::span<const Table> x) const override {
+    Table y(x[0].rows, n);
+    for (int64_t r = 0; r < y.rows; ++r) {
+      double squares = 0;
+      for (int64_t c = 0; c < n; ++c) squares += x[0].row(r)[c] * x[0].row(r)[c];
+      const double scale = 1 / std::sqrt(squares / static_cast<double>(n) + static_cast<double>(kEps));
+      for (int64_t c = 0; c < n; ++c) y.row(r)[c] = w[static_cast<size_t>(c)] * x[0].row(r)[c] * scale;
+    }
+    return y;
+  }
+  void forward(const Context& context, Inputs x, Matrix<float> y) const override {
+    rms_norm::forward(context, x[0], w, kEps, y);
+  }
+  void delta(const Context& context, Blocks blocks, Inputs x, Deltas dx, DeltaView dy) const override {
+    rms_norm::delta(context, blocks, x[0], dx[0], w, kEps, dy);
+  }
+  double forward_bound() const override { return static_cast<double>(n + 8) * kUnit; }
+};
+
+struct Swiglu : OpCase {
+  int64_t n;
+  float gate_scale;
+  Swiglu(int64_t length, float scale) : n(length), gate_scale(scale) {}
+  std::string name() const override { return fmt::format("swiglu_{}_gates_of_{}", n, gate_scale); }
+  std::vector<int64_t> input_cols() const override { return {n, n}; }
+  int64_t output_cols() const override { return n; }
+  void fill(Rng& rng, size_t input, Matrix<float> x) const override {
+    OpCase::fill(rng, input, x);
+    if (input == 0) multiply_all(x, gate_scale);
+  }
+  Table naive(size_t, std::span<const Table> x) const override {
+    Table y(x[0].rows, n);
+    for (size_t i = 0; i < y.values.size(); ++i)
+      y.values[i] = x[0].values[i] / (1 + std::exp(-x[0].values[i])) * x[1].values[i];
+    return y;
+  }
+  void forward(const Context& context, Inputs x, Matrix<float> y) const override {
+    swiglu::forward(context, x[0], x[1], y);
+  }
+  void delta(const Context& context, Blocks blocks, Inputs x, Deltas dx, DeltaView dy) const override {
+    swiglu::delta(context, blocks, x[0], x[1], dx[0], dx[1], dy);
+  }
+  double forward_bound() const override { return 8 * kUnit; }
+};
+
+struct Gelu : OpCase {
+  int64_t n;
+  float scale;
+  Gelu(int64_t length, float s) : n(length), scale(s) {}
+  std::string name() const override { return fmt::format("gelu_{}_inputs_of_{}", n, scale); }
+  std::vector<int64_t> input_cols() const override { return {n}; }
+  int64_t output_cols() const override { return n; }
+  void fill(Rng& rng, size_t input, Matrix<float> x) const override {
+    OpCase::fill(rng, input, x);
+    multiply_all(x, scale);
+  }
+  Table naive(size_t, std::span<const Table> x) const override {
+    Table y(x[0].rows, n);
+    for (size_t i = 0; i < y.values.size(); ++i)
+      y.values[i] = x[0].values[i] * 0.5 * std::erfc(-x[0].values[i] / std::sqrt(2.0));
+    return y;
+  }
+  void forward(const Context& context, Inputs x, Matrix<float> y) const override {
+    gelu::forward(context, x[0], y);
+  }
+  void delta(const Context& context, Blocks blocks, Inputs x, Deltas dx, DeltaView dy) const override {
+    gelu::delta(context, blocks, x[0], dx[0], dy);
+  }
+  double forward_bound() const override { return 8 * kUnit; }
+};
+
+struct Add : OpCase {
+  int64_t n;
+  explicit Add(int64_t length) : n(length) {}
+  std::string name() const override { return fmt::format("add_{}", n); }
+  std::vector<int64_t> input_cols() const override { return {n, n}; }
+  int64_t output_cols() const override { return n; }
+  Table naive(size_t, std::span<const Table> x) const override {
+    Table y = x[0];
+    for (size_t i = 0; i < y.values.size(); ++i) y.values[i] += x[1].values[i];
+    return y;
+  }
+  void forward(const Context& context, Inputs x, Matrix<float> y) const override {
+    add::forward(context, x[0], x[1], y);
+  }
+  void delta(const Context& context, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
+    add::delta(context, blocks, dx[0], dx[1], dy);
+  }
+  double forward_bound() const override { return kUnit; }
+};
+
+struct Rope : OpCase {
+  int64_t heads, head_dim;
+  std::vector<float> cos_sin;  // [all rows, head_dim]
+
+  Rope(int64_t h, int64_t d) : heads(h), head_dim(d) {
+    for (int64_t r = 0; r < total_rows(); ++r)
+      for (int64_t i = 0; i < head_dim; ++i) {
+        const int64_t pair = i % (head_dim / 2);
+        const double angle = static_cast<double>(r) * std::pow(100.0, -2.0 * static_cast<double>(pair) /
+                                                                          static_cast<double>(head_dim));
+        cos_sin.push_back(static_cast<float>(i < head_dim / 2 ? std::cos(angle) : std::sin(angle)));
+      }
+  }
+  std::string name() const override { return fmt::format("rope_{}_heads_of_{}", heads, head_dim); }
+  std::vector<int64_t> input_cols() const override { return {heads * head_dim}; }
+  int64_t output_cols() const override { return heads * head_dim; }
+  Table naive(size_t sample, std::span<const Table> x) const override {
+    Table y(x[0].rows, x[0].cols);
+    const int64_t half = head_dim / 2;
+    for (int64_t r = 0; r < y.rows; ++r) {
+      const float* table = cos_sin.data() + (first_row(sample) + r) * head_dim;
+      for (int64_t c = 0; c < y.cols; ++c) {
+        const int64_t i = c % head_dim;
+        const double other = i < half ? -x[0].row(r)[c + half] : x[0].row(r)[c - half];
+        y.row(r)[c] = x[0].row(r)[c] * table[i % half] + other * table[half + i % half];
+      }
+    }
+    return y;
+  }
+  void forward(const Context& context, Inputs x, Matrix<float> y) const override {
+    rope::forward(context, x[0], {cos_sin.data(), total_rows(), head_dim}, y);
+  }
+  void delta(const Context& context, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
+    rope::delta(context, blocks, {cos_sin.data(), total_rows(), head_dim}, dx[0], dy);
+  }
+  double forward_bound() const override { return 3 * kUnit; }
+};
+
+}  // namespace
+
+void add_linear_cases(Cases& cases) {
+  cases.push_back(std::make_shared<Linear>(1, 1, false));
+  cases.push_back(std::make_shared<Linear>(37, 24, true));
+  cases.push_back(std::make_shared<Linear>(160, 33, false));
+}
+
+void add_row_cases(Cases& cases) {
+  for (const char* kind : {"normal", "outliers", "tiny"})
+    cases.push_back(std::make_shared<RmsNorm>(351, kind));
+  cases.push_back(std::make_shared<RmsNorm>(7, "normal"));
+  for (const float scale : {1.0f, 10.0f, 100.0f}) cases.push_back(std::make_shared<Swiglu>(45, scale));
+  for (const float scale : {1.0f, 10.0f, 1000.0f}) cases.push_back(std::make_shared<Gelu>(45, scale));
+  cases.push_back(std::make_shared<Add>(19));
+  cases.push_back(std::make_shared<Rope>(3, 10));
+  cases.push_back(std::make_shared<Rope>(1, 64));
+}
+
+}  // namespace qsweep::ops::testing
