@@ -73,8 +73,9 @@ struct Gemm::State {
     dnnl::matmul::primitive_desc descriptor;
     dnnl::matmul matmul;
   };
-  // Shapes repeat within a run but their number is bounded only by the data: start anew at this many.
-  static constexpr size_t kMaxPrimitives = 4096;
+  // Each product brings its own machine code, some 100 KiB, and the number of shapes is bounded only by the data: start
+  // anew at this many. Making one takes 0.1 ms.
+  static constexpr size_t kMaxPrimitives = 128;
 
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
@@ -84,6 +85,7 @@ struct Gemm::State {
 
 Gemm::Gemm(Threads threads, bool allow_bf16) : threads_(threads), state_(std::make_unique<State>()) {
   std::tie(native_bf16_, bf16_reason_) = find_native_bf16(allow_bf16);
+  dnnl::set_primitive_cache_capacity(0);  // oneDNN would keep a thousand more
 }
 
 Gemm::~Gemm() = default;
