@@ -5,7 +5,8 @@
 namespace qsweep::graph {
 namespace {
 
-Tensor concatenate(const std::vector<SampleInputs>& samples, const std::string& name, Batch::Contents contents) {
+Tensor concatenate(const std::vector<SampleInputs>& samples, const std::string& name,
+                   Batch::Contents contents) {
   int64_t rows = 0, cols = 0;
   for (const SampleInputs& s : samples) {
     const Tensor& t = s.tables.at(name);
@@ -37,7 +38,8 @@ Batch::Batch(std::vector<SampleInputs> samples, Contents contents) {
     first_row_[kind].push_back(0);
     for (const SampleInputs& s : samples) first_row_[kind].push_back(first_row_[kind].back() + s.rows[kind]);
   }
-  for (const auto& [name, table] : samples.front().tables) tables_.emplace(name, concatenate(samples, name, contents));
+  for (const auto& [name, table] : samples.front().tables)
+    tables_.emplace(name, concatenate(samples, name, contents));
   for (size_t i = 0; i < samples.size(); ++i) {
     const SampleInputs& s = samples[i];
     token_ids_.insert(token_ids_.end(), s.token_ids.begin(), s.token_ids.end());

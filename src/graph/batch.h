@@ -45,8 +45,8 @@ class Batch {
     std::vector<int64_t> within_batch;   // rows counted within the batch
   };
 
-  // Every sample must bring the same names. Without contents the tables have their shapes but no values: enough to
-  // plan a pass.
+  // Every sample must bring the same names. Without contents the tables have their shapes but no values:
+  // enough to plan a pass.
   enum class Contents { values, shapes };
   explicit Batch(std::vector<SampleInputs> samples, Contents contents = Contents::values);
 

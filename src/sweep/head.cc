@@ -149,54 +149,55 @@ void report(const PassInput& input, const Group& group, const TokenRows& rows,
   }
 }
 
-}  // namespace
+// One call of score_head, step by step.
+struct Scoring {
+  const PassInput& input;
+  const graph::Pass& pass;
+  const std::vector<Fork>& forks;
+  Matrix<const float> hidden;
+  const graph::Delta& hidden_delta;
+  int64_t live_rows;
+  TokenRows rows;
+  Group live;
+  std::vector<Group> forked;              // per fork
+  std::vector<scores::LocalStats> local;  // per fork
+  std::span<LogitsSums> sums;             // of the live rows, then of every fork's
 
-void score_head(const PassInput& input, const graph::Pass& pass, const graph::PairTable& pairs,
-                const std::vector<Fork>& forks, Matrix<const float> hidden, const graph::Delta& hidden_delta,
-                const PassSinks& sinks) {
-  const Threads threads = pass.ops.threads();
-  const bool dry = pass.workspace.dry();
-  const int64_t columns = input.model.lm_head().out_features();
-  const int64_t live_rows = hidden_delta.empty() ? 0 : hidden_delta.view.rows;
-  const int64_t all_rows = live_rows + static_cast<int64_t>(forks.size()) * hidden.rows;
+  Threads threads() const { return pass.ops.threads(); }
+  bool dry() const { return pass.workspace.dry(); }
+  int64_t columns() const { return input.model.lm_head().out_features(); }
 
-  TokenRows rows = token_rows(input.samples);
-  const Scratch sum_storage(pass.workspace, DType::u8, all_rows, sizeof(LogitsSums));
-  const std::span<LogitsSums> sums(static_cast<LogitsSums*>(sum_storage.view.data),
-                                   static_cast<size_t>(all_rows));
-  if (!dry) std::uninitialized_fill(sums.begin(), sums.end(), LogitsSums{});
-  const Group live = live_group(pass, pairs, hidden_delta);
-  std::vector<Group> forked;
-  for (size_t i = 0; i < forks.size(); ++i)
-    forked.push_back(fork_group(pass, forks[i].variant, live_rows + static_cast<int64_t>(i) * hidden.rows));
-  std::vector<scores::LocalStats> local(
-      forks.size(), dry || forks.empty() ? scores::LocalStats{} : graph::input_stats(threads, hidden));
-
-  for (int64_t first = 0; first < columns && !dry; first += kHeadTile) {
-    const Tile tile = load_tile(input, pass, hidden, first);
-    kernels::update_normalizers(threads, tile.logits->matrix<float>(), first, rows.normalizer);
-    release_tile(input, tile);
+  void normalize() {
+    for (int64_t first = 0; first < columns(); first += kHeadTile) {
+      const Tile tile = load_tile(input, pass, hidden, first);
+      kernels::update_normalizers(threads(), tile.logits->matrix<float>(), first, rows.normalizer);
+      release_tile(input, tile);
+    }
   }
-  if (live_rows > 0 && !dry) {
+
+  // The change of the logit that the reference finds most likely is taken out of its whole row.
+  void set_shifts() {
     const Scratch direction(pass.workspace, DType::f32, hidden.rows, hidden.cols);
-    for (int64_t r = 0; r < hidden.rows; ++r)
-      kernels::to_f32(threads,
-                      head_rows(input.model.lm_head(), rows.normalizer[static_cast<size_t>(r)].argmax, 1),
+    for (int64_t r = 0; r < hidden.rows; ++r) {
+      const int64_t column = rows.normalizer[static_cast<size_t>(r)].argmax;
+      kernels::to_f32(threads(), head_rows(input.model.lm_head(), column, 1),
                       direction.matrix<float>().rows_at(r, 1));
-    kernels::shift_along(threads, live.blocks, direction.matrix<float>(), hidden_delta.view, sums);
+    }
+    kernels::shift_along(threads(), live.blocks, direction.matrix<float>(), hidden_delta.view, sums);
   }
-  for (int64_t first = 0; first < columns; first += kHeadTile) {
+
+  void score_tile(int64_t first) {
     const Tile tile = load_tile(input, pass, hidden, first);
+    const Matrix<float> logits = tile.logits->matrix<float>();
     const Scratch p(pass.workspace, DType::f64, hidden.rows, tile.columns);
-    if (!dry)
-      kernels::probabilities(threads, tile.logits->matrix<float>(), rows.normalizer, p.matrix<double>());
+    if (!dry()) kernels::probabilities(threads(), logits, rows.normalizer, p.matrix<double>());
     const auto accumulate = [&](const Group& group, const Scratch& d) {
-      kernels::accumulate_logits(threads, group.blocks, tile.logits->matrix<float>(), p.matrix<double>(),
-                                 d.matrix<float>(), first, rows.target, sums);
+      kernels::accumulate_logits(threads(), group.blocks, logits, p.matrix<double>(), d.matrix<float>(),
+                                 first, rows.target, sums);
     };
     if (live_rows > 0) {
       const Scratch d(pass.workspace, DType::f32, live_rows, tile.columns);
-      if (!dry) {
+      if (!dry()) {
         ops::linear::delta(pass.ops, hidden_delta.view, tile.delta_weights.view, d.view);
         accumulate(live, d);
       }
@@ -205,22 +206,55 @@ void score_head(const PassInput& input, const graph::Pass& pass, const graph::Pa
       const Scratch d(pass.workspace, DType::f32, hidden.rows, tile.columns);
       graph::own_error(pass, forks[i], hidden, tile.weights.weight, tile.delta_weights.view,
                        d.matrix<float>());
-      if (dry) continue;
-      local[i].error_sse += graph::sum_of_squares(threads, d.matrix<float>());
-      local[i].output_sse += graph::sum_of_squares(threads, tile.logits->matrix<float>());
+      if (dry()) continue;
+      local[i].error_sse += graph::sum_of_squares(threads(), d.matrix<float>());
+      local[i].output_sse += graph::sum_of_squares(threads(), logits);
       accumulate(forked[i], d);
     }
-    if (dry) return;  // every tile takes the same memory
-    release_tile(input, tile);
+    if (!dry()) release_tile(input, tile);
   }
 
-  std::vector<double> hidden_sse(static_cast<size_t>(live_rows));
-  if (live_rows > 0) kernels::row_squared_norm(threads, hidden_delta.view, hidden_sse);
-  report(input, live, rows, sums, hidden_sse, sinks);
-  for (size_t i = 0; i < forks.size(); ++i) {
-    report(input, forked[i], rows, sums, {}, sinks);
-    sinks.local(forks[i].variant, local[i]);
+  void report_all(const PassSinks& sinks) const {
+    std::vector<double> hidden_sse(static_cast<size_t>(live_rows));
+    if (live_rows > 0) kernels::row_squared_norm(threads(), hidden_delta.view, hidden_sse);
+    report(input, live, rows, sums, hidden_sse, sinks);
+    for (size_t i = 0; i < forks.size(); ++i) {
+      report(input, forked[i], rows, sums, {}, sinks);
+      sinks.local(forks[i].variant, local[i]);
+    }
   }
+};
+
+}  // namespace
+
+void score_head(const PassInput& input, const graph::Pass& pass, const graph::PairTable& pairs,
+                const std::vector<Fork>& forks, Matrix<const float> hidden, const graph::Delta& hidden_delta,
+                const PassSinks& sinks) {
+  const int64_t live_rows = hidden_delta.empty() ? 0 : hidden_delta.view.rows;
+  const int64_t all_rows = live_rows + static_cast<int64_t>(forks.size()) * hidden.rows;
+  const Scratch sum_storage(pass.workspace, DType::u8, all_rows, sizeof(LogitsSums));
+  Scoring scoring{.input = input,
+                  .pass = pass,
+                  .forks = forks,
+                  .hidden = hidden,
+                  .hidden_delta = hidden_delta,
+                  .live_rows = live_rows,
+                  .rows = token_rows(input.samples),
+                  .live = live_group(pass, pairs, hidden_delta),
+                  .sums = {static_cast<LogitsSums*>(sum_storage.view.data), static_cast<size_t>(all_rows)}};
+  for (size_t i = 0; i < forks.size(); ++i)
+    scoring.forked.push_back(
+        fork_group(pass, forks[i].variant, live_rows + static_cast<int64_t>(i) * hidden.rows));
+  scoring.local.resize(forks.size());
+  if (pass.workspace.dry()) return scoring.score_tile(0);  // every tile takes the same memory
+
+  std::uninitialized_fill(scoring.sums.begin(), scoring.sums.end(), LogitsSums{});
+  if (!forks.empty())
+    std::fill(scoring.local.begin(), scoring.local.end(), graph::input_stats(pass.ops.threads(), hidden));
+  scoring.normalize();
+  if (live_rows > 0) scoring.set_shifts();
+  for (int64_t first = 0; first < scoring.columns(); first += kHeadTile) scoring.score_tile(first);
+  scoring.report_all(sinks);
 }
 
 }  // namespace qsweep::sweep

@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Proves that the tests can fail: applies deliberate defects one at a time to a copy of the sources, builds, and expects
+the named test to fail. Usage: tools/mutations.py [NAME...]   (a few minutes; not part of CI)"""
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / "build" / "mutations"
+
+# name: (file, text, replacement, test program, test filter)
+MUTATIONS = {
+    "mrope_sections_permuted": (
+        "src/models/qwen2_5_vl/inputs.cc",
+        "static_cast<size_t>(c.mrope_section[section]), section);",
+        "static_cast<size_t>(c.mrope_section[section]), (section + 1) % 3);",
+        "models", "Forward.*"),
+    "window_order_not_undone": (
+        "src/models/qwen2_5_vl/vision.cc",
+        'b.output("image_features", b.gather(h, kWindowRestore));', 'b.output("image_features", h);',
+        "models", "Forward.*"),
+    "full_attention_windowed": (
+        "src/models/qwen2_5_vl/vision.cc", "full ? kImages : kWindows", "full ? kWindows : kWindows",
+        "models", "Forward.*"),
+    "qkv_bias_dropped": (
+        "src/models/qwen2_5_vl/text.cc",
+        'return linear("self_attn.", role, c.hidden_size, out, true, "qkv");',
+        'return linear("self_attn.", role, c.hidden_size, out, false, "qkv");',
+        "models", "Forward.*"),
+    "gate_and_up_swapped": (
+        "src/models/qwen2_5_vl/text.cc",
+        'b.swiglu(b.linear(h, gated("gate_proj")), b.linear(h, gated("up_proj")))',
+        'b.swiglu(b.linear(h, gated("up_proj")), b.linear(h, gated("gate_proj")))',
+        "models", "Forward.*"),
+    "causal_mask_dropped": (
+        "src/models/qwen2_5_vl/text.cc", ".causal = true", ".causal = false", "models", "Forward.*"),
+    "round_half_up": (
+        "src/kernels/lanes-inl.h", "return hn::Round(x); }  // half to even",
+        "return hn::Floor(x + set(T{0.5})); }", "quant", "*"),
+    "zero_point_off_by_one": (
+        "src/quant/format.cc", "std::nearbyint(-low / scale)", "std::nearbyint(-low / scale) + 1", "quant", "*"),
+    "fork_at_the_wrong_op": (
+        "src/graph/variants.cc", "forks_(op_index)", "forks_(op_index > 0 ? op_index - 1 : 0)", "sweep", "Oracle.*"),
+    "neighbours_rows": (
+        "src/graph/value.cc", ".parent = batch.first_row(out.kind, sample),",
+        ".parent = batch.first_row(out.kind, sample > 0 ? sample - 1 : 0),", "sweep", "Sweep.NoSampleLeaks*"),
+    "weight_error_left_out": (
+        "src/graph/fork.cc", "/*accumulate=*/true);", "/*accumulate=*/false);", "sweep", "Oracle.*"),
+    "old_keys_in_attention": (
+        "src/ops/attention.cc", "{run.has(input) ? run.in[i]", "{run.has(input) && input == 2 ? run.in[i]",
+        "ops", "*ttention*"),
+}
+
+
+def sh(*args, **kwargs):
+    return subprocess.run(args, capture_output=True, text=True, **kwargs)
+
+
+def copy_tree():
+    """What git knows of, with its times, so that a second run rebuilds little."""
+    files = sh("git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", check=True).stdout.splitlines()
+    for file in files:
+        target = WORK / "tree" / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / file).is_file():
+            shutil.copy2(ROOT / file, target)
+
+
+def build(program):
+    done = sh("cmake", "--build", str(WORK / "build"), "--target", f"qsweep_test_{program}")
+    if done.returncode != 0:
+        sys.exit(f"the build failed:\n{done.stdout[-3000:]}")
+
+
+def survives(program, tests):
+    env = {"OMP_WAIT_POLICY": "passive", "PATH": "/usr/bin:/bin"}
+    return sh(str(WORK / "build" / "tests" / f"qsweep_test_{program}"), f"--gtest_filter={tests}", env=env).returncode == 0
+
+
+def main():
+    names = sys.argv[1:] or list(MUTATIONS)
+    WORK.mkdir(parents=True, exist_ok=True)
+    copy_tree()
+    sh("cmake", "-S", str(WORK / "tree"), "-B", str(WORK / "build"), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
+       check=True)
+    alive = []
+    for name in names:
+        file, old, new, program, tests = MUTATIONS[name]
+        path = WORK / "tree" / file
+        clean = path.read_text()
+        if clean.count(old) != 1:
+            sys.exit(f"{name}: expected its text once in {file}, found it {clean.count(old)} times")
+        build(program)
+        if not survives(program, tests):
+            sys.exit(f"{name}: {program} {tests} fails without the mutation")
+        path.write_text(clean.replace(old, new))
+        build(program)
+        caught = not survives(program, tests)
+        path.write_text(clean)
+        print(f"{name:28} {'caught' if caught else 'SURVIVED'} by {program} {tests}", flush=True)
+        if not caught:
+            alive.append(name)
+    sys.exit(f"survived: {', '.join(alive)}" if alive else 0)
+
+
+if __name__ == "__main__":
+    main()
