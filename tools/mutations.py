@@ -30,8 +30,7 @@ MUTATIONS = {
         "models", "Forward.*"),
     "gate_and_up_swapped": (
         "src/models/qwen2_5_vl/text.cc",
-        'b.swiglu(b.linear(h, gated("gate_proj")), b.linear(h, gated("up_proj")))',
-        'b.swiglu(b.linear(h, gated("up_proj")), b.linear(h, gated("gate_proj")))',
+        "h = b.swiglu(gate, up);", "h = b.swiglu(up, gate);",
         "models", "Forward.*"),
     "causal_mask_dropped": (
         "src/models/qwen2_5_vl/text.cc", ".causal = true", ".causal = false", "models", "Forward.*"),

@@ -28,8 +28,8 @@ V silu_change(V a, V d) {
   return L::fma(a * (left * right), L::select(grows, zero - e, e), d * s);
 }
 
-// x Phi(x): for |d| < 1/2, d Phi(a+d) + a (Phi(a+d) - Phi(a)), the difference being d times the mean of the
-// normal density over [a, a+d] by five-point Gauss-Legendre quadrature.
+// The change of x Phi(x): d Phi(a+d) + a (Phi(a+d) - Phi(a)). For |d| < 1/2 the last difference is d times
+// the mean of the normal density over [a, a+d], by five-point Gauss-Legendre quadrature.
 V gelu_change(V a, V d) {
   constexpr float nodes[] = {0.04691007703066800f, 0.23076534494715845f, 0.5f, 0.76923465505284155f,
                              0.95308992296933200f};
@@ -41,9 +41,8 @@ V gelu_change(V a, V d) {
     mean = L::fma(L::exp(t * t * L::set(-0.5f)), L::set(weights[i] * 0.39894228040143268f), mean);
   }
   const V phi_new = L::normal_cdf(a + d);
-  const V near = L::fma(a * d, mean, d * phi_new);
-  const V far = (a + d) * phi_new - a * L::normal_cdf(a);
-  return L::select(L::abs(d) < L::set(0.5f), near, far);
+  const V growth = L::select(L::abs(d) < L::set(0.5f), d * mean, phi_new - L::normal_cdf(a));
+  return L::fma(a, growth, d * phi_new);
 }
 
 // d(silu(g) u) = d silu(g) (u + du) + silu(g) du

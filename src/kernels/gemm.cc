@@ -73,8 +73,8 @@ struct Gemm::State {
     dnnl::matmul::primitive_desc descriptor;
     dnnl::matmul matmul;
   };
-  // Each product brings its own machine code, some 100 KiB, and the number of shapes is bounded only by the data: start
-  // anew at this many. Making one takes 0.1 ms.
+  // Each product brings its own machine code, some 100 KiB, and the number of shapes is bounded only by the
+  // data: start anew at this many. Making one takes 0.1 ms.
   static constexpr size_t kMaxPrimitives = 128;
 
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};

@@ -48,11 +48,18 @@ void accumulate_row(int64_t n, const float* z, const double* p, const float* d, 
     return v * v;
   });
   const auto shift = L64::set(sums.shift);
-  sums.mean +=
-      L64::sum(n, [&](auto at) QSWEEP_LANES { return L64::load(p, at) * (L64::load(d, at) - shift); });
-  sums.curvature += L64::sum(n, [&](auto at) QSWEEP_LANES {
-    return L64::load(p, at) * L64::expm1_minus_x(L64::load(d, at) - shift);
-  });
+  const auto shifted = [&](auto at) QSWEEP_LANES { return L64::load(d, at) - shift; };
+  const double mean = L64::sum(n, [&](auto at) QSWEEP_LANES { return L64::load(p, at) * shifted(at); });
+  const double curvature =
+      L64::sum(n, [&](auto at) QSWEEP_LANES { return L64::load(p, at) * L64::expm1_minus_x(shifted(at)); });
+  sums.mean += mean;
+  sums.curvature += curvature;
+  // Where every change is small the three sums add up without loss; otherwise e^d is worth its cost.
+  if (L64::max(n, [&](auto at) QSWEEP_LANES { return L64::abs(shifted(at)); }) < 0.3) {
+    sums.mass += L64::sum(n, [&](auto at) QSWEEP_LANES { return L64::load(p, at); }) + mean + curvature;
+  } else {
+    sums.mass += L64::sum(n, [&](auto at) QSWEEP_LANES { return L64::load(p, at) * L64::exp(shifted(at)); });
+  }
   const auto changed = [&](auto at) QSWEEP_LANES { return L64::load(z, at) + L64::load(d, at); };
   const double top = L64::max(n, changed);
   if (sums.argmax < 0 || top > sums.best) {

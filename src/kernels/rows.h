@@ -141,6 +141,7 @@ struct LogitsSums {
   double squared = 0;       // sum d^2
   double mean = 0;          // sum p (d - shift)
   double curvature = 0;     // sum p (e^(d - shift) - 1 - (d - shift))
+  double mass = 0;          // sum p e^(d - shift), exact also where it is far below 1
   double target_delta = 0;  // d - shift of the true next token
   double best = 0;          // the largest changed logit and its column
   int64_t argmax = -1;

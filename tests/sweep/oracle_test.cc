@@ -1,7 +1,7 @@
 // Isolated scores against the brute-force oracle: the whole model run once per quantized op.
-#include <gtest/gtest.h>
-
 #include <map>
+
+#include <gtest/gtest.h>
 
 #include "base/stats.h"
 #include "io/json.h"
@@ -24,7 +24,8 @@ Agreement compare(const scores::Run& run, const std::string& format, const io::J
     if (score.format != format) continue;
     EXPECT_EQ(score.status, scores::Status::ok) << run.ops[static_cast<size_t>(score.op)].name;
     if (!score.total) continue;
-    const io::Json& expected = ops.at(run.ops[static_cast<size_t>(score.op)].name).at(std::string(name(scope)));
+    const io::Json& expected =
+        ops.at(run.ops[static_cast<size_t>(score.op)].name).at(std::string(name(scope)));
     const double truth = expected.at(std::string(name(which))).get<double>();
     const double value = sum(score.total->of(scope), which);
     a.ours.push_back(value);
@@ -48,7 +49,8 @@ void expect_agreement(const scores::Run& run, const std::string& format, const s
       const double middle = median(a.errors), p90 = quantile(a.errors, 0.9), worst = quantile(a.errors, 1.0);
       const double rho = spearman(a.ours, a.oracle);
       std::printf("%s %s %s: median %.2g, 90%% %.2g, worst %.2g, spearman %.5f\n", format.c_str(),
-                  std::string(name(scope)).c_str(), std::string(name(which)).c_str(), middle, p90, worst, rho);
+                  std::string(name(scope)).c_str(), std::string(name(which)).c_str(), middle, p90, worst,
+                  rho);
       if (scope == Scope::all) {
         EXPECT_TRUE(middle <= 3e-4);
         EXPECT_TRUE(p90 <= 1e-2);

@@ -1,7 +1,7 @@
 // Properties of the exact sweep on the trained tiny model.
-#include <gtest/gtest.h>
-
 #include <map>
+
+#include <gtest/gtest.h>
 
 #include "base/process.h"
 #include "base/stats.h"
@@ -17,7 +17,8 @@ using testing::TinyRun;
 const std::vector<std::string> kFormats = {"w8a8", "w8a8_dynamic"};
 const std::vector<std::string> kThreeSamples = {"eval-000", "eval-004", "eval-005"};  // one image, two, none
 
-// Relative differences of one metric (scope all) between two runs over the same ops, and their rank correlation.
+// Relative differences of one metric (scope all) between two runs over the same ops, and their rank
+// correlation.
 struct Difference {
   std::vector<double> errors;
   double spearman = 0;
@@ -50,8 +51,8 @@ TEST(Sweep, FastAgreesWithStrict) {
   const auto strict = tiny.score({.formats = testing::formats(kFormats), .strict = true});
   for (const Which which : {Which::hidden_sse, Which::logits_sse, Which::kl}) {
     const Difference d = difference(fast.run, strict.run, which);
-    std::printf("fast against strict, %s: median %.2g, worst %.2g, spearman %.6f\n", std::string(name(which)).c_str(),
-                median(d.errors), quantile(d.errors, 1.0), d.spearman);
+    std::printf("fast against strict, %s: median %.2g, worst %.2g, spearman %.6f\n",
+                std::string(name(which)).c_str(), median(d.errors), quantile(d.errors, 1.0), d.spearman);
     EXPECT_TRUE(median(d.errors) <= 2e-3);
     EXPECT_TRUE(quantile(d.errors, 1.0) <= 2e-2);
     EXPECT_TRUE(d.spearman >= 0.9995);
@@ -94,7 +95,8 @@ TEST(Sweep, LittleMemoryMeansMorePassesAndTheSameScores) {
     options.memory_bytes = std::max(options.memory_bytes, resident_bytes() + (int64_t{40} << 20));
     const auto chunked = tiny.score(options);
     std::printf("1/%d of the memory: %zu passes, peak %.1f MiB of %.1f\n", static_cast<int>(part),
-                chunked.report.plan.chunks.size(), static_cast<double>(pass_bytes(chunked.report.plan)) / 1048576.0,
+                chunked.report.plan.chunks.size(),
+                static_cast<double>(pass_bytes(chunked.report.plan)) / 1048576.0,
                 static_cast<double>(pass) / 1048576.0);
     EXPECT_GT(chunked.report.plan.chunks.size(), 1u);
     EXPECT_LE(chunked.report.plan.peak_bytes(), options.memory_bytes);
@@ -111,7 +113,8 @@ TEST(Sweep, TooLittleMemorySaysHowMuchIsNeeded) {
     tiny.score({.formats = testing::formats({"w8a8"}), .memory_bytes = int64_t{1} << 20});
     FAIL() << "a MiB was enough";
   } catch (const Error& e) {
-    EXPECT_NE(std::string(e.what()).find("--memory: sample \"eval-005\" needs"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("--memory: sample \"eval-005\" needs"), std::string::npos)
+        << e.what();
   }
 }
 
@@ -130,7 +133,8 @@ TEST(Sweep, NoSampleLeaksIntoAnother) {
   const auto together = per_sample(kThreeSamples);
   for (const std::string& id : kThreeSamples) {
     std::vector<double> errors;
-    for (const auto& [key, alone] : per_sample({id})) errors.push_back(std::abs(together.at(key) - alone) / alone);
+    for (const auto& [key, alone] : per_sample({id}))
+      errors.push_back(std::abs(together.at(key) - alone) / alone);
     EXPECT_GE(errors.size(), 43u);
     EXPECT_TRUE(median(errors) <= 3e-4) << id;
     EXPECT_TRUE(quantile(errors, 1.0) <= 0.1) << id;
@@ -145,7 +149,8 @@ TEST(Sweep, ProductsPerOpDoNotDependOnTheNumberOfVariants) {
   };
   // With the patch embedding forked, every later op has live pairs: one product each, whatever their number.
   const auto few = products("visual.patch_embed.proj"), more = products("visual.[pb]*");
-  const int64_t forks = static_cast<int64_t>(more.plan.chunks[0].variants.size() - few.plan.chunks[0].variants.size());
+  const int64_t forks =
+      static_cast<int64_t>(more.plan.chunks[0].variants.size() - few.plan.chunks[0].variants.size());
   EXPECT_EQ(forks, 30);
   // A fork's own error takes two products; its pairs ride along in the products of all later ops.
   const int64_t own = 2 * forks;
@@ -173,7 +178,8 @@ TEST(Sweep, TextAloneLeavesTheVisionTowerUnexercised) {
 TEST(Sweep, ImageOpsWithTextCalibrationAreUncalibrated) {
   TinyRun tiny({"eval-000"});
   std::erase_if(tiny.calibration, [](const models::Sample& s) { return !s.image_paths.empty(); });
-  const auto result = tiny.score({.formats = testing::formats(kFormats), .ops_glob = "visual.patch_embed.proj"});
+  const auto result =
+      tiny.score({.formats = testing::formats(kFormats), .ops_glob = "visual.patch_embed.proj"});
   for (const scores::ScoreRecord& score : result.run.scores) {
     if (result.run.ops[static_cast<size_t>(score.op)].name != "visual.patch_embed.proj") {
       EXPECT_EQ(score.status, scores::Status::skipped);

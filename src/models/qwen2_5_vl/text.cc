@@ -62,7 +62,9 @@ struct LanguageModel {
     h = b.attention(q, k, v, heads, kSequence);
     x = b.add(x, b.linear(h, linear("self_attn.", "o_proj", q_size, c.hidden_size, false)));
     h = b.rms_norm(x, norm("post_attention_layernorm"), c.rms_norm_eps);
-    h = b.swiglu(b.linear(h, gated("gate_proj")), b.linear(h, gated("up_proj")));  // [tokens, intermediate]
+    auto gate = b.linear(h, gated("gate_proj"));
+    auto up = b.linear(h, gated("up_proj"));
+    h = b.swiglu(gate, up);  // [tokens, intermediate]
     b.output("hidden",
              b.add(x, b.linear(h, linear("mlp.", "down_proj", c.intermediate_size, c.hidden_size, false))));
     return b.build();

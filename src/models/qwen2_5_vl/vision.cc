@@ -75,7 +75,9 @@ struct VisionTower {
     h = b.attention(q, k, v, heads, full ? kImages : kWindows);
     x = b.add(x, b.linear(h, linear("attn.", "proj", c.hidden_size, c.hidden_size)));
     h = b.rms_norm(x, norm("norm2"), kNormEps);
-    h = b.swiglu(b.linear(h, gated("gate_proj")), b.linear(h, gated("up_proj")));  // [patches, intermediate]
+    auto gate = b.linear(h, gated("gate_proj"));
+    auto up = b.linear(h, gated("up_proj"));
+    h = b.swiglu(gate, up);  // [patches, intermediate]
     b.output("patches",
              b.add(x, b.linear(h, linear("mlp.", "down_proj", c.intermediate_size, c.hidden_size))));
     return b.build();
