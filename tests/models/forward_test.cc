@@ -1,9 +1,10 @@
 // The reference forward pass against the goldens of the reference implementation, stage by stage.
-#include <gtest/gtest.h>
+#include "graph/forward.h"
 
 #include <filesystem>
 
-#include "graph/forward.h"
+#include <gtest/gtest.h>
+
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "models/model.h"
@@ -44,7 +45,8 @@ double error_of(const graph::Value& value, const io::SafetensorsFile& golden, co
   return testing::relative_error(std::span<const float>(value.matrix.data, expected.size()), expected);
 }
 
-void run_and_compare(const models::Model& model, const models::Sample& sample, const io::SafetensorsFile& golden) {
+void run_and_compare(const models::Model& model, const models::Sample& sample,
+                     const io::SafetensorsFile& golden) {
   std::vector<graph::SampleInputs> inputs;
   inputs.push_back(model.inputs->load(sample, models::InputBuilder::Pixels::decode));
   const graph::Batch batch(std::move(inputs));
@@ -87,13 +89,15 @@ TEST(Forward, RandomUntiedShardedModelMatchesEveryGolden) {
   EXPECT_FALSE(model.tied_embeddings);
   const io::Json index = io::read_json_file(folder + "/goldens.json");
   for (const io::Json& row : index) {
-    const io::SafetensorsFile golden = io::SafetensorsFile::open(folder + "/" + row["file"].get<std::string>());
+    const io::SafetensorsFile golden =
+        io::SafetensorsFile::open(folder + "/" + row["file"].get<std::string>());
     const auto ids = golden.view(*golden.find("input_ids")).as<int64_t>();
     // These prompts are not dialogues: the sample is put together from the golden's own tokens and images.
     models::Sample sample;
     sample.id = row["name"].get<std::string>();
     sample.token_ids.assign(ids.begin(), ids.end());
-    for (const io::Json& image : row["images"]) sample.image_paths.push_back(folder + "/" + image.get<std::string>());
+    for (const io::Json& image : row["images"])
+      sample.image_paths.push_back(folder + "/" + image.get<std::string>());
     int64_t patches = 0;
     if (const auto* grids = golden.find("image_grid_thw")) {
       const auto thw = golden.view(*grids).as<int64_t>();
