@@ -16,7 +16,7 @@ build: ## Build build/release/qsweep (the default)
 
 demo: build ## Score every op of the tiny model in testdata/ and show the report
 	build/release/qsweep score testdata/tiny-qwen2.5-vl --data testdata/data/eval.jsonl \
-	  --calib testdata/data/calib.jsonl --samples 6 --format w8a8 --format w8a8_dynamic --out build/demo
+	  --calib testdata/data/calib.jsonl --samples 8 --format w8a8 --format w8a8_dynamic --out build/demo
 	@echo; head -n 40 build/demo/report.md
 	@echo; echo "The whole report: build/demo/report.md, the raw scores: build/demo/scores.json"
 
@@ -26,8 +26,9 @@ test: build ## Build and run all tests
 	@cmake --build build/release -j $(JOBS)
 	@$(CTEST) --test-dir build/release --output-junit ctest.xml
 
-bench: ## Build and run the micro-benchmarks
+bench: build ## Build and run the workloads, whose scores are checked, and the micro-benchmarks
 	@tools/install-packages.sh build bench
+	@bench/run_workloads.py build/release/qsweep
 	@cmake --preset bench >/dev/null
 	@cmake --build build/bench --target benchmarks -j $(JOBS)
 	@for program in build/bench/bench/bench_*; do "$$program" || exit 1; done

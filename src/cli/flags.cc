@@ -7,6 +7,20 @@
 
 namespace qsweep::cli {
 
+CLI::Validator whole_number(uint64_t low, uint64_t high) {
+  const std::string range =
+      high >= INT64_MAX ? fmt::format("of at least {}", low) : fmt::format("from {} to {}", low, high);
+  const auto check = [low, high, range](const std::string& text) {
+    uint64_t value = 0;
+    const char* end = text.data() + text.size();
+    const auto [rest, status] = std::from_chars(text.data(), end, value);
+    return status == std::errc() && rest == end && value >= low && value <= high
+               ? std::string()
+               : fmt::format("expected a whole number {}, found \"{}\"", range, text);
+  };
+  return CLI::Validator(check, "");
+}
+
 int64_t parse_bytes(const std::string& text) {
   double number = 0;
   const char* end = text.data() + text.size();

@@ -28,10 +28,11 @@ class Flags {
     echo(key, value);
     return app_.add_flag("--" + key, value, help);
   }
-  // A positional argument.
-  CLI::Option* add_argument(const std::string& key, std::string& value, const std::string& help) {
+  // A positional argument, shown as `NAME`.
+  CLI::Option* add_argument(const std::string& key, const std::string& name, std::string& value,
+                            const std::string& help) {
     echo(key, value);
-    return app_.add_option(key, value, help)->required();
+    return app_.add_option(name, value, help)->required();
   }
 
   io::Json settings() const {
@@ -53,6 +54,9 @@ class Flags {
   CLI::App& app_;
   std::vector<std::pair<std::string, std::function<io::Json()>>> echoes_;
 };
+
+// Accepts whole numbers in decimal from `low` to `high`, both included.
+CLI::Validator whole_number(uint64_t low, uint64_t high);
 
 // "16G", "512MiB", "4096" (bytes), binary units; Error otherwise.
 int64_t parse_bytes(const std::string& text);

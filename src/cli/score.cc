@@ -56,13 +56,14 @@ io::Json gemm_provenance(const sweep::RunReport& report, double measured_rate,
           {"bf16", bf16_reason}};
 }
 
-void describe_data(const Engine& engine, const EngineFlags& flags, scores::Run& run) {
+void describe_data(const Engine& engine, const EngineFlags& flags, const std::string& sha256,
+                   scores::Run& run) {
   run.model = {.path_name = std::filesystem::absolute(flags.model).lexically_normal().filename().string(),
                .family = engine.model.family,
                .parameters = engine.model.checkpoint.parameters(),
                .weights_sha256_of_headers = engine.model.checkpoint.headers_sha256()};
   run.data.file_name = std::filesystem::path(flags.data).filename().string();
-  run.data.sha256 = io::sha256_hex_of_file(flags.data);
+  run.data.sha256 = sha256;
 }
 
 void print_summary(const scores::Run& run, const std::string& out) {
@@ -72,7 +73,11 @@ void print_summary(const scores::Run& run, const std::string& out) {
     for (const size_t member : group.members)
       if (run.scores[member].rank) ranked.push_back(&run.scores[member]);
     std::sort(ranked.begin(), ranked.end(), [](const auto* a, const auto* b) { return *a->rank < *b->rank; });
-    fmt::print("{}, most sensitive of {} scored ops by {}:\n", group.format, ranked.size(),
+    if (ranked.empty()) {
+      fmt::print("{}: no op has a score, report.md says why\n", group.format);
+      continue;
+    }
+    fmt::print("{}, the most sensitive of {} scored ops, {} per position:\n", group.format, ranked.size(),
                name(run.ranking_metric));
     for (size_t i = 0; i < std::min(ranked.size(), kShown); ++i)
       fmt::print(
@@ -82,45 +87,55 @@ void print_summary(const scores::Run& run, const std::string& out) {
   fmt::print("{0}/report.md  {0}/scores.json  {0}/scores.csv\n", out);
 }
 
-// Warnings that the user should see at once; the report has them too.
-void warn(const sweep::Outlook& outlook) {
-  const auto count = [&](scores::Status status) {
-    return std::count_if(outlook.records.begin(), outlook.records.end(),
-                         [&](const auto& r) { return r.status == status; });
+// Ranking by answers needs positions that predict one.
+void check_metric(const scores::Metric& metric, const std::vector<models::Sample>& data) {
+  if (metric.scope != scores::Scope::answer) return;
+  const auto has_answer = [](const models::Sample& s) {
+    return std::find(s.answer_mask.begin() + 1, s.answer_mask.end(), 1) != s.answer_mask.end();
   };
-  if (const auto n = count(scores::Status::unexercised); n > 0)
-    spdlog::warn(
-        "{} scores are unexercised: no sample reaches their ops (vision ops need samples with images)", n);
-  if (const auto n = count(scores::Status::uncalibrated); n > 0)
-    spdlog::warn("{} scores are uncalibrated: no calibration sample reaches their ops", n);
+  if (std::none_of(data.begin(), data.end(), has_answer))
+    fail("--metric: {} ranks by answers, but no sample of --data has an answer after its first token",
+         scores::name(metric));
+}
+
+// Warnings that the user should see at once; the report has them too.
+void warn_of(const std::vector<scores::ScoreRecord>& records, scores::Status status, const char* why) {
+  const auto n =
+      std::count_if(records.begin(), records.end(), [&](const auto& r) { return r.status == status; });
+  if (n > 0) spdlog::warn("{} score{} {}: {}", n, n == 1 ? " is" : "s are", scores::name(status), why);
 }
 
 void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   const auto start = Clock::now();
   flags.engine.resolve();
   const sweep::ScoreOptions options = flags.engine.options();
-  if (!flags.dry_run) io::ensure_folder(flags.out);
   Engine engine = open_engine(flags.engine);
+  check_metric(options.metric, engine.data);
+  const std::string data_sha256 = io::sha256_hex_of_file(flags.engine.data);
   const double load_s = seconds_since(start);
 
   sweep::Sweep sweep(engine.model, *engine.context, engine.data, engine.calibration_data(), options);
   sweep.prepare();
-  warn(sweep.outlook());
-  fmt::print("{}: {} ops, {} scores to compute\n", engine.model.family, engine.model.ops.size(),
-             sweep.outlook().variants.size());
+  warn_of(sweep.outlook().records, scores::Status::unexercised,
+          "no sample reaches their ops (vision ops need samples with images)");
+  warn_of(sweep.outlook().records, scores::Status::uncalibrated, "no calibration sample reaches their ops");
+  const size_t to_compute = sweep.outlook().variants.size();
+  fmt::print("{}: {} ops, {} score{} to compute\n", engine.model.family, engine.model.ops.size(), to_compute,
+             to_compute == 1 ? "" : "s");
   fmt::print("{}\n", describe(sweep.plan()));
   if (flags.dry_run) return;
+  with_context("--out", [&] { io::ensure_folder(flags.out); });
 
   const bool bf16 = !options.strict && engine.gemm->native_bf16();
-  const double measured_rate =
-      sweep::measure_model_rate(engine.model, *engine.gemm, bf16 ? DType::bf16 : DType::f32,
-                                typical_rows(engine, sweep.outlook().variants.size()));
+  const double measured_rate = sweep::measure_model_rate(
+      engine.model, *engine.gemm, bf16 ? DType::bf16 : DType::f32, typical_rows(engine, to_compute));
   scores::Run result;
   {
     ProgressBar bar;
     result = sweep.run([&](const sweep::Progress& p) { bar.update(p.done_flops, p.total_flops, p.what); });
   }
-  describe_data(engine, flags.engine, result);
+  warn_of(result.scores, scores::Status::non_finite, "the output overflowed or became NaN");
+  describe_data(engine, flags.engine, data_sha256, result);
   const io::Json metric = result.settings;
   result.settings = settings();
   result.settings.update(metric);
@@ -150,7 +165,7 @@ void add_score(CLI::App& app) {
   add_engine_flags(*flags, values->engine);
   command->get_option("--data")->required();
   flags->add("out", values->out, "Folder for scores.json, scores.csv and report.md")->required();
-  flags->add("method", values->method, "How scores are computed")
+  flags->add("method", values->method, "How scores are computed; exact: the effect on the output itself")
       ->check(CLI::IsMember({"exact"}))
       ->capture_default_str();
   flags->add("mode", values->mode, "isolated: only the scored op is quantized")

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include <fmt/ranges.h>
 #include <omp.h>
 
 #include "base/process.h"
@@ -10,8 +11,9 @@
 namespace qsweep::cli {
 namespace {
 
-constexpr double kMemoryShare = 0.8;  // of what is available, where --memory is not given
-constexpr int64_t kTileShare = 8;     // attention may take an eighth of the memory for its tiles,
+constexpr uint64_t kMaxThreads = 1024;  // the system refuses far more, without a word
+constexpr double kMemoryShare = 0.8;    // of what is available, where --memory is not given
+constexpr int64_t kTileShare = 8;       // attention may take an eighth of the memory for its tiles,
 constexpr int64_t kMaxTileBytes = int64_t{256} << 20;  // at most this much
 
 std::vector<models::Sample> read_samples(const models::Model& model, const std::string& path,
@@ -22,32 +24,51 @@ std::vector<models::Sample> read_samples(const models::Model& model, const std::
   return samples;
 }
 
+std::string format_names() {
+  std::vector<std::string_view> names;
+  for (const quant::Format& format : quant::all_formats()) names.push_back(format.name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 }  // namespace
 
 void add_engine_flags(Flags& flags, EngineFlags& v) {
-  flags.add_argument("model", v.model,
+  constexpr uint64_t kAnyNumber = INT64_MAX;
+  flags.add_argument("model", "MODEL", v.model,
                      "Folder of a Hugging Face checkpoint (config.json, *.safetensors, tokenizer.json)");
-  flags.add("data", v.data, "Captions (.txt) or dialogues with images (.jsonl)");
-  flags.add("calib", v.calib, "Data for static activation ranges; the data itself where not given");
-  flags.add("format", v.format, "Format to score; may be repeated")->capture_default_str();
-  flags.add("ops", v.ops, "Only ops whose name matches this pattern")->capture_default_str();
-  flags.add("max-ops", v.max_ops, "Only the first so many of these, in model order")
-      ->check(CLI::PositiveNumber);
-  flags.add("samples", v.samples, "Only the first so many samples of the data")->check(CLI::PositiveNumber);
+  flags.add("data", v.data, "Captions (.txt), or dialogues with images or token ids (.jsonl)");
+  flags.add("calib", v.calib,
+            "Data for static activation ranges, read whole; the samples of --data where not given");
+  flags.add("format", v.format, "Format to score, repeated for several: " + format_names())
+      ->capture_default_str();
+  flags
+      .add("ops", v.ops,
+           "Score only ops whose name matches this shell pattern, such as 'model.layers.0.*'; the others "
+           "are listed as skipped")
+      ->capture_default_str();
+  flags.add("max-ops", v.max_ops, "Of the ops that --ops chooses, only the first so many in model order")
+      ->check(whole_number(1, kAnyNumber));
+  flags.add("samples", v.samples, "Only the first so many samples of --data")
+      ->check(whole_number(1, kAnyNumber));
   flags
       .add("image-size", v.image_size,
-           "Resize every image to this square, in pixels; by the model's own rule where not given")
-      ->check(CLI::PositiveNumber);
+           "Resize every image to a square of this side in pixels, a multiple of a merged patch (28 in "
+           "Qwen2.5-VL); by the model's own rule where not given")
+      ->check(whole_number(1, kAnyNumber));
   flags.add("memory", v.memory,
             "Memory that the run may take, such as 4G; most of what is free where not given");
-  flags.add("threads", v.threads, "Threads; all cores where not given")->check(CLI::PositiveNumber);
+  flags.add("threads", v.threads, "Threads; all cores where not given")->check(whole_number(1, kMaxThreads));
   flags.add("precision", v.precision, "Deltas in bf16 (fast) or f32 (strict); the reference is f32 in both")
       ->check(CLI::IsMember({"fast", "strict"}))
       ->capture_default_str();
   flags
-      .add("metric", v.metric, "What to rank by: kl, logits_sse or hidden_sse, over all positions or :answer")
+      .add("metric", v.metric,
+           "What to rank by: kl, logits_sse or hidden_sse, then :all for all positions or :answer for those "
+           "that predict an answer")
       ->capture_default_str();
-  flags.add("seed", v.seed, "Seed of everything random (the reliability's splits)")->capture_default_str();
+  flags.add("seed", v.seed, "Seed of everything random (the reliability's splits)")
+      ->check(whole_number(0, UINT64_MAX))
+      ->capture_default_str();
 }
 
 void EngineFlags::resolve() {

@@ -44,7 +44,11 @@ Decoded decode_stored(std::span<const std::byte> bytes, int64_t max_pixels) {
 
 std::vector<std::byte> read_file(const std::string& path) {
   std::error_code error;
-  if (!std::filesystem::is_regular_file(path, error)) fail("expected an image file, found no regular file");
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  if (!std::filesystem::is_regular_file(status))
+    fail("expected an image file, found {}", !std::filesystem::exists(status)        ? "nothing of that name"
+                                             : std::filesystem::is_directory(status) ? "a folder"
+                                                                                     : "no regular file");
   const uintmax_t size = std::filesystem::file_size(path, error);
   if (error) fail("cannot read the file: {}", error.message());
   if (size > kMaxFileBytes) fail("expected at most {} bytes, found {}", kMaxFileBytes, size);

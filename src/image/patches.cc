@@ -60,6 +60,10 @@ Size choose_size(const RgbImage& image, const PatchConfig& config, std::optional
   return {side, side};
 }
 
+std::array<int64_t, 3> grid_of(const Size& size, const PatchConfig& config) {
+  return {1, size.height / config.patch_size, size.width / config.patch_size};
+}
+
 // The 256 values that a channel can take. In float32 after the rescale, as transformers does.
 struct ChannelValues {
   float of[3][256];
@@ -115,13 +119,18 @@ PatchConfig read_preprocessor_config(const std::string& path) {
   return result;
 }
 
+std::array<int64_t, 3> patch_grid(const RgbImage& image, const PatchConfig& config,
+                                  std::optional<int64_t> fixed_square) {
+  return grid_of(choose_size(image, config, fixed_square), config);
+}
+
 Patches make_patches(const RgbImage& image, const PatchConfig& config, std::optional<int64_t> fixed_square) {
   const Size size = choose_size(image, config, fixed_square);
   const RgbImage resized = resize_bicubic(image, size);
   const ChannelValues values = normalised_values(config);
   const int64_t patch = config.patch_size, merge = config.merge_size;
-  Patches patches{
-      .pixel_values = {}, .grid_t = 1, .grid_h = size.height / patch, .grid_w = size.width / patch};
+  const auto [grid_t, grid_h, grid_w] = grid_of(size, config);
+  Patches patches{.pixel_values = {}, .grid_t = grid_t, .grid_h = grid_h, .grid_w = grid_w};
   const int64_t row_elems = 3 * config.temporal_patch_size * patch * patch;
   patches.pixel_values = Tensor(DType::f32, {patches.grid_h * patches.grid_w, row_elems});
   float* row = patches.pixel_values.as<float>().data();

@@ -37,6 +37,10 @@ struct Patches {
   int64_t grid_w = 0;
 };
 
+// Frames, and patches high and wide, of the image once it is resized; the size alone decides.
+std::array<int64_t, 3> patch_grid(const RgbImage& image, const PatchConfig& config,
+                                  std::optional<int64_t> fixed_square);
+
 // smart_resize (or to fixed_square x fixed_square pixels, Error unless a positive multiple of patch_size *
 // merge_size of at most kMaxPixels pixels), then float32(u8 * rescale_factor), (x - mean) / std in float32.
 // The image is repeated to fill temporal_patch_size frames: grid_t is 1.

@@ -73,6 +73,7 @@ void write_file_atomically(const std::string& path, std::string_view content) {
 }
 
 void ensure_folder(const std::string& path) {
+  if (path.empty()) fail("expected a folder, found an empty path");
   std::error_code error;
   std::filesystem::create_directories(path, error);
   std::error_code ignored;

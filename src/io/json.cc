@@ -48,6 +48,9 @@ bool is_numbers(const Json& value) {
 // it is complete.
 class DocumentBuilder final : public nlohmann::json_sax<Json> {
  public:
+  // Errors say the column only where the text is one_line: the caller may know which line of a file it is.
+  explicit DocumentBuilder(bool one_line) : one_line_(one_line) {}
+
   bool null() override { return add(nullptr); }
   bool boolean(bool value) override { return add(value); }
   bool number_integer(number_integer_t value) override { return add(value); }
@@ -72,9 +75,13 @@ class DocumentBuilder final : public nlohmann::json_sax<Json> {
   }
   bool end_array() override { return place(close().values); }
   bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
-    const std::string what = error.what();  // "[json.exception.parse_error.101] parse error at line 1, ..."
-    const size_t bracket = what.find("] ");
-    fail("not valid JSON: {}", shortened(bracket == std::string::npos ? what : what.substr(bracket + 2)));
+    std::string what =
+        error.what();  // "[json.exception.parse_error.101] parse error at line 1, column 2: ..."
+    if (const size_t bracket = what.find("] "); bracket != std::string::npos) what.erase(0, bracket + 2);
+    constexpr std::string_view kFirstLine = "line 1, ";
+    if (const size_t line = what.find(kFirstLine); one_line_ && line != std::string::npos)
+      what.erase(line, kFirstLine.size());
+    fail("not valid JSON: {}", shortened(what));
   }
 
   Json document;
@@ -120,6 +127,7 @@ class DocumentBuilder final : public nlohmann::json_sax<Json> {
     if (twice != sorted.end()) fail("duplicate key {}", shortened(Json(*twice)));
   }
 
+  bool one_line_;
   std::vector<Open> open_;
   size_t values_ = 0;
 };
@@ -128,7 +136,7 @@ class DocumentBuilder final : public nlohmann::json_sax<Json> {
 
 Json parse_json(std::string_view text, const std::string& where) {
   return with_context(where, [&] {
-    DocumentBuilder builder;
+    DocumentBuilder builder(text.find('\n') == std::string_view::npos);
     Json::sax_parse(text.begin(), text.end(), &builder);
     return std::move(builder.document);
   });

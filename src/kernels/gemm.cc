@@ -41,16 +41,16 @@ std::vector<int64_t> cache_key(const GemmOperand& a, const GemmOperand& b, const
   return key;
 }
 
+// Instruction sets are nested bit sets: a newer one contains the older ones' bits.
+bool has_isa(dnnl::cpu_isa wanted) {
+  const auto bits = [](dnnl::cpu_isa isa) { return static_cast<unsigned>(isa); };
+  return (bits(dnnl::get_effective_cpu_isa()) & bits(wanted)) == bits(wanted);
+}
+
 std::pair<bool, std::string> find_native_bf16(bool allowed) {
   if (!allowed) return {false, "bf16 products are switched off"};
-  switch (dnnl::get_effective_cpu_isa()) {
-    case dnnl::cpu_isa::avx512_core_bf16:
-      return {true, "the processor has AVX-512 BF16"};
-    case dnnl::cpu_isa::avx512_core_amx:
-      return {true, "the processor has AMX"};
-    default:
-      break;
-  }
+  if (has_isa(dnnl::cpu_isa::avx512_core_amx)) return {true, "the processor has AMX"};
+  if (has_isa(dnnl::cpu_isa::avx512_core_bf16)) return {true, "the processor has AVX-512 BF16"};
   return {false, "the processor has neither AVX-512 BF16 nor AMX: products of bf16 run in f32"};
 }
 
@@ -199,26 +199,18 @@ std::string onednn_version() {
 }
 
 std::string isa_name() {
-  switch (dnnl::get_effective_cpu_isa()) {
-    case dnnl::cpu_isa::avx512_core_amx:
-      return "avx512_core_amx";
-    case dnnl::cpu_isa::avx512_core_bf16:
-      return "avx512_core_bf16";
-    case dnnl::cpu_isa::avx512_core_vnni:
-      return "avx512_core_vnni";
-    case dnnl::cpu_isa::avx512_core:
-      return "avx512_core";
-    case dnnl::cpu_isa::avx2_vnni:
-      return "avx2_vnni";
-    case dnnl::cpu_isa::avx2:
-      return "avx2";
-    case dnnl::cpu_isa::avx:
-      return "avx";
-    case dnnl::cpu_isa::sse41:
-      return "sse41";
-    default:
-      return "other";
-  }
+  constexpr std::pair<dnnl::cpu_isa, const char*> best_first[] = {
+      {dnnl::cpu_isa::avx512_core_amx, "avx512_core_amx"},
+      {dnnl::cpu_isa::avx512_core_bf16, "avx512_core_bf16"},
+      {dnnl::cpu_isa::avx512_core_vnni, "avx512_core_vnni"},
+      {dnnl::cpu_isa::avx512_core, "avx512_core"},
+      {dnnl::cpu_isa::avx2_vnni, "avx2_vnni"},
+      {dnnl::cpu_isa::avx2, "avx2"},
+      {dnnl::cpu_isa::avx, "avx"},
+      {dnnl::cpu_isa::sse41, "sse41"}};
+  for (const auto& [isa, name] : best_first)
+    if (has_isa(isa)) return name;
+  return "baseline";
 }
 
 double measure_rate(Gemm& gemm, DType dtype, int64_t rows, int64_t in, int64_t out, double seconds) {

@@ -1,5 +1,7 @@
 #include "models/model.h"
 
+#include <filesystem>
+
 #include <fmt/ranges.h>
 
 #include "io/json.h"
@@ -20,6 +22,10 @@ constexpr Family kFamilies[] = {
 }  // namespace
 
 Model load(const std::string& folder, const LoadOptions& options) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(folder, ignored))
+    fail("{}: expected the folder of a Hugging Face checkpoint, found {}", folder,
+         std::filesystem::exists(folder, ignored) ? "a file" : "nothing of that name");
   const std::string path = folder + "/config.json";
   const io::Json config = io::read_json_file(path);
   const std::string model_type = io::ObjectReader(config, path).string("model_type");

@@ -45,6 +45,9 @@ bool continues(const PairRun& run, const RowBlock& b, std::array<int64_t, 4>& st
     step[i] = b.in[i] == kAbsent ? 0 : b.in[i] - run.in[i] - (run.pairs - 1) * run.step[i];
   }
   step[3] = b.out - run.out - (run.pairs - 1) * run.step[3];
+  // A product's strides are positive.
+  for (size_t i = 0; i < 4; ++i)
+    if (step[i] <= 0 && (i == 3 || b.in[i] != kAbsent)) return false;
   return run.pairs == 1 || step == run.step;
 }
 

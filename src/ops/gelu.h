@@ -1,8 +1,8 @@
 // Gaussian error linear unit: y = x Phi(x), Phi the standard normal distribution function; element by
 // element.
 //
-// delta: for |d| < 1/2, d Phi(x+d) + x d m, m the mean of the normal density over [x, x+d] by five-point
-// Gauss-Legendre quadrature; else the direct difference.
+// delta: d Phi(x+d) + x (Phi(x+d) - Phi(x)); for |d| < 1/2 the difference is d m, m the mean of the normal
+// density over [x, x+d] by five-point Gauss-Legendre quadrature.
 #pragma once
 
 #include <span>

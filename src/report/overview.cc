@@ -55,10 +55,10 @@ void add_members(Table& table, const Json& object, const char* key, const char* 
 void add_gemm(Table& table, const Json& provenance) {
   const Json* gemm = find(provenance, "gemm");
   if (!gemm) return;
-  add_number(table, *gemm, "share", "GEMM share", percent);
+  add_number(table, *gemm, "share", "GEMM rate, share of what the shapes allow", percent);
   add_number(table, *gemm, "gflop", "GEMM work, Gflop", number);
   add_number(table, *gemm, "gflops_per_s", "GEMM rate, Gflop/s", number);
-  add_number(table, *gemm, "peak_gflops_per_s", "Peak GEMM rate of the machine, Gflop/s", number);
+  add_number(table, *gemm, "peak_gflops_per_s", "GEMM rate of the machine on these shapes, Gflop/s", number);
 }
 
 void add_phases(Table& table, const Json& provenance) {

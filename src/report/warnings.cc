@@ -12,6 +12,8 @@ namespace {
 using scores::Run;
 using scores::Status;
 
+constexpr int64_t kEnoughSamples = 8;
+
 // Ops, not scores: an op counts once however many formats it was scored in.
 std::set<int> ops_with(const Run& run, Status status) {
   std::set<int> ops;
@@ -20,14 +22,23 @@ std::set<int> ops_with(const Run& run, Status status) {
   return ops;
 }
 
+bool any_score(const Run& run) {
+  return std::any_of(run.scores.begin(), run.scores.end(),
+                     [](const auto& score) { return scores::carries_metrics(score.status); });
+}
+
 void warn_of_samples(const Run& run, std::vector<std::string>& out) {
-  const bool any = std::any_of(run.scores.begin(), run.scores.end(),
-                               [](const auto& score) { return scores::carries_metrics(score.status); });
-  if (!any) out.push_back("No op has a score; the table of ops without a score below says why.");
+  if (!any_score(run)) out.push_back("No op has a score; the table of ops without a score below says why.");
   if (run.data.samples == 1)
     out.push_back(
-        "The data is a single sample: no confidence interval and no reliability can be given. "
-        "Use 8 samples or more before acting on the order.");
+        fmt::format("The data is a single sample: no confidence interval and no reliability can be "
+                    "given. Use {} samples or more before acting on the order.",
+                    kEnoughSamples));
+  if (run.data.samples > 1 && run.data.samples < kEnoughSamples)
+    out.push_back(
+        fmt::format("The data has only {} samples: confidence intervals are very wide and the "
+                    "reliability is a rough guess. Use {} samples or more before acting on the order.",
+                    run.data.samples, kEnoughSamples));
   if (run.ranking_metric.scope == scores::Scope::answer && run.data.answer_tokens == 0)
     out.push_back("Ranked by " + code(name(run.ranking_metric)) +
                   ", but the data has no answer token: every score is zero and the order means nothing.");
@@ -64,7 +75,10 @@ void warn_of_statuses(const Run& run, std::vector<std::string>& out) {
        "had no calibration row for a format with static ranges and stayed float. Give `--calib` data that "
        "reaches it."},
       {Status::non_finite,
-       "overflowed or became NaN in at least one format: treat as unusable in that format."}};
+       any_score(run)
+           ? "overflowed or became NaN in at least one format: treat as unusable in that format."
+           : "overflowed or became NaN, and no other has a score: the float model itself is likely "
+             "to do so on this data, for which damaged weights are the usual cause."}};
   for (const auto& [status, text] : others) {
     const auto ops = ops_with(run, status);
     if (!ops.empty())

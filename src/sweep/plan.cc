@@ -19,7 +19,8 @@ PassReport dry_run(const PlanInput& input, const Chunk& chunk) {
 
 class Planner {
  public:
-  Planner(const PlanInput& input, int64_t pass_budget) : input_(input), budget_(pass_budget) {}
+  Planner(const PlanInput& input, int64_t budget, int64_t base)
+      : input_(input), base_(base), budget_(budget - base) {}
 
   std::vector<Chunk> plan() {
     std::vector<int> all_variants(input_.variants.size());
@@ -67,9 +68,9 @@ class Planner {
     if (variants.size() <= 1) {
       Chunk chunk;
       fits(sample, 1, variants, chunk);
-      fail("--memory: sample \"{}\" needs {} MiB for a pass, but {} MiB are left for it",
-           input_.samples[static_cast<size_t>(sample)].id, (chunk.plan.peak_bytes >> 20) + 1,
-           std::max<int64_t>(budget_, 0) >> 20);
+      fail("--memory: sample \"{}\" needs at least {} MiB, the limit is {} MiB",
+           input_.samples[static_cast<size_t>(sample)].id, ((base_ + chunk.plan.peak_bytes) >> 20) + 1,
+           (base_ + budget_) >> 20);
     }
     const auto middle = variants.begin() + static_cast<int64_t>(variants.size() / 2);
     for (const std::vector<int>& half :
@@ -84,7 +85,8 @@ class Planner {
   }
 
   const PlanInput& input_;
-  int64_t budget_;
+  int64_t base_;    // of the process
+  int64_t budget_;  // of a pass
   std::vector<Chunk> chunks_;
 };
 
@@ -118,7 +120,7 @@ MemoryPlan plan_memory(const PlanInput& input, int64_t budget_bytes) {
   MemoryPlan plan;
   plan.budget_bytes = budget_bytes;
   plan.base_bytes = resident_bytes() + kernels::Gemm::kScratchBytes + kProductCodeBytes;
-  plan.chunks = Planner(input, budget_bytes - plan.base_bytes).plan();
+  plan.chunks = Planner(input, budget_bytes, plan.base_bytes).plan();
   return plan;
 }
 

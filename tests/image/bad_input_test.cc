@@ -209,8 +209,8 @@ TEST(BadImage, FilesThatCannotBeRead) {
     return "loaded";
   };
   EXPECT_EQ(error_of_file("/nonexistent/a.png"),
-            "/nonexistent/a.png: expected an image file, found no regular file");
-  EXPECT_THAT(error_of_file(QSWEEP_TESTDATA), HasSubstr("found no regular file"));
+            "/nonexistent/a.png: expected an image file, found nothing of that name");
+  EXPECT_THAT(error_of_file(QSWEEP_TESTDATA), HasSubstr("found a folder"));
   EXPECT_THAT(error_of_file("/dev/zero"), HasSubstr("found no regular file"));
   EXPECT_THAT(error_of_file(testdata("images/images.json")),
               HasSubstr("images.json: expected a JPEG, PNG or WebP"));

@@ -26,13 +26,16 @@ struct Data {
                                {.rows = 2, .parent = 0, .in = {1, kAbsent, kAbsent}, .out = 4}};
   std::vector<int32_t> target{0, -1, kVocabulary - 1, 100};
 
-  explicit Data(double scale) {
+  double common;  // added to every change, and taken out again as the rows' shift
+
+  Data(double scale, float shift) : common(shift) {
     Rng rng(11);
     z = normals(rng, kParentRows * kVocabulary, 5);
     d = normals(rng, kDeltaRows * kVocabulary, scale);
+    for (float& v : d) v += shift;
     // The largest logit twice, in two tiles: the first one counts.
     z[50] = z[250] = 40;
-    d[kVocabulary + 50] = d[kVocabulary + 250] = 0.25f;
+    d[kVocabulary + 50] = d[kVocabulary + 250] = shift + 0.25f;
   }
   float logit(int64_t r, int64_t c) const { return z[static_cast<size_t>(r * kVocabulary + c)]; }
   float change(int64_t r, int64_t c) const { return d[static_cast<size_t>(r * kVocabulary + c)]; }
@@ -50,6 +53,7 @@ struct Result {
 
 Result run(const Data& data, int64_t tile) {
   Result result;
+  for (LogitsSums& sums : result.sums) sums.shift = data.common;
   for (int64_t first = 0; first < kVocabulary; first += tile)
     update_normalizers(kThreads, data.part(data.z, kParentRows, first, std::min(tile, kVocabulary - first)),
                        first, result.normalizers);
@@ -86,10 +90,11 @@ void expect_row(const Data& data, const Result& result, const RowBlock& b, int64
     const long double d = data.change(row, c),
                       p = std::exp(static_cast<long double>(data.logit(parent, c))) / sum;
     expect_close(result.p[static_cast<size_t>(parent * kVocabulary + c)], p, p, "probability");
+    const long double rest = d - data.common;
     squared += d * d;
-    mean += p * d;
-    absolute_mean += p * std::fabs(d);
-    curvature += p * curvature_of(d);
+    mean += p * rest;
+    absolute_mean += p * std::fabs(rest);
+    curvature += p * curvature_of(rest);
     const double changed = static_cast<double>(data.logit(parent, c)) + data.change(row, c);
     if (changed > best) {
       best = changed;
@@ -103,13 +108,14 @@ void expect_row(const Data& data, const Result& result, const RowBlock& b, int64
   EXPECT_EQ(got.best, best);
   EXPECT_EQ(got.argmax, argmax);
   const int32_t target = data.target[static_cast<size_t>(parent)];
-  EXPECT_EQ(got.target_delta, target < 0 ? 0.0 : data.change(row, target));
+  EXPECT_EQ(got.target_delta, target < 0 ? 0.0 : data.change(row, target) - data.common);
 }
 
 TEST_P(LogitsTest, SumsMatchF64WholeAndStreamed) {
-  for (const double scale : {1e-6, 1e-2, 1.0, 20.0}) {
-    const Data data(scale);
-    for (const int64_t tile : {kVocabulary, int64_t{1}, int64_t{7}, int64_t{64}, kVocabulary - 1}) {
+  const std::pair<double, float> changes[] = {{1e-6, 0}, {1e-2, 0}, {1, 0}, {20, 0}, {0.1, 0.5f}, {1, 900}};
+  for (const auto& [scale, common] : changes) {
+    const Data data(scale, common);
+    for (const int64_t tile : {kVocabulary, int64_t{3}, int64_t{7}, int64_t{64}, kVocabulary - 1}) {
       const Result result = run(data, tile);
       for (const RowBlock& b : data.blocks)
         for (int64_t r = 0; r < b.rows; ++r) expect_row(data, result, b, r);
@@ -121,7 +127,7 @@ TEST_P(LogitsTest, SumsMatchF64WholeAndStreamed) {
 }
 
 TEST_P(LogitsTest, NormalizersAreTheLogSumExp) {
-  const Data data(1);
+  const Data data(1, 0);
   for (const int64_t tile : {kVocabulary, int64_t{5}}) {
     const Result result = run(data, tile);
     for (int64_t r = 0; r < kParentRows; ++r) {
@@ -132,6 +138,32 @@ TEST_P(LogitsTest, NormalizersAreTheLogSumExp) {
       EXPECT_EQ(n.max, data.logit(r, n.argmax));
     }
     EXPECT_EQ(result.normalizers[0].argmax, 50);
+  }
+}
+
+TEST_P(LogitsTest, ShiftIsTheProductWithTheParentsDirection) {
+  constexpr int64_t n = 29;
+  Rng rng(12);
+  std::vector<float> direction, d;
+  for (int64_t i = 0; i < kParentRows * n; ++i) direction.push_back(static_cast<float>(rng.below(9)) - 4);
+  for (int64_t i = 0; i < kDeltaRows * n; ++i) d.push_back(static_cast<float>(rng.below(9)) - 4);
+  std::vector<bf16> d16;
+  for (const float v : d) d16.push_back(to_bf16(v));
+  const Data data(1, 0);
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    std::vector<LogitsSums> sums(kOutRows, LogitsSums{.shift = -1000});
+    void* changes = dtype == DType::f32 ? static_cast<void*>(d.data()) : d16.data();
+    shift_along(kThreads, data.blocks, Matrix<const float>(direction.data(), kParentRows, n),
+                {changes, dtype, kDeltaRows, n, n}, sums);
+    for (const RowBlock& b : data.blocks)
+      for (int64_t r = 0; r < b.rows; ++r) {
+        double want = 0;
+        for (int64_t i = 0; i < n; ++i)
+          want += direction[static_cast<size_t>((b.parent + r) * n + i)] *
+                  d[static_cast<size_t>((b.in[0] + r) * n + i)];
+        EXPECT_EQ(sums[static_cast<size_t>(b.out + r)].shift, want);
+      }
+    EXPECT_EQ(sums[3].shift, -1000);
   }
 }
 

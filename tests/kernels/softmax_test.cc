@@ -110,13 +110,16 @@ std::vector<Change> changes() {
        [](Rng& rng, size_t i) { return i == 3 ? 200.5 : 0.01 * normal(rng); }},
       {"top_falls", [](Rng& rng, size_t i) { return i == 5 ? 150 : normal(rng); },
        [](Rng& rng, size_t i) { return i == 5 ? -160 : 0.1 * normal(rng); }},
+      // A probability that is 0 in f32 grows to a billionth, which is most of the change.
+      {"return_from_underflow", [](Rng& rng, size_t i) { return i == 3 ? -106 : normal(rng); },
+       [](Rng& rng, size_t i) { return i == 3 ? 87 : 1e-12 * normal(rng); }},
       {"high_logits", [](Rng& rng, size_t) { return 400 + normal(rng); },
        [](Rng& rng, size_t) { return 3 * normal(rng); }},
       {"everything_falls_but_one", spread, [](Rng& rng, size_t) { return 100 * normal(rng); }},
   };
 }
 
-// Row `row` of a non-causal tile with one query per head.
+// One row, as a tile of one query and one head: in f32, in bf16 and in place.
 void expect_change(const Change& change, int64_t keys) {
   const AttentionTile tile{.heads = 1, .queries = 1, .keys = keys, .scale = 0.5f};
   Rng rng(static_cast<uint64_t>(keys));

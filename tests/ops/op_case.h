@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <ostream>
 #include <span>
 #include <string>
 #include <vector>
@@ -55,7 +56,7 @@ struct OpCase {
   // in f32 against f64, delta in bf16 against f32.
   virtual double forward_bound() const = 0;
   virtual double delta_bound() const { return 1e-5; }
-  virtual double bf16_bound() const { return 4e-3; }
+  virtual double bf16_bound(double /*size*/) const { return 4e-3; }
   virtual int64_t tile_bytes() const { return int64_t{256} << 20; }
 
   int64_t first_row(size_t sample) const;
@@ -64,7 +65,10 @@ struct OpCase {
 
 inline constexpr double kUnit = 0x1p-24;  // largest relative error of one f32 rounding
 
-using Cases = std::vector<std::shared_ptr<const OpCase>>;
+using CasePtr = std::shared_ptr<const OpCase>;
+using Cases = std::vector<CasePtr>;
+
+inline void PrintTo(const CasePtr& op, std::ostream* out) { *out << op->name(); }
 
 void add_linear_cases(Cases& cases);
 void add_row_cases(Cases& cases);

@@ -1,5 +1,6 @@
 #include "ops/problem.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace qsweep::ops::testing {
@@ -116,13 +117,16 @@ std::vector<double> Problem::exact_forward(size_t sample) const {
   return op_.naive(sample, x).values;
 }
 
-std::vector<double> Problem::exact_delta(const Pair& pair) const {
-  std::vector<Table> x;
-  for (size_t i = 0; i < x_.size(); ++i) x.push_back(table(i, pair.sample, &pair));
-  std::vector<double> y = op_.naive(pair.sample, x).values;
-  const std::vector<double> before = exact_forward(pair.sample);
-  for (size_t i = 0; i < y.size(); ++i) y[i] -= before[i];
-  return y;
+std::vector<std::vector<double>> Problem::exact_deltas() const {
+  std::vector<std::vector<double>> before, deltas;
+  for (size_t s = 0; s < op_.sample_rows().size(); ++s) before.push_back(exact_forward(s));
+  for (const Pair& pair : pairs_) {
+    std::vector<Table> x;
+    for (size_t i = 0; i < x_.size(); ++i) x.push_back(table(i, pair.sample, &pair));
+    deltas.push_back(op_.naive(pair.sample, x).values);
+    for (size_t i = 0; i < deltas.back().size(); ++i) deltas.back()[i] -= before[pair.sample][i];
+  }
+  return deltas;
 }
 
 std::vector<Matrix<const float>> Problem::inputs() {
@@ -137,9 +141,10 @@ Buffer Problem::forward(kernels::Gemm& gemm) {
   return y;
 }
 
-Buffer Problem::delta(kernels::Gemm& gemm, DType dtype) {
+Buffer Problem::delta(kernels::Gemm& gemm, DType dtype, Order order) {
   std::vector<RowBlock> blocks;
   for (const Pair& pair : pairs_) blocks.push_back(pair.block);
+  if (order == Order::reversed) std::ranges::reverse(blocks);
   std::vector<Buffer> narrow;
   if (dtype == DType::bf16)
     for (const Buffer& d : d_) narrow.push_back(d.narrowed());

@@ -48,14 +48,14 @@ class Problem {
   Problem(const OpCase& op, double size, bool bf16_deltas = false);
 
   const std::vector<Pair>& pairs() const { return pairs_; }
-  // f(x + d) - f(x) of a pair in f64.
-  std::vector<double> exact_delta(const Pair& pair) const;
-  // f(x) of a sample in f64.
+  // f(x) of a sample and f(x + d) - f(x) of every pair, in f64.
   std::vector<double> exact_forward(size_t sample) const;
+  std::vector<std::vector<double>> exact_deltas() const;
 
   // The op's own results, into a buffer full of kUntouched.
   Buffer forward(kernels::Gemm& gemm);
-  Buffer delta(kernels::Gemm& gemm, DType dtype);
+  enum class Order { as_placed, reversed };
+  Buffer delta(kernels::Gemm& gemm, DType dtype, Order order = Order::as_placed);
   // Every element of a delta result outside the pairs' rows is kUntouched.
   bool only_pairs_written(const Buffer& result) const;
 

@@ -145,9 +145,9 @@ Inputs::Inputs(const std::string& folder, Config config, const LoadOptions& opti
   same("merge_size", patch_config_->merge_size, v.spatial_merge_size);
 }
 
-image::Patches Inputs::patches(const std::string& path) const {
+const image::PatchConfig& Inputs::patch_config() const {
   if (!patch_config_) fail("{}/preprocessor_config.json: needed for data with images, but missing", folder_);
-  return image::make_patches(image::load(path), *patch_config_, options_.image_size);
+  return *patch_config_;
 }
 
 Sample Inputs::prepare(const text::Sample& data) const {
@@ -157,10 +157,13 @@ Sample Inputs::prepare(const text::Sample& data) const {
     sample.image_paths = text::images_of(data);
     std::vector<int64_t> counts;
     for (const std::string& path : sample.image_paths) {
-      const image::Patches p = with_context("image " + path, [&] { return patches(path); });
-      sample.rows[static_cast<size_t>(graph::Rows::patches)] += p.grid_t * p.grid_h * p.grid_w;
-      sample.image_grids.push_back({p.grid_t, p.grid_h, p.grid_w});
-      counts.push_back(p.grid_t * p.grid_h * p.grid_w / config_.vision.merge_unit());
+      const image::PatchConfig& config = patch_config();
+      const image::RgbImage picture = image::load(path);
+      const auto [t, h, w] =
+          with_context(path, [&] { return image::patch_grid(picture, config, options_.image_size); });
+      sample.rows[static_cast<size_t>(graph::Rows::patches)] += t * h * w;
+      sample.image_grids.push_back({t, h, w});
+      counts.push_back(t * h * w / config_.vision.merge_unit());
     }
     if (!tokenizer_ && !std::holds_alternative<text::TokenIds>(data.content))
       fail("{}/tokenizer.json: needed for data that is not tokenized, but missing", folder_);
@@ -177,13 +180,15 @@ Sample Inputs::prepare(const text::Sample& data) const {
 }
 
 Tensor Inputs::pixel_values(const Sample& sample, Pixels pixels) const {
-  Tensor table(DType::f32, {sample.rows[static_cast<size_t>(graph::Rows::patches)], config_.vision.patch_dim()});
+  Tensor table(DType::f32,
+               {sample.rows[static_cast<size_t>(graph::Rows::patches)], config_.vision.patch_dim()});
   if (pixels == Pixels::leave_out) return table;
   float* out = table.as<float>().data();
   for (size_t i = 0; i < sample.image_paths.size(); ++i) {
     const std::string& path = sample.image_paths[i];
-    const image::Patches p = with_context("image " + path, [&] { return patches(path); });
-    if (std::array{p.grid_t, p.grid_h, p.grid_w} != sample.image_grids[i]) fail("image {} changed while in use", path);
+    const image::Patches p = image::make_patches(image::load(path), patch_config(), options_.image_size);
+    if (std::array{p.grid_t, p.grid_h, p.grid_w} != sample.image_grids[i])
+      fail("{}: the image's size changed while in use", path);
     const auto values = p.pixel_values.as<float>();
     out = std::copy(values.begin(), values.end(), out);
   }

@@ -55,7 +55,7 @@ class Inputs : public InputBuilder {
   graph::SampleInputs load(const Sample& sample, Pixels pixels) const override;
 
  private:
-  image::Patches patches(const std::string& path) const;
+  const image::PatchConfig& patch_config() const;
   Tensor pixel_values(const Sample& sample, Pixels pixels) const;
   void add_vision(std::span<const Grid> grids, graph::SampleInputs& inputs) const;
 

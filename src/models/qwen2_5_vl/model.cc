@@ -1,5 +1,7 @@
 #include "models/qwen2_5_vl/model.h"
 
+#include <cstring>
+
 #include "graph/forward.h"
 #include "models/qwen2_5_vl/inputs.h"
 #include "models/qwen2_5_vl/text.h"
@@ -7,11 +9,39 @@
 
 namespace qsweep::models::qwen2_5_vl {
 
+namespace {
+
+// config.json and the checkpoint must agree on the head. A tied model uses its embedding; other numbers that
+// are stored as a head would silently not be scored.
+void check_head(bool tied, const Config& config, const Weights& weights, const io::Checkpoint& checkpoint) {
+  const Shape shape{config.text.vocab_size, config.text.hidden_size};
+  const bool stored = weights.has("lm_head.weight");
+  if (!tied && !stored)
+    fail(
+        "tensor \"lm_head.weight\" is missing; expected shape {}, for config.json says that the head is its "
+        "own "
+        "(\"tie_word_embeddings\": false)",
+        to_string(shape));
+  if (!tied || !stored) return;
+  const TensorView head = weights.get("lm_head.weight", shape);
+  const TensorView embedding = weights.get("model.embed_tokens.weight", shape);
+  if (head.dtype != embedding.dtype ||
+      std::memcmp(head.data, embedding.data, static_cast<size_t>(head.size_bytes())) != 0)
+    fail(
+        "tensor \"lm_head.weight\" differs from the embedding, but config.json says that they are tied "
+        "(\"tie_word_embeddings\": true); set it to false to score the head that is stored");
+  checkpoint.release(head);
+  checkpoint.release(embedding);
+}
+
+}  // namespace
+
 Model load(const std::string& folder, const io::Json& json, const LoadOptions& options) {
   const Config config = read_config(json, folder + "/config.json");
   Model model{.family = "qwen2_5_vl", .checkpoint = io::Checkpoint::open(folder)};
   const Weights weights(model.checkpoint);
   model.tied_embeddings = config.tie_word_embeddings.value_or(!weights.has("lm_head.weight"));
+  with_context(folder, [&] { check_head(model.tied_embeddings, config, weights, model.checkpoint); });
   model.hidden_size = config.text.hidden_size;
   model.vocab_size = config.text.vocab_size;
   build_vision(config.vision, weights, model.stages, model.ops);

@@ -1,0 +1,133 @@
+// Command lines that ask for what is not there, and places that cannot be written.
+#include <filesystem>
+#include <regex>
+
+#include <gmock/gmock.h>
+
+#include "bad_input.h"
+
+namespace qsweep::cli {
+namespace {
+
+class BadFlags : public BadInput {
+ protected:
+  void expect_flags_refused(const Arguments& flags, const std::vector<std::string>& words) const {
+    expect_refused(score(tiny, captions, flags), words);
+  }
+};
+
+TEST_F(BadFlags, Subcommands) {
+  expect_refused({}, {"inspect, score, report", "found none"});
+  expect_refused({"scores"}, {"inspect, score, report", "found \"scores\""});
+  expect_refused({"--data", "x"}, {"inspect, score, report", "--data"});
+  expect_refused({"score"}, {"required", "qsweep score --help"});
+  expect_refused({"score", tiny, "--data", captions}, {"--out is required"});
+  expect_refused({"score", tiny, "--out", place.at("run")}, {"--data is required"});
+  expect_refused({"score", "--data", captions, "--out", place.at("run")}, {"MODEL is required"});
+  expect_refused({"inspect"}, {"MODEL is required", "qsweep inspect --help"});
+  expect_refused({"report"}, {"RUN is required"});
+  expect_refused({"report", place.at("none")}, {"none/scores.json", "cannot open"});
+}
+
+TEST_F(BadFlags, Names) {
+  expect_flags_refused({"--colour", "red"}, {"--colour", "not expected"});
+  expect_flags_refused({"--format", "w3a3"}, {"--format", "w3a3", "w8a8, w8a8_dynamic"});
+  expect_flags_refused({"--format", "w8a8", "--format", "w8a8"}, {"--format", "w8a8", "twice"});
+  expect_flags_refused({"--metric", "loss"}, {"--metric", "loss", "kl, logits_sse, hidden_sse"});
+  expect_flags_refused({"--metric", "kl:prompt"}, {"--metric", "all or answer", "prompt"});
+  expect_flags_refused({"--metric", "nll_delta"}, {"--metric", "too noisy to rank by"});
+  expect_flags_refused({"--precision", "half"}, {"--precision", "half", "fast,strict"});
+  expect_flags_refused({"--mode", "all"}, {"--mode", "all", "isolated"});
+  expect_flags_refused({"--method", "magic"}, {"--method", "magic", "exact"});
+  expect_flags_refused({"--device", "tpu"}, {"--device", "tpu", "cpu"});
+  expect_flags_refused({"--ops", "model.layers.9.*"}, {"--ops", "no op matches", "model.layers.9.*"});
+  expect_flags_refused({"--ops", ""}, {"--ops", "no op matches"});
+}
+
+TEST_F(BadFlags, Numbers) {
+  for (const char* flag : {"--samples", "--max-ops", "--image-size"})
+    for (const char* value : {"0", "-3", "many", "2.5", "99999999999999999999"})
+      expect_flags_refused({flag, value},
+                           {flag, "whole number of at least 1", "found \"" + std::string(value) + "\""});
+  for (const char* value : {"0", "-1", "two", "100000"})
+    expect_flags_refused({"--threads", value}, {"--threads", "whole number from 1 to 1024", value});
+  expect_flags_refused({"--seed", "-1"}, {"--seed", "whole number of at least 0", "-1"});
+  for (const char* value : {"5x", "0", "-1G", "G", "inf", "1e300", "4 G"})
+    expect_flags_refused({"--memory", value}, {"--memory", "such as 4G", value});
+}
+
+TEST_F(BadFlags, ImageSizes) {
+  expect_refused(score(tiny, with_images, {"--image-size", "100"}),
+                 {"eval.jsonl", "eval-000.png", "image size 100", "multiple of 28"});
+  expect_refused(score(tiny, with_images, {"--image-size", "28000"}), {"image size 28000", "178956970"});
+}
+
+TEST_F(BadFlags, RankingByAnswersThatAreNotThere) {
+  const std::string question =
+      place.write("question.jsonl", R"({"messages": [{"role": "user", "content": "Hello there"}]})");
+  expect_refused(score(tiny, question, {"--metric", "kl:answer"}), {"--metric", "kl:answer", "no sample"});
+}
+
+TEST_F(BadFlags, TooLittleMemory) {
+  expect_flags_refused({"--memory", "1M"}, {"--memory", "line-1", "needs at least", "the limit is 1 MiB"});
+  expect_refused(score(tiny, with_images, {"--image-size", "13356", "--memory", "1G"}),
+                 {"--memory", "eval-000", "needs at least", "the limit is 1024 MiB"});
+}
+
+// What the message asks for is enough, give or take what the process happens to hold.
+TEST_F(BadFlags, TheMemoryThatIsAskedForIsEnough) {
+  const Outcome refused = run_qsweep(score(tiny, captions, {"--memory", "1M"}));
+  std::smatch asked;
+  ASSERT_TRUE(std::regex_search(refused.err, asked, std::regex("needs at least (\\d+) MiB"))) << refused.err;
+  const int mebibytes = std::stoi(asked[1]);
+  EXPECT_GT(mebibytes, 8);
+  const Arguments enough{"--memory", std::to_string(mebibytes + 4) + "M", "--dry-run"};
+  const Arguments too_little{"--memory", std::to_string(mebibytes - 4) + "M", "--dry-run"};
+  EXPECT_EQ(run_qsweep(score(tiny, captions, enough)).code, 0);
+  expect_flags_refused(too_little, {"--memory"});
+}
+
+TEST_F(BadFlags, PlacesThatCannotBeWritten) {
+  const std::string file = place.write("file", "content");
+  const auto to = [&](const std::string& out) {
+    return Arguments{"score", tiny, "--data", captions, "--ops", "lm_head", "--out", out, "--samples", "1"};
+  };
+  expect_refused(to(file), {"--out", file, "expected a folder, found a file"});
+  expect_refused(to(file + "/below"), {"--out", file + "/below", "Not a directory"});
+  expect_refused(to("/proc/below"), {"--out", "/proc/below"});
+  expect_refused(to(""), {"--out", "expected a folder", "empty"});
+  EXPECT_EQ(read_text(file), "content");
+}
+
+// Without an earlier run, a refused one leaves nothing behind.
+TEST_F(BadFlags, NoFolderIsMadeForNothing) {
+  const std::string fresh = place.at("fresh");
+  const auto to_fresh = [&](const std::string& model, const std::string& data, const Arguments& more) {
+    Arguments arguments{"score", model, "--data", data, "--out", fresh};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  };
+  expect_refused(to_fresh(place.at("nothing"), captions, {}), {"nothing"});
+  expect_refused(to_fresh(tiny, place.at("none.txt"), {}), {"none.txt"});
+  expect_refused(to_fresh(tiny, captions, {"--format", "x"}), {"--format"});
+  expect_refused(to_fresh(tiny, captions, {"--memory", "1M"}), {"--memory"});
+  EXPECT_FALSE(std::filesystem::exists(fresh));
+}
+
+TEST_F(BadFlags, DamagedRunsAreNotReported) {
+  const std::string run = place.at("damaged");
+  std::filesystem::copy(place.at("run"), run);
+  const auto expect = [&](const std::string& text, const std::vector<std::string>& words) {
+    place.write("damaged/scores.json", text);
+    const auto before = files_in(run);
+    expect_refused({"report", run}, words);
+    EXPECT_TRUE(files_in(run) == before);
+  };
+  const std::string good = read_text(run + "/scores.json");
+  expect(good.substr(0, good.size() / 2), {"damaged/scores.json", "not valid JSON"});
+  expect("{}", {"damaged/scores.json", "schema"});
+  expect(R"({"schema": "qsweep.scores/9"})", {"damaged/scores.json", "qsweep.scores/9", "qsweep.scores/1"});
+}
+
+}  // namespace
+}  // namespace qsweep::cli

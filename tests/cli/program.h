@@ -1,0 +1,65 @@
+// Running the real program as a user does, and the folders it works in.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/json.h"
+
+namespace qsweep::cli {
+
+struct Outcome {
+  int code = 0;  // 128 + signal where one ended the program
+  std::string out, err;
+  int64_t peak_bytes = 0;  // of resident memory
+};
+
+using Arguments = std::vector<std::string>;
+
+// Runs qsweep and waits for its end; a run that takes minutes of processor time is killed.
+Outcome run_qsweep(const Arguments& arguments);
+
+std::string testdata(const std::string& path);
+std::string read_text(const std::string& path);
+// The names and contents of all files in a folder.
+std::map<std::string, std::string> files_in(const std::string& folder);
+
+// A temporary folder.
+class Workplace {
+ public:
+  Workplace();
+  Workplace(const Workplace&) = delete;
+  Workplace& operator=(const Workplace&) = delete;
+  ~Workplace() { std::filesystem::remove_all(path_); }
+
+  std::string at(const std::string& name) const { return path_ + "/" + name; }
+  // Writes a file, creating the folders above it, and returns its path.
+  std::string write(const std::string& name, const std::string& content) const;
+  // A copy of testdata/tiny-qwen2.5-vl that may be changed; returns its path.
+  std::string copy_model(const std::string& name) const;
+
+ private:
+  std::string path_;
+};
+
+// Replaces a JSON file by what `edit` makes of it.
+void edit_json(const std::string& path, const std::function<void(io::Json&)>& edit);
+
+// A safetensors file in its two parts, so that either may be damaged.
+struct RawSafetensors {
+  std::string header;  // JSON text
+  std::string data;
+
+  static RawSafetensors read(const std::string& path);
+  // `length` is what the file claims to be the header's length; empty: the truth.
+  void write(const std::string& path, std::optional<uint64_t> length = std::nullopt) const;
+};
+// Replaces a safetensors file by one whose header is what `edit` makes of it.
+void edit_header(const std::string& path, const std::function<void(io::Json&)>& edit);
+
+}  // namespace qsweep::cli

@@ -1,0 +1,32 @@
+// Good runs and what they wrote.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "program.h"
+
+namespace qsweep::cli {
+
+// The files of a finished run and what the program said.
+struct ScoreRun {
+  Outcome outcome;
+  std::string folder;
+  io::Json json;  // scores.json; null where the program failed
+
+  const io::Json& scores() const { return json["scores"]; }
+  // Names of the ops whose score has this status, in model order.
+  std::vector<std::string> ops_with(const std::string& status) const;
+  // KL sums over all positions of the scores that have metrics, in model order.
+  std::vector<double> kl_sums() const;
+};
+
+// Scores the model with the captions, three of them, unless `flags` has its own --data or --samples. A
+// failure of the program is a failure of the test.
+ScoreRun score_run(const Workplace& place, const std::string& name, const std::string& model,
+                   const Arguments& flags);
+
+// Median of |a - b| / |b|; infinite unless both are equally long and every b is positive.
+double median_relative_difference(const std::vector<double>& a, const std::vector<double>& b);
+
+}  // namespace qsweep::cli
