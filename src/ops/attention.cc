@@ -81,7 +81,8 @@ int64_t tile_bytes(const Spec& spec, int64_t keys, int64_t queries, int64_t pair
   const int64_t per_pair = logits * (dtype == DType::f32 ? 4 : 4 + delta_bytes) +
                            2 * keys * spec.n_kv_heads * spec.head_dim * delta_bytes +
                            queries * spec.n_heads * spec.head_dim * 4;
-  return reference + pairs * per_pair + spec.n_heads * queries * 8;
+  const int64_t centered = 2 * keys * spec.n_kv_heads * spec.head_dim * 4;
+  return reference + centered + pairs * per_pair + spec.n_heads * queries * 8;
 }
 
 // Fewer queries first, then fewer pairs: products stay as large as the memory allows.
@@ -137,7 +138,8 @@ DeltaView view(Tensor& t) { return {t.bytes(), t.dtype(), t.shape()[0], t.shape(
 struct ReferenceTile {
   AttentionTile tile;
   int64_t segment_first = 0;
-  Tensor s, p;  // [heads * queries, keys]
+  Tensor s, p;                      // [heads * queries, keys]
+  Matrix<const float> centered[2];  // the whole segment's k and v, less their means (delta only)
   std::vector<float> lse;
   std::vector<int32_t> argmax;
 
@@ -179,17 +181,33 @@ struct DeltaCall {
   }
 };
 
-// parent + delta for the keys of a tile, [pairs * keys, n_kv_heads * head_dim]; input 1 is k, 2 is v.
+// The segment's rows of k or v, less their mean row. Softmax does not see what is common to all keys, and the
+// changes of probabilities sum to zero, so neither product needs it; without it there is less to round.
+Tensor centered_rows(Matrix<const float> x, const Segment& segment) {
+  const auto cols = static_cast<size_t>(x.cols);
+  std::vector<double> mean(cols, 0.0);
+  for (int64_t r = 0; r < segment.rows; ++r)
+    for (size_t c = 0; c < cols; ++c) mean[c] += static_cast<double>(x.row(segment.first + r)[c]);
+  Tensor centered(DType::f32, {segment.rows, x.cols});
+  for (int64_t r = 0; r < segment.rows; ++r)
+    for (size_t c = 0; c < cols; ++c)
+      centered.matrix<float>().row(r)[c] = static_cast<float>(
+          static_cast<double>(x.row(segment.first + r)[c]) - mean[c] / static_cast<double>(segment.rows));
+  return centered;
+}
+
+// parent (centred) + delta for the keys of a tile, [pairs * keys, n_kv_heads * head_dim]; input 1 is k, 2 is
+// v.
 Tensor changed_keys(const DeltaCall& call, int input, const PairRun& run, const ReferenceTile& r) {
   const auto i = static_cast<size_t>(input);
-  const Matrix<const float> parent = input == 1 ? call.k : call.v;
+  const Matrix<const float> parent = r.centered[i - 1];
   Tensor sum(call.d_o.dtype, {run.pairs * r.tile.keys, parent.cols});
   std::vector<RowBlock> blocks;
   const int64_t offset = r.segment_first - run.parent;
   for (int64_t pair = 0; pair < run.pairs; ++pair)
     blocks.push_back(
         {.rows = r.tile.keys,
-         .parent = r.segment_first,
+         .parent = 0,
          .in = {run.has(input) ? run.in[i] + pair * run.step[i] + offset : kAbsent, kAbsent, kAbsent},
          .out = pair * r.tile.keys});
   add_to_parent(call.context.threads(), blocks, parent, call.d[i], view(sum));
@@ -250,9 +268,12 @@ void delta_sample(const DeltaCall& call, std::span<const Segment> segments, std:
   const DType dtype = call.d_o.dtype;
   for (const Segment& segment : segments) {
     const Tiling tiling = choose_tiling(call.context, call.spec, segment.rows, most_pairs, dtype);
+    const Tensor k = centered_rows(call.k, segment), v = centered_rows(call.v, segment);
     for (int64_t first = 0; first < segment.rows; first += tiling.queries) {
       const int64_t queries = std::min(tiling.queries, segment.rows - first);
       ReferenceTile r = reference_tile(call.context, call.spec, segment, first, queries, call.q, call.k);
+      r.centered[0] = k.matrix<float>();
+      r.centered[1] = v.matrix<float>();
       Tensor q_tile(dtype, {queries, call.q.cols}), p_tile(dtype, r.p.shape());
       convert(call.context.threads(), call.q.rows_at(r.first_query(), queries), view(q_tile));
       convert(call.context.threads(), r.p.matrix<float>(), view(p_tile));

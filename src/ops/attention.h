@@ -6,7 +6,8 @@
 // delta, with K' = K + dK and V' = V + dV, never subtracting two softmaxes:
 //   dS = scale (dQ K'^T + Q dK^T); c = dS - dS[argmax S]; g = P expm1(c); dlse = log1p(sum g);
 //   dP = P expm1(c - dlse); dO = dP V' + P dV
-// (and e^(S - lse + c) - P in place of P expm1(c) where |c| >= 1).
+// (and e^(S - lse + c) - P in place of P expm1(c) where |c| >= 1). K' and V' are taken less the mean row of K
+// and of V, which changes neither dP nor dO but leaves less to round.
 #pragma once
 
 #include <span>

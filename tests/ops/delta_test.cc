@@ -20,7 +20,8 @@ using qsweep::testing::target_name;
 
 constexpr double kSizes[] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1};
 
-// Kept between tests: making a product's code takes longer than running it.
+// Kept between tests: making a product's code takes longer than running it. Waking threads does too, so most
+// tests run on one; ThreadsDoNotChangeTheDelta compares with more.
 kernels::Gemm& gemm_of(int threads, bool allow_bf16 = true) {
   static std::map<std::pair<int, bool>, kernels::Gemm> all;
   return all.try_emplace({threads, allow_bf16}, Threads{threads}, allow_bf16).first->second;
@@ -56,7 +57,7 @@ TEST_P(OpTest, ForwardMatchesF64) {
   Problem problem(op, 0);
   for (const int64_t target : all_targets()) {
     const OnTarget on(target);
-    const Buffer y = problem.forward(gemm_of(2));
+    const Buffer y = problem.forward(gemm_of(1));
     for (size_t s = 0; s < op.sample_rows().size(); ++s) {
       const std::vector<double> want = problem.exact_forward(s);
       const std::vector<float> got = y.rows_at(op.first_row(s), op.sample_rows()[s]);
@@ -87,7 +88,7 @@ TEST_P(OpTest, ThreadsDoNotChangeTheDelta) {
 TEST_P(OpTest, OrderOfTheBlocksDoesNotMatter) {
   const OpCase& op = *GetParam();
   Problem problem(op, 1e-2);
-  const Buffer got = problem.delta(gemm_of(2), DType::f32, Problem::Order::reversed);
+  const Buffer got = problem.delta(gemm_of(1), DType::f32, Problem::Order::reversed);
   const double error = worst_error(problem, got, problem.exact_deltas());
   EXPECT_TRUE(error <= op.delta_bound()) << error;
   EXPECT_TRUE(problem.only_pairs_written(got));
@@ -114,7 +115,7 @@ TEST_P(DeltaTest, MatchesF64ForwardDifferences) {
   double worst = 0;
   for (const int64_t target : all_targets()) {
     const OnTarget on(target);
-    const Buffer got = problem.delta(gemm_of(2), DType::f32);
+    const Buffer got = problem.delta(gemm_of(1), DType::f32);
     const double error = worst_error(problem, got, exact);
     EXPECT_TRUE(error <= op->delta_bound()) << target_name(target) << ": " << error;
     EXPECT_TRUE(problem.only_pairs_written(got)) << target_name(target);
@@ -126,10 +127,10 @@ TEST_P(DeltaTest, MatchesF64ForwardDifferences) {
 TEST_P(DeltaTest, Bf16IsTheRoundedF32) {
   const auto& [op, size] = GetParam();
   Problem problem(*op, size, true);
-  const auto f32 = rows_of(problem, problem.delta(gemm_of(2), DType::f32));
+  const auto f32 = rows_of(problem, problem.delta(gemm_of(1), DType::f32));
   double worst = 0;
   for (const bool native : {true, false}) {
-    const Buffer got = problem.delta(gemm_of(2, native), DType::bf16);
+    const Buffer got = problem.delta(gemm_of(1, native), DType::bf16);
     const double error = worst_error(problem, got, f32);
     EXPECT_TRUE(error <= op->bf16_bound(size)) << (native ? "native: " : "widened: ") << error;
     EXPECT_TRUE(problem.only_pairs_written(got)) << native;

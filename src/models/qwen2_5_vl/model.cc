@@ -18,9 +18,8 @@ void check_head(bool tied, const Config& config, const Weights& weights, const i
   const bool stored = weights.has("lm_head.weight");
   if (!tied && !stored)
     fail(
-        "tensor \"lm_head.weight\" is missing; expected shape {}, for config.json says that the head is its "
-        "own "
-        "(\"tie_word_embeddings\": false)",
+        "tensor \"lm_head.weight\" is missing; expected shape {}, as config.json says "
+        "\"tie_word_embeddings\": false",
         to_string(shape));
   if (!tied || !stored) return;
   const TensorView head = weights.get("lm_head.weight", shape);
