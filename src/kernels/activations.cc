@@ -63,11 +63,6 @@ void swiglu_delta_row(int64_t n, const float* gate, const float* up, const T* dg
 }
 
 template <class T>
-T* row_or_null(DeltaView d, int64_t block_row, int64_t r) {
-  return block_row == kAbsent ? nullptr : d.as<T>().row(block_row + r);
-}
-
-template <class T>
 void swiglu_delta_block(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> gate,
                         Matrix<const float> up, DeltaView dgate, DeltaView dup, DeltaView dy) {
   for (int64_t r = first; r < first + count; ++r)

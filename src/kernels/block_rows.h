@@ -1,4 +1,4 @@
-// Splitting the rows of many blocks evenly over the threads.
+// The rows of blocks: finding them, and splitting those of many blocks evenly over the threads.
 #pragma once
 
 #include <algorithm>
@@ -7,6 +7,12 @@
 #include "kernels/rows.h"
 
 namespace qsweep::kernels {
+
+// Row `r` of a block whose rows begin at `first` in `m`; null where the block has none.
+template <class T>
+T* row_or_null(DeltaView m, int64_t first, int64_t r) {
+  return first == kAbsent ? nullptr : m.as<T>().row(first + r);
+}
 
 // body(block, first, count): rows [first, first + count) of one block. All blocks' rows are cut into one
 // equal piece per thread, whatever the blocks' sizes.

@@ -23,11 +23,6 @@ void add_row(int64_t n, const A* a, const B* b, Y* y) {
   }
 }
 
-template <class T>
-const T* row_or_null(DeltaView d, int64_t block_row, int64_t r) {
-  return block_row == kAbsent ? nullptr : d.as<T>().row(block_row + r);
-}
-
 // One head: (a, b) -> (a cos - b sin, b cos + a sin) for its two halves.
 template <class T>
 void rotate_row(int64_t cols, int64_t head_dim, const float* cos_sin, const T* x, T* y) {

@@ -226,7 +226,8 @@ TokenizerParts parse_tokenizer_json(const Json& json, const std::string& where) 
   const ObjectReader model = root.object("model");
   require_plain_bpe(model);
   Vocab vocab = read_vocab(model);
-  TokenizerParts parts{.bpe = read_bpe(model, vocab), .vocab = std::move(vocab)};
+  TokenizerParts parts{.bpe = read_bpe(model, vocab)};
+  parts.vocab = std::move(vocab);
   parts.ignore_merges = flag(model, "ignore_merges", false);
   read_normalizer(root, parts);
   read_pre_tokenizer(root, parts);
