@@ -76,10 +76,7 @@ TEST_F(BadFlags, TooLittleMemory) {
 // What the message asks for is enough, give or take what the process happens to hold.
 TEST_F(BadFlags, TheMemoryThatIsAskedForIsEnough) {
   const Outcome refused = run_qsweep(score(tiny, captions, {"--memory", "1M"}));
-  const std::string asks = "needs at least ";
-  const size_t number = refused.err.find(asks);
-  ASSERT_NE(number, std::string::npos) << refused.err;
-  const int mebibytes = std::stoi(refused.err.substr(number + asks.size()));
+  const int mebibytes = static_cast<int>(number_after(refused.err, "needs at least "));
   EXPECT_GT(mebibytes, 8);
   const Arguments enough{"--memory", std::to_string(mebibytes + 4) + "M", "--dry-run"};
   const Arguments too_little{"--memory", std::to_string(mebibytes - 4) + "M", "--dry-run"};

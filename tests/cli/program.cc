@@ -47,6 +47,12 @@ Outcome run_qsweep(const Arguments& arguments) {
   return {code, read_text(out), read_text(err), int64_t{usage.ru_maxrss} * 1024};
 }
 
+double number_after(const std::string& text, const std::string& words) {
+  const size_t at = text.find(words);
+  EXPECT_NE(at, std::string::npos) << words << " is not in " << text;
+  return at == std::string::npos ? 0 : std::strtod(text.c_str() + at + words.size(), nullptr);
+}
+
 std::string testdata(const std::string& path) { return std::string(QSWEEP_TESTDATA) + "/" + path; }
 
 std::string read_text(const std::string& path) {

@@ -24,6 +24,9 @@ using Arguments = std::vector<std::string>;
 // Runs qsweep and waits for its end; a run that takes minutes of processor time is killed.
 Outcome run_qsweep(const Arguments& arguments);
 
+// The number that follows these words in a text; a failure of the test where they are not there.
+double number_after(const std::string& text, const std::string& words);
+
 std::string testdata(const std::string& path);
 std::string read_text(const std::string& path);
 // The names and contents of all files in a folder.

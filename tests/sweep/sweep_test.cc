@@ -83,7 +83,8 @@ TEST(Sweep, TwoRunsGiveTheSameBits) {
 // Memory for the run's own pass, above what the process holds already.
 int64_t pass_bytes(const sweep::MemoryPlan& plan) { return plan.peak_bytes() - plan.base_bytes; }
 
-TEST(Sweep, LittleMemoryMeansMorePassesAndTheSameScores) {
+// Slow: left out under sanitizers, whose memory is their own.
+TEST(SweepSlow, LittleMemoryMeansMorePassesAndTheSameScores) {
   const TinyRun tiny(kThreeSamples);
   sweep::ScoreOptions options{.formats = testing::formats(kFormats), .strict = true};
   const auto whole = tiny.score(options);
