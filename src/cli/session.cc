@@ -115,11 +115,10 @@ std::string describe(const sweep::MemoryPlan& plan) {
   for (const sweep::Chunk& chunk : plan.chunks) variants += chunk.variants.size() * chunk.samples.size();
   return fmt::format(
       "memory plan: {} of {} at the peak, {} pass{} over the weights ({} read), {} (variant, sample) pairs, "
-      "{:.3g} GFLOP on "
-      "deltas",
+      "{:.3g} GFLOP",
       format_bytes(plan.peak_bytes()), format_bytes(plan.budget_bytes), plan.chunks.size(),
       plan.chunks.size() == 1 ? "" : "es", format_bytes(plan.weight_bytes()), variants,
-      plan.delta_flops() * 1e-9);
+      plan.flops() * 1e-9);
 }
 
 }  // namespace qsweep::cli

@@ -20,7 +20,7 @@ struct Value {
 
 // One live variant of one sample.
 struct Pair {
-  int variant = 0;
+  int variant = 0;  // index among the leaves of its branch
   int64_t sample = 0;
 };
 

@@ -5,7 +5,6 @@
 #include "ops/add.h"
 #include "ops/gather.h"
 #include "ops/gelu.h"
-#include "ops/linear.h"
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
 #include "ops/scatter.h"
@@ -16,68 +15,148 @@ namespace qsweep::graph {
 using kernels::DeltaView;
 using kernels::RowBlock;
 
-PairRange Variants::add_pairs(const std::vector<Fork>& forks, Rows kind) {
-  const int64_t first = pairs_.size();
-  for (const Fork& fork : forks)
-    for (int64_t s = 0; s < pass_.batch.samples(); ++s)
-      if (pass_.batch.rows(kind, s) > 0) pairs_.add({fork.variant, s});
-  return {first, pairs_.size()};
+Variants::Variants(const Pass& pass, DType delta_dtype, std::span<const std::optional<quant::InputRange>> ranges,
+                   std::vector<Branch> branches, ForkObserver observer)
+    : pass_(pass), forward_(pass), dtype_(delta_dtype), ranges_(ranges), observer_(std::move(observer)) {
+  for (Branch& branch : branches) {
+    QSWEEP_CHECK(branch.formats.size() == pass.linear_ops.size(), "{} formats", branch.formats.size());
+    State state{.branch = std::move(branch), .pairs = PairTable(pass.batch)};
+    const std::vector<Leaf>& leaves = state.branch.leaves;
+    for (size_t i = 0; i < leaves.size(); ++i)
+      for (const Override& o : leaves[i].overrides) state.overriding[o.op].push_back(i);
+    state.live.resize(leaves.size() * static_cast<size_t>(pass.batch.samples()));
+    states_.push_back(std::move(state));
+  }
 }
 
-Delta Variants::allocate(Rows kind, int64_t cols, std::vector<PairRange> ranges) {
+Value Variants::take_value(size_t b, const std::string& name) { return std::move(states_[b].values.at(name)); }
+Delta Variants::take_delta(size_t b, const std::string& name) { return std::move(states_[b].deltas[name]); }
+
+std::vector<Fork> Variants::forks(size_t b, int op, Rows kind) const {
+  const State& state = states_[b];
+  const auto samples = static_cast<size_t>(pass_.batch.samples());
+  std::vector<Fork> forks;
+  const auto it = state.overriding.find(op);
+  if (it == state.overriding.end()) return forks;
+  for (const size_t leaf : it->second) {
+    Fork fork{.leaf = leaf, .samples = {}};
+    for (size_t s = 0; s < samples; ++s)
+      if (pass_.batch.rows(kind, static_cast<int64_t>(s)) > 0 && !state.live[leaf * samples + s])
+        fork.samples.push_back(static_cast<int64_t>(s));
+    if (!fork.samples.empty()) forks.push_back(std::move(fork));
+  }
+  return forks;
+}
+
+const quant::Format* Variants::format_at(size_t b, size_t leaf, int op) const {
+  const Branch& branch = states_[b].branch;
+  const auto& overrides = branch.leaves[leaf].overrides;
+  const auto it = std::lower_bound(overrides.begin(), overrides.end(), op,
+                                   [](const Override& o, int wanted) { return o.op < wanted; });
+  return it != overrides.end() && it->op == op ? it->format : branch.formats[static_cast<size_t>(op)];
+}
+
+std::vector<LiveRun> Variants::live_runs(size_t b, int op, const Delta& dx) const {
+  const PairTable& pairs = states_[b].pairs;
+  if (dx.empty()) return {};
+  std::vector<LiveRun> runs;
+  size_t block = 0;
+  const std::vector<RowBlock> blocks = row_blocks(pass_.batch, pairs, dx, {&dx});
+  for (const PairRange& range : dx.ranges)
+    for (int64_t i = range.first; i < range.last; ++i, ++block) {
+      const quant::Format* format = format_at(b, static_cast<size_t>(pairs[i].variant), op);
+      if (runs.empty() || runs.back().format != format)
+        runs.push_back({.format = format, .first_row = blocks[block].out, .rows = 0, .blocks = {}});
+      runs.back().rows += blocks[block].rows;
+      runs.back().blocks.push_back(blocks[block]);
+    }
+  return runs;
+}
+
+PairRange Variants::add_pairs(State& state, const std::vector<Fork>& forks) {
+  const int64_t first = state.pairs.size();
+  const auto samples = static_cast<size_t>(pass_.batch.samples());
+  for (const auto& [leaf, forked] : forks)
+    for (const int64_t s : forked) {
+      state.pairs.add({static_cast<int>(leaf), s});
+      state.live[leaf * samples + static_cast<size_t>(s)] = true;
+    }
+  return {first, state.pairs.size()};
+}
+
+Delta Variants::allocate(const PairTable& pairs, Rows kind, int64_t cols, std::vector<PairRange> ranges) {
   Delta d{.block = nullptr, .view = {}, .kind = kind, .ranges = std::move(ranges)};
-  const int64_t rows = rows_in(pairs_, d.ranges, kind);
+  const int64_t rows = rows_in(pairs, d.ranges, kind);
   d.block = pass_.workspace.allocate(dtype_, rows, cols);
   d.view = {d.block->data(), dtype_, rows, cols, cols};
   return d;
 }
 
-void Variants::fork_errors(const std::vector<Fork>& forks, const LinearOp& op, const Value& x,
-                           const LinearWeights& weights, const DeltaWeight& delta_weights, const Value& y,
-                           DeltaView out) {
-  const int64_t rows = x.matrix.rows;
-  auto block = pass_.workspace.allocate(DType::f32, rows, op.out_features());
-  const Matrix<float> error{static_cast<float*>(block->data()), rows, op.out_features()};
-  scores::LocalStats stats;
-  if (!pass_.workspace.dry()) {
-    stats = input_stats(pass_.ops.threads(), x.matrix);
-    stats.output_sse = sum_of_squares(pass_.ops.threads(), y.matrix);
-  }
-  for (size_t i = 0; i < forks.size(); ++i) {
-    own_error(pass_, forks[i], x.matrix, weights.weight, delta_weights.view, error);
-    if (pass_.workspace.dry()) continue;
-    kernels::convert(pass_.ops.threads(), error, out.rows_at(static_cast<int64_t>(i) * rows, rows));
-    stats.error_sse = sum_of_squares(pass_.ops.threads(), error);
-    if (observer_) observer_(forks[i].variant, stats);
-  }
+// Whether the branch has no reason yet to compute this node's value itself.
+bool Variants::same_as_reference(const State& state, const Node& node) const {
+  const State& reference = states_.front();
+  if (&state == &reference) return false;
+  if (const auto* linear = std::get_if<Linear>(&node.operation))
+    if (state.branch.formats[static_cast<size_t>(linear->op)] != nullptr) return false;
+  return std::all_of(node.inputs.begin(), node.inputs.end(), [&](int input) {
+    const auto i = static_cast<size_t>(input);
+    return state.local[i].matrix.data == reference.local[i].matrix.data;
+  });
 }
 
-void Variants::linear(const Node& node, const Value& x, const Delta& dx, Value& y, Delta& dy) {
+BranchLinear Variants::prepare_linear(size_t b, const Node& node, size_t index, int op) {
+  State& state = states_[b];
+  const auto input = static_cast<size_t>(node.inputs[0]);
+  const Delta& dx = state.local_deltas[input];
+  const bool known = same_as_reference(state, node);
+  const Value y = known ? states_.front().local[index] : forward_.allocate(node);
+  BranchLinear at{.format = state.branch.formats[static_cast<size_t>(op)],
+                  .x = state.local[input].matrix,
+                  .y = y.matrix,
+                  .y_is_known = known,
+                  .own_error = {},
+                  .dx = dx.view,
+                  .live = live_runs(b, op, dx)};
+  state.local[index] = y;
+  const std::vector<Fork> forked = forks(b, op, node.rows);
+  std::vector<PairRange> ranges = dx.ranges;
+  const PairRange added = add_pairs(state, forked);
+  if (!forked.empty()) ranges.push_back(added);
+  if (ranges.empty()) return at;
+  state.local_deltas[index] = allocate(state.pairs, node.rows, node.cols, std::move(ranges));
+  at.dy = state.local_deltas[index].view;
+  int64_t row = dx.empty() ? 0 : dx.view.rows;
+  for (const auto& [leaf, samples] : forked) {
+    ForkRows& fork = at.forks.emplace_back(
+        ForkRows{.leaf = state.branch.leaves[leaf].id, .format = format_at(b, leaf, op)});
+    for (const int64_t s : samples) {
+      fork.blocks.push_back(
+          {.rows = pass_.batch.rows(node.rows, s), .parent = pass_.batch.first_row(node.rows, s), .out = row});
+      row += fork.blocks.back().rows;
+    }
+  }
+  return at;
+}
+
+void Variants::linear(const Node& node, size_t index) {
   const int op_index = std::get<Linear>(node.operation).op;
   const LinearOp& op = pass_.linear_ops[static_cast<size_t>(op_index)];
-  if (x.matrix.rows == 0) {  // no sample brings rows here: the weights need not be read
-    y = forward_.allocate(node);
+  if (pass_.batch.rows(node.rows) == 0) {  // no sample brings rows here: the weights need not be read
+    const Value none = forward_.allocate(node);
+    for (State& state : states_) state.local[index] = none;
     return;
   }
   const LinearWeights weights = load_weights(pass_, op);
-  y = forward_.linear(op, weights, x);
-
-  const std::vector<Fork> forks = forks_(op_index);
-  const PairRange forked = add_pairs(forks, node.rows);
-  std::vector<PairRange> ranges = dx.ranges;
-  if (!forks.empty()) ranges.push_back(forked);
-  dy = allocate(node.rows, node.cols, std::move(ranges));
-  if (dy.view.rows == 0) return;
-
-  const DeltaWeight delta_weights = delta_weight(pass_, op.weight, weights.weight, dtype_);
-  const int64_t live_rows = dx.empty() ? 0 : dx.view.rows;
-  delta_flops_ += 2.0 * static_cast<double>(op.weight.elements()) *
-                  static_cast<double>(live_rows + 2 * (dy.view.rows - live_rows));
-  if (live_rows > 0 && !pass_.workspace.dry())
-    ops::linear::delta(pass_.ops, dx.view, delta_weights.view, dy.view.rows_at(0, live_rows));
-  if (!forks.empty())
-    fork_errors(forks, op, x, weights, delta_weights, y,
-                dy.view.rows_at(live_rows, dy.view.rows - live_rows));
+  std::vector<BranchLinear> at_op;
+  for (size_t b = 0; b < states_.size(); ++b) at_op.push_back(prepare_linear(b, node, index, op_index));
+  run_linear_step({.pass = pass_,
+                   .op = op,
+                   .weights = weights,
+                   .delta_dtype = dtype_,
+                   .range = ranges_[static_cast<size_t>(op_index)],
+                   .observe = observer_,
+                   .flops = flops_},
+                  at_op);
 }
 
 namespace {
@@ -123,7 +202,7 @@ struct Change {
 
 }  // namespace
 
-Delta Variants::change(const Node& node, const std::vector<const Value*>& inputs,
+Delta Variants::change(const State& state, const Node& node, const std::vector<const Value*>& inputs,
                        const std::vector<const Delta*>& deltas) {
   std::vector<PairRange> ranges;
   for (const Delta* d : deltas) ranges = merged(ranges, d->ranges);
@@ -139,11 +218,11 @@ Delta Variants::change(const Node& node, const std::vector<const Value*>& inputs
     return {
         d.block, {d.view.data, dtype_, d.view.rows / merge->factor, node.cols, node.cols}, node.rows, ranges};
   }
-  Delta dy = allocate(node.rows, node.cols, ranges);
+  Delta dy = allocate(state.pairs, node.rows, node.cols, ranges);
   // Scatter's first input is the embedding, which never changes.
   const std::vector<const Delta*> sources =
       std::holds_alternative<Scatter>(node.operation) ? std::vector{deltas[1]} : deltas;
-  const std::vector<RowBlock> blocks = row_blocks(pass_.batch, pairs_, dy, sources);
+  const std::vector<RowBlock> blocks = row_blocks(pass_.batch, state.pairs, dy, sources);
   if (const auto* attention = std::get_if<Attention>(&node.operation))
     pass_.workspace.pass_through(ops::attention::scratch_bytes(
         pass_.ops, attention->spec, pass_.batch.segments(attention->segments), blocks, dtype_));
@@ -151,40 +230,61 @@ Delta Variants::change(const Node& node, const std::vector<const Value*>& inputs
   return dy;
 }
 
-void Variants::run(const Stage& stage, Values& values, Deltas& deltas) {
+void Variants::other(const Node& node, size_t index) {
+  for (State& state : states_) {
+    std::vector<const Value*> inputs;
+    std::vector<const Delta*> deltas;
+    for (const int input : node.inputs) {
+      inputs.push_back(&state.local[static_cast<size_t>(input)]);
+      deltas.push_back(&state.local_deltas[static_cast<size_t>(input)]);
+    }
+    state.local[index] =
+        same_as_reference(state, node) ? states_.front().local[index] : forward_.evaluate(node, inputs);
+    state.local_deltas[index] = change(state, node, inputs, deltas);
+  }
+}
+
+void Variants::input(const Stage& stage, const Input& input, size_t index) {
+  const bool last = std::count(stage.consumes.begin(), stage.consumes.end(), input.name) > 0;
+  for (State& state : states_) {
+    state.local[index] = state.values.at(input.name);
+    state.local_deltas[index] = state.deltas[input.name];
+    if (!last) continue;
+    state.values.erase(input.name);
+    state.deltas.erase(input.name);
+  }
+}
+
+void Variants::run(const Stage& stage) {
   const std::vector<size_t> last = last_uses(stage);
-  std::vector<Value> local(stage.nodes.size());
-  std::vector<Delta> local_deltas(stage.nodes.size());
+  for (State& state : states_) {
+    state.local.assign(stage.nodes.size(), {});
+    state.local_deltas.assign(stage.nodes.size(), {});
+  }
   for (size_t i = 0; i < stage.nodes.size(); ++i) {
     const Node& node = stage.nodes[i];
-    std::vector<const Value*> inputs;
-    std::vector<const Delta*> input_deltas;
-    for (const int input : node.inputs) {
-      inputs.push_back(&local[static_cast<size_t>(input)]);
-      input_deltas.push_back(&local_deltas[static_cast<size_t>(input)]);
-    }
-    if (const auto* input = std::get_if<Input>(&node.operation)) {
-      local[i] = values.at(input->name);
-      local_deltas[i] = deltas[input->name];
-      if (std::count(stage.consumes.begin(), stage.consumes.end(), input->name) > 0) {
-        values.erase(input->name);
-        deltas.erase(input->name);
-      }
+    if (const auto* name = std::get_if<Input>(&node.operation)) {
+      input(stage, *name, i);
     } else if (std::holds_alternative<Linear>(node.operation)) {
-      linear(node, *inputs[0], *input_deltas[0], local[i], local_deltas[i]);
+      linear(node, i);
     } else {
-      local[i] = forward_.evaluate(node, inputs);
-      local_deltas[i] = change(node, inputs, input_deltas);
+      other(node, i);
     }
-    for (const int input : node.inputs) {
-      if (last[static_cast<size_t>(input)] != i) continue;
-      local[static_cast<size_t>(input)] = {};
-      local_deltas[static_cast<size_t>(input)] = {};
+    for (const int used : node.inputs) {
+      if (last[static_cast<size_t>(used)] != i) continue;
+      for (State& state : states_) {
+        state.local[static_cast<size_t>(used)] = {};
+        state.local_deltas[static_cast<size_t>(used)] = {};
+      }
     }
   }
-  for (const auto& [name, node] : stage.outputs) {
-    values[name] = local[static_cast<size_t>(node)];
-    deltas[name] = local_deltas[static_cast<size_t>(node)];
+  for (State& state : states_) {
+    for (const auto& [name, node] : stage.outputs) {
+      state.values[name] = state.local[static_cast<size_t>(node)];
+      state.deltas[name] = state.local_deltas[static_cast<size_t>(node)];
+    }
+    state.local.clear();
+    state.local_deltas.clear();
   }
 }
 

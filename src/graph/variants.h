@@ -1,59 +1,92 @@
-// The variants interpreter: walks a stage with the reference's values and, beside them, the deltas of all
-// live variants. At a linear op the live pairs share one product; the variants that fork there join with
-// their own error.
+// The variants interpreter: walks a stage with the values of the reference and of every other parent, and beside
+// them the deltas of their live leaves. At a linear op the live pairs of a parent that have the same format share
+// one product; the leaves that fork there join with their own error.
 #pragma once
 
-#include <functional>
+#include <map>
 
-#include "graph/fork.h"
-#include "graph/forward.h"
-#include "scores/record.h"
+#include "graph/linear_step.h"
 
 namespace qsweep::graph {
 
+struct Override {
+  int op = 0;
+  const quant::Format* format = nullptr;  // null: float
+};
+
+// A variant carried as its difference from its parent.
+struct Leaf {
+  int id = 0;                       // the caller's
+  std::vector<Override> overrides;  // ascending by op; each differs from the parent's format
+};
+
+// A model configuration carried in f32 values, and its leaves.
+struct Branch {
+  std::vector<const quant::Format*> formats;  // per op
+  std::vector<Leaf> leaves;
+};
+
+// The samples with which a leaf joins the live pairs at an op.
+struct Fork {
+  size_t leaf = 0;
+  std::vector<int64_t> samples;
+};
+
 class Variants {
  public:
-  // The variants that fork at op number `op`, in the order in which their pairs are to stand.
-  using Forks = std::function<std::vector<Fork>(int op)>;
-  // What a variant's own error and its op's input measured, over all rows.
-  using ForkObserver = std::function<void(int variant, const scores::LocalStats&)>;
+  // branches[0] is the reference: float at every op. ranges: per op, of its input. delta_dtype: f32 or bf16, of
+  // the deltas at rest and the products on them. The observer is told of every fork, by the leaf's id.
+  Variants(const Pass& pass, DType delta_dtype, std::span<const std::optional<quant::InputRange>> ranges,
+           std::vector<Branch> branches, ForkObserver observer = {});
 
-  // delta_dtype: f32 or bf16, of the deltas at rest and the products on them.
-  Variants(const Pass& pass, DType delta_dtype, Forks forks, ForkObserver observer = {})
-      : pass_(pass),
-        forward_(pass),
-        dtype_(delta_dtype),
-        forks_(std::move(forks)),
-        observer_(std::move(observer)),
-        pairs_(pass.batch) {}
+  // Takes the stage's inputs where no later stage needs them, and keeps its outputs.
+  void run(const Stage& stage);
 
-  // As Forward::run, for values and deltas.
-  void run(const Stage& stage, Values& values, Deltas& deltas);
+  size_t branches() const { return states_.size(); }
+  const Branch& branch(size_t b) const { return states_[b].branch; }
+  const PairTable& pairs(size_t b) const { return states_[b].pairs; }  // variant: index of the leaf
+  Value take_value(size_t b, const std::string& name);
+  Delta take_delta(size_t b, const std::string& name);
+  // Arithmetic of the products so far, those for the reference's own values and attention excepted; dry runs
+  // included.
+  double flops() const { return flops_; }
 
-  const PairTable& pairs() const { return pairs_; }
-  // Arithmetic of the products on deltas so far, dry runs included; attention excepted.
-  double delta_flops() const { return delta_flops_; }
-
-  // Adds the pairs of the forks at an op whose input rows are of this kind: one per sample that has such
-  // rows, forks in order. Returns their range.
-  PairRange add_pairs(const std::vector<Fork>& forks, Rows kind);
+  // The live pairs of `dx` as they stand in it, cut where their format at the op changes.
+  std::vector<LiveRun> live_runs(size_t b, int op, const Delta& dx) const;
+  // The leaves of a branch that fork at an op whose rows are of this kind, in the branch's order: a leaf forks,
+  // sample by sample, at the first of its overrides that has rows of the sample.
+  std::vector<Fork> forks(size_t b, int op, Rows kind) const;
+  const quant::Format* format_at(size_t b, size_t leaf, int op) const;
 
  private:
-  void linear(const Node& node, const Value& x, const Delta& dx, Value& y, Delta& dy);
-  void fork_errors(const std::vector<Fork>& forks, const LinearOp& op, const Value& x,
-                   const LinearWeights& weights, const DeltaWeight& delta_weights, const Value& y,
-                   kernels::DeltaView out);
-  Delta change(const Node& node, const std::vector<const Value*>& inputs,
+  struct State {
+    Branch branch;
+    PairTable pairs;
+    std::map<int, std::vector<size_t>> overriding;  // by op: the leaves with an override there
+    std::vector<bool> live;                         // (leaf, sample)
+    Values values;
+    Deltas deltas;
+    std::vector<Value> local;  // per node of the stage at hand
+    std::vector<Delta> local_deltas;
+  };
+
+  void input(const Stage& stage, const Input& input, size_t node);
+  void linear(const Node& node, size_t index);
+  BranchLinear prepare_linear(size_t b, const Node& node, size_t index, int op);
+  void other(const Node& node, size_t index);
+  bool same_as_reference(const State& state, const Node& node) const;
+  PairRange add_pairs(State& state, const std::vector<Fork>& forks);
+  Delta change(const State& state, const Node& node, const std::vector<const Value*>& inputs,
                const std::vector<const Delta*>& deltas);
-  Delta allocate(Rows kind, int64_t cols, std::vector<PairRange> ranges);
+  Delta allocate(const PairTable& pairs, Rows kind, int64_t cols, std::vector<PairRange> ranges);
 
   Pass pass_;
   Forward forward_;
   DType dtype_;
-  Forks forks_;
+  std::span<const std::optional<quant::InputRange>> ranges_;
+  std::vector<State> states_;
   ForkObserver observer_;
-  PairTable pairs_;
-  double delta_flops_ = 0;
+  double flops_ = 0;
 };
 
 }  // namespace qsweep::graph

@@ -110,11 +110,29 @@ void WidenBf16(int64_t n, const bf16* x, float* y) {
   L::each(n, [&](auto at) QSWEEP_LANES { L::store(L::load(x, at), y, at); });
 }
 
-void Subtract(Matrix<const float> a, Matrix<const float> b, Matrix<float> y) {
-  for (int64_t r = 0; r < y.rows; ++r)
-    L::each(y.cols, [&](auto at) QSWEEP_LANES {
-      L::store(L::load(a.row(r), at) - L::load(b.row(r), at), y.row(r), at);
-    });
+template <class A, class Y>
+void subtract_row(int64_t n, const A* a, const float* b, Y* y) {
+  L::each(n, [&](auto at) QSWEEP_LANES {
+    const auto from = a == nullptr ? L::zero() : L::load(a, at);
+    L::store(from - L::load(b, at), y, at);
+  });
+}
+
+void SubtractParent(const RowBlock& b, int64_t first, int64_t count, DeltaView a, Matrix<const float> parent,
+                    DeltaView y) {
+  const auto run = [&]<class A, class Y>(A*, Y*) QSWEEP_LANES {
+    for (int64_t r = first; r < first + count; ++r)
+      subtract_row(y.cols, row_or_null<A>(a, b.in[0], r), parent.row(b.parent + r), y.as<Y>().row(b.out + r));
+  };
+  float* const wide = nullptr;
+  bf16* const narrow = nullptr;
+  if (y.dtype == DType::f32) {
+    run(wide, wide);
+  } else if (a.dtype == DType::f32) {
+    run(wide, narrow);
+  } else {
+    run(narrow, narrow);
+  }
 }
 
 }  // namespace
@@ -132,7 +150,7 @@ HWY_EXPORT(RotateDelta);
 HWY_EXPORT(GatherDelta);
 HWY_EXPORT(Convert);
 HWY_EXPORT(WidenBf16);
-HWY_EXPORT(Subtract);
+HWY_EXPORT(SubtractParent);
 }  // namespace
 
 void add(Threads threads, Matrix<const float> a, Matrix<const float> b, Matrix<float> y) {
@@ -206,10 +224,12 @@ void to_f32(Threads threads, TensorView x, Matrix<float> y) {
   });
 }
 
-void subtract(Threads threads, Matrix<const float> a, Matrix<const float> b, Matrix<float> y) {
-  parallel_for(threads, y.rows, [&](int64_t begin, int64_t end) {
-    const int64_t n = end - begin;
-    HWY_DYNAMIC_DISPATCH(Subtract)(a.rows_at(begin, n), b.rows_at(begin, n), y.rows_at(begin, n));
+void subtract_parent(Threads threads, std::span<const RowBlock> blocks, DeltaView a, Matrix<const float> parent,
+                     DeltaView y) {
+  QSWEEP_CHECK(a.dtype == DType::f32 || a.dtype == y.dtype, "{} less a parent into {}", name(a.dtype),
+               name(y.dtype));
+  for_block_rows(threads, blocks, [&](const RowBlock& b, int64_t first, int64_t count) {
+    HWY_DYNAMIC_DISPATCH(SubtractParent)(b, first, count, a, parent, y);
   });
 }
 

@@ -106,8 +106,10 @@ void convert(Threads threads, Matrix<const float> x, DeltaView y);
 // y = parent + d, rounded to y's dtype (a block without delta rows copies the parent).
 void add_to_parent(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> parent, DeltaView d,
                    DeltaView y);
-// y = a - b.
-void subtract(Threads threads, Matrix<const float> a, Matrix<const float> b, Matrix<float> y);
+// y = a - parent, rounded to y's dtype; a is f32 or y's dtype, and may be y (a block without rows of a:
+// minus the parent).
+void subtract_parent(Threads threads, std::span<const RowBlock> blocks, DeltaView a, Matrix<const float> parent,
+                     DeltaView y);
 
 // --- quantizers (quantize, then dequantize), all in f32 with true division and rounding half to even
 // Row r: clamp(round(x / scale[r]), low, high) * scale[r]; scale 0 gives 0.

@@ -101,6 +101,8 @@ struct ScoreRecord {
 // A variant that is no single op's score, such as all:w8a8.
 struct Baseline {
   std::string name;
+  std::string format;
+  std::vector<std::string> float_ops;    // ops that stayed float, because they are uncalibrated
   std::vector<ScopedSums> per_sample;  // as in ScoreRecord
 
   // Set by finalize(); no total where a sum is not finite.

@@ -1,16 +1,17 @@
 #include "sweep/head.h"
 
 #include <algorithm>
-#include <cmath>
+#include <map>
 #include <memory>
 
 #include "ops/linear.h"
+#include "sweep/row_metrics.h"
 
 namespace qsweep::sweep {
 namespace {
 
-using graph::Fork;
 using graph::Rows;
+using kernels::kAbsent;
 using kernels::LogitsNormalizer;
 using kernels::LogitsSums;
 using kernels::RowBlock;
@@ -20,6 +21,7 @@ struct Scratch {
   std::shared_ptr<graph::Workspace::Block> block;
   kernels::DeltaView view;
 
+  Scratch() = default;
   Scratch(graph::Workspace& workspace, DType dtype, int64_t rows, int64_t cols)
       : block(workspace.allocate(dtype, rows, cols)), view{block->data(), dtype, rows, cols, cols} {}
   template <class T>
@@ -28,10 +30,45 @@ struct Scratch {
   }
 };
 
-// Pairs whose logit changes one matrix holds: the live ones, or those of one fork of lm_head.
+// Variants whose change of the logits one matrix holds, pair by pair.
 struct Group {
-  std::vector<graph::Pair> pairs;
-  std::vector<RowBlock> blocks;  // per pair: its rows in the group's matrix (in[0]) and among the sums (out)
+  std::vector<graph::Pair> pairs;  // variant: of the run
+  std::vector<RowBlock> blocks;    // per pair: its rows in the matrix (in[0]) and among the sums (out)
+  int64_t rows = 0;
+
+  // `block` has the pair's rows and its parent's.
+  void add(graph::Pair pair, RowBlock block, int64_t first_sum) {
+    block.in = {rows, kAbsent, kAbsent};
+    block.out = first_sum + rows;
+    rows += block.rows;
+    pairs.push_back(pair);
+    blocks.push_back(block);
+  }
+};
+
+// The same rows as inputs and as results.
+std::vector<RowBlock> in_place(std::span<const RowBlock> blocks) {
+  std::vector<RowBlock> same(blocks.begin(), blocks.end());
+  for (RowBlock& block : same) block.out = block.in[0];
+  return same;
+}
+
+// One parent at the head.
+struct HeadBranch {
+  int variant = kReference;
+  const quant::Format* format = nullptr;  // of lm_head
+  graph::Value hidden;
+  graph::Delta hidden_delta;  // of the leaves
+  Scratch change;             // of the hidden state from the reference's; the reference itself has none
+  std::vector<graph::LiveRun> live;
+  std::vector<graph::ForkRows> forks;
+  Group leaves;  // live pairs, then every fork's
+  Group self;    // the parent itself; empty for the reference
+  size_t live_pairs = 0;
+
+  bool is_reference() const { return variant == kReference; }
+  int64_t live_rows() const { return hidden_delta.empty() ? 0 : hidden_delta.view.rows; }
+  std::span<const RowBlock> live_blocks() const { return {leaves.blocks.data(), live_pairs}; }
 };
 
 // What the head keeps of every token row of the batch.
@@ -55,214 +92,277 @@ TokenRows token_rows(const std::vector<const models::Sample*>& samples) {
   return rows;
 }
 
-Group live_group(const graph::Pass& pass, const graph::PairTable& pairs, const graph::Delta& hidden_delta) {
-  Group group;
-  for (const graph::PairRange& range : hidden_delta.ranges)
-    for (int64_t i = range.first; i < range.last; ++i) group.pairs.push_back(pairs[i]);
-  group.blocks = graph::row_blocks(pass.batch, pairs, hidden_delta, {&hidden_delta});
-  return group;
-}
-
-// One pair per sample, in the samples' own rows.
-Group fork_group(const graph::Pass& pass, int variant, int64_t first_sum) {
-  Group group;
-  for (int64_t s = 0; s < pass.batch.samples(); ++s) {
-    const int64_t row = pass.batch.first_row(Rows::tokens, s);
-    group.pairs.push_back({variant, s});
-    group.blocks.push_back({.rows = pass.batch.rows(Rows::tokens, s),
-                            .parent = row,
-                            .in = {row, kernels::kAbsent, kernels::kAbsent},
-                            .out = first_sum + row});
-  }
-  return group;
-}
-
-// Some rows of lm_head, and the reference's logits for them.
+// Some rows of lm_head.
 struct Tile {
   int64_t first = 0;
-  int64_t columns = 0;
-  graph::LinearWeights weights = {};
-  graph::DeltaWeight delta_weights = {};
-  std::shared_ptr<Scratch> logits = nullptr;
+  graph::LinearOp op;
+  graph::LinearWeights weights;
 };
 
-// Rows [first, first + count) of the head's weight.
-TensorView head_rows(const graph::LinearOp& head, int64_t first, int64_t count) {
-  return {head.weight.dtype,
-          {count, head.in_features()},
-          head.weight.data + first * head.in_features() * size_bytes(head.weight.dtype)};
-}
-
-Tile load_tile(const PassInput& input, const graph::Pass& pass, Matrix<const float> hidden, int64_t first) {
-  const graph::LinearOp& head = input.model.lm_head();
-  Tile tile{.first = first, .columns = std::min(kHeadTile, head.out_features() - first)};
-  graph::LinearOp part;
-  part.weight = head_rows(head, first, tile.columns);
-  tile.weights = graph::load_weights(pass, part);
-  tile.delta_weights = graph::delta_weight(pass, part.weight, tile.weights.weight, input.delta_dtype);
-  tile.logits = std::make_shared<Scratch>(pass.workspace, DType::f32, hidden.rows, tile.columns);
-  if (!pass.workspace.dry())
-    ops::linear::forward(pass.ops, hidden, tile.weights.weight, nullptr, tile.logits->matrix<float>());
-  return tile;
-}
-
-void release_tile(const PassInput& input, const Tile& tile) {
-  input.model.checkpoint.release(head_rows(input.model.lm_head(), tile.first, tile.columns));
-}
-
-// log sum p e^d: by the small parts of the sum where it is near 1.
-double log_ratio(const LogitsSums& s) {
-  const double change = s.mean + s.curvature;
-  return change > -0.5 ? std::log1p(change) : std::log(s.mass);
-}
-
-// KL = log sum p e^d - sum p d. With a = sum p d and b = sum p (e^d - 1 - d) it is log1p(a + b) - a; where
-// |a| is small it may still be far larger than the result: then log1p(b / (1 + a)) + (log1p(a) - a), the
-// latter by its series.
-double kl_of(const LogitsSums& s) {
-  const double a = s.mean;
-  if (std::abs(a) >= 1e-2) return log_ratio(s) - a;
-  double log1p_minus = 0, power = a * a;
-  for (int k = 2; k < 14; ++k, power *= -a) log1p_minus -= power / k;
-  return std::log1p(s.curvature / (1 + a)) + log1p_minus;
-}
-
-scores::MetricSums row_metrics(const LogitsSums& s, double hidden_sse, int32_t target,
-                               int64_t reference_argmax) {
-  scores::MetricSums m;
-  m.hidden_sse = hidden_sse;
-  m.logits_sse = s.squared;
-  m.kl = kl_of(s);
-  if (target >= 0) m.nll_delta = log_ratio(s) - s.target_delta;
-  m.top1_flips = s.argmax != reference_argmax ? 1 : 0;
-  return m;
-}
-
-// hidden_sse: per row of the group's matrix; empty where the hidden state does not change.
-void report(const PassInput& input, const Group& group, const TokenRows& rows,
-            std::span<const LogitsSums> sums, std::span<const double> hidden_sse, const PassSinks& sinks) {
-  for (size_t i = 0; i < group.pairs.size(); ++i) {
-    const RowBlock& block = group.blocks[i];
-    const auto [variant, sample] = group.pairs[i];
-    scores::ScopedSums total = position_counts(input.model, *input.samples[static_cast<size_t>(sample)]);
-    for (int64_t r = 0; r < block.rows; ++r) {
-      const auto token = static_cast<size_t>(block.parent + r);
-      const double hidden = hidden_sse.empty() ? 0 : hidden_sse[static_cast<size_t>(block.in[0] + r)];
-      const scores::MetricSums m = row_metrics(sums[static_cast<size_t>(block.out + r)], hidden,
-                                               rows.target[token], rows.normalizer[token].argmax);
-      total.all.add(m);
-      if (rows.answer[token]) total.answer.add(m);
-    }
-    sinks.metrics(variant, sample, total);
-  }
-}
-
 // One call of score_head, step by step.
-struct Scoring {
-  const PassInput& input;
-  const graph::Pass& pass;
-  const std::vector<Fork>& forks;
-  Matrix<const float> hidden;
-  const graph::Delta& hidden_delta;
-  int64_t live_rows;
-  TokenRows rows;
-  Group live;
-  std::vector<Group> forked;              // per fork
-  std::vector<scores::LocalStats> local;  // per fork
-  std::span<LogitsSums> sums;             // of the live rows, then of every fork's
+class Scoring {
+ public:
+  Scoring(const PassInput& input, const graph::Pass& pass, graph::Variants& variants,
+          const std::vector<int>& carried)
+      : input_(input), pass_(pass), rows_(token_rows(input.samples)) {
+    for (size_t b = 0; b < carried.size(); ++b) branches_.push_back(take_branch(variants, b, carried[b]));
+    sum_storage_ = Scratch(pass.workspace, DType::u8, sum_rows_, sizeof(LogitsSums));
+    sums_ = {static_cast<LogitsSums*>(sum_storage_.view.data), static_cast<size_t>(sum_rows_)};
+  }
 
-  Threads threads() const { return pass.ops.threads(); }
-  bool dry() const { return pass.workspace.dry(); }
-  int64_t columns() const { return input.model.lm_head().out_features(); }
+  double run(const PassSinks& sinks) {
+    if (dry()) {  // every tile takes the same memory, the last one less
+      score_tile(0);
+      return flops_ * static_cast<double>(columns()) / static_cast<double>(std::min(kHeadTile, columns()));
+    }
+    std::uninitialized_fill(sums_.begin(), sums_.end(), LogitsSums{});
+    normalize();
+    set_shifts();
+    for (int64_t first = 0; first < columns(); first += kHeadTile) score_tile(first);
+    report(sinks);
+    return flops_;
+  }
 
+ private:
+  Threads threads() const { return pass_.ops.threads(); }
+  bool dry() const { return pass_.workspace.dry(); }
+  const graph::LinearOp& head() const { return input_.model.lm_head(); }
+  int head_index() const { return static_cast<int>(input_.model.ops.size()) - 1; }
+  int64_t columns() const { return head().out_features(); }
+  Matrix<const float> hidden() const { return branches_.front().hidden.matrix; }
+
+  RowBlock sample_rows(int64_t sample) const {
+    return {.rows = pass_.batch.rows(Rows::tokens, sample), .parent = pass_.batch.first_row(Rows::tokens, sample)};
+  }
+
+  HeadBranch take_branch(graph::Variants& variants, size_t b, int variant) {
+    HeadBranch branch{.variant = variant,
+                      .format = variants.branch(b).formats.back(),
+                      .hidden = variants.take_value(b, "hidden"),
+                      .hidden_delta = variants.take_delta(b, "hidden")};
+    const auto& leaves = variants.branch(b).leaves;
+    branch.live = variants.live_runs(b, head_index(), branch.hidden_delta);
+    const auto live = graph::row_blocks(pass_.batch, variants.pairs(b), branch.hidden_delta, {});
+    for (const graph::PairRange& range : branch.hidden_delta.ranges)
+      for (int64_t i = range.first; i < range.last; ++i) {
+        const auto [leaf, sample] = variants.pairs(b)[i];
+        branch.leaves.add({leaves[static_cast<size_t>(leaf)].id, sample}, live[branch.live_pairs++], sum_rows_);
+      }
+    for (const auto& [leaf, samples] : variants.forks(b, head_index(), Rows::tokens)) {
+      graph::ForkRows& fork = branch.forks.emplace_back(
+          graph::ForkRows{.leaf = leaves[leaf].id, .format = variants.format_at(b, leaf, head_index())});
+      for (const int64_t sample : samples) {
+        fork.blocks.push_back(sample_rows(sample));
+        fork.blocks.back().out = branch.leaves.rows;
+        branch.leaves.add({fork.leaf, sample}, sample_rows(sample), sum_rows_);
+      }
+    }
+    sum_rows_ += branch.leaves.rows;
+    if (branch.is_reference()) return branch;
+    for (int64_t sample = 0; sample < pass_.batch.samples(); ++sample)
+      branch.self.add({variant, sample}, sample_rows(sample), sum_rows_);
+    sum_rows_ += branch.self.rows;
+    branch.change = Scratch(pass_.workspace, DType::f32, branch.hidden.matrix.rows, branch.hidden.matrix.cols);
+    if (!dry())
+      kernels::subtract_parent(threads(), in_place(branch.self.blocks), kernels::view_of(branch.hidden.matrix),
+                               hidden(), branch.change.view);
+    return branch;
+  }
+
+  Tile load_tile(int64_t first) const {
+    Tile tile{.first = first, .op = {}, .weights = {}};
+    tile.op.name = head().name;
+    tile.op.weight = head_rows(first, std::min(kHeadTile, columns() - first));
+    tile.weights = graph::load_weights(pass_, tile.op);
+    return tile;
+  }
+
+  // Rows [first, first + count) of the head's weight.
+  TensorView head_rows(int64_t first, int64_t count) const {
+    return {head().weight.dtype,
+            {count, head().in_features()},
+            head().weight.data + first * head().in_features() * size_bytes(head().weight.dtype)};
+  }
+
+  // The reference's normalizers and, where a format asks for it, the weight's largest element.
   void normalize() {
+    const bool ranged = std::any_of(branches_.begin(), branches_.end(), [](const HeadBranch& b) {
+      const auto asks = [](const quant::Format* f) { return f != nullptr && quant::needs_weight_range(*f); };
+      return asks(b.format) || std::any_of(b.forks.begin(), b.forks.end(),
+                                           [&](const graph::ForkRows& fork) { return asks(fork.format); });
+    });
+    if (ranged) weight_absmax_ = 0;
     for (int64_t first = 0; first < columns(); first += kHeadTile) {
-      const Tile tile = load_tile(input, pass, hidden, first);
-      kernels::update_normalizers(threads(), tile.logits->matrix<float>(), first, rows.normalizer);
-      release_tile(input, tile);
+      const Tile tile = load_tile(first);
+      const Scratch logits(pass_.workspace, DType::f32, hidden().rows, tile.op.out_features());
+      ops::linear::forward(pass_.ops, hidden(), tile.weights.weight, nullptr, logits.matrix<float>());
+      kernels::update_normalizers(threads(), logits.matrix<float>(), first, rows_.normalizer);
+      if (ranged)
+        weight_absmax_ = std::max(*weight_absmax_, quant::weight_absmax(threads(), tile.weights.weight));
+      input_.model.checkpoint.release(tile.op.weight);
     }
   }
 
   // The change of the logit that the reference finds most likely is taken out of its whole row.
   void set_shifts() {
-    const Scratch direction(pass.workspace, DType::f32, hidden.rows, hidden.cols);
-    for (int64_t r = 0; r < hidden.rows; ++r) {
-      const int64_t column = rows.normalizer[static_cast<size_t>(r)].argmax;
-      kernels::to_f32(threads(), head_rows(input.model.lm_head(), column, 1),
-                      direction.matrix<float>().rows_at(r, 1));
+    const Scratch direction(pass_.workspace, DType::f32, hidden().rows, hidden().cols);
+    for (int64_t r = 0; r < hidden().rows; ++r) {
+      const int64_t column = rows_.normalizer[static_cast<size_t>(r)].argmax;
+      kernels::to_f32(threads(), head_rows(column, 1), direction.matrix<float>().rows_at(r, 1));
     }
-    kernels::shift_along(threads(), live.blocks, direction.matrix<float>(), hidden_delta.view, sums);
+    const Matrix<const float> along = direction.matrix<float>();
+    for (const HeadBranch& b : branches_) {
+      if (b.live_rows() > 0) kernels::shift_along(threads(), b.live_blocks(), along, b.hidden_delta.view, sums_);
+      if (b.is_reference()) continue;
+      kernels::shift_along(threads(), b.self.blocks, along, b.change.view, sums_);
+      const int64_t first_self = b.self.blocks.front().out;
+      for (const RowBlock& block : b.leaves.blocks)
+        for (int64_t r = 0; r < block.rows; ++r)
+          sum_at(block.out + r).shift += sum_at(first_self + block.parent + r).shift;
+    }
   }
+  LogitsSums& sum_at(int64_t row) { return sums_[static_cast<size_t>(row)]; }
+
+  // What one branch's matrices of a tile are: the changes of its leaves and of itself, [rows, columns].
+  struct TileChanges {
+    Scratch leaves, self;
+  };
 
   void score_tile(int64_t first) {
-    const Tile tile = load_tile(input, pass, hidden, first);
-    const Matrix<float> logits = tile.logits->matrix<float>();
-    const Scratch p(pass.workspace, DType::f64, hidden.rows, tile.columns);
-    if (!dry()) kernels::probabilities(threads(), logits, rows.normalizer, p.matrix<double>());
-    const auto accumulate = [&](const Group& group, const Scratch& d) {
-      kernels::accumulate_logits(threads(), group.blocks, logits, p.matrix<double>(), d.matrix<float>(),
-                                 first, rows.target, sums);
+    const Tile tile = load_tile(first);
+    const int64_t cols = tile.op.out_features();
+    const Scratch logits(pass_.workspace, DType::f32, hidden().rows, cols);
+    const Scratch p(pass_.workspace, DType::f64, hidden().rows, cols);
+    std::vector<TileChanges> changes;
+    std::vector<graph::BranchLinear> at_op;
+    for (const HeadBranch& b : branches_) {
+      TileChanges& c = changes.emplace_back();
+      if (b.leaves.rows > 0) c.leaves = Scratch(pass_.workspace, DType::f32, b.leaves.rows, cols);
+      if (!b.is_reference()) c.self = Scratch(pass_.workspace, DType::f32, hidden().rows, cols);
+      at_op.push_back({.format = b.format,
+                       .x = b.hidden.matrix,
+                       .y = logits.matrix<float>(),
+                       .y_is_known = !b.is_reference(),
+                       .own_error = b.format == nullptr ? Matrix<float>() : c.self.matrix<float>(),
+                       .dx = b.hidden_delta.view,
+                       .dy = c.leaves.view,
+                       .live = b.live,
+                       .forks = b.forks,
+                       .stats = scores::LocalStats{}});
+    }
+    double output_sse = 0;
+    const graph::ForkObserver observe = [&](int leaf, const scores::LocalStats& stats) {
+      if (output_sse == 0) output_sse = graph::sum_of_squares(threads(), logits.matrix<float>());
+      scores::LocalStats& local = local_[leaf];
+      local.error_sse += stats.error_sse;
+      local.output_sse += output_sse;
     };
-    if (live_rows > 0) {
-      const Scratch d(pass.workspace, DType::f32, live_rows, tile.columns);
-      if (!dry()) {
-        ops::linear::delta(pass.ops, hidden_delta.view, tile.delta_weights.view, d.view);
-        accumulate(live, d);
-      }
-    }
-    for (size_t i = 0; i < forks.size(); ++i) {
-      const Scratch d(pass.workspace, DType::f32, hidden.rows, tile.columns);
-      graph::own_error(pass, forks[i], hidden, tile.weights.weight, tile.delta_weights.view,
-                       d.matrix<float>());
-      if (dry()) continue;
-      local[i].error_sse += graph::sum_of_squares(threads(), d.matrix<float>());
-      local[i].output_sse += graph::sum_of_squares(threads(), logits);
-      accumulate(forked[i], d);
-    }
-    if (!dry()) release_tile(input, tile);
+    graph::run_linear_step({.pass = pass_,
+                            .op = tile.op,
+                            .weights = tile.weights,
+                            .delta_dtype = input_.delta_dtype,
+                            .range = input_.ranges.back(),
+                            .weight_absmax = weight_absmax_,
+                            .observe = observe,
+                            .flops = flops_},
+                           at_op);
+    if (!dry()) kernels::probabilities(threads(), logits.matrix<float>(), rows_.normalizer, p.matrix<double>());
+    for (size_t b = 0; b < branches_.size(); ++b)
+      accumulate(tile, branches_[b], changes[b], logits.matrix<float>(), p.matrix<double>());
+    if (!dry()) input_.model.checkpoint.release(tile.op.weight);
   }
 
-  void report_all(const PassSinks& sinks) const {
-    std::vector<double> hidden_sse(static_cast<size_t>(live_rows));
-    if (live_rows > 0) kernels::row_squared_norm(threads(), hidden_delta.view, hidden_sse);
-    report(input, live, rows, sums, hidden_sse, sinks);
-    for (size_t i = 0; i < forks.size(); ++i) {
-      report(input, forked[i], rows, sums, {}, sinks);
-      sinks.local(forks[i].variant, local[i]);
+  void accumulate(const Tile& tile, const HeadBranch& b, const TileChanges& changes, Matrix<const float> logits,
+                  Matrix<const double> p) {
+    const auto add = [&](const Group& group, const Scratch& d) {
+      kernels::accumulate_logits(threads(), group.blocks, logits, p, d.matrix<float>(), tile.first, rows_.target,
+                                 sums_);
+    };
+    if (!b.is_reference()) {
+      flops_ += 2.0 * static_cast<double>(tile.op.weight.elements()) * static_cast<double>(hidden().rows);
+      if (dry()) return;
+      ops::linear::delta(pass_.ops, b.change.view, kernels::view_of(tile.weights.weight), changes.self.view,
+                         /*accumulate=*/b.format != nullptr);
+      add(b.self, changes.self);
+    }
+    if (dry() || b.leaves.rows == 0) return;
+    if (!b.is_reference()) {
+      kernels::add_to_parent(threads(), in_place(b.leaves.blocks), changes.self.matrix<float>(), changes.leaves.view,
+                             changes.leaves.view);
+    }
+    add(b.leaves, changes.leaves);
+  }
+
+  // Squared change of the hidden state from the reference's, per row of the branch's leaves.
+  std::vector<double> leaves_hidden_sse(const HeadBranch& b, std::span<const double> self) const {
+    std::vector<double> sse(static_cast<size_t>(b.leaves.rows));
+    if (b.live_rows() > 0) {
+      Scratch sum;
+      kernels::DeltaView total = b.hidden_delta.view;
+      if (!b.is_reference()) {
+        sum = Scratch(pass_.workspace, DType::f32, b.live_rows(), hidden().cols);
+        kernels::add_to_parent(threads(), in_place(b.live_blocks()), b.change.matrix<float>(), b.hidden_delta.view, sum.view);
+        total = sum.view;
+      }
+      kernels::row_squared_norm(threads(), total, std::span(sse).first(static_cast<size_t>(b.live_rows())));
+    }
+    for (size_t i = b.live_pairs; i < b.leaves.blocks.size() && !self.empty(); ++i) {
+      const RowBlock& block = b.leaves.blocks[i];
+      std::copy_n(self.begin() + block.parent, block.rows, sse.begin() + block.in[0]);
+    }
+    return sse;
+  }
+
+  void report(const PassSinks& sinks) {
+    for (const HeadBranch& b : branches_) {
+      std::vector<double> self(static_cast<size_t>(b.self.rows));
+      if (b.self.rows > 0) kernels::row_squared_norm(threads(), b.change.view, self);
+      const std::vector<double> leaves = leaves_hidden_sse(b, self);
+      report(b.self, self, sinks);
+      report(b.leaves, leaves, sinks);
+      for (const graph::ForkRows& fork : b.forks) {
+        scores::LocalStats stats = graph::input_stats(threads(), b.hidden.matrix);
+        stats.error_sse = local_[fork.leaf].error_sse;
+        stats.output_sse = local_[fork.leaf].output_sse;
+        sinks.local(fork.leaf, stats);
+      }
     }
   }
+
+  void report(const Group& group, std::span<const double> hidden_sse, const PassSinks& sinks) const {
+    for (size_t i = 0; i < group.pairs.size(); ++i) {
+      const RowBlock& block = group.blocks[i];
+      const auto [variant, sample] = group.pairs[i];
+      scores::ScopedSums total = position_counts(input_.model, *input_.samples[static_cast<size_t>(sample)]);
+      for (int64_t r = 0; r < block.rows; ++r) {
+        const auto token = static_cast<size_t>(block.parent + r);
+        const scores::MetricSums m = row_metrics(
+            sums_[static_cast<size_t>(block.out + r)], hidden_sse[static_cast<size_t>(block.in[0] + r)],
+            rows_.target[token], rows_.normalizer[token].argmax);
+        total.all.add(m);
+        if (rows_.answer[token]) total.answer.add(m);
+      }
+      sinks.metrics(variant, sample, total);
+    }
+  }
+
+  const PassInput& input_;
+  const graph::Pass& pass_;
+  TokenRows rows_;
+  std::vector<HeadBranch> branches_;
+  int64_t sum_rows_ = 0;
+  Scratch sum_storage_;
+  std::span<LogitsSums> sums_;
+  std::optional<float> weight_absmax_;
+  std::map<int, scores::LocalStats> local_;  // of the leaves that fork at lm_head
+  double flops_ = 0;
 };
 
 }  // namespace
 
-void score_head(const PassInput& input, const graph::Pass& pass, const graph::PairTable& pairs,
-                const std::vector<Fork>& forks, Matrix<const float> hidden, const graph::Delta& hidden_delta,
-                const PassSinks& sinks) {
-  const int64_t live_rows = hidden_delta.empty() ? 0 : hidden_delta.view.rows;
-  const int64_t all_rows = live_rows + static_cast<int64_t>(forks.size()) * hidden.rows;
-  const Scratch sum_storage(pass.workspace, DType::u8, all_rows, sizeof(LogitsSums));
-  Scoring scoring{.input = input,
-                  .pass = pass,
-                  .forks = forks,
-                  .hidden = hidden,
-                  .hidden_delta = hidden_delta,
-                  .live_rows = live_rows,
-                  .rows = token_rows(input.samples),
-                  .live = live_group(pass, pairs, hidden_delta),
-                  .sums = {static_cast<LogitsSums*>(sum_storage.view.data), static_cast<size_t>(all_rows)}};
-  for (size_t i = 0; i < forks.size(); ++i)
-    scoring.forked.push_back(
-        fork_group(pass, forks[i].variant, live_rows + static_cast<int64_t>(i) * hidden.rows));
-  scoring.local.resize(forks.size());
-  if (pass.workspace.dry()) return scoring.score_tile(0);  // every tile takes the same memory
-
-  std::uninitialized_fill(scoring.sums.begin(), scoring.sums.end(), LogitsSums{});
-  if (!forks.empty())
-    std::fill(scoring.local.begin(), scoring.local.end(), graph::input_stats(pass.ops.threads(), hidden));
-  scoring.normalize();
-  if (live_rows > 0) scoring.set_shifts();
-  for (int64_t first = 0; first < scoring.columns(); first += kHeadTile) scoring.score_tile(first);
-  scoring.report_all(sinks);
+double score_head(const PassInput& input, const graph::Pass& pass, graph::Variants& variants,
+                  const std::vector<int>& carried, const PassSinks& sinks) {
+  return Scoring(input, pass, variants, carried).run(sinks);
 }
 
 }  // namespace qsweep::sweep

@@ -9,10 +9,10 @@ namespace qsweep::sweep {
 // Vocabulary columns per tile.
 inline constexpr int64_t kHeadTile = 512;
 
-// Scores the live pairs, whose deltas of the final hidden state are given, and the variants that fork at
-// lm_head.
-void score_head(const PassInput& input, const graph::Pass& pass, const graph::PairTable& pairs,
-                const std::vector<graph::Fork>& forks, Matrix<const float> hidden,
-                const graph::Delta& hidden_delta, const PassSinks& sinks);
+// Scores the carried variants of the branches (`carried`: which variant each branch is) and all leaves, those
+// that fork at lm_head included, from what `variants` holds as "hidden". Returns the arithmetic of its
+// products, the reference's own excepted.
+double score_head(const PassInput& input, const graph::Pass& pass, graph::Variants& variants,
+                  const std::vector<int>& carried, const PassSinks& sinks);
 
 }  // namespace qsweep::sweep

@@ -38,14 +38,32 @@ void for_body_stages(const PassInput& input, graph::Workspace& workspace, int64_
   }
 }
 
-// The forks of the pass's live variants, by op.
-std::vector<std::vector<graph::Fork>> forks_by_op(const PassInput& input) {
-  std::vector<std::vector<graph::Fork>> forks(input.model.ops.size());
+// The reference, the carried variants that the pass needs, and their leaves; which variant each one is.
+struct Branches {
+  std::vector<graph::Branch> branches;
+  std::vector<int> variants;  // kReference first
+};
+
+Branches branches_of(const PassInput& input) {
+  Branches all;
+  all.branches.push_back({.formats = std::vector<const quant::Format*>(input.model.ops.size()), .leaves = {}});
+  all.variants.push_back(kReference);
+  const auto branch_of = [&](int carried) -> graph::Branch& {
+    const auto it = std::find(all.variants.begin(), all.variants.end(), carried);
+    if (it != all.variants.end()) return all.branches[static_cast<size_t>(it - all.variants.begin())];
+    all.variants.push_back(carried);
+    return all.branches.emplace_back(
+        graph::Branch{.formats = input.variants[static_cast<size_t>(carried)].formats, .leaves = {}});
+  };
   for (const int v : input.live) {
     const Variant& variant = input.variants[static_cast<size_t>(v)];
-    forks[static_cast<size_t>(variant.op)].push_back({v, variant.format, variant.range});
+    if (variant.carried) {
+      branch_of(v);
+    } else {
+      branch_of(variant.parent).leaves.push_back({.id = v, .overrides = variant.overrides});
+    }
   }
-  return forks;
+  return all;
 }
 
 }  // namespace
@@ -68,33 +86,25 @@ scores::ScopedSums position_counts(const models::Model& model, const models::Sam
 PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const PassSinks& sinks) {
   const graph::Batch batch = load_batch(input, workspace.dry());
   const graph::Pass pass{input.ops, workspace, batch, input.model.ops};
-  const auto forks = forks_by_op(input);
-  graph::Variants variants(
-      pass, input.delta_dtype, [&](int op) { return forks[static_cast<size_t>(op)]; }, sinks.local);
+  Branches branches = branches_of(input);
+  graph::Variants variants(pass, input.delta_dtype, input.ranges, std::move(branches.branches), sinks.local);
 
   PassReport report;
-  graph::Values values;
-  graph::Deltas deltas;
   for_body_stages(input, workspace, batch.size_bytes(), report, [&](const graph::Stage& stage) {
-    const double before = variants.delta_flops();
-    variants.run(stage, values, deltas);
-    if (sinks.stage_done) sinks.stage_done(stage.name, variants.delta_flops() - before);
+    const double before = variants.flops();
+    variants.run(stage);
+    if (sinks.stage_done) sinks.stage_done(stage.name, variants.flops() - before);
   });
 
   workspace.reset_peak();
   const graph::LinearOp& head = input.model.lm_head();
-  const graph::Value hidden = std::move(values.at("hidden"));
-  const graph::Delta delta = std::move(deltas["hidden"]);
-  score_head(input, pass, variants.pairs(), forks.back(), hidden.matrix, delta, sinks);
-  const int64_t rows = (delta.empty() ? 0 : delta.view.rows) +
-                       2 * static_cast<int64_t>(forks.back().size()) * hidden.matrix.rows;
-  const double head_flops = 2.0 * static_cast<double>(head.weight.elements()) * static_cast<double>(rows);
+  const double head_flops = score_head(input, pass, variants, branches.variants, sinks);
   if (sinks.stage_done) sinks.stage_done(input.model.stages.back().name, head_flops);
   const int64_t tile_bytes =
       std::min(kHeadTile, head.out_features()) * head.in_features() * size_bytes(head.weight.dtype);
   report.peak_bytes = std::max(report.peak_bytes, batch.size_bytes() + tile_bytes + workspace.peak_bytes());
   report.weight_bytes += 2 * head.weight.size_bytes();
-  report.delta_flops = variants.delta_flops() + head_flops;
+  report.flops = variants.flops() + head_flops;
   return report;
 }
 

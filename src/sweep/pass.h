@@ -14,11 +14,18 @@
 
 namespace qsweep::sweep {
 
-// A model configuration that differs from the reference in one op.
+inline constexpr int kReference = -1;
+
+// Per op, of its input; empty where no calibration row reached it.
+using Ranges = std::vector<std::optional<quant::InputRange>>;
+
+// A model configuration. A carried one is computed in f32 values, so that others can be written as their
+// difference from it; a leaf is carried as its difference from its parent.
 struct Variant {
-  int op = 0;
-  const quant::Format* format = nullptr;
-  std::optional<quant::InputRange> range;  // of the op's input, for calibrated formats
+  bool carried = false;
+  std::vector<const quant::Format*> formats = {};  // carried: per op, null is float
+  int parent = kReference;                         // leaf: a carried variant, by its index, or the reference
+  std::vector<graph::Override> overrides = {};     // leaf: ascending by op
 };
 
 // The counts of a sample's positions, with errors of zero: what a variant scores that never touches the
@@ -31,7 +38,8 @@ struct PassInput {
   DType delta_dtype = DType::f32;
   std::vector<const models::Sample*> samples;
   std::span<const Variant> variants;  // of the whole run
-  std::vector<int> live;              // which of them this pass computes, ascending: in model order
+  std::vector<int> live;              // those that this pass measures; leaves in the order of their forks
+  const Ranges& ranges;
 };
 
 struct PassSinks {
@@ -39,14 +47,14 @@ struct PassSinks {
   std::function<void(int variant, int64_t sample, const scores::ScopedSums&)> metrics;
   // Local errors and input statistics, over the samples of this pass.
   std::function<void(int variant, const scores::LocalStats&)> local;
-  // After every stage: the product arithmetic on deltas done in it.
-  std::function<void(const std::string& stage, double delta_flops)> stage_done;
+  // After every stage: the product arithmetic done in it, the reference's excepted.
+  std::function<void(const std::string& stage, double flops)> stage_done;
 };
 
 struct PassReport {
   int64_t peak_bytes = 0;    // tables, values, deltas, scratch and mapped weights at once
   int64_t weight_bytes = 0;  // read from the checkpoint
-  double delta_flops = 0;
+  double flops = 0;          // of products, the reference's excepted
 };
 
 // Runs the pass. In a dry workspace nothing is computed and no sink but stage_done is called: the report is

@@ -104,14 +104,14 @@ int64_t MemoryPlan::weight_bytes() const {
   return bytes;
 }
 
-double MemoryPlan::delta_flops() const {
+double MemoryPlan::flops() const {
   double flops = 0;
-  for (const Chunk& chunk : chunks) flops += chunk.plan.delta_flops;
+  for (const Chunk& chunk : chunks) flops += chunk.plan.flops;
   return flops;
 }
 
 PassInput pass_input(const PlanInput& input, const Chunk& chunk) {
-  PassInput pass{input.model, input.ops, input.delta_dtype, {}, input.variants, chunk.variants};
+  PassInput pass{input.model, input.ops, input.delta_dtype, {}, input.variants, chunk.variants, input.ranges};
   for (const int s : chunk.samples) pass.samples.push_back(&input.samples[static_cast<size_t>(s)]);
   return pass;
 }

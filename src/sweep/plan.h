@@ -20,7 +20,7 @@ struct MemoryPlan {
 
   int64_t peak_bytes() const;  // base and the largest pass
   int64_t weight_bytes() const;
-  double delta_flops() const;
+  double flops() const;  // of products, the reference's excepted
 };
 
 struct PlanInput {
@@ -28,7 +28,8 @@ struct PlanInput {
   const ops::Context& ops;
   DType delta_dtype = DType::f32;
   const std::vector<models::Sample>& samples;
-  std::span<const Variant> variants;  // in model order; none: passes of the reference alone
+  std::span<const Variant> variants;  // carried ones first; none: passes of the reference alone
+  const Ranges& ranges;
 };
 
 // As few passes as fit budget_bytes: samples are split first (their reference is then computed once),

@@ -8,31 +8,14 @@
 #include <vector>
 
 #include "sweep/calibrate.h"
+#include "sweep/outlook.h"
 #include "sweep/plan.h"
 
 namespace qsweep::sweep {
 
-struct ScoreOptions {
-  std::vector<const quant::Format*> formats;
-  std::string ops_glob = "*";      // over op names; shell pattern, `*` also crosses dots
-  std::optional<int64_t> max_ops;  // the first so many in model order of those that match
-  bool strict = false;             // deltas in f32 instead of bf16
-  int64_t memory_bytes = 0;
-  scores::Metric metric;
-  uint64_t seed = 0;
-};
-
-// What a run is going to do: the status of every (op, format), and the variants that will be computed.
-struct Outlook {
-  std::vector<scores::ScoreRecord>
-      records;                    // format by format, ops in model order; status ok where it has a variant
-  std::vector<Variant> variants;  // in model order
-  std::vector<size_t> record_of;  // variant -> its record
-};
-
 struct Progress {
   std::string what;       // the stage that was finished
-  double done_flops = 0;  // product arithmetic on deltas
+  double done_flops = 0;  // of products, the reference's excepted
   double total_flops = 0;
 };
 
@@ -59,8 +42,7 @@ class Sweep {
   const RunReport& report() const { return report_; }
 
  private:
-  Outlook make_outlook() const;
-  void calibrate_variants();
+  void calibrate_ranges();
   PlanInput plan_input(const std::vector<models::Sample>& samples, std::span<const Variant> variants) const;
   template <class Body>
   void timed(const std::string& phase, Body&& body);
@@ -71,10 +53,8 @@ class Sweep {
   const std::vector<models::Sample>& calibration_;
   ScoreOptions options_;
   Outlook outlook_;
+  Ranges ranges_;  // empty ones before calibration
   RunReport report_;
 };
-
-// The op's record for scores.json.
-scores::OpRecord op_record(const graph::LinearOp& op);
 
 }  // namespace qsweep::sweep

@@ -1,0 +1,255 @@
+#include "graph/linear_step.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "ops/linear.h"
+
+namespace qsweep::graph {
+namespace {
+
+using kernels::DeltaView;
+using kernels::kAbsent;
+using kernels::RowBlock;
+using quant::Format;
+
+struct Scratch {
+  std::shared_ptr<Workspace::Block> block;
+  DeltaView view;
+
+  Matrix<float> f32() const { return view.as<float>(); }
+};
+
+Scratch scratch(const Pass& pass, DType dtype, int64_t rows, int64_t cols) {
+  auto block = pass.workspace.allocate(dtype, rows, cols);
+  const DeltaView view{block->data(), dtype, rows, cols, cols};
+  return {std::move(block), view};
+}
+
+// All rows of a matrix, each with the same row of the parent.
+RowBlock whole(int64_t rows) { return {.rows = rows, .parent = 0, .in = {0, kAbsent, kAbsent}, .out = 0}; }
+
+// A matrix in the dtype of the products: itself, or a rounded copy.
+Scratch in_dtype(const Pass& pass, DType dtype, const Matrix<const float>& m) {
+  if (dtype == DType::f32) return {nullptr, kernels::view_of(m)};
+  Scratch rounded = scratch(pass, dtype, m.rows, m.cols);
+  if (!pass.workspace.dry()) kernels::convert(pass.ops.threads(), m, rounded.view);
+  return rounded;
+}
+
+// The weight as products on deltas take it: f32, or bf16 (the checkpoint's own memory where it is bf16).
+Scratch delta_weight(const LinearStep& step) {
+  const Matrix<const float>& f32 = step.weights.weight;
+  if (step.delta_dtype == DType::bf16 && step.op.weight.dtype == DType::bf16)
+    return {nullptr,
+            {const_cast<std::byte*>(step.op.weight.data), DType::bf16, f32.rows, f32.cols, f32.cols}};
+  return in_dtype(step.pass, step.delta_dtype, f32);
+}
+
+// One op in one format, for all branches.
+class FormatStep {
+ public:
+  FormatStep(const LinearStep& step, const Format* format, const Scratch& delta_weight)
+      : step_(step), format_(format), weight_for_deltas_(delta_weight) {
+    if (format == nullptr) return;
+    const Matrix<const float>& w = step.weights.weight;
+    quantized_ = scratch(step.pass, DType::f32, w.rows, w.cols);
+    if (!dry())
+      quant::fake_quantize_weight(threads(), *format, w, step.weight_absmax, quantized_.f32());
+  }
+
+  void run(BranchLinear& branch) {
+    const bool is_parents = branch.format == format_;
+    if (format_ != nullptr && needs_input(branch)) {
+      input_ = scratch(step_.pass, DType::f32, branch.x.rows, branch.x.cols);
+      if (!dry())
+        quant::fake_quantize_input(threads(), *format_, branch.x, step_.range, input_.f32());
+    }
+    if (is_parents && branch.y.data != nullptr && !branch.y_is_known) parent_output(branch);
+    if (is_parents)
+      for (const LiveRun& run : branch.live) live(branch, run);
+    if (format_ != nullptr) errors(branch);
+    input_ = {};
+  }
+
+ private:
+  bool dry() const { return step_.pass.workspace.dry(); }
+  Threads threads() const { return step_.pass.ops.threads(); }
+
+  bool wants_error(const BranchLinear& b) const {
+    const bool is_parents = b.format == format_;
+    const auto floats = [&](const LiveRun& run) { return is_parents && run.format != format_; };
+    const auto forks = [&](const ForkRows& fork) { return is_parents || fork.format == format_; };
+    return (is_parents && b.own_error.data != nullptr) || std::any_of(b.live.begin(), b.live.end(), floats) ||
+           std::any_of(b.forks.begin(), b.forks.end(), forks);
+  }
+  bool needs_input(const BranchLinear& b) const {
+    const bool is_parents = b.format == format_;
+    return wants_error(b) || (is_parents && (b.y.data != nullptr || !b.live.empty()));
+  }
+
+  void parent_output(const BranchLinear& b) const {
+    const Matrix<const float> x = format_ == nullptr ? b.x : Matrix<const float>(input_.f32());
+    const Matrix<const float> w = format_ == nullptr ? step_.weights.weight : Matrix<const float>(quantized_.f32());
+    if (format_ != nullptr) count(b.x.rows);
+    if (!dry()) ops::linear::forward(step_.pass.ops, x, w, step_.weights.bias_data(), b.y);
+  }
+
+  // The product of a run of live pairs.
+  void live(const BranchLinear& b, const LiveRun& run) {
+    const DeltaView dx = b.dx.rows_at(run.first_row, run.rows), dy = b.dy.rows_at(run.first_row, run.rows);
+    if (run.format == nullptr) return product(dx, weight_for_deltas_.view, dy);
+    QSWEEP_CHECK(run.format == format_, "{}: a live pair goes from one format to another", step_.op.name);
+    if (!narrow_quantized_.view.data)
+      narrow_quantized_ = in_dtype(step_.pass, step_.delta_dtype, quantized_.f32());
+    if (!quant::quantizes_activations(*format_)) return product(dx, narrow_quantized_.view, dy);
+    change_of_quantized(b, run);
+  }
+
+  // (Q(x + dx) - Q(x)) Q(W)^T, some pairs at a time.
+  void change_of_quantized(const BranchLinear& b, const LiveRun& run) const {
+    const int64_t row_bytes = b.x.cols * (4 + size_bytes(step_.delta_dtype));
+    const int64_t most_rows = std::max<int64_t>(step_.pass.ops.tile_bytes / row_bytes, 1);
+    for (size_t first = 0; first < run.blocks.size();) {
+      size_t last = first;
+      int64_t rows = 0;
+      std::vector<RowBlock> blocks;
+      for (; last < run.blocks.size() && (last == first || rows + run.blocks[last].rows <= most_rows); ++last) {
+        blocks.push_back(run.blocks[last]);
+        blocks.back().out = rows;
+        rows += run.blocks[last].rows;
+      }
+      const Scratch changed = scratch(step_.pass, DType::f32, rows, b.x.cols);
+      const Scratch difference = scratch(step_.pass, step_.delta_dtype, rows, b.x.cols);
+      if (!dry()) {
+        kernels::add_to_parent(threads(), blocks, b.x, b.dx, changed.view);
+        quant::fake_quantize_input(threads(), *format_, changed.f32(), step_.range, changed.f32());
+        for (RowBlock& block : blocks) block.in[0] = block.out;
+        kernels::subtract_parent(threads(), blocks, changed.view, input_.f32(), difference.view);
+      }
+      product(difference.view, narrow_quantized_.view, b.dy.rows_at(run.blocks[first].out, rows));
+      first = last;
+    }
+  }
+
+  // E_f(x), and everything that it enters.
+  void errors(BranchLinear& b) {
+    if (!wants_error(b)) return;
+    const int64_t rows = b.x.rows;
+    const Scratch e = scratch(step_.pass, DType::f32, rows, step_.op.out_features());
+    own_error(b, e.view);
+    if (dry()) return;
+    if (b.format == format_) {
+      if (b.own_error.data != nullptr) kernels::convert(threads(), e.f32(), kernels::view_of(b.own_error));
+      for (const LiveRun& run : b.live)
+        if (run.format != format_) subtract_error(b, run, e);
+    }
+    const double error_sse = sum_of_squares(threads(), e.f32());
+    for (const ForkRows& fork : b.forks) {
+      if (fork.format == format_) {
+        kernels::add_to_parent(threads(), fork.blocks, e.f32(), {}, b.dy);
+      } else if (b.format == format_) {
+        kernels::subtract_parent(threads(), fork.blocks, b.dy, e.f32(), b.dy);
+      } else {
+        continue;
+      }
+      if (step_.observe) observe(b, fork.leaf, error_sse);
+    }
+  }
+
+  void own_error(const BranchLinear& b, DeltaView error) {
+    const Matrix<const float>& w = step_.weights.weight;
+    if (!weight_error_.view.data) {
+      weight_error_ = scratch(step_.pass, step_.delta_dtype, w.rows, w.cols);
+      const RowBlock all = whole(w.rows);
+      if (!dry()) kernels::subtract_parent(threads(), {&all, 1}, quantized_.view, w, weight_error_.view);
+    }
+    const bool activations = quant::quantizes_activations(*format_);
+    if (activations) {
+      const Scratch difference = scratch(step_.pass, step_.delta_dtype, b.x.rows, b.x.cols);
+      const RowBlock all = whole(b.x.rows);
+      if (!dry()) kernels::subtract_parent(threads(), {&all, 1}, input_.view, b.x, difference.view);
+      product(difference.view, weight_for_deltas_.view, error);
+    }
+    product(in_dtype(step_.pass, step_.delta_dtype, input_.f32()).view, weight_error_.view, error, activations);
+  }
+
+  void subtract_error(const BranchLinear& b, const LiveRun& run, const Scratch& error) const {
+    std::vector<RowBlock> blocks = run.blocks;
+    for (RowBlock& block : blocks) block.in[0] = block.out;
+    kernels::subtract_parent(threads(), blocks, b.dy, error.f32(), b.dy);
+  }
+
+  void product(DeltaView x, DeltaView w, DeltaView y, bool accumulate = false) const {
+    count(x.rows);
+    if (!dry()) ops::linear::delta(step_.pass.ops, x, w, y, accumulate);
+  }
+  void count(int64_t rows) const {
+    step_.flops += 2.0 * static_cast<double>(rows) * static_cast<double>(step_.op.weight.elements());
+  }
+
+  void observe(BranchLinear& b, int leaf, double error_sse) const {
+    if (!b.stats) {
+      b.stats = input_stats(threads(), b.x);
+      if (b.y.data != nullptr) b.stats->output_sse = sum_of_squares(threads(), b.y);
+    }
+    scores::LocalStats stats = *b.stats;
+    stats.error_sse = error_sse;
+    step_.observe(leaf, stats);
+  }
+
+  const LinearStep& step_;
+  const Format* format_;
+  const Scratch& weight_for_deltas_;
+  Scratch quantized_;         // Q(W), f32
+  Scratch narrow_quantized_;  // Q(W) for products on deltas, once it is needed
+  Scratch weight_error_;      // Q(W) - W, once it is needed
+  Scratch input_;             // Q(x) of the branch at hand
+};
+
+// The formats in use at the op, float first.
+std::vector<const Format*> formats_in_use(std::span<const BranchLinear> branches) {
+  std::vector<const Format*> formats{nullptr};
+  const auto use = [&](const Format* format) {
+    if (std::find(formats.begin(), formats.end(), format) == formats.end()) formats.push_back(format);
+  };
+  for (const BranchLinear& b : branches) {
+    use(b.format);
+    for (const ForkRows& fork : b.forks) use(fork.format);
+  }
+  return formats;
+}
+
+}  // namespace
+
+void run_linear_step(const LinearStep& step, std::span<BranchLinear> branches) {
+  const bool changes = std::any_of(branches.begin(), branches.end(), [](const BranchLinear& b) {
+    return b.dy.rows > 0 || b.own_error.data != nullptr;
+  });
+  const Scratch weight = changes ? delta_weight(step) : Scratch{};
+  for (const Format* format : formats_in_use(branches)) {
+    FormatStep with_format(step, format, weight);
+    for (BranchLinear& branch : branches) with_format.run(branch);
+  }
+}
+
+scores::LocalStats input_stats(Threads threads, Matrix<const float> x) {
+  scores::LocalStats stats;
+  if (x.empty()) return stats;
+  std::vector<float> low(static_cast<size_t>(x.rows)), high(low.size());
+  kernels::row_min_max(threads, x, low, high);
+  stats.input_min = *std::min_element(low.begin(), low.end());
+  stats.input_max = *std::max_element(high.begin(), high.end());
+  stats.input_sum_squares = sum_of_squares(threads, x);
+  stats.input_elements = x.rows * x.cols;
+  stats.rows = x.rows;
+  return stats;
+}
+
+double sum_of_squares(Threads threads, Matrix<const float> x) {
+  std::vector<double> norms(static_cast<size_t>(x.rows));
+  kernels::row_squared_norm(threads, kernels::view_of(x), norms);
+  return std::accumulate(norms.begin(), norms.end(), 0.0);
+}
+
+}  // namespace qsweep::graph

@@ -1,0 +1,72 @@
+// One linear op for all branches of a sweep at once: the parents' outputs and the changes of their leaves. Each
+// weight is widened once and quantized once per format, whatever the number of branches and leaves.
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "graph/forward.h"
+#include "quant/format.h"
+#include "scores/record.h"
+
+namespace qsweep::graph {
+
+// Live pairs with the same format at the op whose rows stand one after the other.
+struct LiveRun {
+  const quant::Format* format = nullptr;  // null: float
+  int64_t first_row = 0;                  // in dx and in dy
+  int64_t rows = 0;
+  std::vector<kernels::RowBlock> blocks;  // in[0]: row of dx; out: row of dy
+};
+
+// A leaf that leaves its parent at the op, with the rows of some samples.
+struct ForkRows {
+  int leaf = 0;
+  const quant::Format* format = nullptr;
+  std::vector<kernels::RowBlock> blocks = {};  // parent: row of x; in: absent; out: row of dy
+};
+
+// One branch at the op: the parent in f32 and its leaves' deltas. Outputs without data are not wanted.
+struct BranchLinear {
+  const quant::Format* format = nullptr;  // the parent's
+  Matrix<const float> x;                  // [rows, in]
+  Matrix<float> y;                        // out [rows, out]: the parent's output
+  bool y_is_known = false;                // y holds it already
+  Matrix<float> own_error;                // out [rows, out]: what the parent's format changes, given its input
+  kernels::DeltaView dx, dy;              // dy is out
+  std::vector<LiveRun> live;
+  std::vector<ForkRows> forks;
+  std::optional<scores::LocalStats> stats = {};  // of x and y, once they are asked for
+};
+
+// What a fork's own error and its op's input measured, over all rows.
+using ForkObserver = std::function<void(int leaf, const scores::LocalStats&)>;
+
+struct LinearStep {
+  const Pass& pass;
+  const LinearOp& op;
+  const LinearWeights& weights;
+  DType delta_dtype = DType::f32;                // of dx and of the products on deltas
+  std::optional<quant::InputRange> range = {};   // of the op's input, for calibrated formats
+  std::optional<float> weight_absmax = {};       // where `op` is a part of a larger weight
+  const ForkObserver& observe;
+  double& flops;  // adds up the products, those for the reference's own output excepted; in dry runs too
+};
+
+// y = Q(x) Q(W)^T + b for every parent, Q the identity where its format is null, and with
+// E_f(x) = (Q(x) - x) W^T + Q(x) (Q(W) - W)^T, E_null = 0, the deltas of leaves with format v under parent p:
+//   fork                              dy = E_v(x) - E_p(x)
+//   v = p = null                      dy = dx W^T
+//   v = p, activations quantized      dy = (Q(x + dx) - Q(x)) Q(W)^T
+//   v = p, weights alone              dy = dx Q(W)^T
+//   v = null, p quantized             dy = dx W^T - E_p(x)
+// Other changes of a live pair do not occur: configurations that change format more often are parents
+// themselves.
+void run_linear_step(const LinearStep& step, std::span<BranchLinear> branches);
+
+// Range and size of an op's input; the errors are left 0.
+scores::LocalStats input_stats(Threads threads, Matrix<const float> x);
+
+double sum_of_squares(Threads threads, Matrix<const float> x);
+
+}  // namespace qsweep::graph
