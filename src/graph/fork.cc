@@ -61,7 +61,7 @@ void own_error(const Pass& pass, const Fork& fork, Matrix<const float> x, const 
   quantized = in_dtype(pass, dtype, std::move(quantized));
   Scratch weight_error = scratch(pass, DType::f32, weight.rows, weight.cols);
   if (!dry) {
-    quant::fake_quantize_weight(threads, *fork.format, weight, weight_error.f32());
+    quant::fake_quantize_weight(threads, *fork.format, weight, std::nullopt, weight_error.f32());
     kernels::subtract(threads, weight_error.f32(), weight, weight_error.f32());
   }
   weight_error = in_dtype(pass, dtype, std::move(weight_error));
