@@ -101,6 +101,11 @@ struct LanesOf {
   }
 
   static HWY_INLINE V abs(V x) { return hn::Abs(x); }
+  static HWY_INLINE V larger(V a, V b) { return hn::Max(a, b); }
+  // 2^floor(log2 |x|); 0 for zero and subnormal numbers, infinity for NaN.
+  static HWY_INLINE V binade(V x) requires(std::is_same_v<T, float>) {
+    return hn::And(x, hn::BitCast(d, hn::Set(hn::RebindToUnsigned<D>(), 0x7f800000u)));
+  }
   // By comparisons, because a NaN must stay one and Min and Max do not keep it on every instruction set.
   static HWY_INLINE V clamp(V x, V low, V high) {
     return hn::IfThenElse(x < low, low, hn::IfThenElse(x > high, high, x));

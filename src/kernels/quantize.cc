@@ -1,3 +1,10 @@
+#include "kernels/quantize.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/quantize.cc"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
@@ -12,45 +19,148 @@ namespace {
 
 using L = Lanes;
 
-void fake_quantize_row(int64_t n, const float* x, float scale, float low, float high, float* y) {
-  if (scale == 0) {
-    std::fill_n(y, n, 0.0f);
-    return;
+// Of elements that are no NaN; 0 for none.
+float absmax_of(int64_t n, const float* x) {
+  return std::max(L::max(n, [&](auto at) QSWEEP_LANES { return L::abs(L::load(x, at)); }), 0.0f);
+}
+
+constexpr SmallFloat small_float(Grid grid) {
+  return grid == Grid::e4m3 ? kE4M3 : grid == Grid::e3m2 ? kE3M2 : kE2M1;
+}
+
+// The nearest value of the grid between low and high, ties to the even code.
+template <Grid kGrid>
+HWY_INLINE L::V round_to_grid(L::V x, L::V low, L::V high) {
+  if constexpr (kGrid == Grid::integers) return L::clamp(L::round(x), low, high);
+  constexpr SmallFloat format = small_float(kGrid);
+  const auto inside = L::clamp(x, low, high);
+  // Below the smallest normal number the steps stay as they are.
+  const auto binade = L::larger(L::binade(inside), L::set(std::ldexp(1.0f, format.min_exponent)));
+  // Near 1.5 2^(e + 23 - mantissa bits) the f32 numbers lie one step of the binade 2^e apart.
+  const auto shift = binade * L::set(std::ldexp(1.5f, 23 - format.mantissa_bits));
+  return (inside + shift) - shift;
+}
+
+// In: the groups' largest absolute values. Out: their scales (for the rule `inverse` its m), 0 where the
+// group gives zeros.
+void find_scales(const GroupQuantizer& q, int64_t n, float* groups) {
+  const auto high = L::set(q.high);
+  const auto each_group = [&](auto scale) QSWEEP_LANES {
+    L::each(n, [&](auto at) QSWEEP_LANES { L::store(scale(L::load(groups, at)), groups, at); });
+  };
+  switch (q.rule) {
+    case ScaleRule::absmax:
+      return each_group([&](auto absmax) QSWEEP_LANES { return absmax / high; });
+    case ScaleRule::power_of_two: {
+      const auto down = L::set(std::ldexp(1.0f, -std::ilogb(q.high))), least = L::set(std::ldexp(1.0f, -127));
+      return each_group([&](auto absmax) QSWEEP_LANES { return L::larger(L::binade(absmax) * down, least); });
+    }
+    case ScaleRule::two_level: {
+      const float tensor_scale = q.tensor_absmax / (q.high * kE4M3.max);
+      const float step = q.high * tensor_scale;
+      if (step == 0) {
+        std::fill_n(groups, n, 0.0f);
+        return;
+      }
+      return each_group([&](auto absmax) QSWEEP_LANES {
+        return round_to_grid<Grid::e4m3>(absmax / L::set(step), L::zero(), L::set(kE4M3.max)) *
+               L::set(tensor_scale);
+      });
+    }
+    case ScaleRule::half_span: {
+      const auto half = L::set((q.high - q.low) / 2), least = L::set(std::numeric_limits<float>::epsilon());
+      return each_group([&](auto absmax) QSWEEP_LANES { return L::larger(absmax / half, least); });
+    }
+    case ScaleRule::inverse: {
+      const auto least = L::set(std::ldexp(1.0f, -24)), one = L::set(1.0f);
+      if (q.grid == Grid::integers)
+        return each_group([&](auto absmax) QSWEEP_LANES {
+          return L::select(absmax > least, high / absmax, L::zero());
+        });
+      return each_group([&](auto absmax) QSWEEP_LANES {
+        return one / L::select(absmax > least, absmax, one) * high;
+      });
+    }
   }
-  const auto s = L::set(scale), lo = L::set(low), hi = L::set(high);
+}
+
+template <Grid kGrid, ScaleRule kRule>
+void fake_quantize_group(const GroupQuantizer& q, int64_t n, const float* x, float scale, float* y) {
+  if (scale == 0)  // zeros, but for a NaN
+    return L::each(n, [&](auto at) QSWEEP_LANES { L::store(L::load(x, at) * L::zero(), y, at); });
+  const auto s = L::set(scale), inverse = L::set(1 / scale), low = L::set(q.low), high = L::set(q.high);
   L::each(n, [&](auto at) QSWEEP_LANES {
-    const auto q = L::clamp(L::round(L::load(x, at) / s), lo, hi);
-    L::store(q * s, y, at);
+    const auto v = L::load(x, at);
+    if constexpr (kRule == ScaleRule::half_span) {
+      L::store(round_to_grid<kGrid>(v * inverse, low, high) * s, y, at);
+    } else if constexpr (kRule == ScaleRule::inverse) {
+      const auto code = round_to_grid<kGrid>(v * s, low, high);
+      if constexpr (kGrid == Grid::integers) {
+        L::store(code / s, y, at);
+      } else {
+        L::store(code * inverse, y, at);
+      }
+    } else {
+      L::store(round_to_grid<kGrid>(v / s, low, high) * s, y, at);
+    }
   });
 }
 
-void fake_quantize_affine_row(int64_t n, const float* x, float scale, float zero_point, float high,
-                              float* y) {
-  if (scale == 0) {
-    std::fill_n(y, n, 0.0f);
-    return;
+template <Grid kGrid, ScaleRule kRule>
+void fake_quantize_all_groups(const GroupQuantizer& q, Matrix<const float> x, Matrix<float> y) {
+  const int64_t groups = (x.cols + q.group - 1) / q.group;
+  std::vector<float> scale(static_cast<size_t>(groups));
+  for (int64_t r = 0; r < x.rows; ++r) {
+    const auto for_groups = [&](auto body) QSWEEP_LANES {
+      for (int64_t g = 0; g < groups; ++g)
+        body(scale[static_cast<size_t>(g)], g * q.group, std::min(q.group, x.cols - g * q.group));
+    };
+    for_groups([&](float& absmax, int64_t first, int64_t n) QSWEEP_LANES {
+      absmax = q.one_scale ? q.tensor_absmax : absmax_of(n, x.row(r) + first);
+    });
+    find_scales(q, groups, scale.data());
+    for_groups([&](float s, int64_t first, int64_t n) QSWEEP_LANES {
+      fake_quantize_group<kGrid, kRule>(q, n, x.row(r) + first, s, y.row(r) + first);
+    });
   }
-  const auto s = L::set(scale), zero = L::set(zero_point), hi = L::set(high);
-  L::each(n, [&](auto at) QSWEEP_LANES {
-    const auto q = L::clamp(L::round(L::load(x, at) / s) + zero, L::zero(), hi);
-    L::store((q - zero) * s, y, at);
-  });
 }
 
-void FakeQuantizeRows(Matrix<const float> x, const float* scale, float low, float high, Matrix<float> y) {
-  for (int64_t r = 0; r < x.rows; ++r) fake_quantize_row(x.cols, x.row(r), scale[r], low, high, y.row(r));
+template <Grid kGrid>
+void fake_quantize_grid(const GroupQuantizer& q, Matrix<const float> x, Matrix<float> y) {
+  switch (q.rule) {
+    case ScaleRule::half_span: return fake_quantize_all_groups<kGrid, ScaleRule::half_span>(q, x, y);
+    case ScaleRule::inverse: return fake_quantize_all_groups<kGrid, ScaleRule::inverse>(q, x, y);
+    case ScaleRule::absmax:
+    case ScaleRule::power_of_two:
+    case ScaleRule::two_level:  // applied alike
+      return fake_quantize_all_groups<kGrid, ScaleRule::absmax>(q, x, y);
+  }
 }
 
-void FakeQuantizeAffine(Matrix<const float> x, float scale, float zero_point, float high, Matrix<float> y) {
-  for (int64_t r = 0; r < x.rows; ++r)
-    fake_quantize_affine_row(x.cols, x.row(r), scale, zero_point, high, y.row(r));
+void FakeQuantizeGroups(const GroupQuantizer& q, Matrix<const float> x, Matrix<float> y) {
+  switch (q.grid) {
+    case Grid::integers: return fake_quantize_grid<Grid::integers>(q, x, y);
+    case Grid::e4m3: return fake_quantize_grid<Grid::e4m3>(q, x, y);
+    case Grid::e3m2: return fake_quantize_grid<Grid::e3m2>(q, x, y);
+    case Grid::e2m1: return fake_quantize_grid<Grid::e2m1>(q, x, y);
+  }
+}
+
+void FakeQuantizeAffine(const AffineQuantizer& q, Matrix<const float> x, Matrix<float> y) {
+  const auto scale = L::set(q.scale), inverse = L::set(1 / q.scale);
+  const auto zero = L::set(q.zero_point), high = L::set(q.high);
+  for (int64_t r = 0; r < x.rows; ++r) {
+    L::each(x.cols, [&](auto at) QSWEEP_LANES {
+      const auto v = L::load(x.row(r), at);
+      const auto steps = L::round(q.by_inverse ? v * inverse : v / scale);
+      const auto code = L::clamp(steps + zero, L::zero(), high);
+      L::store(q.scale == 0 ? v * L::zero() : (code - zero) * scale, y.row(r), at);
+    });
+  }
 }
 
 void RowAbsmax(Matrix<const float> x, float* absmax) {
-  for (int64_t r = 0; r < x.rows; ++r) {
-    const float top = L::max(x.cols, [&](auto at) QSWEEP_LANES { return L::abs(L::load(x.row(r), at)); });
-    absmax[r] = std::max(top, 0.0f);
-  }
+  for (int64_t r = 0; r < x.rows; ++r) absmax[r] = absmax_of(x.cols, x.row(r));
 }
 
 void RowMinMax(Matrix<const float> x, float* min, float* max) {
@@ -85,28 +195,26 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace qsweep::kernels {
 namespace {
-HWY_EXPORT(FakeQuantizeRows);
+HWY_EXPORT(FakeQuantizeGroups);
 HWY_EXPORT(FakeQuantizeAffine);
 HWY_EXPORT(RowAbsmax);
 HWY_EXPORT(RowMinMax);
 HWY_EXPORT(RowSquaredNorm);
 }  // namespace
 
-void fake_quantize_rows(Threads threads, Matrix<const float> x, std::span<const float> scale, float low,
-                        float high, Matrix<float> y) {
-  parallel_for(threads, x.rows, [&](int64_t begin, int64_t end) {
-    const int64_t n = end - begin;
-    HWY_DYNAMIC_DISPATCH(FakeQuantizeRows)
-    (x.rows_at(begin, n), scale.data() + begin, low, high, y.rows_at(begin, n));
-  });
-}
-
-void fake_quantize_affine(Threads threads, Matrix<const float> x, float scale, float zero_point, float high,
+void fake_quantize_groups(Threads threads, const GroupQuantizer& quantizer, Matrix<const float> x,
                           Matrix<float> y) {
   parallel_for(threads, x.rows, [&](int64_t begin, int64_t end) {
     const int64_t n = end - begin;
-    HWY_DYNAMIC_DISPATCH(FakeQuantizeAffine)
-    (x.rows_at(begin, n), scale, zero_point, high, y.rows_at(begin, n));
+    HWY_DYNAMIC_DISPATCH(FakeQuantizeGroups)(quantizer, x.rows_at(begin, n), y.rows_at(begin, n));
+  });
+}
+
+void fake_quantize_affine(Threads threads, const AffineQuantizer& quantizer, Matrix<const float> x,
+                          Matrix<float> y) {
+  parallel_for(threads, x.rows, [&](int64_t begin, int64_t end) {
+    const int64_t n = end - begin;
+    HWY_DYNAMIC_DISPATCH(FakeQuantizeAffine)(quantizer, x.rows_at(begin, n), y.rows_at(begin, n));
   });
 }
 

@@ -111,14 +111,6 @@ void add_to_parent(Threads threads, std::span<const RowBlock> blocks, Matrix<con
 void subtract_parent(Threads threads, std::span<const RowBlock> blocks, DeltaView a, Matrix<const float> parent,
                      DeltaView y);
 
-// --- quantizers (quantize, then dequantize), all in f32 with true division and rounding half to even
-// Row r: clamp(round(x / scale[r]), low, high) * scale[r]; scale 0 gives 0.
-void fake_quantize_rows(Threads threads, Matrix<const float> x, std::span<const float> scale, float low,
-                        float high, Matrix<float> y);
-// One scale: q = clamp(round(x / scale) + zero_point, 0, high); y = (q - zero_point) * scale.
-void fake_quantize_affine(Threads threads, Matrix<const float> x, float scale, float zero_point, float high,
-                          Matrix<float> y);
-
 // --- reductions, per row
 void row_absmax(Threads threads, Matrix<const float> x, std::span<float> absmax);
 void row_min_max(Threads threads, Matrix<const float> x, std::span<float> min, std::span<float> max);

@@ -2,58 +2,180 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
+#include <limits>
 
 #include <fmt/ranges.h>
+
+#include "kernels/rows.h"
 
 namespace qsweep::quant {
 namespace {
 
-constexpr Scheme kInt8PerRow{Codec::int8, Granularity::per_row, false};
+using kernels::Grid;
+
+// What a codec is, by its number.
+struct CodecFacts {
+  int bits;
+  Grid grid;
+  float low, high;
+};
+constexpr CodecFacts kCodecs[] = {
+    {.bits = 32, .grid = Grid::integers, .low = 0, .high = 0},       // none
+    {.bits = 8, .grid = Grid::integers, .low = -127, .high = 127},   // int8
+    {.bits = 8, .grid = Grid::integers, .low = -128, .high = 127},   // int8_full
+    {.bits = 4, .grid = Grid::integers, .low = -8, .high = 7},       // int4
+    {.bits = 8, .grid = Grid::integers, .low = 0, .high = 255},      // uint8
+    {.bits = 8, .grid = Grid::e4m3, .low = -kE4M3.max, .high = kE4M3.max},
+    {.bits = 6, .grid = Grid::e3m2, .low = -kE3M2.max, .high = kE3M2.max},
+    {.bits = 4, .grid = Grid::e2m1, .low = -kE2M1.max, .high = kE2M1.max},
+};
+const CodecFacts& facts(Codec codec) { return kCodecs[static_cast<size_t>(codec)]; }
+
+constexpr Scheme kFloat{};
+constexpr Scheme per_row(Codec codec, ScaleRule rule = ScaleRule::absmax) {
+  return {.codec = codec, .granularity = Granularity::per_row, .rule = rule};
+}
+constexpr Scheme per_group(Codec codec, int64_t group, ScaleRule rule, int scale_bits) {
+  return {codec, Granularity::per_group, group, rule, scale_bits, false};
+}
+constexpr Scheme int4_groups(int64_t group) { return per_group(Codec::int4, group, ScaleRule::absmax, 16); }
+constexpr Scheme mx(Codec codec) { return per_group(codec, 32, ScaleRule::power_of_two, 8); }
+constexpr Scheme of_tensor(Codec codec, ScaleRule rule = ScaleRule::absmax) {
+  return {.codec = codec, .granularity = Granularity::per_tensor, .rule = rule};
+}
+constexpr Scheme calibrated(Scheme scheme) {
+  scheme.calibrated = true;
+  return scheme;
+}
+constexpr Scheme kNvfp4 = per_group(Codec::e2m1, 16, ScaleRule::two_level, 8);
 
 constexpr Format kFormats[] = {
     {.name = "w8a8",
      .summary = "int8 weights per output channel, uint8 activations per tensor, calibrated",
-     .weights = kInt8PerRow,
-     .activations = {Codec::uint8, Granularity::per_tensor, true}},
+     .weights = per_row(Codec::int8),
+     .activations = calibrated(of_tensor(Codec::uint8))},
     {.name = "w8a8_dynamic",
      .summary = "int8 weights per output channel, int8 activations per token",
-     .weights = kInt8PerRow,
-     .activations = kInt8PerRow},
+     .weights = per_row(Codec::int8),
+     .activations = per_row(Codec::int8)},
+    {.name = "w8a16",
+     .summary = "int8 weights per output channel, float activations",
+     .weights = per_row(Codec::int8),
+     .activations = kFloat},
+    {.name = "w4a16_g32",
+     .summary = "int4 weights in groups of 32, float activations",
+     .weights = int4_groups(32),
+     .activations = kFloat},
+    {.name = "w4a16_g128",
+     .summary = "int4 weights in groups of 128, float activations",
+     .weights = int4_groups(128),
+     .activations = kFloat},
+    {.name = "w4a8",
+     .summary = "int4 weights per output channel, int8 activations per token",
+     .weights = per_row(Codec::int4),
+     .activations = per_row(Codec::int8)},
+    {.name = "fp8",
+     .summary = "E4M3 weights per output channel, E4M3 activations per tensor, calibrated",
+     .weights = per_row(Codec::e4m3),
+     .activations = calibrated(of_tensor(Codec::e4m3))},
+    {.name = "fp8_dynamic",
+     .summary = "E4M3 weights per output channel, E4M3 activations per token",
+     .weights = per_row(Codec::e4m3),
+     .activations = per_row(Codec::e4m3)},
+    {.name = "nvfp4",
+     .summary = "E2M1 weights and activations in blocks of 16 with E4M3 scales under a scale of the tensor, "
+                "which is calibrated for activations",
+     .weights = kNvfp4,
+     .activations = calibrated(kNvfp4)},
+    {.name = "nvfp4a16",
+     .summary = "E2M1 weights in blocks of 16 with E4M3 scales under a scale of the tensor, float activations",
+     .weights = kNvfp4,
+     .activations = kFloat},
+    {.name = "mxfp4",
+     .summary = "OCP MX: E2M1 weights and activations in blocks of 32 with power-of-two scales",
+     .weights = mx(Codec::e2m1),
+     .activations = mx(Codec::e2m1)},
+    {.name = "mxfp6",
+     .summary = "OCP MX: E3M2 weights and activations in blocks of 32 with power-of-two scales",
+     .weights = mx(Codec::e3m2),
+     .activations = mx(Codec::e3m2)},
+    {.name = "mxfp8",
+     .summary = "OCP MX: E4M3 weights and activations in blocks of 32 with power-of-two scales",
+     .weights = mx(Codec::e4m3),
+     .activations = mx(Codec::e4m3)},
+    {.name = "mxfp4a16",
+     .summary = "OCP MX: E2M1 weights in blocks of 32 with power-of-two scales, float activations",
+     .weights = mx(Codec::e2m1),
+     .activations = kFloat},
+    {.name = "inc_w8a8",
+     .summary = "int8 weights per output channel and uint8 activations per tensor, calibrated, rounded as "
+                "PyTorch does",
+     .weights = per_row(Codec::int8_full, ScaleRule::half_span),
+     .activations = calibrated(of_tensor(Codec::uint8, ScaleRule::half_span)),
+     .imitates = "Intel Neural Compressor"},
+    {.name = "modelopt_int8",
+     .summary = "int8 weights per output channel, int8 activations per tensor, calibrated (INT8_DEFAULT_CFG)",
+     .weights = per_row(Codec::int8_full, ScaleRule::inverse),
+     .activations = calibrated(of_tensor(Codec::int8_full, ScaleRule::inverse)),
+     .imitates = "NVIDIA ModelOpt"},
+    {.name = "modelopt_fp8",
+     .summary = "E4M3 weights and activations per tensor, calibrated (FP8_DEFAULT_CFG)",
+     .weights = of_tensor(Codec::e4m3, ScaleRule::inverse),
+     .activations = calibrated(of_tensor(Codec::e4m3, ScaleRule::inverse)),
+     .imitates = "NVIDIA ModelOpt"},
+    {.name = "modelopt_int4",
+     .summary = "int4 weights in groups of 128, float activations (INT4_BLOCKWISE_WEIGHT_ONLY_CFG)",
+     .weights = per_group(Codec::int4, 128, ScaleRule::inverse, 16),
+     .activations = kFloat,
+     .imitates = "NVIDIA ModelOpt"},
 };
 
-constexpr float kInt8Max = 127, kUint8Max = 255;
-constexpr double kScaleBits = 32;
+// PyTorch's smallest scale.
+constexpr float kEpsilon = std::numeric_limits<float>::epsilon();
 
-void quantize_int8_rows(Threads threads, Matrix<const float> x, Matrix<float> y) {
-  std::vector<float> scale(static_cast<size_t>(x.rows));
-  kernels::row_absmax(threads, x, scale);
-  for (float& s : scale) s /= kInt8Max;
-  kernels::fake_quantize_rows(threads, x, scale, -kInt8Max, kInt8Max, y);
+bool integer_weights(const Format& format) { return facts(format.weights.codec).grid == Grid::integers; }
+
+// Whether a scale of the whole tensor takes part.
+bool uses_tensor_absmax(const Scheme& scheme) {
+  return scheme.codec != Codec::none &&
+         (scheme.granularity == Granularity::per_tensor || scheme.rule == ScaleRule::two_level);
 }
 
-void quantize_uint8_tensor(Threads threads, Matrix<const float> x, const InputRange& range, Matrix<float> y) {
+void quantize_uint8_tensor(Threads threads, const Scheme& scheme, Matrix<const float> x,
+                           const InputRange& range, Matrix<float> y) {
+  const bool torch = scheme.rule == ScaleRule::half_span;
+  const float top = facts(Codec::uint8).high;
   const float low = std::min(range.min, 0.0f), high = std::max(range.max, 0.0f);
-  const float scale = (high - low) / kUint8Max;
-  const float zero_point = scale == 0 ? 0 : std::clamp(std::nearbyint(-low / scale), 0.0f, kUint8Max);
-  kernels::fake_quantize_affine(threads, x, scale, zero_point, kUint8Max, y);
+  float scale = (high - low) / top;
+  if (torch) scale = std::max(scale, kEpsilon);
+  const float zero_point = scale == 0 ? 0 : std::clamp(std::nearbyint(-low / scale), 0.0f, top);
+  kernels::fake_quantize_affine(
+      threads, {.scale = scale, .zero_point = zero_point, .high = top, .by_inverse = torch}, x, y);
 }
 
-void apply(Threads threads, const Scheme& scheme, Matrix<const float> x,
-           const std::optional<InputRange>& range, Matrix<float> y) {
-  switch (scheme.codec) {
-    case Codec::none:
-      return kernels::convert(threads, x, {y.data, DType::f32, y.rows, y.cols, y.stride});
-    case Codec::int8:
-      QSWEEP_CHECK(scheme.granularity == Granularity::per_row && !scheme.calibrated, "int8 is per row");
-      return quantize_int8_rows(threads, x, y);
-    case Codec::uint8:
-      QSWEEP_CHECK(scheme.granularity == Granularity::per_tensor && range.has_value(), "uint8 needs a range");
-      return quantize_uint8_tensor(threads, x, *range, y);
-  }
+// tensor_absmax: what uses_tensor_absmax asks for.
+void quantize_symmetric(Threads threads, const Scheme& scheme, Matrix<const float> x, float tensor_absmax,
+                        Matrix<float> y) {
+  const CodecFacts& codec = facts(scheme.codec);
+  kernels::fake_quantize_groups(threads,
+                                {.grid = codec.grid,
+                                 .low = codec.low,
+                                 .high = codec.high,
+                                 .rule = scheme.rule,
+                                 .group = scheme.granularity == Granularity::per_group ? scheme.group : x.cols,
+                                 .tensor_absmax = tensor_absmax,
+                                 .one_scale = scheme.granularity == Granularity::per_tensor},
+                                x, y);
+}
+
+void copy(Threads threads, Matrix<const float> x, Matrix<float> y) {
+  kernels::convert(threads, x, {y.data, DType::f32, y.rows, y.cols, y.stride});
 }
 
 }  // namespace
+
+bool quantizes_weights(const Format& format) { return format.weights.codec != Codec::none; }
+bool quantizes_activations(const Format& format) { return format.activations.codec != Codec::none; }
 
 std::span<const Format> all_formats() { return kFormats; }
 
@@ -63,22 +185,54 @@ const Format& find_format(std::string_view name) {
     if (format.name == name) return format;
     names.push_back(format.name);
   }
-  fail("unknown format \"{}\"; known: {}", name, fmt::join(names, ", "));
+  fail("unknown format \"{}\"; known: {}; presets: int, fp, all", name, fmt::join(names, ", "));
+}
+
+std::vector<const Format*> find_formats(std::string_view name_or_preset) {
+  const bool integers = name_or_preset == "int", floats = name_or_preset == "fp", all = name_or_preset == "all";
+  if (!integers && !floats && !all) return {&find_format(name_or_preset)};
+  std::vector<const Format*> found;
+  for (const Format& format : kFormats)
+    if (format.imitates.empty() && (all || integers == integer_weights(format))) found.push_back(&format);
+  return found;
 }
 
 double effective_weight_bits(const Format& format, int64_t in_features) {
-  QSWEEP_CHECK(format.weights.codec == Codec::int8, "no bit count for the weights of {}", format.name);
-  return 8 + kScaleBits / static_cast<double>(in_features);
+  const Scheme& weights = format.weights;
+  const double bits = facts(weights.codec).bits;
+  if (!quantizes_weights(format) || weights.granularity == Granularity::per_tensor) return bits;
+  const int64_t group = weights.granularity == Granularity::per_group ? weights.group : in_features;
+  const int64_t groups = (in_features + group - 1) / group;
+  return bits + static_cast<double>(groups * weights.scale_bits) / static_cast<double>(in_features);
+}
+
+bool needs_weight_range(const Format& format) { return uses_tensor_absmax(format.weights); }
+
+float weight_absmax(Threads threads, Matrix<const float> w) {
+  std::vector<float> rows(static_cast<size_t>(w.rows));
+  kernels::row_absmax(threads, w, rows);
+  return rows.empty() ? 0 : *std::max_element(rows.begin(), rows.end());
 }
 
 void fake_quantize_weight(Threads threads, const Format& format, Matrix<const float> w,
-                          Matrix<float> quantized) {
-  apply(threads, format.weights, w, std::nullopt, quantized);
+                          std::optional<float> tensor_absmax, Matrix<float> quantized) {
+  if (!quantizes_weights(format)) return copy(threads, w, quantized);
+  QSWEEP_CHECK(format.weights.codec != Codec::uint8 && !format.weights.calibrated,
+               "weights of {} would need a calibrated range", format.name);
+  float absmax = 0;
+  if (needs_weight_range(format)) absmax = tensor_absmax ? *tensor_absmax : weight_absmax(threads, w);
+  quantize_symmetric(threads, format.weights, w, absmax, quantized);
 }
 
 void fake_quantize_input(Threads threads, const Format& format, Matrix<const float> x,
                          const std::optional<InputRange>& range, Matrix<float> quantized) {
-  apply(threads, format.activations, x, range, quantized);
+  const Scheme& scheme = format.activations;
+  if (!quantizes_activations(format)) return copy(threads, x, quantized);
+  QSWEEP_CHECK(scheme.calibrated || (!uses_tensor_absmax(scheme) && scheme.codec != Codec::uint8),
+               "inputs of {} need a calibrated range", format.name);
+  QSWEEP_CHECK(!scheme.calibrated || range.has_value(), "{} needs a range", format.name);
+  if (scheme.codec == Codec::uint8) return quantize_uint8_tensor(threads, scheme, x, *range, quantized);
+  quantize_symmetric(threads, scheme, x, scheme.calibrated ? std::max(-range->min, range->max) : 0, quantized);
 }
 
 }  // namespace qsweep::quant

@@ -5,27 +5,37 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "kernels/rows.h"
+#include "kernels/quantize.h"
 #include "tensor/tensor.h"
 
 namespace qsweep::quant {
 
+using kernels::ScaleRule;
+
 // How one number is written.
 enum class Codec {
-  none,   // stays float
-  int8,   // symmetric, clamped to [-127, 127], scale = max abs / 127
-  uint8,  // asymmetric, 0..255: lo = min(lo, 0), hi = max(hi, 0), scale = (hi - lo) / 255, zero point =
-          // round(-lo / scale)
+  none,       // stays float
+  int8,       // -127..127
+  int8_full,  // -128..127
+  int4,       // -8..7
+  uint8,      // 0..255 with a zero point: the range [lo, hi] is widened to contain 0
+  e4m3,       // small floats: nearest, ties to the even code, subnormals kept, saturating
+  e3m2,
+  e2m1,
 };
 
 // Which elements share a scale. A row is an output channel of a weight, a token of an activation.
-enum class Granularity { per_row, per_tensor };
+enum class Granularity { per_tensor, per_row, per_group };
 
 struct Scheme {
   Codec codec = Codec::none;
   Granularity granularity = Granularity::per_row;
-  bool calibrated = false;  // the range comes from calibration data, not from the tensor itself
+  int64_t group = 0;  // per_group: elements along the row that share a scale; the last group may be short
+  ScaleRule rule = ScaleRule::absmax;
+  int scale_bits = 32;      // what a stored scale takes (the arithmetic is f32 all the same)
+  bool calibrated = false;  // the tensor's range comes from calibration data, not from the tensor itself
 };
 
 struct Format {
@@ -33,13 +43,20 @@ struct Format {
   std::string_view summary;
   Scheme weights;
   Scheme activations;
+  std::string_view imitates = "";  // the tool whose arithmetic this row repeats; empty for our own formats
 };
+
+bool quantizes_weights(const Format& format);
+bool quantizes_activations(const Format& format);
 
 std::span<const Format> all_formats();
 // Error that lists the formats where there is none of this name.
 const Format& find_format(std::string_view name);
+// The format of this name, or those of a preset: `int` and `fp` by the weights' codec, `all` for both. Rows
+// that imitate a tool are in no preset.
+std::vector<const Format*> find_formats(std::string_view name_or_preset);
 
-// Bits per weight, scales included (f32 scales): 8 + 32 / in for one scale per output channel.
+// Bits per weight, scales included; a scale of the whole tensor counts nothing.
 double effective_weight_bits(const Format& format, int64_t in_features);
 
 // The range of an op's input over the calibration data.
@@ -48,9 +65,14 @@ struct InputRange {
   float max = 0;
 };
 
-// Quantized and dequantized weight, f32. w [out, in].
+// Whether quantized rows of a weight depend on the largest absolute value of the whole weight.
+bool needs_weight_range(const Format& format);
+float weight_absmax(Threads threads, Matrix<const float> w);
+
+// Quantized and dequantized weight, f32; w [out, in], or some of its rows. tensor_absmax: of the whole
+// weight, for formats that need it; by default that of w.
 void fake_quantize_weight(Threads threads, const Format& format, Matrix<const float> w,
-                          Matrix<float> quantized);
+                          std::optional<float> tensor_absmax, Matrix<float> quantized);
 
 // Quantized and dequantized input. range: only for calibrated formats.
 void fake_quantize_input(Threads threads, const Format& format, Matrix<const float> x,

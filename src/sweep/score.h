@@ -1,29 +1,10 @@
-// A sensitivity run: what every selected op's quantization to every format does to the model's output,
-// exactly.
+// A sensitivity run: what every selected op's quantization to every format does to the model's output.
 #pragma once
 
-#include <functional>
-#include <map>
-#include <string>
-#include <vector>
-
-#include "sweep/calibrate.h"
+#include "sweep/measure.h"
 #include "sweep/outlook.h"
-#include "sweep/plan.h"
 
 namespace qsweep::sweep {
-
-struct Progress {
-  std::string what;       // the stage that was finished
-  double done_flops = 0;  // of products, the reference's excepted
-  double total_flops = 0;
-};
-
-struct RunReport {
-  std::map<std::string, double> phases_s;
-  MemoryPlan plan;
-  kernels::GemmCount reference, deltas;  // of the sweep phase
-};
 
 class Sweep {
  public:
@@ -34,27 +15,18 @@ class Sweep {
   // The outlook and the memory plan; nothing is computed yet.
   void prepare();
   const Outlook& outlook() const { return outlook_; }
-  const MemoryPlan& plan() const { return report_.plan; }
+  const MemoryPlan& plan() const { return report().plan; }
 
   // Calibrates, if a format needs it, and computes all variants. The run has its ops and finalized scores;
   // data, settings and provenance are the caller's.
-  scores::Run run(const std::function<void(const Progress&)>& progress);
-  const RunReport& report() const { return report_; }
+  scores::Run run(const ProgressObserver& progress);
+  const RunReport& report() const { return measurement_.report(); }
 
  private:
-  void calibrate_ranges();
-  PlanInput plan_input(const std::vector<models::Sample>& samples, std::span<const Variant> variants) const;
-  template <class Body>
-  void timed(const std::string& phase, Body&& body);
-
-  const models::Model& model_;
-  const ops::Context& ops_;
-  const std::vector<models::Sample>& data_;
-  const std::vector<models::Sample>& calibration_;
+  Setting setting_;
   ScoreOptions options_;
   Outlook outlook_;
-  Ranges ranges_;  // empty ones before calibration
-  RunReport report_;
+  Measurement measurement_;
 };
 
 }  // namespace qsweep::sweep

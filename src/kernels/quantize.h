@@ -1,0 +1,45 @@
+// Row kernels that quantize and dequantize ("fake quantization"): f32, rounding half to even, and division
+// where a rule says so, never a product with an inverse in its place. A NaN stays a NaN.
+#pragma once
+
+#include "base/codec.h"
+#include "base/parallel.h"
+#include "tensor/tensor.h"
+
+namespace qsweep::kernels {
+
+// The values that a number may take before it is multiplied with its scale.
+enum class Grid { integers, e4m3, e3m2, e2m1 };
+
+// How the scale of a group follows from its largest absolute value `absmax`, and how it is applied. `high` is
+// the grid's largest value.
+enum class ScaleRule {
+  absmax,        // s = absmax / high;  y = round(x / s) s;  s = 0 gives 0
+  power_of_two,  // s = 2^max(floor(log2 absmax) - floor(log2 high), -127), else as absmax
+  two_level,     // t = tensor_absmax / (high 448), s = E4M3(min(absmax / (high t), 448)) t, else as absmax
+  half_span,     // s = max(absmax / ((high - low) / 2), 2^-23);  y = round(x (1 / s)) s
+  inverse,       // m = high / absmax;  y = round(x m) / m, for small floats round(x m) (1 / m);
+                 // absmax <= 2^-24: integers give 0, small floats take it as 1
+};
+
+struct GroupQuantizer {
+  Grid grid = Grid::integers;
+  float low = 0, high = 0;  // codes beyond are clamped
+  ScaleRule rule = ScaleRule::absmax;
+  int64_t group = 0;             // elements of a row that share a scale; a row's last group may be short
+  float tensor_absmax = 0;       // for the rule two_level
+  bool one_scale = false;        // all groups have the scale of tensor_absmax
+};
+void fake_quantize_groups(Threads threads, const GroupQuantizer& quantizer, Matrix<const float> x,
+                          Matrix<float> y);
+
+// One scale and a zero point: q = clamp(round(x / scale) + zero_point, 0, high), y = (q - zero_point) scale;
+// scale 0 gives 0. by_inverse: x (1 / scale) in place of x / scale.
+struct AffineQuantizer {
+  float scale = 0, zero_point = 0, high = 0;
+  bool by_inverse = false;
+};
+void fake_quantize_affine(Threads threads, const AffineQuantizer& quantizer, Matrix<const float> x,
+                          Matrix<float> y);
+
+}  // namespace qsweep::kernels

@@ -1,0 +1,106 @@
+#include "sweep/measure.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace qsweep::sweep {
+namespace {
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+bool needs_range(const quant::Format* format) { return format != nullptr && format->activations.calibrated; }
+
+bool needs_range(const Variant& variant) {
+  return std::any_of(variant.formats.begin(), variant.formats.end(),
+                     [](const quant::Format* f) { return needs_range(f); }) ||
+         std::any_of(variant.overrides.begin(), variant.overrides.end(),
+                     [](const graph::Override& o) { return needs_range(o.format); });
+}
+
+}  // namespace
+
+Measurement::Stopwatch::Stopwatch(double& s) : seconds(s), start(now_s()) {}
+Measurement::Stopwatch::~Stopwatch() { seconds += now_s() - start; }
+
+Measurement::Measurement(const Setting& setting, std::vector<Variant> variants)
+    : setting_(setting), variants_(std::move(variants)), ranges_(setting.model.ops.size()) {}
+
+void Measurement::prepare() {
+  timed("plan", [&] {
+    report_.plan.budget_bytes = setting_.memory_bytes;
+    if (!variants_.empty())
+      report_.plan = plan_memory(plan_input(setting_.data, variants_), setting_.memory_bytes);
+  });
+}
+
+void Measurement::calibrate() {
+  timed("calibrate", [&] {
+    if (std::any_of(variants_.begin(), variants_.end(), [](const Variant& v) { return needs_range(v); }))
+      ranges_ = sweep::calibrate(plan_input(setting_.calibration, {}), setting_.memory_bytes);
+  });
+}
+
+void Measurement::run(const Sinks& sinks, const ProgressObserver& progress) {
+  calibrate();
+  const PlanInput input = plan_input(setting_.data, variants_);
+  Progress state{.what = {}, .done_flops = 0, .total_flops = report_.plan.flops()};
+  const kernels::Gemm& gemm = setting_.ops.gemm;
+  const kernels::GemmCount reference = gemm.count(kernels::GemmPurpose::reference);
+  const kernels::GemmCount deltas = gemm.count(kernels::GemmPurpose::deltas);
+  timed("sweep", [&] {
+    for (const Chunk& chunk : report_.plan.chunks) {
+      graph::Workspace workspace;
+      run_pass(pass_input(input, chunk), workspace,
+               {.metrics =
+                    [&](int variant, int64_t sample, const scores::ScopedSums& sums) {
+                      sinks.metrics(variant, chunk.samples[static_cast<size_t>(sample)], sums);
+                    },
+                .local = sinks.local,
+                .stage_done =
+                    [&](const std::string& stage, double flops) {
+                      state.what = stage;
+                      state.done_flops += flops;
+                      if (progress) progress(state);
+                    }});
+    }
+  });
+  report_.reference = gemm.count(kernels::GemmPurpose::reference).since(reference);
+  report_.deltas = gemm.count(kernels::GemmPurpose::deltas).since(deltas);
+}
+
+std::vector<scores::OpRecord> op_records(const models::Model& model) {
+  std::vector<scores::OpRecord> records;
+  for (const graph::LinearOp& op : model.ops) {
+    scores::OpRecord& record = records.emplace_back(scores::OpRecord{.name = op.name,
+                                                                     .tower = std::string(graph::name(op.tower)),
+                                                                     .block = op.block,
+                                                                     .role = op.role,
+                                                                     .in_features = op.in_features(),
+                                                                     .out_features = op.out_features(),
+                                                                     .parameters = op.parameters(),
+                                                                     .fusion_group = std::nullopt});
+    if (!op.fusion_group.empty()) record.fusion_group = op.fusion_group;
+  }
+  return records;
+}
+
+scores::DataInfo data_counts(const std::vector<models::Sample>& data) {
+  scores::DataInfo info;
+  info.samples = static_cast<int64_t>(data.size());
+  for (const models::Sample& sample : data) {
+    info.tokens += static_cast<int64_t>(sample.token_ids.size());
+    info.answer_tokens += std::count(sample.answer_mask.begin(), sample.answer_mask.end(), 1);
+    info.images += static_cast<int64_t>(sample.image_paths.size());
+  }
+  return info;
+}
+
+std::vector<scores::ScopedSums> unchanged(const models::Model& model, const std::vector<models::Sample>& data) {
+  std::vector<scores::ScopedSums> sums;
+  for (const models::Sample& sample : data) sums.push_back(position_counts(model, sample));
+  return sums;
+}
+
+}  // namespace qsweep::sweep

@@ -1,0 +1,89 @@
+// Measures any set of variants: plans the passes, calibrates where a format needs it, and runs them.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sweep/calibrate.h"
+#include "sweep/plan.h"
+
+namespace qsweep::sweep {
+
+struct Progress {
+  std::string what;       // the stage that was finished
+  double done_flops = 0;  // of products, the reference's excepted
+  double total_flops = 0;
+};
+using ProgressObserver = std::function<void(const Progress&)>;
+
+struct RunReport {
+  std::map<std::string, double> phases_s;
+  MemoryPlan plan;
+  kernels::GemmCount reference, deltas;  // of the sweep phase
+};
+
+// What a model, its data and the machine give to a run. Everything must outlive the run.
+struct Setting {
+  const models::Model& model;
+  const ops::Context& ops;
+  const std::vector<models::Sample>& data;
+  const std::vector<models::Sample>& calibration;
+  bool strict = false;  // deltas in f32 instead of bf16
+  int64_t memory_bytes = 0;
+
+  DType delta_dtype() const { return strict ? DType::f32 : DType::bf16; }
+};
+
+class Measurement {
+ public:
+  // Carried variants first, leaves in the order of their forks.
+  Measurement(const Setting& setting, std::vector<Variant> variants);
+
+  // The memory plan; nothing is computed yet.
+  void prepare();
+  const std::vector<Variant>& variants() const { return variants_; }
+
+  struct Sinks {
+    // Once or more per (variant, sample of the data that it can change).
+    std::function<void(int variant, int sample, const scores::ScopedSums&)> metrics;
+    std::function<void(int variant, const scores::LocalStats&)> local;
+  };
+  void run(const Sinks& sinks, const ProgressObserver& progress);
+
+  const RunReport& report() const { return report_; }
+  const Ranges& ranges() const { return ranges_; }
+  void calibrate();
+
+  // Adds the time that body takes to a phase.
+  template <class Body>
+  void timed(const std::string& phase, Body&& body) {
+    const Stopwatch watch(report_.phases_s[phase]);
+    body();
+  }
+
+ private:
+  struct Stopwatch {
+    explicit Stopwatch(double& seconds);
+    ~Stopwatch();
+    double& seconds;
+    double start;
+  };
+  PlanInput plan_input(const std::vector<models::Sample>& samples, std::span<const Variant> variants) const {
+    return {setting_.model, setting_.ops, setting_.delta_dtype(), samples, variants, ranges_};
+  }
+
+  Setting setting_;
+  std::vector<Variant> variants_;
+  Ranges ranges_;  // empty ones before calibration
+  RunReport report_;
+};
+
+// The records of a model's ops, and the counts of some data.
+std::vector<scores::OpRecord> op_records(const models::Model& model);
+scores::DataInfo data_counts(const std::vector<models::Sample>& data);
+// Zero errors with their counts, for every sample: what stands where nothing is measured.
+std::vector<scores::ScopedSums> unchanged(const models::Model& model, const std::vector<models::Sample>& data);
+
+}  // namespace qsweep::sweep

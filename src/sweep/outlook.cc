@@ -1,0 +1,175 @@
+#include "sweep/outlook.h"
+
+#include <algorithm>
+
+#include <fnmatch.h>
+
+namespace qsweep::sweep {
+namespace {
+
+using quant::Format;
+using scores::Mode;
+using scores::Status;
+
+bool matches(const std::string& glob, const std::string& name) {
+  return fnmatch(glob.c_str(), name.c_str(), 0) == 0;
+}
+
+// Which ops are to be scored at all.
+std::vector<bool> selected_ops(const models::Model& model, const ScoreOptions& options) {
+  std::vector<bool> selected;
+  int64_t count = 0;
+  for (const graph::LinearOp& op : model.ops) {
+    const bool take = matches(options.ops_glob, op.name) && count < options.max_ops.value_or(INT64_MAX);
+    count += take ? 1 : 0;
+    selected.push_back(take);
+  }
+  if (count == 0) fail("--ops: no op matches \"{}\"", options.ops_glob);
+  return selected;
+}
+
+// The members of the set that starts in float, whose re-quantization is scored.
+std::vector<bool> float_ops(const models::Model& model, const ScoreOptions& options) {
+  std::vector<bool> members;
+  for (const graph::LinearOp& op : model.ops) members.push_back(matches(options.keep_float, op.name));
+  if (std::find(members.begin(), members.end(), true) == members.end())
+    fail("--keep-float: no op matches \"{}\"", options.keep_float);
+  return members;
+}
+
+class Planner {
+ public:
+  Planner(const models::Model& model, const std::vector<models::Sample>& data,
+          const std::vector<models::Sample>& calibration, const ScoreOptions& options)
+      : model_(model),
+        options_(options),
+        selected_(selected_ops(model, options)),
+        members_(float_ops(model, options)),
+        reached_(reached_ops(model, data)),
+        calibrated_(reached_ops(model, calibration)) {}
+
+  Outlook plan() {
+    for (const Format* format : options_.formats) plan_format(*format);
+    sort_leaves();
+    return std::move(outlook_);
+  }
+
+ private:
+  int op_count() const { return static_cast<int>(model_.ops.size()); }
+  bool in(const std::vector<bool>& set, int op) const { return set[static_cast<size_t>(op)]; }
+  bool needs_members() const {
+    return options_.mode == Mode::requantize || options_.mode == Mode::requantize_cumulative;
+  }
+  // Whether the op can be in the format, given the data.
+  bool usable(const Format& format, int op) const {
+    return in(reached_, op) && (!format.activations.calibrated || in(calibrated_, op));
+  }
+
+  Status status_of(const Format& format, int op) const {
+    if (!in(selected_, op) || (needs_members() && !in(members_, op))) return Status::skipped;
+    if (!in(reached_, op)) return Status::unexercised;
+    return usable(format, op) ? Status::ok : Status::uncalibrated;
+  }
+
+  int carried(std::vector<const Format*> formats, const std::string& name, const Format& format) {
+    scores::Baseline baseline{.name = name + ":" + std::string(format.name), .format = std::string(format.name)};
+    for (int op = 0; op < op_count(); ++op)
+      if (in(reached_, op) && !usable(format, op))
+        baseline.float_ops.push_back(model_.ops[static_cast<size_t>(op)].name);
+    outlook_.variants.push_back({.carried = true, .formats = std::move(formats)});
+    outlook_.targets.push_back({{Target::Kind::baseline, outlook_.baselines.size()}});
+    outlook_.baselines.push_back(std::move(baseline));
+    return static_cast<int>(outlook_.variants.size()) - 1;
+  }
+
+  void plan_format(const Format& format) {
+    std::vector<const Format*> all(model_.ops.size());
+    for (int op = 0; op < op_count(); ++op)
+      if (usable(format, op)) all[static_cast<size_t>(op)] = &format;
+    const int all_quantized = carried(all, "all", format);
+    int parent = options_.mode == Mode::isolated ? kReference : all_quantized;
+    if (options_.mode == Mode::requantize) {
+      const bool everything = std::find(members_.begin(), members_.end(), false) == members_.end();
+      for (size_t op = 0; op < all.size(); ++op)
+        if (members_[op]) all[op] = nullptr;
+      parent = everything ? kReference : carried(all, "all-but-float", format);
+    }
+    for (int op = 0; op < op_count(); ++op) {
+      scores::ScoreRecord record;
+      record.op = op;
+      record.format = format.name;
+      record.mode = options_.mode;
+      record.effective_bits =
+          quant::effective_weight_bits(format, model_.ops[static_cast<size_t>(op)].in_features());
+      record.status = status_of(format, op);
+      const Target target{Target::Kind::score, outlook_.records.size()};
+      if (record.status == Status::ok) plan_leaf(format, op, parent, target);
+      outlook_.records.push_back(std::move(record));
+    }
+  }
+
+  void plan_leaf(const Format& format, int op, int parent, Target target) {
+    std::vector<graph::Override> overrides;
+    if (options_.mode == Mode::requantize_cumulative) {
+      for (int later = op + 1; later < op_count(); ++later)
+        if (in(members_, later) && usable(format, later)) overrides.push_back({later, nullptr});
+    } else {
+      overrides.push_back({op, options_.mode == Mode::leave_one_out ? nullptr : &format});
+    }
+    if (overrides.empty()) {  // the last of the members: nothing is left in float
+      outlook_.targets[static_cast<size_t>(parent)].push_back(target);
+      return;
+    }
+    outlook_.variants.push_back({.parent = parent, .overrides = std::move(overrides)});
+    outlook_.targets.push_back({target});
+  }
+
+  // Carried variants first, each before its leaves; pairs join in model order; at one op, formats in the order
+  // they were asked for.
+  void sort_leaves() {
+    const auto place = [&](size_t v) {
+      const Variant& variant = outlook_.variants[v];
+      return variant.carried ? -1 : variant.overrides.front().op;
+    };
+    std::vector<size_t> order(outlook_.variants.size()), position(order.size());
+    for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return place(a) < place(b); });
+    for (size_t i = 0; i < order.size(); ++i) position[order[i]] = i;
+    std::vector<Variant> variants;
+    std::vector<std::vector<Target>> targets;
+    for (const size_t i : order) {
+      Variant& variant = variants.emplace_back(std::move(outlook_.variants[i]));
+      if (variant.parent != kReference)
+        variant.parent = static_cast<int>(position[static_cast<size_t>(variant.parent)]);
+      targets.push_back(std::move(outlook_.targets[i]));
+    }
+    outlook_.variants = std::move(variants);
+    outlook_.targets = std::move(targets);
+  }
+
+  const models::Model& model_;
+  const ScoreOptions& options_;
+  std::vector<bool> selected_, members_, reached_, calibrated_;
+  Outlook outlook_;
+};
+
+}  // namespace
+
+std::vector<bool> reached_ops(const models::Model& model, const std::vector<models::Sample>& samples) {
+  std::vector<bool> reached(model.ops.size());
+  for (const graph::Stage& stage : model.stages)
+    for (const graph::Node& node : stage.nodes)
+      if (const auto* linear = std::get_if<graph::Linear>(&node.operation))
+        reached[static_cast<size_t>(linear->op)] =
+            std::any_of(samples.begin(), samples.end(), [&](const models::Sample& s) {
+              return s.rows[static_cast<size_t>(node.rows)] > 0;
+            });
+  return reached;
+}
+
+Outlook make_outlook(const models::Model& model, const std::vector<models::Sample>& data,
+                     const std::vector<models::Sample>& calibration, const ScoreOptions& options) {
+  return Planner(model, data, calibration, options).plan();
+}
+
+}  // namespace qsweep::sweep

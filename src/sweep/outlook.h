@@ -1,0 +1,44 @@
+// What a score run is going to do: the status of every (op, format), and the variants that answer its question.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "scores/record.h"
+#include "sweep/pass.h"
+
+namespace qsweep::sweep {
+
+struct ScoreOptions {
+  std::vector<const quant::Format*> formats;
+  scores::Mode mode = scores::Mode::isolated;
+  std::string keep_float = "*";    // requantize: the ops that start in float; shell pattern
+  std::string ops_glob = "*";      // over op names; shell pattern, `*` also crosses dots
+  std::optional<int64_t> max_ops;  // the first so many in model order of those that match
+  bool strict = false;             // deltas in f32 instead of bf16
+  int64_t memory_bytes = 0;
+  scores::Metric metric;
+  uint64_t seed = 0;
+};
+
+// Where a variant's metrics go.
+struct Target {
+  enum class Kind { score, baseline } kind = Kind::score;
+  size_t index = 0;
+};
+
+struct Outlook {
+  std::vector<scores::ScoreRecord> records;  // format by format, ops in model order; status ok where computed
+  std::vector<scores::Baseline> baselines;   // all:f for every format
+  std::vector<Variant> variants;             // carried ones, then leaves in the order of their forks
+  std::vector<std::vector<Target>> targets;  // per variant
+};
+
+Outlook make_outlook(const models::Model& model, const std::vector<models::Sample>& data,
+                     const std::vector<models::Sample>& calibration, const ScoreOptions& options);
+
+// Per op, whether rows of the samples reach it.
+std::vector<bool> reached_ops(const models::Model& model, const std::vector<models::Sample>& samples);
+
+}  // namespace qsweep::sweep
