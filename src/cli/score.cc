@@ -25,6 +25,8 @@ struct ScoreFlags {
   std::string out;
   std::string method = "exact";
   std::string mode = "isolated";
+  std::optional<std::string> keep_float;
+  bool cumulative = false;
   std::string device = "cpu";
   bool dry_run = false;
 };
@@ -105,10 +107,21 @@ void warn_of(const std::vector<scores::ScoreRecord>& records, scores::Status sta
   if (n > 0) spdlog::warn("{} score{} {}: {}", n, n == 1 ? " is" : "s are", scores::name(status), why);
 }
 
+sweep::ScoreOptions score_options(const ScoreFlags& flags) {
+  sweep::ScoreOptions options = flags.engine.options();
+  options.mode = scores::parse_mode(flags.mode);
+  if (options.mode != scores::Mode::requantize && (flags.keep_float || flags.cumulative))
+    fail("{}: expected --mode requantize beside it, found {}", flags.cumulative ? "--cumulative" : "--keep-float",
+         flags.mode);
+  if (flags.keep_float) options.keep_float = *flags.keep_float;
+  if (flags.cumulative) options.mode = scores::Mode::requantize_cumulative;
+  return options;
+}
+
 void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   const auto start = Clock::now();
   flags.engine.resolve();
-  const sweep::ScoreOptions options = flags.engine.options();
+  const sweep::ScoreOptions options = score_options(flags);
   Engine engine = open_engine(flags.engine);
   check_metric(options.metric, engine.data);
   const std::string data_sha256 = io::sha256_hex_of_file(flags.engine.data);
@@ -168,9 +181,16 @@ void add_score(CLI::App& app) {
   flags->add("method", values->method, "How scores are computed; exact: the effect on the output itself")
       ->check(CLI::IsMember({"exact"}))
       ->capture_default_str();
-  flags->add("mode", values->mode, "isolated: only the scored op is quantized")
-      ->check(CLI::IsMember({"isolated"}))
+  flags
+      ->add("mode", values->mode,
+            "isolated: only the scored op is quantized. leave-one-out: all ops are, the scored one is not. "
+            "requantize: all ops are but those of --keep-float, of which the scored one is quantized")
+      ->check(CLI::IsMember({"isolated", "leave-one-out", "requantize"}))
       ->capture_default_str();
+  flags->add("keep-float", values->keep_float,
+             "requantize: the ops that start in float, as a shell pattern; all where not given");
+  flags->add_switch("cumulative", values->cumulative,
+                    "requantize: quantize the ops of --keep-float one after the other, in model order");
   flags->add("device", values->device, "Where to compute")
       ->check(CLI::IsMember({"cpu"}))
       ->capture_default_str();

@@ -39,7 +39,9 @@ void add_engine_flags(Flags& flags, EngineFlags& v) {
   flags.add("data", v.data, "Captions (.txt), or dialogues with images or token ids (.jsonl)");
   flags.add("calib", v.calib,
             "Data for static activation ranges, read whole; the samples of --data where not given");
-  flags.add("format", v.format, "Format to score, repeated for several: " + format_names())
+  flags.add("format", v.format, "Format to score, repeated for several; int, fp and all stand for the integer formats, the small "
+            "floats and both: " +
+                format_names())
       ->capture_default_str();
   flags
       .add("ops", v.ops,
@@ -90,7 +92,9 @@ sweep::ScoreOptions EngineFlags::options() const {
   std::set<std::string> seen;
   for (const std::string& name : format) {
     if (!seen.insert(name).second) fail("--format: \"{}\" is given twice", name);
-    options.formats.push_back(with_context("--format", [&] { return &quant::find_format(name); }));
+    for (const quant::Format* f : with_context("--format", [&] { return quant::find_formats(name); }))
+      if (std::find(options.formats.begin(), options.formats.end(), f) == options.formats.end())
+        options.formats.push_back(f);
   }
   options.metric = with_context("--metric", [&] { return scores::parse_metric(metric); });
   return options;
