@@ -143,7 +143,7 @@ void fake_quantize_weight(State& state) {
   const Tensor w = random_tensor(DType::f32, kIntermediate, kHidden, 0.02);
   Tensor q(DType::f32, w.shape());
   for ([[maybe_unused]] auto _ : state)
-    quant::fake_quantize_weight(all_cores(), format, w.matrix<float>(), q.matrix<float>());
+    quant::fake_quantize_weight(all_cores(), format, w.matrix<float>(), std::nullopt, q.matrix<float>());
   count_bytes(state, w.size_bytes() + q.size_bytes());
 }
 

@@ -74,12 +74,10 @@ void find_scales(const GroupQuantizer& q, int64_t n, float* groups) {
     case ScaleRule::inverse: {
       const auto least = L::set(std::ldexp(1.0f, -24)), one = L::set(1.0f);
       if (q.grid == Grid::integers)
-        return each_group([&](auto absmax) QSWEEP_LANES {
-          return L::select(absmax > least, high / absmax, L::zero());
-        });
-      return each_group([&](auto absmax) QSWEEP_LANES {
-        return one / L::select(absmax > least, absmax, one) * high;
-      });
+        return each_group([&](auto absmax)
+                              QSWEEP_LANES { return L::select(absmax > least, high / absmax, L::zero()); });
+      return each_group([&](auto absmax)
+                            QSWEEP_LANES { return one / L::select(absmax > least, absmax, one) * high; });
     }
   }
 }
@@ -115,9 +113,8 @@ void fake_quantize_all_groups(const GroupQuantizer& q, Matrix<const float> x, Ma
       for (int64_t g = 0; g < groups; ++g)
         body(scale[static_cast<size_t>(g)], g * q.group, std::min(q.group, x.cols - g * q.group));
     };
-    for_groups([&](float& absmax, int64_t first, int64_t n) QSWEEP_LANES {
-      absmax = q.one_scale ? q.tensor_absmax : absmax_of(n, x.row(r) + first);
-    });
+    for_groups([&](float& absmax, int64_t first, int64_t n)
+                   QSWEEP_LANES { absmax = q.one_scale ? q.tensor_absmax : absmax_of(n, x.row(r) + first); });
     find_scales(q, groups, scale.data());
     for_groups([&](float s, int64_t first, int64_t n) QSWEEP_LANES {
       fake_quantize_group<kGrid, kRule>(q, n, x.row(r) + first, s, y.row(r) + first);
@@ -128,8 +125,10 @@ void fake_quantize_all_groups(const GroupQuantizer& q, Matrix<const float> x, Ma
 template <Grid kGrid>
 void fake_quantize_grid(const GroupQuantizer& q, Matrix<const float> x, Matrix<float> y) {
   switch (q.rule) {
-    case ScaleRule::half_span: return fake_quantize_all_groups<kGrid, ScaleRule::half_span>(q, x, y);
-    case ScaleRule::inverse: return fake_quantize_all_groups<kGrid, ScaleRule::inverse>(q, x, y);
+    case ScaleRule::half_span:
+      return fake_quantize_all_groups<kGrid, ScaleRule::half_span>(q, x, y);
+    case ScaleRule::inverse:
+      return fake_quantize_all_groups<kGrid, ScaleRule::inverse>(q, x, y);
     case ScaleRule::absmax:
     case ScaleRule::power_of_two:
     case ScaleRule::two_level:  // applied alike
@@ -139,10 +138,14 @@ void fake_quantize_grid(const GroupQuantizer& q, Matrix<const float> x, Matrix<f
 
 void FakeQuantizeGroups(const GroupQuantizer& q, Matrix<const float> x, Matrix<float> y) {
   switch (q.grid) {
-    case Grid::integers: return fake_quantize_grid<Grid::integers>(q, x, y);
-    case Grid::e4m3: return fake_quantize_grid<Grid::e4m3>(q, x, y);
-    case Grid::e3m2: return fake_quantize_grid<Grid::e3m2>(q, x, y);
-    case Grid::e2m1: return fake_quantize_grid<Grid::e2m1>(q, x, y);
+    case Grid::integers:
+      return fake_quantize_grid<Grid::integers>(q, x, y);
+    case Grid::e4m3:
+      return fake_quantize_grid<Grid::e4m3>(q, x, y);
+    case Grid::e3m2:
+      return fake_quantize_grid<Grid::e3m2>(q, x, y);
+    case Grid::e2m1:
+      return fake_quantize_grid<Grid::e2m1>(q, x, y);
   }
 }
 

@@ -26,9 +26,9 @@ struct GroupQuantizer {
   Grid grid = Grid::integers;
   float low = 0, high = 0;  // codes beyond are clamped
   ScaleRule rule = ScaleRule::absmax;
-  int64_t group = 0;             // elements of a row that share a scale; a row's last group may be short
-  float tensor_absmax = 0;       // for the rule two_level
-  bool one_scale = false;        // all groups have the scale of tensor_absmax
+  int64_t group = 0;        // elements of a row that share a scale; a row's last group may be short
+  float tensor_absmax = 0;  // for the rule two_level
+  bool one_scale = false;   // all groups have the scale of tensor_absmax
 };
 void fake_quantize_groups(Threads threads, const GroupQuantizer& quantizer, Matrix<const float> x,
                           Matrix<float> y);

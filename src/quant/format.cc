@@ -20,11 +20,11 @@ struct CodecFacts {
   float low, high;
 };
 constexpr CodecFacts kCodecs[] = {
-    {.bits = 32, .grid = Grid::integers, .low = 0, .high = 0},       // none
-    {.bits = 8, .grid = Grid::integers, .low = -127, .high = 127},   // int8
-    {.bits = 8, .grid = Grid::integers, .low = -128, .high = 127},   // int8_full
-    {.bits = 4, .grid = Grid::integers, .low = -8, .high = 7},       // int4
-    {.bits = 8, .grid = Grid::integers, .low = 0, .high = 255},      // uint8
+    {.bits = 32, .grid = Grid::integers, .low = 0, .high = 0},      // none
+    {.bits = 8, .grid = Grid::integers, .low = -127, .high = 127},  // int8
+    {.bits = 8, .grid = Grid::integers, .low = -128, .high = 127},  // int8_full
+    {.bits = 4, .grid = Grid::integers, .low = -8, .high = 7},      // int4
+    {.bits = 8, .grid = Grid::integers, .low = 0, .high = 255},     // uint8
     {.bits = 8, .grid = Grid::e4m3, .low = -kE4M3.max, .high = kE4M3.max},
     {.bits = 6, .grid = Grid::e3m2, .low = -kE3M2.max, .high = kE3M2.max},
     {.bits = 4, .grid = Grid::e2m1, .low = -kE2M1.max, .high = kE2M1.max},
@@ -88,7 +88,8 @@ constexpr Format kFormats[] = {
      .weights = kNvfp4,
      .activations = calibrated(kNvfp4)},
     {.name = "nvfp4a16",
-     .summary = "E2M1 weights in blocks of 16 with E4M3 scales under a scale of the tensor, float activations",
+     .summary =
+         "E2M1 weights in blocks of 16 with E4M3 scales under a scale of the tensor, float activations",
      .weights = kNvfp4,
      .activations = kFloat},
     {.name = "mxfp4",
@@ -157,15 +158,16 @@ void quantize_uint8_tensor(Threads threads, const Scheme& scheme, Matrix<const f
 void quantize_symmetric(Threads threads, const Scheme& scheme, Matrix<const float> x, float tensor_absmax,
                         Matrix<float> y) {
   const CodecFacts& codec = facts(scheme.codec);
-  kernels::fake_quantize_groups(threads,
-                                {.grid = codec.grid,
-                                 .low = codec.low,
-                                 .high = codec.high,
-                                 .rule = scheme.rule,
-                                 .group = scheme.granularity == Granularity::per_group ? scheme.group : x.cols,
-                                 .tensor_absmax = tensor_absmax,
-                                 .one_scale = scheme.granularity == Granularity::per_tensor},
-                                x, y);
+  kernels::fake_quantize_groups(
+      threads,
+      {.grid = codec.grid,
+       .low = codec.low,
+       .high = codec.high,
+       .rule = scheme.rule,
+       .group = scheme.granularity == Granularity::per_group ? scheme.group : x.cols,
+       .tensor_absmax = tensor_absmax,
+       .one_scale = scheme.granularity == Granularity::per_tensor},
+      x, y);
 }
 
 void copy(Threads threads, Matrix<const float> x, Matrix<float> y) {
@@ -189,7 +191,8 @@ const Format& find_format(std::string_view name) {
 }
 
 std::vector<const Format*> find_formats(std::string_view name_or_preset) {
-  const bool integers = name_or_preset == "int", floats = name_or_preset == "fp", all = name_or_preset == "all";
+  const bool integers = name_or_preset == "int", floats = name_or_preset == "fp",
+             all = name_or_preset == "all";
   if (!integers && !floats && !all) return {&find_format(name_or_preset)};
   std::vector<const Format*> found;
   for (const Format& format : kFormats)
@@ -232,7 +235,8 @@ void fake_quantize_input(Threads threads, const Format& format, Matrix<const flo
                "inputs of {} need a calibrated range", format.name);
   QSWEEP_CHECK(!scheme.calibrated || range.has_value(), "{} needs a range", format.name);
   if (scheme.codec == Codec::uint8) return quantize_uint8_tensor(threads, scheme, x, *range, quantized);
-  quantize_symmetric(threads, scheme, x, scheme.calibrated ? std::max(-range->min, range->max) : 0, quantized);
+  quantize_symmetric(threads, scheme, x, scheme.calibrated ? std::max(-range->min, range->max) : 0,
+                     quantized);
 }
 
 }  // namespace qsweep::quant

@@ -1,10 +1,12 @@
 #include "report/explain.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
 
 #include "base/stats.h"
+#include "quant/format.h"
 #include "report/text.h"
 
 namespace qsweep::report {
@@ -29,8 +31,12 @@ double cost(const Run& run, const ScoreRecord& score) {
   return effect / std::pow(score.local->relative_error(), 2);
 }
 
-// The naming rule of formats: "a16" means that activations are not quantized.
-bool quantizes_activations(const std::string& format) { return format.find("a16") == std::string::npos; }
+// Scores may come from a version that knows more formats; of those it is not known, and most do.
+bool quantizes_activations(const std::string& format) {
+  const auto formats = quant::all_formats();
+  const auto row = std::ranges::find(formats, format, &quant::Format::name);
+  return row == formats.end() || quant::quantizes_activations(*row);
+}
 
 std::string local_error_sentence(const scores::LocalStats& local, const TypicalOp& typical) {
   const double error = local.relative_error();

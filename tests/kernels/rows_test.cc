@@ -1,5 +1,5 @@
 // Row kernels with an exact answer, on every instruction set: conversions, sums, rotations, rows by index,
-// quantizers and reductions. Every matrix is a part of a wider one whose other columns must stay as they are.
+// reductions. Every matrix is a part of a wider one whose other columns must stay as they are.
 #include "kernels/rows.h"
 
 #include <algorithm>
@@ -8,60 +8,18 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/padded.h"
 #include "kernels/per_target.h"
-#include "support/random.h"
 
 namespace qsweep::kernels {
 namespace {
 
-using qsweep::testing::normals;
-
 constexpr Threads kThreads{2};
 constexpr int64_t kWidths[] = {1, 3, 16, 37};
-constexpr int64_t kRows = 5, kPadding = 3;
-constexpr float kUntouched = -12288;
+constexpr int64_t kRows = 5;
 
 class RowsTest : public PerTarget {};
 INSTANTIATE_PER_TARGET(RowsTest);
-
-// A matrix with `kPadding` columns of kUntouched behind it.
-struct Padded {
-  int64_t rows, cols;
-  std::vector<float> values;
-
-  Padded(int64_t r, int64_t c)
-      : rows(r), cols(c), values(static_cast<size_t>(r * (c + kPadding)), kUntouched) {}
-  static Padded random(uint64_t seed, int64_t rows, int64_t cols, double scale = 1) {
-    Padded m(rows, cols);
-    Rng rng(seed);
-    for (int64_t r = 0; r < rows; ++r) std::ranges::copy(normals(rng, cols, scale), m.matrix().row(r));
-    return m;
-  }
-
-  Matrix<float> matrix() { return {values.data(), rows, cols, cols + kPadding}; }
-  Matrix<const float> matrix() const { return {values.data(), rows, cols, cols + kPadding}; }
-  float at(int64_t r, int64_t c) const { return matrix().row(r)[c]; }
-  DeltaView view() { return {values.data(), DType::f32, rows, cols, cols + kPadding}; }
-  std::vector<bf16> narrow() const {
-    std::vector<bf16> n;
-    for (const float v : values) n.push_back(to_bf16(v));
-    return n;
-  }
-  bool padding_untouched() const {
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t c = cols; c < cols + kPadding; ++c)
-        if (at(r, c) != kUntouched) return false;
-    return true;
-  }
-};
-
-// want(r, c) for every element of y, bit for bit (NaN fails).
-template <class Want>
-void expect_elements(const Padded& y, Want&& want) {
-  for (int64_t r = 0; r < y.rows; ++r)
-    for (int64_t c = 0; c < y.cols; ++c) EXPECT_EQ(y.at(r, c), want(r, c)) << "row " << r << ", column " << c;
-  EXPECT_TRUE(y.padding_untouched());
-}
 
 TEST_P(RowsTest, AddAndSubtract) {
   for (const int64_t n : kWidths) {
@@ -155,46 +113,6 @@ TEST_P(RowsTest, RotationTurnsPairsOfTheTwoHalves) {
     const float a = x.at(r, head + i), b = x.at(r, head + half + i);
     return c - head < half ? a * cos - b * sin : b * cos + a * sin;
   });
-}
-
-// Values on, beside and beyond the quantizer's grid of step `scale`, ties included.
-Padded quantizer_inputs(int64_t n, float scale) {
-  Padded x = Padded::random(8, kRows, n, 60 * static_cast<double>(scale));
-  for (int64_t r = 0; r < kRows; ++r)
-    for (int64_t c = 0; c < n; c += 2)
-      x.matrix().row(r)[c] = (static_cast<float>(r * 40 + c - 100) + 0.5f) * scale;
-  return x;
-}
-
-TEST_P(RowsTest, FakeQuantizeRounds) {
-  const std::vector<float> scales{0.25f, 0.1f, 0.0f, 1e-42f, 3e30f};
-  for (const int64_t n : kWidths) {
-    Padded x(kRows, n), y(kRows, n);
-    for (int64_t r = 0; r < kRows; ++r)
-      std::copy_n(quantizer_inputs(n, scales[static_cast<size_t>(r)]).matrix().row(r), n, x.matrix().row(r));
-    fake_quantize_rows(kThreads, x.matrix(), scales, -127, 127, y.matrix());
-    expect_elements(y, [&](int64_t r, int64_t c) {
-      const float s = scales[static_cast<size_t>(r)];
-      return s == 0 ? 0.0f : std::clamp(std::nearbyint(x.at(r, c) / s), -127.0f, 127.0f) * s;
-    });
-    for (const float s : scales) {
-      const Padded z = quantizer_inputs(n, s);
-      fake_quantize_affine(kThreads, z.matrix(), s, 77, 255, y.matrix());
-      expect_elements(y, [&](int64_t r, int64_t c) {
-        return s == 0 ? 0.0f : (std::clamp(std::nearbyint(z.at(r, c) / s) + 77, 0.0f, 255.0f) - 77) * s;
-      });
-    }
-  }
-}
-
-TEST_P(RowsTest, QuantizersDoNotHideNan) {
-  Padded x(1, 17), y(1, 17);
-  std::fill_n(x.matrix().row(0), 17, NAN);
-  const std::vector<float> scale{0.5f};
-  fake_quantize_rows(kThreads, x.matrix(), scale, -127, 127, y.matrix());
-  for (int64_t c = 0; c < 17; ++c) EXPECT_TRUE(std::isnan(y.at(0, c)));
-  fake_quantize_affine(kThreads, x.matrix(), 0.5f, 3, 255, y.matrix());
-  for (int64_t c = 0; c < 17; ++c) EXPECT_TRUE(std::isnan(y.at(0, c)));
 }
 
 TEST_P(RowsTest, Reductions) {

@@ -3,8 +3,10 @@
 // 0.
 #include "quant/format.h"
 
+#include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -59,7 +61,7 @@ void expect_golden(const Goldens& goldens, const Format& format, Role role, cons
   const Matrix<const float> in(wide.data(), rows, cols, stride);
   const Matrix<float> out(y.data(), rows, cols, stride);
   if (role == Role::weight) {
-    fake_quantize_weight(kThreads, format, in, out);
+    fake_quantize_weight(kThreads, format, in, std::nullopt, out);
   } else {
     fake_quantize_input(kThreads, format, in, goldens.range(name), out);
   }
@@ -80,7 +82,7 @@ TEST(Format, GoldenTensorsAreExact) {
   for (const Format& format : all_formats())
     for (const std::string& name : goldens.cases()) {
       expect_golden(goldens, format, Role::weight, name);
-      expect_golden(goldens, format, Role::input, name);
+      if (quantizes_activations(format)) expect_golden(goldens, format, Role::input, name);
     }
 }
 
@@ -89,7 +91,7 @@ TEST(Format, TiesGoToEven) {
   const std::vector<float> x{127, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, 126.5f};
   std::vector<float> y(x.size());
   const auto n = static_cast<int64_t>(x.size());
-  fake_quantize_weight(kThreads, find_format("w8a8"), {x.data(), 1, n}, {y.data(), 1, n});
+  fake_quantize_weight(kThreads, find_format("w8a8"), {x.data(), 1, n}, std::nullopt, {y.data(), 1, n});
   EXPECT_THAT(y, ::testing::ElementsAre(127, 0, 2, 2, 0, -2, -2, 126));
 }
 
@@ -124,11 +126,100 @@ TEST(Format, DynamicInputsArePerRow) {
   EXPECT_EQ(y, x);
 }
 
-TEST(Format, EffectiveWeightBitsCountTheScales) {
+// Scale 1 in every format, so that the rounding is seen directly.
+TEST(Format, TiesOfEveryCodecGoToTheEvenCode) {
+  const auto quantized = [](const char* name, std::vector<float> x) {
+    const auto n = static_cast<int64_t>(x.size());
+    fake_quantize_weight(kThreads, find_format(name), {x.data(), 1, n}, std::nullopt, {x.data(), 1, n});
+    return x;
+  };
+  EXPECT_EQ(quantized("w4a8", {7, 0.5f, 1.5f, 2.5f, -6.5f, -7.0f}), (std::vector<float>{7, 0, 2, 2, -6, -7}));
+  EXPECT_EQ(quantized("mxfp4", {6, 0.25f, 0.75f, 1.25f, 1.75f, 2.5f, 3.5f, 5, -5, 7}),
+            (std::vector<float>{6, 0, 1, 1, 2, 2, 4, 4, -4, 6}));
+  EXPECT_EQ(quantized("mxfp6", {16, 26, 22, 30, 0.03125f, 0.09375f, 1.125f}),
+            (std::vector<float>{16, 24, 24, 28, 0, 0.125f, 1}));
+  EXPECT_EQ(quantized("mxfp8", {448, 1.0625f, 1.1875f, 0x1p-10f, 0x1.8p-9f, 500}),
+            (std::vector<float>{448, 1, 1.25f, 0, 0x1p-8f, 448}));
+}
+
+// A slice of rows, given the range of the whole weight, is quantized as in the whole.
+TEST(Format, SlicesOfAWeight) {
+  const Goldens goldens;
+  const TensorView x = goldens.tensor("mixed_scale_4x64/x");
+  const Matrix<const float> w(x.as<float>().data(), x.shape[0], x.shape[1]);
+  int with_range = 0;
   for (const Format& format : all_formats()) {
-    EXPECT_EQ(effective_weight_bits(format, 32), 9.0) << format.name;
-    EXPECT_EQ(effective_weight_bits(format, 1280), 8.025) << format.name;
+    std::vector<float> whole(static_cast<size_t>(w.rows * w.cols)), slices(whole.size());
+    fake_quantize_weight(kThreads, format, w, std::nullopt, {whole.data(), w.rows, w.cols});
+    std::optional<float> absmax;
+    if (needs_weight_range(format)) absmax = weight_absmax(kThreads, w);
+    with_range += needs_weight_range(format) ? 1 : 0;
+    const Matrix<float> out(slices.data(), w.rows, w.cols);
+    for (int64_t r = 0; r < w.rows; ++r)
+      fake_quantize_weight(kThreads, format, w.rows_at(r, 1), absmax, out.rows_at(r, 1));
+    EXPECT_EQ(slices, whole) << format.name;
   }
+  EXPECT_EQ(with_range, 3);  // nvfp4, nvfp4a16, modelopt_fp8
+}
+
+TEST(Format, EffectiveWeightBitsCountTheScales) {
+  const std::map<std::string_view, std::pair<double, double>> bits{
+      // in_features 1280 and 220, where the last group is short
+      {"w8a8", {8 + 32 / 1280.0, 8 + 32 / 220.0}},
+      {"w8a8_dynamic", {8 + 32 / 1280.0, 8 + 32 / 220.0}},
+      {"w8a16", {8 + 32 / 1280.0, 8 + 32 / 220.0}},
+      {"w4a16_g32", {4.5, 4 + 7 * 16 / 220.0}},
+      {"w4a16_g128", {4.125, 4 + 2 * 16 / 220.0}},
+      {"w4a8", {4 + 32 / 1280.0, 4 + 32 / 220.0}},
+      {"fp8", {8 + 32 / 1280.0, 8 + 32 / 220.0}},
+      {"fp8_dynamic", {8 + 32 / 1280.0, 8 + 32 / 220.0}},
+      {"nvfp4", {4.5, 4 + 14 * 8 / 220.0}},
+      {"nvfp4a16", {4.5, 4 + 14 * 8 / 220.0}},
+      {"mxfp4", {4.25, 4 + 7 * 8 / 220.0}},
+      {"mxfp6", {6.25, 6 + 7 * 8 / 220.0}},
+      {"mxfp8", {8.25, 8 + 7 * 8 / 220.0}},
+      {"mxfp4a16", {4.25, 4 + 7 * 8 / 220.0}},
+      {"inc_w8a8", {8 + 32 / 1280.0, 8 + 32 / 220.0}},
+      {"modelopt_int8", {8 + 32 / 1280.0, 8 + 32 / 220.0}},
+      {"modelopt_fp8", {8, 8}},
+      {"modelopt_int4", {4.125, 4 + 2 * 16 / 220.0}},
+  };
+  ASSERT_EQ(bits.size(), all_formats().size());
+  for (const Format& format : all_formats()) {
+    ASSERT_TRUE(bits.contains(format.name)) << format.name;
+    EXPECT_EQ(effective_weight_bits(format, 1280), bits.at(format.name).first) << format.name;
+    EXPECT_EQ(effective_weight_bits(format, 220), bits.at(format.name).second) << format.name;
+  }
+}
+
+TEST(Format, ActivationsStayFloatWhereTheNameSaysA16) {
+  for (const Format& format : all_formats()) {
+    const bool a16 = format.name.find("a16") != std::string_view::npos || format.name == "modelopt_int4";
+    EXPECT_EQ(quantizes_activations(format), !a16) << format.name;
+    EXPECT_TRUE(quantizes_weights(format)) << format.name;
+    if (!a16) continue;
+    const std::vector<float> x{0.1f, -3e38f, 1e-42f};
+    std::vector<float> y(3);
+    fake_quantize_input(kThreads, format, {x.data(), 1, 3}, std::nullopt, {y.data(), 1, 3});
+    EXPECT_EQ(y, x);
+  }
+}
+
+TEST(Format, Presets) {
+  const auto names = [](std::string_view preset) {
+    std::vector<std::string_view> found;
+    for (const Format* format : find_formats(preset)) found.push_back(format->name);
+    return found;
+  };
+  EXPECT_THAT(names("int"),
+              ::testing::ElementsAre("w8a8", "w8a8_dynamic", "w8a16", "w4a16_g32", "w4a16_g128", "w4a8"));
+  EXPECT_THAT(names("fp"), ::testing::ElementsAre("fp8", "fp8_dynamic", "nvfp4", "nvfp4a16", "mxfp4", "mxfp6",
+                                                  "mxfp8", "mxfp4a16"));
+  std::vector<std::string_view> both = names("int");
+  for (const std::string_view name : names("fp")) both.push_back(name);
+  EXPECT_EQ(names("all"), both);
+  EXPECT_THAT(names("modelopt_int8"), ::testing::ElementsAre("modelopt_int8"));
+  EXPECT_THROW(find_formats("INT"), Error);
 }
 
 TEST(Format, NamesAreUniqueAndFound) {

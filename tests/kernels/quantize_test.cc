@@ -1,0 +1,183 @@
+// The quantizers on every instruction set against the same rules written for one number at a time, with the
+// scalar codecs of base/codec.h.
+#include "kernels/quantize.h"
+
+#include <cmath>
+#include <string>
+
+#include "kernels/padded.h"
+#include "kernels/per_target.h"
+
+namespace qsweep::kernels {
+namespace {
+
+constexpr Threads kThreads{2};
+constexpr int64_t kRows = 7;
+
+class QuantizeTest : public PerTarget {};
+INSTANTIATE_PER_TARGET(QuantizeTest);
+
+struct GridCase {
+  Grid grid;
+  float low, high;
+};
+constexpr GridCase kGrids[] = {{Grid::integers, -127, 127}, {Grid::integers, -128, 127},
+                               {Grid::integers, -8, 7},     {Grid::e4m3, -448, 448},
+                               {Grid::e3m2, -28, 28},       {Grid::e2m1, -6, 6}};
+constexpr ScaleRule kRules[] = {ScaleRule::absmax, ScaleRule::power_of_two, ScaleRule::two_level,
+                                ScaleRule::half_span, ScaleRule::inverse};
+
+float round_one(const GroupQuantizer& q, float x) {
+  switch (q.grid) {
+    case Grid::integers:
+      return std::clamp(std::nearbyint(x), q.low, q.high);
+    case Grid::e4m3:
+      return round_to(kE4M3, x);
+    case Grid::e3m2:
+      return round_to(kE3M2, x);
+    case Grid::e2m1:
+      return round_to(kE2M1, x);
+  }
+  return NAN;
+}
+
+float scale_of(const GroupQuantizer& q, float absmax) {
+  switch (q.rule) {
+    case ScaleRule::absmax:
+      return absmax / q.high;
+    case ScaleRule::power_of_two:
+      if (absmax == 0) return 0;
+      return std::ldexp(1.0f, std::max(std::ilogb(absmax) - std::ilogb(q.high), -127));
+    case ScaleRule::two_level: {
+      const float t = q.tensor_absmax / (q.high * 448);
+      return q.high * t == 0 ? 0 : round_to(kE4M3, std::min(absmax / (q.high * t), 448.0f)) * t;
+    }
+    case ScaleRule::half_span:
+      return std::max(absmax / ((q.high - q.low) / 2), 0x1p-23f);
+    case ScaleRule::inverse:
+      if (q.grid == Grid::integers) return absmax <= 0x1p-24f ? 0 : q.high / absmax;
+      return absmax <= 0x1p-24f ? q.high : 1 / absmax * q.high;
+  }
+  return NAN;
+}
+
+float fake_quantized(const GroupQuantizer& q, float scale, float x) {
+  if (scale == 0) return 0;
+  if (q.rule == ScaleRule::half_span) return round_one(q, x * (1 / scale)) * scale;
+  if (q.rule != ScaleRule::inverse) return round_one(q, x / scale) * scale;
+  const float code = round_one(q, x * scale);
+  return q.grid == Grid::integers ? code / scale : code * (1 / scale);
+}
+
+// Rows of very different size: zeros, subnormal, small, common, huge, and two with ties of every grid.
+Padded inputs(int64_t n) {
+  Padded x = Padded::random(8, kRows, n);
+  constexpr float sizes[kRows] = {0, 1e-41f, 1e-30f, 1, 1e30f, 0, 0};
+  Rng rng(9);
+  for (int64_t c = 0; c < n; ++c) {
+    for (int64_t r = 0; r < kRows; ++r) x.matrix().row(r)[c] *= sizes[r];
+    x.matrix().row(5)[c] = static_cast<float>(c % 61 - 30) / 4;
+    x.matrix().row(6)[c] = std::ldexp(c % 3 == 0 ? -1.5f : 1.0f, static_cast<int>(c % 41) - 20);
+  }
+  return x;
+}
+
+void expect_groups(const GroupQuantizer& q, const Padded& x) {
+  Padded y(x.rows, x.cols);
+  fake_quantize_groups(kThreads, q, x.matrix(), y.matrix());
+  for (int64_t r = 0; r < x.rows; ++r) {
+    for (int64_t c = 0; c < x.cols; ++c) {
+      const int64_t first = c / q.group * q.group, end = std::min(first + q.group, x.cols);
+      float absmax = q.one_scale ? q.tensor_absmax : 0;
+      for (int64_t i = first; i < end && !q.one_scale; ++i) absmax = std::max(absmax, std::fabs(x.at(r, i)));
+      const float want = fake_quantized(q, scale_of(q, absmax), x.at(r, c));
+      ASSERT_EQ(y.at(r, c), want) << "row " << r << ", column " << c << ", x " << x.at(r, c) << ", grid "
+                                  << static_cast<int>(q.grid) << ", rule " << static_cast<int>(q.rule)
+                                  << ", group " << q.group;
+    }
+  }
+  EXPECT_TRUE(y.padding_untouched());
+}
+
+TEST_P(QuantizeTest, EveryGridAndRule) {
+  for (const int64_t n : {1, 16, 37, 200}) {
+    const Padded x = inputs(n);
+    for (const GridCase& grid : kGrids)
+      for (const ScaleRule rule : kRules)
+        for (const int64_t group : {int64_t{16}, int64_t{32}, n})
+          expect_groups({grid.grid, grid.low, grid.high, rule, group, 2.5f, false}, x);
+  }
+}
+
+TEST_P(QuantizeTest, OneScaleForAll) {
+  const Padded x = inputs(37);
+  for (const GridCase& grid : kGrids)
+    for (const ScaleRule rule : {ScaleRule::absmax, ScaleRule::half_span, ScaleRule::inverse})
+      for (const float absmax : {0.0f, 1e-42f, 0x1p-24f, 3.0f, 3e30f})
+        expect_groups({grid.grid, grid.low, grid.high, rule, 37, absmax, true}, x);
+}
+
+// Scale 1: every value of the grid, the middle between it and its neighbour, and the numbers beside those.
+TEST_P(QuantizeTest, TiesOfSmallFloats) {
+  for (const GridCase& grid : kGrids) {
+    if (grid.grid == Grid::integers) continue;
+    GroupQuantizer q{grid.grid, grid.low, grid.high, ScaleRule::absmax, 0, grid.high, true};
+    std::vector<float> values;
+    for (float v = 0; v < grid.high;) {
+      float next = v;
+      for (float step = 0x1p-10f; next == v; step *= 2) next = round_one(q, v + step * 1.01f);
+      const float middle = (v + next) / 2;
+      for (const float x : {v, middle, std::nextafter(middle, v), std::nextafter(middle, next)})
+        values.insert(values.end(), {x, -x});
+      v = next;
+    }
+    values.insert(values.end(), {grid.high, 1.25f * grid.high, INFINITY, -INFINITY, 0x1p-149f, 0x1p-126f});
+    std::vector<float> y(values.size());
+    q.group = static_cast<int64_t>(values.size());
+    fake_quantize_groups(kThreads, q, {values.data(), 1, q.group}, {y.data(), 1, q.group});
+    ASSERT_GT(values.size(), 50u);
+    for (size_t i = 0; i < values.size(); ++i) {
+      const float inside = std::clamp(values[i], grid.low, grid.high);
+      EXPECT_EQ(y[i], round_one(q, inside)) << values[i];
+    }
+  }
+}
+
+TEST_P(QuantizeTest, Affine) {
+  for (const int64_t n : {1, 16, 37}) {
+    const Padded x = inputs(n);
+    for (const float s : {0.25f, 0.1f, 0.0f, 1e-42f, 3e30f})
+      for (const bool by_inverse : {false, true}) {
+        if (by_inverse && s > 0 && std::isinf(1 / s)) continue;
+        Padded y(kRows, n);
+        fake_quantize_affine(kThreads, {s, 77, 255, by_inverse}, x.matrix(), y.matrix());
+        expect_elements(y, [&](int64_t r, int64_t c) {
+          if (s == 0) return 0.0f;
+          const float steps = by_inverse ? x.at(r, c) * (1 / s) : x.at(r, c) / s;
+          return (std::clamp(std::nearbyint(steps) + 77, 0.0f, 255.0f) - 77) * s;
+        });
+      }
+  }
+}
+
+TEST_P(QuantizeTest, NanIsNotHidden) {
+  Padded x(3, 17), y(3, 17);
+  for (int64_t c = 0; c < 17; ++c)  // alone, among zeros, among numbers
+    for (int64_t r = 0; r < 3; ++r) x.matrix().row(r)[c] = r == 0 || c == 5 ? NAN : static_cast<float>(r - 1);
+  const auto expect_nan = [&] {
+    EXPECT_TRUE(std::isnan(y.at(0, 5)));
+    EXPECT_TRUE(std::isnan(y.at(1, 5)));
+    EXPECT_TRUE(std::isnan(y.at(2, 5)));
+  };
+  for (const GridCase& grid : kGrids)
+    for (const ScaleRule rule : kRules) {
+      fake_quantize_groups(kThreads, {grid.grid, grid.low, grid.high, rule, 16, 1, false}, x.matrix(),
+                           y.matrix());
+      expect_nan();
+    }
+  fake_quantize_affine(kThreads, {0.5f, 3, 255, false}, x.matrix(), y.matrix());
+  expect_nan();
+}
+
+}  // namespace
+}  // namespace qsweep::kernels
