@@ -21,11 +21,6 @@ std::string shortened(const std::string& text) {
       line.begin(), line.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
   return line;
 }
-std::string shortened(const Json& value) {
-  return value.is_structured() && value.size() > kMaxQuotedBytes
-             ? fmt::format("{} of {} values", value.type_name(), value.size())
-             : shortened(value.dump(-1, ' ', true));
-}
 
 bool is_object(const Json& value) { return value.is_object(); }
 bool is_boolean(const Json& value) { return value.is_boolean(); }
@@ -140,6 +135,12 @@ Json parse_json(std::string_view text, const std::string& where) {
     Json::sax_parse(text.begin(), text.end(), &builder);
     return std::move(builder.document);
   });
+}
+
+std::string shortened(const Json& value) {
+  return value.is_structured() && value.size() > kMaxQuotedBytes
+             ? fmt::format("{} of {} values", value.type_name(), value.size())
+             : shortened(value.dump(-1, ' ', true));
 }
 
 Json read_json_file(const std::string& path) {

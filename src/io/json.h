@@ -20,6 +20,9 @@ Json parse_json(std::string_view text, const std::string& where);
 // Reads and parses a whole file.
 Json read_json_file(const std::string& path);
 
+// A value as an error may quote it: at most a few hundred bytes of printable ASCII.
+std::string shortened(const Json& value);
+
 // Reads the members of one JSON object. `path` is the dotted place of the object ("config.json:
 // vision_config"), used in every error. A mandatory key has no default.
 class ObjectReader {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <unordered_map>
 
@@ -14,21 +15,20 @@ namespace {
 
 constexpr size_t kMinReliabilityOps = 3;
 
-ScopedSums total_of(std::span<const ScopedSums> per_sample) {
-  ScopedSums total;
-  for (const ScopedSums& sample : per_sample) total.add(sample);
-  return total;
+// No total where a measured sum is not finite.
+void sum_up(Measurement& m) {
+  m.intervals = {};
+  m.total.emplace();
+  for (const ScopedSums& sample : m.per_sample) m.total->add(sample);
+  if (!finite(*m.total, m.measured))
+    m.total.reset();
+  else
+    blank_unmeasured(*m.total, m.measured);
 }
 
 void add_flag(ScoreRecord& score, const char* flag) {
   if (std::find(score.flags.begin(), score.flags.end(), flag) == score.flags.end())
     score.flags.push_back(flag);
-}
-
-void clear_metrics(ScoreRecord& score) {
-  score.total.reset();
-  score.intervals = {};
-  score.rank.reset();
 }
 
 void check_contract(const Run& run) {
@@ -39,21 +39,25 @@ void check_contract(const Run& run) {
                  "{} has sums of {} of {} samples", run.ops[score.op].name, score.per_sample.size(), samples);
     QSWEEP_CHECK((score.status == Status::spread) <= score.spread_from.has_value(),
                  "{} is spread from nothing", run.ops[score.op].name);
+    QSWEEP_CHECK(score.method != Method::automatic, "{}: auto is no method of a score",
+                 run.ops[score.op].name);
+    QSWEEP_CHECK(score.method != Method::local || score.measured == Measured::none(),
+                 "{} has metrics by the method local", run.ops[score.op].name);
   }
   for (const Baseline& baseline : run.baselines)
     QSWEEP_CHECK(samples > 0 && baseline.per_sample.size() == samples, "{} has sums of {} of {} samples",
                  baseline.name, baseline.per_sample.size(), samples);
 }
 
-void sum_up(ScoreRecord& score) {
-  clear_metrics(score);
+void conclude(ScoreRecord& score) {
+  score.rank.reset();
+  score.total.reset();
+  score.intervals = {};
   if (score.status == Status::ok) {
-    const ScopedSums total = total_of(score.per_sample);
-    if (total.finite())
-      score.total = total;
-    else
-      score.status = Status::non_finite;
+    sum_up(score);
+    if (!score.total) score.status = Status::non_finite;
   }
+  std::erase_if(score.estimates, [](const auto& e) { return !std::isfinite(e.second); });
   if (score.status != Status::ok || (score.local && score.local->rows == 0)) score.local.reset();
   if (score.local && !score.local->finite()) {
     score.local.reset();
@@ -80,6 +84,7 @@ void spread_metrics(Run& run, const ScoreGroup& group) {
     QSWEEP_CHECK(from != by_name.end(), "{} is spread from {}, which has no score", run.ops[score.op].name,
                  *score.spread_from);
     if (!carries_metrics(from->second->status)) score.status = from->second->status;
+    score.measured = from->second->measured;
     score.total = from->second->total;
     score.intervals = from->second->intervals;
   }
@@ -88,20 +93,19 @@ void spread_metrics(Run& run, const ScoreGroup& group) {
 void rank_group(Run& run, const ScoreGroup& group) {
   std::vector<ScoreRecord*> ranked;
   for (size_t i : group.members)
-    if (carries_metrics(run.scores[i].status)) ranked.push_back(&run.scores[i]);
-  const Metric metric = run.ranking_metric;
+    if (!std::isnan(ranking_value(run, run.scores[i]))) ranked.push_back(&run.scores[i]);
   const double sign = group.mode == Mode::leave_one_out ? 1 : -1;
   // Members come in op order, which a stable sort keeps among equals.
   std::stable_sort(ranked.begin(), ranked.end(), [&](const ScoreRecord* a, const ScoreRecord* b) {
-    return sign * sum(a->total->of(metric.scope), metric.which) <
-           sign * sum(b->total->of(metric.scope), metric.which);
+    return sign * ranking_value(run, *a) < sign * ranking_value(run, *b);
   });
   for (size_t i = 0; i < ranked.size(); ++i) ranked[i]->rank = static_cast<int64_t>(i) + 1;
 }
 
 // Every group sees the same splits: the draw depends on (seed, split) only.
 std::optional<Reliability> reliability_of(Run& run, const ScoreGroup& group, uint64_t seed) {
-  const std::vector<ScoreRecord*> scores = ok_scores(run, group);
+  std::vector<ScoreRecord*> scores = ok_scores(run, group);
+  std::erase_if(scores, [&](const ScoreRecord* score) { return !score->has(run.ranking_metric); });
   const auto samples = static_cast<size_t>(run.data.samples);
   if (samples < 2 || scores.size() < kMinReliabilityOps) return std::nullopt;
   const Metric metric = run.ranking_metric;
@@ -128,18 +132,23 @@ std::optional<Reliability> reliability_of(Run& run, const ScoreGroup& group, uin
                      splits};
 }
 
-void finalize_baseline(Baseline& baseline, StudentT95& t) {
-  baseline.intervals = {};
-  baseline.total = total_of(baseline.per_sample);
-  if (!baseline.total->finite()) {
-    baseline.total.reset();
-    return;
-  }
-  const IntervalInput input{baseline.per_sample, &baseline.intervals};
-  fill_intervals({&input, 1}, t);
+// Intervals of the ok scores of one group; those of one method are judged together.
+void fill_group(Run& run, const ScoreGroup& group, StudentT95& t) {
+  std::map<Method, std::vector<IntervalInput>> inputs;
+  for (ScoreRecord* score : ok_scores(run, group))
+    inputs[score->method].push_back({score, score->estimate(kRelativeStandardError).value_or(0)});
+  for (const auto& [method, variants] : inputs) fill_intervals(variants, run.ranking_metric, t);
 }
 
 }  // namespace
+
+void finalize(Measurement& alone) {
+  sum_up(alone);
+  if (!alone.total) return;
+  StudentT95 t;
+  const IntervalInput input{&alone};
+  fill_intervals({&input, 1}, {}, t);
+}
 
 void finalize(Run& run, Metric ranking, uint64_t seed) {
   check_contract(run);
@@ -147,12 +156,13 @@ void finalize(Run& run, Metric ranking, uint64_t seed) {
   run.settings["metric"] = name(ranking);
   run.reliability.clear();
   StudentT95 t;
-  for (Baseline& baseline : run.baselines) finalize_baseline(baseline, t);
-  for (ScoreRecord& score : run.scores) sum_up(score);
+  for (Baseline& baseline : run.baselines) {
+    finalize(baseline);
+    if (baseline.format.empty()) baseline.format = format_of_baseline(baseline.name);
+  }
+  for (ScoreRecord& score : run.scores) conclude(score);
   for (const ScoreGroup& group : group_scores(run)) {
-    std::vector<IntervalInput> inputs;
-    for (ScoreRecord* score : ok_scores(run, group)) inputs.push_back({score->per_sample, &score->intervals});
-    fill_intervals(inputs, t);
+    fill_group(run, group, t);
     spread_metrics(run, group);
     rank_group(run, group);
     if (const auto reliability = reliability_of(run, group, seed)) run.reliability.push_back(*reliability);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "scores/record.h"
 
@@ -9,22 +10,27 @@ namespace qsweep::scores {
 
 inline constexpr int kReliabilitySplits = 100;
 
-// From Run::scores (op, format, mode, method, status, per_sample, local, spread_from) and Run::baselines
-// computes
+// The estimate that widens the ranking metric's interval (ScoreRecord::estimates).
+inline constexpr std::string_view kRelativeStandardError = "relative_standard_error";
+
+// Total and intervals of a variant that is judged by itself; no total where a measured sum is not finite.
+void finalize(Measurement& alone);
+
+// From Run::scores (op, format, mode, method, status, per_sample, measured, local, estimates, spread_from),
+// Run::baselines and Run::joint_ranking computes
 //   - totals over the samples, in data order;
-//   - status non_finite, without metrics, where a sum is not finite; local statistics that are not finite are
-//   dropped
-//     with the flag local_non_finite;
+//   - status non_finite, without metrics, where a measured sum is not finite; estimates that are not finite
+//     are dropped, and local statistics are with the flag local_non_finite;
 //   - 95 % intervals (interval.h) per (format, mode, method); a baseline stands alone;
 //   - spread scores: the representative's metrics, or its status where it carries none;
 //   - the flag approximate on every score whose method is not exact;
-//   - ranks per (format, mode, method) by the sum of `ranking`: 1 is the most sensitive op, that is the
-//   largest sum,
-//     in leave-one-out the smallest; equal sums in op order;
-//   - reliability per (format, mode, method): mean Spearman correlation of the ranking between random halves
-//   of the
-//     samples over kReliabilitySplits splits drawn from `seed`; only with two or more samples and three or
-//     more ok ops. Splits where a half gives every op the same value say nothing and are left out.
+//   - ranks per (format, mode, method), in a joint ranking per (format, mode), by `ranking_value`: 1 is the
+//     most sensitive op, that is the largest value, in leave-one-out the smallest; equal ones in op order;
+//     none without a value;
+//   - reliability of the ranking metric for the same groups: mean Spearman correlation of the ranking between
+//     random halves of the samples over kReliabilitySplits splits drawn from `seed`; only with two or more
+//     samples and three or more ok ops. Splits where a half gives every op the same value say nothing and are
+//     left out.
 // Also records the metric in settings["metric"]. The same run and seed give the same results.
 void finalize(Run& run, Metric ranking, uint64_t seed);
 

@@ -12,7 +12,9 @@ struct RatioEstimate {
   int64_t samples = 0;
 };
 
-std::optional<RatioEstimate> estimate(std::span<const ScopedSums> per_sample, Metric metric) {
+std::optional<RatioEstimate> estimate(const Measurement& variant, Metric metric) {
+  if (!variant.measured.has(metric)) return std::nullopt;
+  const std::span<const ScopedSums> per_sample = variant.per_sample;
   double errors = 0, weight = 0;
   int64_t samples = 0;
   for (const ScopedSums& sample : per_sample) {
@@ -39,20 +41,20 @@ std::optional<Interval> finite(double low, double high) {
 }
 
 void fill_plain(std::span<const IntervalInput> variants, Metric metric, StudentT95& t) {
-  for (const IntervalInput& variant : variants) {
-    const auto e = estimate(variant.per_sample, metric);
+  for (const IntervalInput& input : variants) {
+    const auto e = estimate(*input.variant, metric);
     if (!e) continue;
     const double half_width = t(e->samples) * e->standard_error;
-    variant.result->of(metric) = finite(e->mean - half_width, e->mean + half_width);
+    input.variant->intervals.of(metric) = finite(e->mean - half_width, e->mean + half_width);
   }
 }
 
-void fill_logarithmic(std::span<const IntervalInput> variants, Metric metric, StudentT95& t) {
+void fill_logarithmic(std::span<const IntervalInput> variants, Metric metric, bool ranking, StudentT95& t) {
   std::vector<std::optional<RatioEstimate>> estimates;
   double squares = 0;
   int64_t n = 0;
-  for (const IntervalInput& variant : variants) {
-    auto e = estimate(variant.per_sample, metric);
+  for (const IntervalInput& input : variants) {
+    auto e = estimate(*input.variant, metric);
     if (e && !(e->mean > 0)) e.reset();
     if (e) squares += std::pow(e->standard_error / e->mean, 2);
     n += e.has_value();
@@ -63,8 +65,9 @@ void fill_logarithmic(std::span<const IntervalInput> variants, Metric metric, St
   for (size_t i = 0; i < variants.size(); ++i) {
     if (!estimates[i]) continue;
     const auto [mean, standard_error, samples] = *estimates[i];
-    const double factor = std::exp(t(samples) * std::max(standard_error / mean, typical));
-    variants[i].result->of(metric) = finite(mean / factor, mean * factor);
+    const double least = ranking ? std::max(typical, variants[i].relative_error) : typical;
+    const double factor = std::exp(t(samples) * std::max(standard_error / mean, least));
+    variants[i].variant->intervals.of(metric) = finite(mean / factor, mean * factor);
   }
 }
 
@@ -76,11 +79,11 @@ double StudentT95::operator()(int64_t samples) {
   return it->second;
 }
 
-void fill_intervals(std::span<const IntervalInput> variants, StudentT95& t) {
-  for (const IntervalInput& variant : variants) *variant.result = {};
+void fill_intervals(std::span<const IntervalInput> variants, Metric ranking, StudentT95& t) {
+  for (const IntervalInput& input : variants) input.variant->intervals = {};
   for (Scope scope : kAllScopes) {
     for (Which which : {Which::hidden_sse, Which::logits_sse, Which::kl})
-      fill_logarithmic(variants, {which, scope}, t);
+      fill_logarithmic(variants, {which, scope}, ranking == Metric{which, scope}, t);
     fill_plain(variants, {Which::nll_delta, scope}, t);
   }
 }

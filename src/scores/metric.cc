@@ -1,7 +1,9 @@
 #include "scores/metric.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "base/error.h"
 
@@ -34,11 +36,6 @@ void MetricSums::add(const MetricSums& other) {
   logits_elements += other.logits_elements;
 }
 
-bool MetricSums::finite() const {
-  return std::isfinite(hidden_sse) && std::isfinite(logits_sse) && std::isfinite(kl) &&
-         std::isfinite(nll_delta);
-}
-
 void ScopedSums::add(const ScopedSums& other) {
   all.add(other.all);
   answer.add(other.answer);
@@ -58,6 +55,25 @@ double sum(const MetricSums& sums, Which which) {
       return static_cast<double>(sums.top1_flips);
   }
   QSWEEP_CHECK(false, "metric {}", static_cast<int>(which));
+}
+
+bool finite(const ScopedSums& sums, Measured measured) {
+  return std::all_of(kAllMetrics.begin(), kAllMetrics.end(), [&](Metric m) {
+    return !measured.has(m) || std::isfinite(sum(sums.of(m.scope), m.which));
+  });
+}
+
+void blank_unmeasured(ScopedSums& sums, Measured measured) {
+  for (Scope scope : kAllScopes) {
+    MetricSums& s = sums.of(scope);
+    const std::pair<Which, double*> values[] = {{Which::hidden_sse, &s.hidden_sse},
+                                                {Which::logits_sse, &s.logits_sse},
+                                                {Which::kl, &s.kl},
+                                                {Which::nll_delta, &s.nll_delta}};
+    for (const auto& [which, value] : values)
+      if (!measured.has({which, scope})) *value = std::numeric_limits<double>::quiet_NaN();
+    if (!measured.has({Which::top1_flips, scope})) s.top1_flips = 0;
+  }
 }
 
 int64_t count(const MetricSums& sums, Which which) {

@@ -33,7 +33,6 @@ struct MetricSums {
   int64_t logits_elements = 0;
 
   void add(const MetricSums& other);
-  bool finite() const;
 };
 
 struct ScopedSums {
@@ -42,7 +41,6 @@ struct ScopedSums {
   const MetricSums& of(Scope scope) const { return scope == Scope::all ? all : answer; }
   MetricSums& of(Scope scope) { return scope == Scope::all ? all : answer; }
   void add(const ScopedSums& other);
-  bool finite() const { return all.finite() && answer.finite(); }
 };
 
 double sum(const MetricSums& sums, Which which);
@@ -62,6 +60,41 @@ struct Metric {
   Scope scope = Scope::all;
   bool operator==(const Metric&) const = default;
 };
+
+// Every metric there is: all of scope `all`, then all of scope `answer`.
+inline constexpr auto kAllMetrics = [] {
+  std::array<Metric, kAllScopes.size() * kAllWhich.size()> metrics{};
+  size_t n = 0;
+  for (Scope scope : kAllScopes)
+    for (Which which : kAllWhich) metrics[n++] = {which, scope};
+  return metrics;
+}();
+
+// Which metrics were measured. An estimator knows some of them only; the sums of the others mean nothing. The
+// counts (positions, ...) are always known.
+class Measured {
+ public:
+  static constexpr Measured all() { return Measured((1u << kAllMetrics.size()) - 1); }
+  static constexpr Measured none() { return Measured(0); }
+
+  constexpr bool has(Metric metric) const { return (bits_ & bit(metric)) != 0; }
+  constexpr void add(Metric metric) { bits_ |= bit(metric); }
+  constexpr void remove(Metric metric) { bits_ &= ~bit(metric); }
+  constexpr bool operator==(const Measured&) const = default;
+
+ private:
+  constexpr explicit Measured(unsigned bits) : bits_(bits) {}
+  static constexpr unsigned bit(Metric metric) {
+    return 1u << (static_cast<size_t>(metric.scope) * kAllWhich.size() + static_cast<size_t>(metric.which));
+  }
+
+  unsigned bits_;
+};
+
+// True where every measured sum is a finite number.
+bool finite(const ScopedSums& sums, Measured measured);
+// Makes the sums that were not measured NaN, and top1_flips, which knows no NaN, 0.
+void blank_unmeasured(ScopedSums& sums, Measured measured);
 
 std::string name(Metric metric);  // "kl:all"
 // Parses NAME[:all|answer]; Error for an unknown name or scope (with the valid ones) and for metrics that are

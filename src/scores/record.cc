@@ -14,8 +14,10 @@ constexpr std::array<std::string_view, 6> kStatusNames{"ok",         "unexercise
                                                        "non_finite", "skipped",     "spread"};
 constexpr std::array<std::string_view, 4> kModeNames{"isolated", "leave-one-out", "requantize",
                                                      "requantize-cumulative"};
-constexpr std::array<std::string_view, 5> kMethodNames{"exact", "adjoint", "fisher", "hawq", "local"};
+constexpr std::array<std::string_view, 6> kMethodNames{"exact", "adjoint", "fisher",
+                                                       "hawq",  "local",   "auto"};
 
+constexpr std::string_view kEverything = "all:";  // before the format, in a baseline's name
 constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
 
 size_t find_name(std::string_view text, std::span<const std::string_view> names, const char* what) {
@@ -74,13 +76,51 @@ double LocalStats::outlier_ratio() const {
   return rms > 0 ? input_absmax() / rms : kUndefined;
 }
 
+double ranking_value(const Run& run, const ScoreRecord& score) {
+  if (score.method != Method::local) return score.sum(run.ranking_metric);
+  return score.local ? score.local->relative_error() : kUndefined;
+}
+
+double Measurement::sum(Metric metric) const {
+  return has(metric) ? scores::sum(total->of(metric.scope), metric.which) : kUndefined;
+}
+
+double Measurement::per_position(Metric metric) const {
+  return has(metric) ? scores::per_position(total->of(metric.scope), metric.which) : kUndefined;
+}
+
+double Measurement::logits_mse(Scope scope) const {
+  return has({Which::logits_sse, scope}) ? scores::logits_mse(total->of(scope)) : kUndefined;
+}
+
+double Measurement::perplexity_ratio(Scope scope) const {
+  return has({Which::nll_delta, scope}) ? scores::perplexity_ratio(total->of(scope)) : kUndefined;
+}
+
+std::optional<double> ScoreRecord::estimate(std::string_view name) const {
+  for (const auto& [key, value] : estimates)
+    if (key == name) return value;
+  return std::nullopt;
+}
+
+std::string format_of_baseline(std::string_view name) {
+  return name.starts_with(kEverything) ? std::string(name.substr(kEverything.size())) : "";
+}
+
+const Baseline* find_baseline(const std::vector<Baseline>& baselines, std::string_view format) {
+  for (const Baseline& baseline : baselines)
+    if (!format.empty() && format_of_baseline(baseline.name) == format) return &baseline;
+  return nullptr;
+}
+
 std::vector<ScoreGroup> group_scores(const Run& run) {
   std::vector<ScoreGroup> groups;
   std::map<std::tuple<std::string, Mode, Method>, size_t> place;
   for (size_t i = 0; i < run.scores.size(); ++i) {
     const ScoreRecord& score = run.scores[i];
-    const auto [it, added] = place.try_emplace({score.format, score.mode, score.method}, groups.size());
-    if (added) groups.push_back({score.format, score.mode, score.method, {}});
+    const Method method = run.joint_ranking ? Method::automatic : score.method;
+    const auto [it, added] = place.try_emplace({score.format, score.mode, method}, groups.size());
+    if (added) groups.push_back({score.format, score.mode, method, {}});
     groups[it->second].members.push_back(i);
   }
   for (ScoreGroup& group : groups)

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "io/json.h"
@@ -22,11 +23,12 @@ enum class Status {
   spread,        // metrics of a representative op
 };
 enum class Mode { isolated, leave_one_out, requantize, requantize_cumulative };
-enum class Method { exact, adjoint, fisher, hawq, local };
+// `automatic`: each score by one of the others. It names a ranking over methods, never a score's own method.
+enum class Method { exact, adjoint, fisher, hawq, local, automatic };
 
 std::string_view name(Status status);
 std::string_view name(Mode mode);  // "leave-one-out"
-std::string_view name(Method method);
+std::string_view name(Method method);  // "auto" for automatic
 // Error with the valid names for any other text.
 Status parse_status(std::string_view text);
 Mode parse_mode(std::string_view text);
@@ -78,37 +80,54 @@ struct OpRecord {
   std::optional<std::string> fusion_group;
 };
 
-struct ScoreRecord {
+// What was measured of one variant against the reference.
+struct Measurement {
+  // One per sample of the data, in data order, also where the sample has no row of what is quantized (errors
+  // 0, counts those of the sample). Kept in memory only.
+  std::vector<ScopedSums> per_sample;
+  Measured measured = Measured::all();
+
+  // Set by finalize(). In `total`, the sums of metrics that were not measured are NaN (top1_flips: 0).
+  std::optional<ScopedSums> total;
+  ScopedIntervals intervals;
+
+  bool has(Metric metric) const { return total && measured.has(metric); }
+  // NaN where the metric was not measured, as for all of the following.
+  double sum(Metric metric) const;
+  double per_position(Metric metric) const;
+  double logits_mse(Scope scope) const;
+  double perplexity_ratio(Scope scope) const;
+};
+
+// `total` is there exactly where the status carries metrics; `per_sample` is not used for `spread`.
+struct ScoreRecord : Measurement {
   int op = 0;  // index in Run::ops
   std::string format;
   Mode mode = Mode::isolated;
   Method method = Method::exact;
   Status status = Status::ok;
   std::vector<std::string> flags;
-  // One per sample of the data, in data order, also where the sample has no row for this op (errors 0, counts
-  // those of the sample). Kept in memory only; not used for `spread`.
-  std::vector<ScopedSums> per_sample;
   std::optional<LocalStats> local;
+  // What an estimator found beside its metrics, by name: token_form, relative_standard_error, ... The latter,
+  // where it is there, is that of the ranking metric and widens its interval.
+  std::vector<std::pair<std::string, double>> estimates;
   double effective_bits = 0;
   std::optional<std::string> spread_from;  // op name, for `spread` only
+  std::optional<int64_t> rank;             // set by finalize()
 
-  // Set by finalize(); `total` is there exactly where the status carries metrics.
-  std::optional<ScopedSums> total;
-  ScopedIntervals intervals;
-  std::optional<int64_t> rank;
+  std::optional<double> estimate(std::string_view name) const;
 };
 
-// A variant that is no single op's score, such as all:w8a8.
-struct Baseline {
+// A variant that is no single op's score, such as all:w8a8. No total where a sum is not finite.
+struct Baseline : Measurement {
   std::string name;
-  std::string format;
-  std::vector<std::string> float_ops;    // ops that stayed float, because they are uncalibrated
-  std::vector<ScopedSums> per_sample;  // as in ScoreRecord
-
-  // Set by finalize(); no total where a sum is not finite.
-  std::optional<ScopedSums> total;
-  ScopedIntervals intervals;
+  std::string format;                  // of all:FORMAT, else empty
+  std::vector<std::string> float_ops;  // ops of all:FORMAT that stayed float: uncalibrated
 };
+// FORMAT of "all:FORMAT", empty for another name.
+std::string format_of_baseline(std::string_view name);
+// The baseline all:FORMAT; null where there is none.
+const Baseline* find_baseline(const std::vector<Baseline>& baselines, std::string_view format);
 
 // How well the ranking survives other data: Spearman's correlation between random halves of the samples.
 struct Reliability {
@@ -141,13 +160,19 @@ struct Run {
   std::vector<Reliability> reliability;
   std::vector<ScoreRecord> scores;
   Metric ranking_metric;  // stands in settings["metric"] in the file
+  // Scores of all methods are ranked together; settings["method"] is "auto" in the file.
+  bool joint_ranking = false;
 };
+
+// What the score is ranked by: the sum of the ranking metric, or of method `local` the relative error at the
+// op. NaN where it has none.
+double ranking_value(const Run& run, const ScoreRecord& score);
 
 // Scores that are ranked together: indexes into Run::scores in op order.
 struct ScoreGroup {
   std::string format;
   Mode mode;
-  Method method;
+  Method method;  // automatic in a joint ranking
   std::vector<size_t> members;
 };
 // Groups in the order of their first score.

@@ -2,17 +2,17 @@
 //
 //   model, data, settings, provenance    as in Run
 //   ops[]        name, tower, block, role, in_features, out_features, parameters, fusion_group
-//   baselines[]  name, metrics
-//   reliability[] format, mode, method, spearman, splits
-//   scores[]     op (index in ops), format, mode, method, status, flags, metrics, local, effective_bits,
-//   rank, and
-//                spread_from for status spread
+//   baselines[]  name, format (null unless the name is all:FORMAT), float_ops, metrics
+//   reliability[] format, mode, method ("auto" for a joint ranking), spearman, splits
+//   scores[]     op (index in ops), format, mode, method, status, flags, metrics, local, estimates,
+//                effective_bits, rank, and spread_from for status spread
 //   metrics      {"all": {...}, "answer": {...}} with raw sums and counts and ci95: per metric the [low,
-//   high] of its
-//                mean per position (per target for nll_delta), or null; null as a whole where nothing was
-//                measured
+//                high] of its mean per position (per target for nll_delta), or null; a metric that was not
+//                measured is null, counts are always there; null as a whole where nothing was scored
 //   local        raw sums at the op, or null
+//   estimates    {name: number} of what an estimator found beside its metrics, or null
 //
+// settings.method "auto" makes the ranking joint over methods.
 // What is unknown is null, never 0; numbers are finite and read back to the same double; keys have a fixed
 // order, so equal runs give equal bytes. Samples are not in the file: a run that was read back cannot be
 // finalized again.

@@ -1,39 +1,11 @@
 #include "scores/schema.h"
 
+#include "scores/schema_parts.h"
+
 namespace qsweep::scores {
 namespace {
 
 using io::Json;
-
-template <class T>
-Json or_null(const std::optional<T>& value) {
-  return value ? Json(*value) : Json();
-}
-
-Json metric_json(const ScopedSums& total, const ScopedIntervals& intervals, Scope scope) {
-  const MetricSums& sums = total.of(scope);
-  Json json = {{"hidden_sse", sums.hidden_sse},
-               {"logits_sse", sums.logits_sse},
-               {"kl", sums.kl},
-               {"nll_delta", sums.nll_delta},
-               {"top1_flips", sums.top1_flips},
-               {"positions", sums.positions},
-               {"targets", sums.targets},
-               {"hidden_elements", sums.hidden_elements},
-               {"logits_elements", sums.logits_elements}};
-  Json& ci95 = json["ci95"] = Json::object();
-  for (Which which : kAllWhich) {
-    const auto& interval = intervals.of({which, scope});
-    ci95[std::string(name(which))] = interval ? Json::array({interval->low, interval->high}) : Json();
-  }
-  return json;
-}
-
-Json metrics_json(const std::optional<ScopedSums>& total, const ScopedIntervals& intervals) {
-  if (!total) return nullptr;
-  return {{"all", metric_json(*total, intervals, Scope::all)},
-          {"answer", metric_json(*total, intervals, Scope::answer)}};
-}
 
 Json local_json(const std::optional<LocalStats>& local) {
   if (!local) return nullptr;
@@ -44,6 +16,13 @@ Json local_json(const std::optional<LocalStats>& local) {
           {"input_sum_squares", local->input_sum_squares},
           {"input_elements", local->input_elements},
           {"rows", local->rows}};
+}
+
+Json estimates_json(const std::vector<std::pair<std::string, double>>& estimates) {
+  if (estimates.empty()) return nullptr;
+  Json json = Json::object();
+  for (const auto& [key, value] : estimates) json[key] = value;
+  return json;
 }
 
 Json op_json(const OpRecord& op) {
@@ -64,8 +43,9 @@ Json score_json(const ScoreRecord& score) {
                {"method", name(score.method)},
                {"status", name(score.status)},
                {"flags", score.flags},
-               {"metrics", metrics_json(score.total, score.intervals)},
+               {"metrics", metrics_json(score)},
                {"local", local_json(score.local)},
+               {"estimates", estimates_json(score.estimates)},
                {"effective_bits", score.effective_bits},
                {"rank", or_null(score.rank)}};
   if (score.status == Status::spread) json["spread_from"] = or_null(score.spread_from);
@@ -80,11 +60,11 @@ Json reliability_json(const Reliability& r) {
           {"splits", r.splits}};
 }
 
-template <class Records, class Function>
-Json array_of(const Records& records, Function to_record) {
-  Json array = Json::array();
-  for (const auto& record : records) array.push_back(to_record(record));
-  return array;
+Json baseline_json(const Baseline& baseline) {
+  return {{"name", baseline.name},
+          {"format", baseline.format.empty() ? Json() : Json(baseline.format)},
+          {"float_ops", baseline.float_ops},
+          {"metrics", metrics_json(baseline)}};
 }
 
 // A file name need not be UTF-8, JSON must be.
@@ -93,29 +73,15 @@ std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::erro
 }  // namespace
 
 Json to_json(const Run& run) {
-  return {
-      {"schema", kSchema},
-      {"model",
-       {{"path_name", run.model.path_name},
-        {"family", run.model.family},
-        {"parameters", run.model.parameters},
-        {"weights_sha256_of_headers", run.model.weights_sha256_of_headers}}},
-      {"data",
-       {{"file_name", run.data.file_name},
-        {"samples", run.data.samples},
-        {"tokens", run.data.tokens},
-        {"answer_tokens", run.data.answer_tokens},
-        {"images", run.data.images},
-        {"sha256", run.data.sha256}}},
-      {"settings", run.settings},
-      {"provenance", run.provenance},
-      {"ops", array_of(run.ops, op_json)},
-      {"baselines", array_of(run.baselines,
-                             [](const Baseline& b) {
-                               return Json{{"name", b.name}, {"metrics", metrics_json(b.total, b.intervals)}};
-                             })},
-      {"reliability", array_of(run.reliability, reliability_json)},
-      {"scores", array_of(run.scores, score_json)}};
+  return {{"schema", kSchema},
+          {"model", model_json(run.model)},
+          {"data", data_json(run.data)},
+          {"settings", run.settings},
+          {"provenance", run.provenance},
+          {"ops", array_of(run.ops, op_json)},
+          {"baselines", array_of(run.baselines, baseline_json)},
+          {"reliability", array_of(run.reliability, reliability_json)},
+          {"scores", array_of(run.scores, score_json)}};
 }
 
 std::string to_text(const Json& root) {

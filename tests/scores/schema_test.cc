@@ -71,7 +71,7 @@ TEST(Schema, KeysAsPublished) {
   EXPECT_THAT(keys(json["ops"][0]), ElementsAre("name", "tower", "block", "role", "in_features",
                                                 "out_features", "parameters", "fusion_group"));
   EXPECT_THAT(keys(json["scores"][1]), ElementsAre("op", "format", "mode", "method", "status", "flags",
-                                                   "metrics", "local", "effective_bits", "rank"));
+                                                   "metrics", "local", "estimates", "effective_bits", "rank"));
   EXPECT_THAT(keys(json["scores"][1]["metrics"]["all"]),
               ElementsAre("hidden_sse", "logits_sse", "kl", "nll_delta", "top1_flips", "positions", "targets",
                           "hidden_elements", "logits_elements", "ci95"));
@@ -92,7 +92,7 @@ TEST(Schema, AnUnexercisedOpHasNoMetricAnywhere) {
   for (const char* key : {"metrics", "local", "rank"}) EXPECT_TRUE(score.at(key).is_null()) << key;
   EXPECT_THAT(to_csv(run),
               HasSubstr("visual.blocks.0.attn.qkv,vision,0,qkv,w8a8,isolated,exact,unexercised,,,8.5,"
-                        ",,,,,,,,,,,,,,,,,,,kl:all,,,,,,,,,,,,\n"));
+                        ",,,,,,,,,,,,,,,,,,,kl:all,,,,,,,,,,,,,\n"));
 }
 
 TEST(Schema, NonFiniteNumbersAreNeverWritten) {

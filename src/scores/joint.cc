@@ -1,0 +1,107 @@
+#include "scores/joint.h"
+
+#include <algorithm>
+#include <set>
+
+namespace qsweep::scores {
+namespace {
+
+// The group whose scores a format's errors are taken from; null where none measured the metric.
+const ScoreGroup* best_group(const Run& run, const std::vector<ScoreGroup>& groups, const std::string& format,
+                             Metric metric) {
+  const ScoreGroup* best = nullptr;
+  for (const ScoreGroup& group : groups) {
+    if (group.format != format || group.mode != Mode::isolated) continue;
+    const bool measured = std::any_of(group.members.begin(), group.members.end(),
+                                      [&](size_t i) { return run.scores[i].has(metric); });
+    if (measured && (!best || group.method < best->method)) best = &group;
+  }
+  return best;
+}
+
+// True where all:FORMAT quantizes the op with an effect that no score tells.
+bool hidden_in_baseline(const ScoreRecord& score, const std::string& op, const Baseline& baseline) {
+  if (score.status == Status::unexercised || score.status == Status::uncalibrated) return false;
+  const auto& floats = baseline.float_ops;
+  return std::find(floats.begin(), floats.end(), op) == floats.end();
+}
+
+JointFormat joint_format(const Run& run, const ScoreGroup& group, Metric metric) {
+  JointFormat joint;
+  const Baseline* baseline = find_baseline(run.baselines, group.format);
+  std::set<int> scored;
+  bool comparable = baseline != nullptr && baseline->has(metric);
+  for (size_t i : group.members) {
+    const ScoreRecord& score = run.scores[i];
+    const std::string& op = run.ops[score.op].name;
+    scored.insert(score.op);
+    if (score.has(metric)) {
+      joint.errors[op] = score.sum(metric);
+      joint.sum_all += score.sum(metric);
+    } else {
+      joint.unscored.push_back(op);
+      comparable = comparable && !hidden_in_baseline(score, op, *baseline);
+    }
+  }
+  if (baseline && baseline->has(metric)) joint.measured_all = baseline->sum(metric);
+  comparable = comparable && scored.size() == run.ops.size() && joint.sum_all > 0;
+  if (comparable) joint.kappa = *joint.measured_all / joint.sum_all;
+  return joint;
+}
+
+}  // namespace
+
+JointModel JointModel::from_run(const Run& run, Metric metric) {
+  JointModel model;
+  model.metric_ = metric;
+  const std::vector<ScoreGroup> groups = group_scores(run);
+  for (const ScoreGroup& group : groups) {
+    if (best_group(run, groups, group.format, metric) != &group) continue;
+    model.formats_[group.format] = joint_format(run, group, metric);
+    for (size_t i : group.members)
+      if (const auto& total = run.scores[i].total)
+        model.positions_ = count(total->of(metric.scope), metric.which);
+  }
+  return model;
+}
+
+Prediction JointModel::predict(const std::map<std::string, std::string>& formats) const {
+  Prediction prediction{.metric = metric_, .plain_sum = 0, .corrected = {}, .positions = positions_, .missing = {}};
+  std::map<std::string, double> sums;  // S_f
+  for (const auto& [op, format] : formats) {
+    const auto joint = formats_.find(format);
+    if (joint == formats_.end() || !joint->second.errors.contains(op)) {
+      prediction.missing.emplace_back(op, format);
+      continue;
+    }
+    sums[format] += joint->second.errors.at(op);
+  }
+  double growth = 1;
+  bool known = true;
+  for (const auto& [format, sum] : sums) {
+    prediction.plain_sum += sum;
+    if (sum == 0) continue;
+    const JointFormat& joint = formats_.at(format);
+    known = known && joint.kappa.has_value();
+    if (known) growth += (*joint.kappa - 1) * sum / joint.sum_all;
+  }
+  if (known) prediction.corrected = prediction.plain_sum * growth;
+  return prediction;
+}
+
+std::vector<Metric> predicted_metrics(Metric ranking) {
+  std::vector<Metric> metrics{{Which::kl, Scope::all}, {Which::logits_sse, Scope::all}};
+  if (std::find(metrics.begin(), metrics.end(), ranking) == metrics.end()) metrics.push_back(ranking);
+  return metrics;
+}
+
+std::vector<Prediction> predict_all(const Run& run, const std::map<std::string, std::string>& formats) {
+  std::vector<Prediction> predictions;
+  for (Metric metric : predicted_metrics(run.ranking_metric)) {
+    const JointModel model = JointModel::from_run(run, metric);
+    if (!model.formats().empty()) predictions.push_back(model.predict(formats));
+  }
+  return predictions;
+}
+
+}  // namespace qsweep::scores

@@ -1,0 +1,65 @@
+// The error of many ops quantized at once, predicted from the errors of the single ones.
+//
+// Errors of single ops nearly add up, but their joint error grows faster. How much faster is measured once per
+// format, with everything quantized: with S the sum over a set, S_all the sum over all ops and kappa = (error
+// of all:FORMAT) / S_all,
+//
+//   predicted = S (1 + (kappa - 1) S / S_all),
+//
+// and for a set in several formats, S = sum_f S_f, predicted = S (1 + sum_f (kappa_f - 1) S_f / S_all_f).
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "scores/record.h"
+
+namespace qsweep::scores {
+
+// Errors are sums over the positions of the data, of one metric.
+struct JointFormat {
+  std::map<std::string, double> errors;  // isolated, by op name; also those of representatives (spread)
+  double sum_all = 0;                    // of the above
+  std::optional<double> measured_all;    // all:FORMAT
+  // measured_all / sum_all. None where it would not be the share of what all:FORMAT quantizes: an op that is
+  // neither float there nor out of the data's reach has no score.
+  std::optional<double> kappa;
+  std::vector<std::string> unscored;  // ops without a score
+};
+
+struct Prediction {
+  Metric metric;
+  double plain_sum = 0;             // over the ops that have a score
+  std::optional<double> corrected;  // the formula above; none where a kappa is missing
+  int64_t positions = 0;            // of the data that the scores are from, to compare per position
+  std::vector<std::pair<std::string, std::string>> missing;  // (op, format) without a score
+
+  bool complete() const { return missing.empty(); }
+};
+
+class JointModel {
+ public:
+  // From the isolated scores of a finalized run; where a format has those of several methods, from the exact
+  // ones, else from those of the first method that measured the metric.
+  static JointModel from_run(const Run& run, Metric metric);
+
+  const std::map<std::string, JointFormat>& formats() const { return formats_; }
+  Metric metric() const { return metric_; }
+
+  // `formats`: format by op name; ops that are not in it stay float.
+  Prediction predict(const std::map<std::string, std::string>& formats) const;
+
+ private:
+  Metric metric_;
+  int64_t positions_ = 0;
+  std::map<std::string, JointFormat> formats_;
+};
+
+// kl:all, logits_sse:all and the metric that a run ranks by.
+std::vector<Metric> predicted_metrics(Metric ranking);
+// For each of these that the run measured.
+std::vector<Prediction> predict_all(const Run& run, const std::map<std::string, std::string>& formats);
+
+}  // namespace qsweep::scores
