@@ -62,6 +62,7 @@ struct HeadBranch {
   Scratch change;             // of the hidden state from the reference's; the reference itself has none
   std::vector<graph::LiveRun> live;
   std::vector<graph::ForkRows> forks;
+  std::vector<int> leaf_ids;
   Group leaves;  // live pairs, then every fork's
   Group self;    // the parent itself; empty for the reference
   size_t live_pairs = 0;
@@ -141,6 +142,7 @@ class Scoring {
                       .hidden = variants.take_value(b, "hidden"),
                       .hidden_delta = variants.take_delta(b, "hidden")};
     const auto& leaves = variants.branch(b).leaves;
+    for (const graph::Leaf& leaf : leaves) branch.leaf_ids.push_back(leaf.id);
     branch.live = variants.live_runs(b, head_index(), branch.hidden_delta);
     const auto live = graph::row_blocks(pass_.batch, variants.pairs(b), branch.hidden_delta, {});
     for (const graph::PairRange& range : branch.hidden_delta.ranges)
@@ -318,8 +320,12 @@ class Scoring {
       std::vector<double> self(static_cast<size_t>(b.self.rows));
       if (b.self.rows > 0) kernels::row_squared_norm(threads(), b.change.view, self);
       const std::vector<double> leaves = leaves_hidden_sse(b, self);
-      report(b.self, self, sinks);
-      report(b.leaves, leaves, sinks);
+      // A leaf that no row of a sample reaches does there what its parent does.
+      for (const auto& [pair, total] : totals(b.self, self)) {
+        sinks.metrics(pair.variant, pair.sample, total);
+        for (const int leaf : b.leaf_ids) sinks.metrics(leaf, pair.sample, total);
+      }
+      for (const auto& [pair, total] : totals(b.leaves, leaves)) sinks.metrics(pair.variant, pair.sample, total);
       for (const graph::ForkRows& fork : b.forks) {
         scores::LocalStats stats = graph::input_stats(threads(), b.hidden.matrix);
         stats.error_sse = local_[fork.leaf].error_sse;
@@ -329,11 +335,14 @@ class Scoring {
     }
   }
 
-  void report(const Group& group, std::span<const double> hidden_sse, const PassSinks& sinks) const {
+  // hidden_sse: per row of the group's matrix.
+  std::vector<std::pair<graph::Pair, scores::ScopedSums>> totals(const Group& group,
+                                                                 std::span<const double> hidden_sse) const {
+    std::vector<std::pair<graph::Pair, scores::ScopedSums>> totals;
     for (size_t i = 0; i < group.pairs.size(); ++i) {
       const RowBlock& block = group.blocks[i];
-      const auto [variant, sample] = group.pairs[i];
-      scores::ScopedSums total = position_counts(input_.model, *input_.samples[static_cast<size_t>(sample)]);
+      const models::Sample& sample = *input_.samples[static_cast<size_t>(group.pairs[i].sample)];
+      scores::ScopedSums total = position_counts(input_.model, sample);
       for (int64_t r = 0; r < block.rows; ++r) {
         const auto token = static_cast<size_t>(block.parent + r);
         const scores::MetricSums m = row_metrics(
@@ -342,8 +351,9 @@ class Scoring {
         total.all.add(m);
         if (rows_.answer[token]) total.answer.add(m);
       }
-      sinks.metrics(variant, sample, total);
+      totals.emplace_back(group.pairs[i], total);
     }
+    return totals;
   }
 
   const PassInput& input_;

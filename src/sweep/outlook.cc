@@ -72,7 +72,9 @@ class Planner {
   }
 
   int carried(std::vector<const Format*> formats, const std::string& name, const Format& format) {
-    scores::Baseline baseline{.name = name + ":" + std::string(format.name), .format = std::string(format.name)};
+    scores::Baseline baseline;
+    baseline.name = name + ":" + std::string(format.name);
+    baseline.format = scores::format_of_baseline(baseline.name);
     for (int op = 0; op < op_count(); ++op)
       if (in(reached_, op) && !usable(format, op))
         baseline.float_ops.push_back(model_.ops[static_cast<size_t>(op)].name);

@@ -43,7 +43,8 @@ struct PassInput {
 };
 
 struct PassSinks {
-  // The metrics of one (variant, sample of this pass).
+  // The metrics of one (variant, sample of this pass); the last call counts. None where a leaf of the reference
+  // never meets the sample.
   std::function<void(int variant, int64_t sample, const scores::ScopedSums&)> metrics;
   // Local errors and input statistics, over the samples of this pass.
   std::function<void(int variant, const scores::LocalStats&)> local;

@@ -9,9 +9,9 @@ Sweep::Sweep(const models::Model& model, const ops::Context& ops, const std::vec
     : setting_{model, ops, data, calibration, options.strict, options.memory_bytes},
       options_(std::move(options)),
       outlook_(make_outlook(model, data, calibration, options_)),
-      measurement_(setting_, outlook_.variants) {}
+      variant_run_(setting_, outlook_.variants) {}
 
-void Sweep::prepare() { measurement_.prepare(); }
+void Sweep::prepare() { variant_run_.prepare(); }
 
 scores::Run Sweep::run(const ProgressObserver& progress) {
   scores::Run run;
@@ -26,7 +26,7 @@ scores::Run Sweep::run(const ProgressObserver& progress) {
   for (const auto& targets : outlook_.targets)
     for (const Target target : targets) per_sample(target) = unchanged(setting_.model, setting_.data);
 
-  measurement_.run(
+  variant_run_.run(
       {.metrics =
            [&](int variant, int sample, const scores::ScopedSums& sums) {
              for (const Target target : outlook_.targets[static_cast<size_t>(variant)])
@@ -42,7 +42,7 @@ scores::Run Sweep::run(const ProgressObserver& progress) {
              }
            }},
       progress);
-  measurement_.timed("statistics", [&] { scores::finalize(run, options_.metric, options_.seed); });
+  variant_run_.timed("statistics", [&] { scores::finalize(run, options_.metric, options_.seed); });
   return run;
 }
 

@@ -1,7 +1,7 @@
 // A sensitivity run: what every selected op's quantization to every format does to the model's output.
 #pragma once
 
-#include "sweep/measure.h"
+#include "sweep/variant_run.h"
 #include "sweep/outlook.h"
 
 namespace qsweep::sweep {
@@ -20,13 +20,13 @@ class Sweep {
   // Calibrates, if a format needs it, and computes all variants. The run has its ops and finalized scores;
   // data, settings and provenance are the caller's.
   scores::Run run(const ProgressObserver& progress);
-  const RunReport& report() const { return measurement_.report(); }
+  const RunReport& report() const { return variant_run_.report(); }
 
  private:
   Setting setting_;
   ScoreOptions options_;
   Outlook outlook_;
-  Measurement measurement_;
+  VariantRun variant_run_;
 };
 
 }  // namespace qsweep::sweep

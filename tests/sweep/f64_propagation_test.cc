@@ -41,9 +41,22 @@ F64Matrix difference(Matrix<const float> a, Matrix<const float> b) {
   return d;
 }
 
+// From the calibration record that comes with the reference scores.
+Ranges recorded_ranges(const models::Model& model) {
+  const io::Json record = io::read_json_file(kData + "/scores/ops.json");
+  std::map<std::string, quant::InputRange> by_name;
+  for (const io::Json& row : record["ops"])
+    by_name[row["name"].get<std::string>()] = {row["calibration"]["min"].get<float>(),
+                                               row["calibration"]["max"].get<float>()};
+  Ranges ranges;
+  for (const graph::LinearOp& op : model.ops) ranges.push_back(by_name.at(op.name));
+  return ranges;
+}
+
 // A text-only sample, one with an image, and one with two.
 struct Data {
   models::Model model = models::load(kModel);
+  Ranges ranges = recorded_ranges(model);
   std::vector<models::Sample> samples;
   F64Model f64{kModel};
   std::vector<F64Model::Reference> references;
@@ -62,25 +75,19 @@ struct Data {
   }
 
   PassInput pass(const ops::Context& context, std::span<const Variant> variants) const {
-    PassInput input{model, context, DType::f32, {}, variants, {}};
+    PassInput input{model, context, DType::f32, {}, variants, {}, ranges};
     for (const models::Sample& s : samples) input.samples.push_back(&s);
     for (size_t v = 0; v < variants.size(); ++v) input.live.push_back(static_cast<int>(v));
     return input;
   }
 };
 
-// Every op in every format of kFormats; ranges from the calibration record that comes with the reference
-// scores.
+// Every op in every format of kFormats.
 std::vector<Variant> all_variants(const models::Model& model) {
-  const io::Json record = io::read_json_file(kData + "/scores/ops.json");
-  std::map<std::string, quant::InputRange> ranges;
-  for (const io::Json& row : record["ops"])
-    ranges[row["name"].get<std::string>()] = {row["calibration"]["min"].get<float>(),
-                                              row["calibration"]["max"].get<float>()};
   std::vector<Variant> variants;
   for (size_t op = 0; op < model.ops.size(); ++op)
     for (const char* format : kFormats)
-      variants.push_back({static_cast<int>(op), &quant::find_format(format), ranges.at(model.ops[op].name)});
+      variants.push_back({.overrides = {{static_cast<int>(op), &quant::find_format(format)}}});
   return variants;
 }
 
@@ -175,21 +182,23 @@ EngineScores engine_scores(const Data& data, std::span<const Variant> variants) 
 }
 
 // (Q(x) - x) W^T + Q(x) (Q(W) - W)^T.
-F64Matrix local_error(const Variant& variant, const F64Matrix& weight_t, const F64Matrix& weight_error_t,
-                      Matrix<const float> x) {
+F64Matrix local_error(const quant::Format& format, const std::optional<quant::InputRange>& range,
+                      const F64Matrix& weight_t, const F64Matrix& weight_error_t, Matrix<const float> x) {
   Tensor quantized(DType::f32, {x.rows, x.cols});
-  quant::fake_quantize_input(Threads{1}, *variant.format, x, variant.range, quantized.matrix<float>());
+  quant::fake_quantize_input(Threads{1}, format, x, range, quantized.matrix<float>());
   const Matrix<const float> q = quantized.matrix<float>();
   F64Matrix error = testing::multiply(difference(q, x), weight_t);
   testing::add_to(error, testing::multiply(widened(q), weight_error_t));
   return error;
 }
 
-Errors f64_score(const Data& data, const Variant& variant, const Tensor& input) {
-  const graph::LinearOp& op = data.model.ops[static_cast<size_t>(variant.op)];
+Errors f64_score(const Data& data, const graph::Override& quantized_op, const Tensor& input) {
+  const auto op_index = static_cast<size_t>(quantized_op.op);
+  const graph::LinearOp& op = data.model.ops[op_index];
+  const quant::Format& format = *quantized_op.format;
   Tensor weight(DType::f32, {op.out_features(), op.in_features()}), quantized(DType::f32, weight.shape());
   kernels::to_f32(Threads{1}, op.weight, weight.matrix<float>());
-  quant::fake_quantize_weight(Threads{1}, *variant.format, weight.matrix<float>(), std::nullopt,
+  quant::fake_quantize_weight(Threads{1}, format, weight.matrix<float>(), std::nullopt,
                               quantized.matrix<float>());
   const F64Matrix weight_t = testing::transposed(widened(weight.matrix<float>()));
   const F64Matrix weight_error_t =
@@ -200,8 +209,8 @@ Errors f64_score(const Data& data, const Variant& variant, const Tensor& input) 
     const int64_t rows = input_rows(op.name, data.samples[s]);
     if (rows == 0) continue;
     const Matrix<const float> x = input.matrix<float>().rows_at(first, rows);
-    const F64Output output =
-        data.f64.perturbed(data.references[s], {op.name, local_error(variant, weight_t, weight_error_t, x)});
+    const F64Matrix error = local_error(format, data.ranges[op_index], weight_t, weight_error_t, x);
+    const F64Output output = data.f64.perturbed(data.references[s], {op.name, error});
     total.add(errors_of(data.references[s].output, output));
     first += rows;
   }
@@ -262,6 +271,7 @@ TEST(F64Model, MatchesGoldens) {
 TEST(F64PropagationSlow, IsolatedScoresOfEveryOp) {
   const Data data;
   const std::vector<Variant> variants = all_variants(data.model);
+  const auto quantized_op = [&](size_t v) -> const graph::Override& { return variants[v].overrides.front(); };
   const std::vector<Tensor> inputs = op_inputs(data);
   const EngineScores engine = engine_scores(data, variants);
   std::vector<Errors> exact(variants.size());
@@ -270,13 +280,13 @@ TEST(F64PropagationSlow, IsolatedScoresOfEveryOp) {
   parallel_for(kThreads, kThreads.count, [&](int64_t begin, int64_t end) {
     for (auto first = static_cast<size_t>(begin); first < static_cast<size_t>(end); ++first)
       for (size_t v = first; v < variants.size(); v += stride)
-        exact[v] = f64_score(data, variants[v], inputs[static_cast<size_t>(variants[v].op)]);
+        exact[v] = f64_score(data, quantized_op(v), inputs[static_cast<size_t>(quantized_op(v).op)]);
   });
 
   std::vector<Deviation> hidden, logits, kl;
   for (size_t v = 0; v < variants.size(); ++v) {
-    const std::string& op = data.model.ops[static_cast<size_t>(variants[v].op)].name;
-    const std::string what = op + " " + std::string(variants[v].format->name);
+    const std::string& op = data.model.ops[static_cast<size_t>(quantized_op(v).op)].name;
+    const std::string what = op + " " + std::string(quantized_op(v).format->name);
     EXPECT_EQ(engine.samples_hit[v], op.starts_with("visual.") ? 2 : 3) << what;  // one has no image
     EXPECT_TRUE(exact[v].kl >= kSmallestKl) << what << ": " << exact[v].kl;
     if (op == "lm_head") {

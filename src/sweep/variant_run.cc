@@ -1,4 +1,4 @@
-#include "sweep/measure.h"
+#include "sweep/variant_run.h"
 
 #include <algorithm>
 #include <chrono>
@@ -21,13 +21,13 @@ bool needs_range(const Variant& variant) {
 
 }  // namespace
 
-Measurement::Stopwatch::Stopwatch(double& s) : seconds(s), start(now_s()) {}
-Measurement::Stopwatch::~Stopwatch() { seconds += now_s() - start; }
+VariantRun::Stopwatch::Stopwatch(double& s) : seconds(s), start(now_s()) {}
+VariantRun::Stopwatch::~Stopwatch() { seconds += now_s() - start; }
 
-Measurement::Measurement(const Setting& setting, std::vector<Variant> variants)
+VariantRun::VariantRun(const Setting& setting, std::vector<Variant> variants)
     : setting_(setting), variants_(std::move(variants)), ranges_(setting.model.ops.size()) {}
 
-void Measurement::prepare() {
+void VariantRun::prepare() {
   timed("plan", [&] {
     report_.plan.budget_bytes = setting_.memory_bytes;
     if (!variants_.empty())
@@ -35,14 +35,14 @@ void Measurement::prepare() {
   });
 }
 
-void Measurement::calibrate() {
+void VariantRun::calibrate() {
   timed("calibrate", [&] {
     if (std::any_of(variants_.begin(), variants_.end(), [](const Variant& v) { return needs_range(v); }))
       ranges_ = sweep::calibrate(plan_input(setting_.calibration, {}), setting_.memory_bytes);
   });
 }
 
-void Measurement::run(const Sinks& sinks, const ProgressObserver& progress) {
+void VariantRun::run(const Sinks& sinks, const ProgressObserver& progress) {
   calibrate();
   const PlanInput input = plan_input(setting_.data, variants_);
   Progress state{.what = {}, .done_flops = 0, .total_flops = report_.plan.flops()};

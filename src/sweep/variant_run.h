@@ -36,10 +36,10 @@ struct Setting {
   DType delta_dtype() const { return strict ? DType::f32 : DType::bf16; }
 };
 
-class Measurement {
+class VariantRun {
  public:
   // Carried variants first, leaves in the order of their forks.
-  Measurement(const Setting& setting, std::vector<Variant> variants);
+  VariantRun(const Setting& setting, std::vector<Variant> variants);
 
   // The memory plan; nothing is computed yet.
   void prepare();

@@ -1,0 +1,154 @@
+// Every mode's variants, carried as deltas against their parents, against the same variants computed alone in f32
+// values.
+#include <gtest/gtest.h>
+
+#include "base/stats.h"
+#include "sweep/tiny.h"
+
+namespace qsweep {
+namespace {
+
+using quant::Format;
+using scores::Mode;
+using scores::Which;
+using sweep::Variant;
+using testing::TinyRun;
+
+const std::vector<std::string> kSamples = {"eval-000", "eval-004", "eval-005"};  // one image, two, none
+
+using Totals = std::vector<scores::ScopedSums>;
+
+Totals measure(const TinyRun& tiny, const std::vector<Variant>& variants) {
+  kernels::Gemm gemm({2});
+  const ops::Context context{gemm};
+  sweep::VariantRun run({tiny.model, context, tiny.data, tiny.calibration, /*strict=*/true, int64_t{4} << 30},
+                        variants);
+  run.prepare();
+  std::vector<Totals> per_sample(variants.size(), sweep::unchanged(tiny.model, tiny.data));
+  run.run({.metrics =
+               [&](int variant, int sample, const scores::ScopedSums& sums) {
+                 per_sample[static_cast<size_t>(variant)][static_cast<size_t>(sample)] = sums;
+               },
+           .local = [](int, const scores::LocalStats&) {}},
+          {});
+  Totals totals(variants.size());
+  for (size_t v = 0; v < variants.size(); ++v)
+    for (const scores::ScopedSums& sample : per_sample[v]) totals[v].add(sample);
+  return totals;
+}
+
+// A leaf with its parent's formats filled in.
+Variant alone(const std::vector<Variant>& variants, const Variant& leaf) {
+  Variant all{.carried = true};
+  all.formats = leaf.parent == sweep::kReference ? std::vector<const Format*>(variants[0].formats.size())
+                                                 : variants[static_cast<size_t>(leaf.parent)].formats;
+  for (const graph::Override& o : leaf.overrides) all.formats[static_cast<size_t>(o.op)] = o.format;
+  return all;
+}
+
+// Relative errors of the leaves of a mode, against the same variants alone.
+std::vector<double> errors_of_leaves(const TinyRun& tiny, const sweep::ScoreOptions& options, Which which) {
+  const sweep::Outlook outlook = sweep::make_outlook(tiny.model, tiny.data, tiny.calibration, options);
+  std::vector<Variant> separate;
+  std::vector<size_t> leaves;
+  for (size_t v = 0; v < outlook.variants.size(); ++v) {
+    if (outlook.variants[v].carried) continue;
+    leaves.push_back(v);
+    separate.push_back(alone(outlook.variants, outlook.variants[v]));
+  }
+  const Totals together = measure(tiny, outlook.variants), apart = measure(tiny, separate);
+  std::vector<double> errors;
+  for (size_t i = 0; i < leaves.size(); ++i) {
+    const double truth = sum(apart[i].all, which);
+    errors.push_back(std::abs(sum(together[leaves[i]].all, which) - truth) / truth);
+  }
+  std::printf("%s, %s of %zu leaves: median %.2g, worst %.2g\n", std::string(name(options.mode)).c_str(),
+              std::string(name(which)).c_str(), errors.size(), median(errors), quantile(errors, 1));
+  return errors;
+}
+
+sweep::ScoreOptions options_of(const std::string& format, Mode mode, const std::string& keep_float = "*") {
+  return {.formats = testing::formats({format}), .mode = mode, .keep_float = keep_float};
+}
+
+TEST(Modes, LeavesEqualTheVariantsAlone) {
+  const TinyRun tiny(kSamples);
+  for (const auto& [mode, keep_float] : {std::pair{Mode::leave_one_out, "*"},
+                                         {Mode::requantize, "*.layers.*"},
+                                         {Mode::requantize_cumulative, "*"},
+                                         {Mode::requantize_cumulative, "*proj"}})
+    for (const Which which : {Which::logits_sse, Which::kl}) {
+      const auto errors = errors_of_leaves(tiny, options_of("w4a16_g32", mode, keep_float), which);
+      EXPECT_GE(errors.size(), 40u);
+      EXPECT_TRUE(quantile(errors, 1) <= 1e-4);
+    }
+}
+
+// Rounding decisions of activations cascade when everything is quantized: a sum in another order moves the result.
+TEST(Modes, LeavesWithQuantizedActivationsAreCloseToTheVariantsAlone) {
+  const TinyRun tiny(kSamples);
+  for (const char* format : {"w8a8", "w8a8_dynamic", "nvfp4"})
+    for (const Mode mode : {Mode::leave_one_out, Mode::requantize_cumulative}) {
+      const auto errors = errors_of_leaves(tiny, options_of(format, mode), Which::logits_sse);
+      EXPECT_TRUE(median(errors) <= 0.05);
+      EXPECT_TRUE(quantile(errors, 1) <= 0.25);
+    }
+}
+
+// With everything in float to begin with, re-quantizing one op is quantizing it alone.
+TEST(Modes, RequantizeOfEverythingIsIsolated) {
+  const TinyRun tiny(kSamples);
+  const auto isolated = tiny.score(options_of("w8a8", Mode::isolated)).run;
+  const auto requantize = tiny.score(options_of("w8a8", Mode::requantize)).run;
+  ASSERT_EQ(isolated.scores.size(), requantize.scores.size());
+  for (size_t i = 0; i < isolated.scores.size(); ++i) {
+    EXPECT_EQ(isolated.scores[i].total->all.kl, requantize.scores[i].total->all.kl);
+    EXPECT_EQ(requantize.scores[i].mode, Mode::requantize);
+  }
+}
+
+TEST(Modes, TheLastCumulativeScoreIsThatOfEverything) {
+  const TinyRun tiny({"eval-005"});
+  const auto run = tiny.score(options_of("w8a8", Mode::requantize_cumulative)).run;
+  EXPECT_EQ(run.scores.back().total->all.kl, run.baselines.front().total->all.kl);
+  EXPECT_GT(run.scores.back().total->all.kl, run.scores[60].total->all.kl);
+}
+
+TEST(Modes, LeaveOneOutRanksTheSmallestRemainingErrorFirst) {
+  const TinyRun tiny({"eval-000", "eval-005"});
+  const auto run = tiny.score(options_of("w4a8", Mode::leave_one_out)).run;
+  const scores::ScoreRecord* first = nullptr;
+  double smallest = INFINITY;
+  for (const scores::ScoreRecord& score : run.scores) {
+    smallest = std::min(smallest, score.total->all.kl);
+    if (score.rank == 1) first = &score;
+  }
+  ASSERT_NE(first, nullptr);
+  EXPECT_EQ(first->total->all.kl, smallest);
+}
+
+TEST(Modes, OpsOutsideTheFloatSetAreSkipped) {
+  const TinyRun tiny({"eval-005"});
+  const auto run = tiny.score(options_of("w8a8", Mode::requantize, "*.mlp.*")).run;
+  for (const scores::ScoreRecord& score : run.scores) {
+    const scores::OpRecord& op = run.ops[static_cast<size_t>(score.op)];
+    if (op.tower != "language") continue;
+    const bool member = op.name.find(".mlp.") != std::string::npos;
+    EXPECT_EQ(score.status, member ? scores::Status::ok : scores::Status::skipped);
+  }
+  EXPECT_EQ(run.baselines.size(), 2u);
+}
+
+// all:f quantizes every op whatever --ops says; what it cannot quantize is listed.
+TEST(Modes, UncalibratedOpsOfABaselineStayFloatAndAreListed) {
+  TinyRun tiny({"eval-000"});
+  std::erase_if(tiny.calibration, [](const models::Sample& s) { return !s.image_paths.empty(); });
+  sweep::ScoreOptions options = options_of("w8a8", Mode::isolated);
+  options.ops_glob = "lm_head";
+  const auto run = tiny.score(options).run;
+  EXPECT_EQ(run.baselines.front().float_ops.size(), 33u);
+  EXPECT_GT(run.baselines.front().total->all.kl, run.scores.back().total->all.kl);
+}
+
+}  // namespace
+}  // namespace qsweep
