@@ -16,4 +16,11 @@ void delta(const Context& context, std::span<const RowBlock> blocks, DeltaView d
   kernels::add_delta(context.threads(), blocks, da, db, dy);
 }
 
+void accumulate(const Context& context, DeltaView g, DeltaView sum) {
+  QSWEEP_CHECK(g.rows == sum.rows && g.cols == sum.cols && g.dtype == sum.dtype, "[{}, {}] += [{}, {}]",
+               sum.rows, sum.cols, g.rows, g.cols);
+  const RowBlock whole{.rows = sum.rows, .parent = 0, .in = {0, 0, kernels::kAbsent}, .out = 0};
+  kernels::add_delta(context.threads(), {&whole, 1}, sum, g, sum);
+}
+
 }  // namespace qsweep::ops::add
