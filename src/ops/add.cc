@@ -16,11 +16,12 @@ void delta(const Context& context, std::span<const RowBlock> blocks, DeltaView d
   kernels::add_delta(context.threads(), blocks, da, db, dy);
 }
 
-void accumulate(const Context& context, DeltaView g, DeltaView sum) {
-  QSWEEP_CHECK(g.rows == sum.rows && g.cols == sum.cols && g.dtype == sum.dtype, "[{}, {}] += [{}, {}]",
-               sum.rows, sum.cols, g.rows, g.cols);
-  const RowBlock whole{.rows = sum.rows, .parent = 0, .in = {0, 0, kernels::kAbsent}, .out = 0};
-  kernels::add_delta(context.threads(), {&whole, 1}, sum, g, sum);
+void sum(const Context& context, DeltaView a, DeltaView b, DeltaView y) {
+  for (const DeltaView& x : {a, b})
+    QSWEEP_CHECK(x.rows == y.rows && x.cols == y.cols && x.dtype == y.dtype, "[{}, {}] into [{}, {}]", x.rows,
+                 x.cols, y.rows, y.cols);
+  const RowBlock whole{.rows = y.rows, .parent = 0, .in = {0, 0, kernels::kAbsent}, .out = 0};
+  kernels::add_delta(context.threads(), {&whole, 1}, a, b, y);
 }
 
 }  // namespace qsweep::ops::add

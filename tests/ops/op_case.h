@@ -64,6 +64,7 @@ struct OpCase {
   virtual double delta_bound() const { return 1e-5; }
   virtual double bf16_bound(double /*size*/) const { return 4e-3; }
   virtual double vjp_bound() const { return 1e-5; }
+  virtual double step() const { return 1e-3; }  // of numeric derivatives, relative to the inputs
   virtual double bf16_vjp_bound() const { return 4e-3; }
   virtual int64_t tile_bytes() const { return int64_t{256} << 20; }
 

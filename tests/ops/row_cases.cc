@@ -172,6 +172,7 @@ struct Gelu : OpCase {
   void vjp(const Context& context, Inputs x, DeltaView dy, int64_t probes, Deltas dx) const override {
     gelu::vjp(context, x[0], dy, probes, dx[0]);
   }
+  double step() const override { return 1e-2 / static_cast<double>(scale); }  // its bend is as wide as 1
   bool row_wise() const override { return true; }
   double forward_bound() const override { return 8 * kUnit; }
 };
