@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "graph/fork.h"
 #include "ops/add.h"
 #include "ops/gather.h"
 #include "ops/gelu.h"
@@ -73,6 +72,30 @@ Plan make_plan(const Stage& stage, const Batch& batch, const std::vector<bool>& 
     }
   }
   return plan;
+}
+
+// A weight in the dtype of the products on cotangents: the checkpoint's own memory where it has that dtype.
+struct ProductWeight {
+  LinearWeights f32;
+  std::shared_ptr<Workspace::Block> rounded;
+  DeltaView view;
+};
+
+ProductWeight product_weight(const Pass& pass, const LinearOp& op, DType dtype) {
+  ProductWeight w;
+  const int64_t out = op.out_features(), in = op.in_features();
+  if (dtype == DType::bf16 && op.weight.dtype == DType::bf16) {
+    w.view = {const_cast<std::byte*>(op.weight.data), dtype, out, in, in};
+    return w;
+  }
+  w.f32 = load_weights(pass, op);
+  w.view = kernels::view_of(w.f32.weight);
+  if (dtype == DType::f32) return w;
+  w.rounded = pass.workspace.allocate(dtype, out, in);
+  w.view = {w.rounded->data(), dtype, out, in, in};
+  if (!pass.workspace.dry()) kernels::convert(pass.ops.threads(), w.f32.weight, w.view);
+  w.f32 = {};
+  return w;
 }
 
 // The vjp of one node; linear ops, sums and views are handled before.
@@ -163,15 +186,15 @@ Cotangent StageWalk::allocate(int64_t rows, int64_t cols) const {
   return g;
 }
 
-// In place where nobody else holds the memory: a sum's two inputs share theirs.
+// In place where nobody else holds the memory: the two inputs of an Add share theirs.
 void StageWalk::add(Cotangent contribution, Cotangent& sum) const {
   if (sum.empty()) {
     sum = std::move(contribution);
     return;
   }
-  if (sum.block.use_count() > 1) std::swap(sum, contribution);
-  Cotangent total = sum;
-  if (sum.block.use_count() > 2) total = allocate(sum.view.rows, sum.view.cols);
+  const auto shared = [](const Cotangent& g) { return g.block.use_count() > 1; };
+  if (shared(sum)) std::swap(sum, contribution);
+  Cotangent total = shared(sum) ? allocate(sum.view.rows, sum.view.cols) : sum;
   if (!pass_.workspace.dry()) ops::add::sum(pass_.ops, sum.view, contribution.view, total.view);
   sum = std::move(total);
 }
@@ -221,13 +244,7 @@ void StageWalk::linear(size_t i, const Cotangent& dy) {
   if (observer_) observer_(op_index, value(from).matrix, values_[i].matrix, dy.view);
   if (!wanted(from)) return;
   const LinearOp& op = pass_.linear_ops[static_cast<size_t>(op_index)];
-  LinearWeights f32;
-  if (dtype_ == DType::bf16 && op.weight.dtype == DType::bf16) {  // the product takes the checkpoint's own
-    f32.weight = {nullptr, op.out_features(), op.in_features()};
-  } else {
-    f32 = load_weights(pass_, op);
-  }
-  const DeltaWeight weight = delta_weight(pass_, op.weight, f32.weight, dtype_);
+  const ProductWeight weight = product_weight(pass_, op, dtype_);
   flops_ += 2.0 * static_cast<double>(op.weight.elements()) * static_cast<double>(dy.view.rows);
   Cotangent dx = allocate_for(node(from));
   if (!pass_.workspace.dry()) ops::linear::vjp(pass_.ops, dy.view, weight.view, dx.view);
@@ -274,8 +291,8 @@ void StageWalk::step(size_t i, Cotangents& cotangents) {
   } else if (std::holds_alternative<Linear>(node.operation)) {
     linear(i, dy);
   } else if (std::holds_alternative<Add>(node.operation)) {
-    for (const int input : node.inputs)
-      if (wanted(input)) add(dy, cotangent(input));
+    for (const int summand : node.inputs)
+      if (wanted(summand)) add(dy, cotangent(summand));
   } else if (std::holds_alternative<Columns>(node.operation)) {
     columns(node, dy);
   } else if (const auto* merge = std::get_if<Merge>(&node.operation)) {
