@@ -51,7 +51,8 @@ std::vector<bool> wanted_nodes(const Stage& stage, const Batch& batch, bool obse
 }
 
 // has_cotangent: of every node, as an output of the stage.
-Plan make_plan(const Stage& stage, const Batch& batch, const std::vector<bool>& has_cotangent, bool observed) {
+Plan make_plan(const Stage& stage, const Batch& batch, const std::vector<bool>& has_cotangent,
+               bool observed) {
   const size_t n = stage.nodes.size();
   Plan plan{wanted_nodes(stage, batch, observed), std::vector<bool>(n), std::vector<bool>(n),
             std::vector<size_t>(n, 0), std::vector<size_t>(n, kNever)};

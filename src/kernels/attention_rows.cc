@@ -84,8 +84,8 @@ void softmax_delta_row(int64_t visible, int64_t keys, float scale, const float* 
   });
 }
 
-// ds = scale p (dp - sum p dp). Relative to dp at the row's largest probability: where that is close to 1, the
-// sum is close to its dp, and their difference would be lost.
+// ds = scale p (dp - sum p dp). Relative to dp at the row's largest probability: where that is close to 1,
+// the sum is close to its dp, and their difference would be lost.
 template <class T>
 void softmax_vjp_row(int64_t visible, int64_t keys, float scale, const float* p, int32_t argmax,
                      const float* dp, T* ds) {

@@ -77,7 +77,8 @@ void AddToParent(const RowBlock& b, int64_t first, int64_t count, Matrix<const f
 }
 
 void Rotate(Matrix<const float> x, Matrix<const float> cos_sin, Matrix<float> y) {
-  for (int64_t r = 0; r < y.rows; ++r) rotate_row(y.cols, cos_sin.cols, cos_sin.row(r), 1.0f, x.row(r), y.row(r));
+  for (int64_t r = 0; r < y.rows; ++r)
+    rotate_row(y.cols, cos_sin.cols, cos_sin.row(r), 1.0f, x.row(r), y.row(r));
 }
 
 void RotateDelta(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> cos_sin, float turn,
@@ -254,8 +255,8 @@ void to_f32(Threads threads, TensorView x, Matrix<float> y) {
   });
 }
 
-void subtract_parent(Threads threads, std::span<const RowBlock> blocks, DeltaView a, Matrix<const float> parent,
-                     DeltaView y) {
+void subtract_parent(Threads threads, std::span<const RowBlock> blocks, DeltaView a,
+                     Matrix<const float> parent, DeltaView y) {
   QSWEEP_CHECK(a.dtype == DType::f32 || a.dtype == y.dtype, "{} less a parent into {}", name(a.dtype),
                name(y.dtype));
   for_block_rows(threads, blocks, [&](const RowBlock& b, int64_t first, int64_t count) {

@@ -50,8 +50,8 @@ void rms_norm_delta_row(int64_t n, const float* x, const T* dx, const float* w, 
 // dx = r w dy - x r^3 mean(w dy x)
 template <class T>
 void rms_norm_vjp_row(int64_t n, const float* x, const float* w, float eps, const T* dy, T* dx) {
-  const float projection = L::sum(
-      n, [&](auto at) QSWEEP_LANES { return L::load(w, at) * L::load(dy, at) * L::load(x, at); });
+  const float projection =
+      L::sum(n, [&](auto at) QSWEEP_LANES { return L::load(w, at) * L::load(dy, at) * L::load(x, at); });
   const float r = inverse_rms(n, x, eps);
   const auto scale_g = L::set(r), scale_x = L::set(-projection / static_cast<float>(n) * r * r * r);
   L::each(n, [&](auto at) QSWEEP_LANES {

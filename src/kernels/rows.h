@@ -126,8 +126,8 @@ void add_to_parent(Threads threads, std::span<const RowBlock> blocks, Matrix<con
                    DeltaView y);
 // y = a - parent, rounded to y's dtype; a is f32 or y's dtype, and may be y (a block without rows of a:
 // minus the parent).
-void subtract_parent(Threads threads, std::span<const RowBlock> blocks, DeltaView a, Matrix<const float> parent,
-                     DeltaView y);
+void subtract_parent(Threads threads, std::span<const RowBlock> blocks, DeltaView a,
+                     Matrix<const float> parent, DeltaView y);
 
 // --- reductions, per row
 void row_absmax(Threads threads, Matrix<const float> x, std::span<float> absmax);

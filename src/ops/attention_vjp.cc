@@ -15,7 +15,9 @@ int64_t tile_bytes(const Spec& spec, int64_t keys, int64_t queries, int64_t prob
   const int64_t rounded = dtype == DType::f32 ? 0 : size_bytes(dtype);  // copies in the products' dtype
   const int64_t reference = logits * (4 + 4 + rounded) +
                             spec.n_heads * queries * (spec.head_dim * rounded + 8) + kv * (4 + rounded);
-  return reference + probes * (logits * (4 + rounded) + kv * 4);
+  const int64_t per_probe =
+      logits * (4 + rounded) + kv * 4 + spec.n_heads * queries * spec.head_dim * (size_bytes(dtype) + 4);
+  return reference + probes * per_probe;
 }
 
 Tiling choose_tiling(const Context& context, const Spec& spec, int64_t keys, int64_t probes, DType dtype) {
@@ -55,13 +57,24 @@ struct VjpCall {
 struct KeySums {
   int64_t first_probe = 0;
   int64_t probes = 0;
-  Tensor dk, dv;  // f32 [probes * rows of the segment, n_kv_heads * head_dim]
+  Tensor dk, dv;   // f32 [probes * rows of the segment, n_kv_heads * head_dim]
   DeltaView k, v;  // the segment's, less their means, in the products' dtype
-
-  DeltaView probe_rows(DeltaView all, int64_t rows) const {
-    return all.rows_at(first_probe * rows, probes * rows);
-  }
 };
+
+// The tile's rows of d_o, one probe's after the other's: products, above all those that have to widen their
+// operands first, are better off without the rows between.
+Tensor packed(const VjpCall& call, const KeySums& sums, int64_t first_query, int64_t queries) {
+  Tensor rows(call.d_o.dtype, {sums.probes * queries, call.d_o.cols});
+  std::vector<kernels::RowBlock> blocks;
+  for (int64_t p = 0; p < sums.probes; ++p)
+    blocks.push_back(
+        {.rows = queries,
+         .parent = 0,
+         .in = {(sums.first_probe + p) * call.rows() + first_query, kernels::kAbsent, kernels::kAbsent},
+         .out = p * queries});
+  kernels::add_delta(call.context.threads(), blocks, call.d_o, {}, view(rows));
+  return rows;
+}
 
 // One head of every group: the third size (heads per kv head) is taken out.
 GemmOperand member(const VjpCall& call, GemmOperand x, int64_t head) {
@@ -96,21 +109,25 @@ void vjp_tile(const VjpCall& call, const Segment& segment, int64_t first, int64_
   ReferenceTile r = reference_tile(call.context, spec, segment, first, queries, call.q, call.k);
   const int64_t keys = r.tile.keys, first_query = r.first_query();
 
-  const GemmOperand d_o = heads(spec, sums.probe_rows(call.d_o, call.rows()), true, first_query, queries,
-                                probes, call.rows(), false);
+  Tensor d_o_rows = packed(call, sums, first_query, queries);
+  const auto queries_of = [&](Tensor& rows) {
+    return heads(spec, view(rows), true, 0, queries, probes, queries, false);
+  };
   const auto keys_of = [&](DeltaView m, bool transpose) {
     return heads(spec, m, false, 0, keys, 1, 0, transpose);
   };
   Tensor dp(DType::f32, {probes * spec.n_heads * queries, keys});
-  call.multiply(d_o, keys_of(sums.v, true), logits(spec, view(dp), queries, probes));
+  call.multiply(queries_of(d_o_rows), keys_of(sums.v, true), logits(spec, view(dp), queries, probes));
   Tensor narrow;
   if (dtype != DType::f32) narrow = Tensor(dtype, dp.shape());
   const DeltaView ds_rows = dtype == DType::f32 ? view(dp) : view(narrow);
   softmax_vjp(threads, r.tile, r.p.matrix<float>(), r.argmax, dp.matrix<float>(), ds_rows);
   const GemmOperand ds = logits(spec, ds_rows, queries, probes);
-  call.multiply(ds, keys_of(sums.k, false),
-                heads(spec, sums.probe_rows(call.dq, call.rows()), true, first_query, queries, probes,
-                      call.rows(), false));
+  Tensor dq(DType::f32, {probes * queries, call.q.cols});
+  call.multiply(ds, keys_of(sums.k, false), queries_of(dq));
+  for (int64_t p = 0; p < probes; ++p)
+    kernels::convert(threads, dq.matrix<float>().rows_at(p * queries, queries),
+                     call.dq.rows_at((sums.first_probe + p) * call.rows() + first_query, queries));
 
   const Rounded q(threads, call.q.rows_at(first_query, queries), dtype);
   const Rounded p(threads, r.p.matrix<float>(), dtype);
@@ -118,7 +135,7 @@ void vjp_tile(const VjpCall& call, const Segment& segment, int64_t first, int64_
     return heads(spec, view(all), false, 0, keys, probes, segment.rows, false);
   };
   add_over_groups(call, ds, heads(spec, q.view, true, 0, queries, 1, 0, false), sum_of(sums.dk), accumulate);
-  add_over_groups(call, logits(spec, p.view, queries, 1), d_o, sum_of(sums.dv), accumulate);
+  add_over_groups(call, logits(spec, p.view, queries, 1), queries_of(d_o_rows), sum_of(sums.dv), accumulate);
 }
 
 // The cotangents of one segment for some probes.
@@ -142,10 +159,9 @@ void vjp_segment(const VjpCall& call, const Segment& segment, int64_t tile_queri
 void vjp(const Context& context, const Spec& spec, std::span<const Segment> segments, Matrix<const float> q,
          Matrix<const float> k, Matrix<const float> v, DeltaView d_o, int64_t probes, DeltaView dq,
          DeltaView dk, DeltaView dv) {
-  QSWEEP_CHECK(d_o.rows == probes * q.rows && dq.rows == d_o.rows && dk.rows == probes * k.rows &&
-                   dv.rows == dk.rows,
-               "{} probes of {} rows: [{}], [{}], [{}], [{}]", probes, q.rows, d_o.rows, dq.rows, dk.rows,
-               dv.rows);
+  QSWEEP_CHECK(
+      d_o.rows == probes * q.rows && dq.rows == d_o.rows && dk.rows == probes * k.rows && dv.rows == dk.rows,
+      "{} probes of {} rows: [{}], [{}], [{}], [{}]", probes, q.rows, d_o.rows, dq.rows, dk.rows, dv.rows);
   const VjpCall call{context, spec, q, k, v, d_o, dq, dk, dv};
   for (const Segment& segment : segments) {
     if (segment.rows == 0) continue;

@@ -15,8 +15,8 @@ void delta(const Context& context, kernels::DeltaView dx, kernels::DeltaView w, 
 }
 
 void vjp(const Context& context, kernels::DeltaView dy, kernels::DeltaView w, kernels::DeltaView dx) {
-  QSWEEP_CHECK(dy.cols == w.rows && w.cols == dx.cols && dy.rows == dx.rows, "[{}, {}] x [{}, {}] -> [{}, {}]",
-               dy.rows, dy.cols, w.rows, w.cols, dx.rows, dx.cols);
+  QSWEEP_CHECK(dy.cols == w.rows && w.cols == dx.cols && dy.rows == dx.rows,
+               "[{}, {}] x [{}, {}] -> [{}, {}]", dy.rows, dy.cols, w.rows, w.cols, dx.rows, dx.cols);
   context.gemm.multiply(kernels::operand(dy), kernels::operand(w), kernels::operand(dx),
                         {.purpose = kernels::GemmPurpose::cotangents});
 }

@@ -72,7 +72,8 @@ class Planner {
   }
 
   int carried(std::vector<const Format*> formats, const std::string& name, const Format& format) {
-    scores::Baseline baseline{.name = name + ":" + std::string(format.name), .format = std::string(format.name)};
+    scores::Baseline baseline{.name = name + ":" + std::string(format.name),
+                              .format = std::string(format.name)};
     for (int op = 0; op < op_count(); ++op)
       if (in(reached_, op) && !usable(format, op))
         baseline.float_ops.push_back(model_.ops[static_cast<size_t>(op)].name);
@@ -124,8 +125,8 @@ class Planner {
     outlook_.targets.push_back({target});
   }
 
-  // Carried variants first, each before its leaves; pairs join in model order; at one op, formats in the order
-  // they were asked for.
+  // Carried variants first, each before its leaves; pairs join in model order; at one op, formats in the
+  // order they were asked for.
   void sort_leaves() {
     const auto place = [&](size_t v) {
       const Variant& variant = outlook_.variants[v];
@@ -161,9 +162,8 @@ std::vector<bool> reached_ops(const models::Model& model, const std::vector<mode
     for (const graph::Node& node : stage.nodes)
       if (const auto* linear = std::get_if<graph::Linear>(&node.operation))
         reached[static_cast<size_t>(linear->op)] =
-            std::any_of(samples.begin(), samples.end(), [&](const models::Sample& s) {
-              return s.rows[static_cast<size_t>(node.rows)] > 0;
-            });
+            std::any_of(samples.begin(), samples.end(),
+                        [&](const models::Sample& s) { return s.rows[static_cast<size_t>(node.rows)] > 0; });
   return reached;
 }
 

@@ -26,22 +26,21 @@ scores::Run Sweep::run(const ProgressObserver& progress) {
   for (const auto& targets : outlook_.targets)
     for (const Target target : targets) per_sample(target) = unchanged(setting_.model, setting_.data);
 
-  measurement_.run(
-      {.metrics =
-           [&](int variant, int sample, const scores::ScopedSums& sums) {
-             for (const Target target : outlook_.targets[static_cast<size_t>(variant)])
-               per_sample(target)[static_cast<size_t>(sample)] = sums;
-           },
-       .local =
-           [&](int variant, const scores::LocalStats& stats) {
-             // Of a variant with several ops no single op's statistics can be told.
-             if (outlook_.variants[static_cast<size_t>(variant)].overrides.size() != 1) return;
-             for (const Target target : outlook_.targets[static_cast<size_t>(variant)]) {
-               auto& local = run.scores[target.index].local;
-               local ? local->add(stats) : void(local = stats);
-             }
-           }},
-      progress);
+  measurement_.run({.metrics =
+                        [&](int variant, int sample, const scores::ScopedSums& sums) {
+                          for (const Target target : outlook_.targets[static_cast<size_t>(variant)])
+                            per_sample(target)[static_cast<size_t>(sample)] = sums;
+                        },
+                    .local =
+                        [&](int variant, const scores::LocalStats& stats) {
+                          // Of a variant with several ops no single op's statistics can be told.
+                          if (outlook_.variants[static_cast<size_t>(variant)].overrides.size() != 1) return;
+                          for (const Target target : outlook_.targets[static_cast<size_t>(variant)]) {
+                            auto& local = run.scores[target.index].local;
+                            local ? local->add(stats) : void(local = stats);
+                          }
+                        }},
+                   progress);
   measurement_.timed("statistics", [&] { scores::finalize(run, options_.metric, options_.seed); });
   return run;
 }

@@ -80,7 +80,8 @@ double product(const Cotangent& g, int64_t probe, Matrix<const float> v) {
   return sum;
 }
 
-// For a stage that is linear in its inputs: <u, f(v)> of the outputs equals <vjp(u), v> of the inputs, exactly.
+// For a stage that is linear in its inputs: <u, f(v)> of the outputs equals <vjp(u), v> of the inputs,
+// exactly.
 void expect_transpose(Model& model, const Stage& stage, const Batch& batch) {
   Workspace workspace;
   const Pass pass{model.context, workspace, batch, model.ops};
@@ -97,7 +98,8 @@ void expect_transpose(Model& model, const Stage& stage, const Batch& batch) {
   Cotangents got;
   for (auto& [name, g] : given) {
     got[name] = random_cotangent(workspace, rng, g.view.rows / kProbes, g.view.cols);
-    std::copy_n(static_cast<float*>(g.view.data), g.view.rows * g.view.cols, static_cast<float*>(got[name].view.data));
+    std::copy_n(static_cast<float*>(g.view.data), g.view.rows * g.view.cols,
+                static_cast<float*>(got[name].view.data));
   }
   Backward(pass, kProbes, DType::f32).run(stage, inputs, got);
 
@@ -135,7 +137,8 @@ TEST(Backward, OneInputReadByTwoNodesAndWrittenTwice) {
   Model model;
   Builder b("stage", model.ops);
   auto x = b.input("x", Rows::tokens, 2), again = b.input("x", Rows::tokens, 2);
-  auto y = b.add(b.linear(x, model.weights.linear("a", 2, 2)), b.add(again, b.table("table", Rows::tokens, 2)));
+  auto y =
+      b.add(b.linear(x, model.weights.linear("a", 2, 2)), b.add(again, b.table("table", Rows::tokens, 2)));
   b.output("y", y);
   b.output("z", y);
   expect_transpose(model, b.build(), make_batch());
@@ -174,7 +177,8 @@ TEST(Backward, RowsByIndexMergedAndScattered) {
   expect_transpose(model, stage, make_batch());
 
   Builder e("embedding", model.ops);
-  e.output("hidden", e.scatter(e.embedding(model.weights.matrix(2, 8)), e.input("units", Rows::units, 8), "images"));
+  e.output("hidden",
+           e.scatter(e.embedding(model.weights.matrix(2, 8)), e.input("units", Rows::units, 8), "images"));
   const Stage embedding = e.build();
   // Not linear, because of the tokens' own embeddings: whole numbers by hand.
   const Batch batch = make_batch();
@@ -333,7 +337,8 @@ TEST(Backward, AStageWithoutRowsDoesNothing) {
   b.output("units", b.linear(b.input("patches", Rows::patches, 2), model.weights.linear("a", 2, 2)));
   const Stage vision = b.build();
   Builder e("embedding", model.ops);
-  e.output("hidden", e.scatter(e.embedding(model.weights.matrix(2, 2)), e.input("units", Rows::units, 2), "images"));
+  e.output("hidden",
+           e.scatter(e.embedding(model.weights.matrix(2, 2)), e.input("units", Rows::units, 2), "images"));
   const Stage embedding = e.build();
   const Batch text_only = make_batch(false);
   Workspace workspace;

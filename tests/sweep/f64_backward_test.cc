@@ -56,9 +56,9 @@ struct Walk {
   std::vector<models::Sample> samples = testing::prepare(model, "eval.jsonl", {"eval-000", "eval-005"});
   graph::Batch batch = load(graph::Batch::Contents::values);
   kernels::Gemm gemm{{2}};
-  std::vector<float> u;               // [probes * tokens, hidden]
-  std::map<std::string, Seen> seen;   // by op, of the last walk
-  std::vector<int64_t> peaks;         // of every stage, last one first
+  std::vector<float> u;              // [probes * tokens, hidden]
+  std::map<std::string, Seen> seen;  // by op, of the last walk
+  std::vector<int64_t> peaks;        // of every stage, last one first
   std::map<int, std::vector<float>> forward_inputs;
 
   Walk() {
@@ -176,7 +176,10 @@ class Exact {
         for (double& v : dy.values) v = size * testing::normal(rng);
         const F64Matrix moved = derivative(f64_, references_[s], op, dy);
         for (int64_t p = 0; p < kProbes; ++p) {
-          want.push_back(product(walk_.u, p * walk_.batch.rows(graph::Rows::tokens) + walk_.batch.first_row(graph::Rows::tokens, sample), moved));
+          want.push_back(product(
+              walk_.u,
+              p * walk_.batch.rows(graph::Rows::tokens) + walk_.batch.first_row(graph::Rows::tokens, sample),
+              moved));
           got.push_back(product(seen.g, p * seen.rows + walk_.batch.first_row(kind, sample), dy));
         }
       }
@@ -210,7 +213,7 @@ TEST(F64Backward, GradientsOfOpsInEveryTower) {
     EXPECT_TRUE(error <= kStrictBound) << op << ": " << error;
     worst = std::max(worst, error);
   }
-  RecordProperty("worst_error", std::to_string(worst));
+  RecordProperty("worst_error", fmt::format("{:.2e}", worst));
 }
 
 TEST(F64Backward, Bf16CotangentsAreNearTheStrictOnes) {
@@ -222,11 +225,13 @@ TEST(F64Backward, Bf16CotangentsAreNearTheStrictOnes) {
   double worst = 0;
   for (const auto& [op, seen] : walk.seen) {
     const std::vector<float>& want = strict.at(op).g;
-    const double error = testing::relative_error(std::span<const float>(seen.g), std::span<const float>(want));
-    EXPECT_TRUE(error <= 5e-2) << op << ": " << error;  // some 2^-9 of every step of a walk through all layers
+    const double error =
+        testing::relative_error(std::span<const float>(seen.g), std::span<const float>(want));
+    EXPECT_TRUE(error <= 5e-2) << op << ": "
+                               << error;  // some 2^-9 of every step of a walk through all layers
     worst = std::max(worst, error);
   }
-  RecordProperty("worst_error", std::to_string(worst));
+  RecordProperty("worst_error", fmt::format("{:.2e}", worst));
 }
 
 TEST(F64Backward, ADryWalkPlansEveryStagesPeak) {
