@@ -111,8 +111,8 @@ sweep::ScoreOptions score_options(const ScoreFlags& flags) {
   sweep::ScoreOptions options = flags.engine.options();
   options.mode = scores::parse_mode(flags.mode);
   if (options.mode != scores::Mode::requantize && (flags.keep_float || flags.cumulative))
-    fail("{}: expected --mode requantize beside it, found {}", flags.cumulative ? "--cumulative" : "--keep-float",
-         flags.mode);
+    fail("{}: expected --mode requantize beside it, found {}",
+         flags.cumulative ? "--cumulative" : "--keep-float", flags.mode);
   if (flags.keep_float) options.keep_float = *flags.keep_float;
   if (flags.cumulative) options.mode = scores::Mode::requantize_cumulative;
   return options;

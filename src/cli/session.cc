@@ -39,9 +39,11 @@ void add_engine_flags(Flags& flags, EngineFlags& v) {
   flags.add("data", v.data, "Captions (.txt), or dialogues with images or token ids (.jsonl)");
   flags.add("calib", v.calib,
             "Data for static activation ranges, read whole; the samples of --data where not given");
-  flags.add("format", v.format, "Format to score, repeated for several; int, fp and all stand for the integer formats, the small "
-            "floats and both: " +
-                format_names())
+  flags
+      .add("format", v.format,
+           "Format to score, repeated for several; int, fp and all stand for the integer formats, the small "
+           "floats and both: " +
+               format_names())
       ->capture_default_str();
   flags
       .add("ops", v.ops,
@@ -121,8 +123,7 @@ std::string describe(const sweep::MemoryPlan& plan) {
       "memory plan: {} of {} at the peak, {} pass{} over the weights ({} read), {} (variant, sample) pairs, "
       "{:.3g} GFLOP",
       format_bytes(plan.peak_bytes()), format_bytes(plan.budget_bytes), plan.chunks.size(),
-      plan.chunks.size() == 1 ? "" : "es", format_bytes(plan.weight_bytes()), variants,
-      plan.flops() * 1e-9);
+      plan.chunks.size() == 1 ? "" : "es", format_bytes(plan.weight_bytes()), variants, plan.flops() * 1e-9);
 }
 
 }  // namespace qsweep::cli

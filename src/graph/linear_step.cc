@@ -54,16 +54,14 @@ class FormatStep {
     if (format == nullptr) return;
     const Matrix<const float>& w = step.weights.weight;
     quantized_ = scratch(step.pass, DType::f32, w.rows, w.cols);
-    if (!dry())
-      quant::fake_quantize_weight(threads(), *format, w, step.weight_absmax, quantized_.f32());
+    if (!dry()) quant::fake_quantize_weight(threads(), *format, w, step.weight_absmax, quantized_.f32());
   }
 
   void run(BranchLinear& branch) {
     const bool is_parents = branch.format == format_;
     if (format_ != nullptr && needs_input(branch)) {
       input_ = scratch(step_.pass, DType::f32, branch.x.rows, branch.x.cols);
-      if (!dry())
-        quant::fake_quantize_input(threads(), *format_, branch.x, step_.range, input_.f32());
+      if (!dry()) quant::fake_quantize_input(threads(), *format_, branch.x, step_.range, input_.f32());
     }
     if (is_parents && branch.y.data != nullptr && !branch.y_is_known) parent_output(branch);
     if (is_parents)
@@ -90,7 +88,8 @@ class FormatStep {
 
   void parent_output(const BranchLinear& b) const {
     const Matrix<const float> x = format_ == nullptr ? b.x : Matrix<const float>(input_.f32());
-    const Matrix<const float> w = format_ == nullptr ? step_.weights.weight : Matrix<const float>(quantized_.f32());
+    const Matrix<const float> w =
+        format_ == nullptr ? step_.weights.weight : Matrix<const float>(quantized_.f32());
     if (format_ != nullptr) count(b.x.rows);
     if (!dry()) ops::linear::forward(step_.pass.ops, x, w, step_.weights.bias_data(), b.y);
   }
@@ -114,7 +113,8 @@ class FormatStep {
       size_t last = first;
       int64_t rows = 0;
       std::vector<RowBlock> blocks;
-      for (; last < run.blocks.size() && (last == first || rows + run.blocks[last].rows <= most_rows); ++last) {
+      for (; last < run.blocks.size() && (last == first || rows + run.blocks[last].rows <= most_rows);
+           ++last) {
         blocks.push_back(run.blocks[last]);
         blocks.back().out = rows;
         rows += run.blocks[last].rows;
@@ -171,7 +171,8 @@ class FormatStep {
       if (!dry()) kernels::subtract_parent(threads(), {&all, 1}, input_.view, b.x, difference.view);
       product(difference.view, weight_for_deltas_.view, error);
     }
-    product(in_dtype(step_.pass, step_.delta_dtype, input_.f32()).view, weight_error_.view, error, activations);
+    product(in_dtype(step_.pass, step_.delta_dtype, input_.f32()).view, weight_error_.view, error,
+            activations);
   }
 
   void subtract_error(const BranchLinear& b, const LiveRun& run, const Scratch& error) const {

@@ -1,5 +1,5 @@
-// One linear op for all branches of a sweep at once: the parents' outputs and the changes of their leaves. Each
-// weight is widened once and quantized once per format, whatever the number of branches and leaves.
+// One linear op for all branches of a sweep at once: the parents' outputs and the changes of their leaves.
+// Each weight is widened once and quantized once per format, whatever the number of branches and leaves.
 #pragma once
 
 #include <functional>
@@ -32,8 +32,8 @@ struct BranchLinear {
   Matrix<const float> x;                  // [rows, in]
   Matrix<float> y;                        // out [rows, out]: the parent's output
   bool y_is_known = false;                // y holds it already
-  Matrix<float> own_error;                // out [rows, out]: what the parent's format changes, given its input
-  kernels::DeltaView dx, dy;              // dy is out
+  Matrix<float> own_error;    // out [rows, out]: what the parent's format changes, given its input
+  kernels::DeltaView dx, dy;  // dy is out
   std::vector<LiveRun> live;
   std::vector<ForkRows> forks;
   std::optional<scores::LocalStats> stats = {};  // of x and y, once they are asked for
@@ -46,9 +46,9 @@ struct LinearStep {
   const Pass& pass;
   const LinearOp& op;
   const LinearWeights& weights;
-  DType delta_dtype = DType::f32;                // of dx and of the products on deltas
-  std::optional<quant::InputRange> range = {};   // of the op's input, for calibrated formats
-  std::optional<float> weight_absmax = {};       // where `op` is a part of a larger weight
+  DType delta_dtype = DType::f32;               // of dx and of the products on deltas
+  std::optional<quant::InputRange> range = {};  // of the op's input, for calibrated formats
+  std::optional<float> weight_absmax = {};      // where `op` is a part of a larger weight
   const ForkObserver& observe;
   double& flops;  // adds up the products, those for the reference's own output excepted; in dry runs too
 };

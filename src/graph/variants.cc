@@ -15,8 +15,9 @@ namespace qsweep::graph {
 using kernels::DeltaView;
 using kernels::RowBlock;
 
-Variants::Variants(const Pass& pass, DType delta_dtype, std::span<const std::optional<quant::InputRange>> ranges,
-                   std::vector<Branch> branches, ForkObserver observer)
+Variants::Variants(const Pass& pass, DType delta_dtype,
+                   std::span<const std::optional<quant::InputRange>> ranges, std::vector<Branch> branches,
+                   ForkObserver observer)
     : pass_(pass), forward_(pass), dtype_(delta_dtype), ranges_(ranges), observer_(std::move(observer)) {
   for (Branch& branch : branches) {
     QSWEEP_CHECK(branch.formats.size() == pass.linear_ops.size(), "{} formats", branch.formats.size());
@@ -29,7 +30,9 @@ Variants::Variants(const Pass& pass, DType delta_dtype, std::span<const std::opt
   }
 }
 
-Value Variants::take_value(size_t b, const std::string& name) { return std::move(states_[b].values.at(name)); }
+Value Variants::take_value(size_t b, const std::string& name) {
+  return std::move(states_[b].values.at(name));
+}
 Delta Variants::take_delta(size_t b, const std::string& name) { return std::move(states_[b].deltas[name]); }
 
 std::vector<Fork> Variants::forks(size_t b, int op, Rows kind) const {
@@ -130,8 +133,9 @@ BranchLinear Variants::prepare_linear(size_t b, const Node& node, size_t index, 
     ForkRows& fork = at.forks.emplace_back(
         ForkRows{.leaf = state.branch.leaves[leaf].id, .format = format_at(b, leaf, op)});
     for (const int64_t s : samples) {
-      fork.blocks.push_back(
-          {.rows = pass_.batch.rows(node.rows, s), .parent = pass_.batch.first_row(node.rows, s), .out = row});
+      fork.blocks.push_back({.rows = pass_.batch.rows(node.rows, s),
+                             .parent = pass_.batch.first_row(node.rows, s),
+                             .out = row});
       row += fork.blocks.back().rows;
     }
   }

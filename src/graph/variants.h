@@ -1,6 +1,6 @@
-// The variants interpreter: walks a stage with the values of the reference and of every other parent, and beside
-// them the deltas of their live leaves. At a linear op the live pairs of a parent that have the same format share
-// one product; the leaves that fork there join with their own error.
+// The variants interpreter: walks a stage with the values of the reference and of every other parent, and
+// beside them the deltas of their live leaves. At a linear op the live pairs of a parent that have the same
+// format share one product; the leaves that fork there join with their own error.
 #pragma once
 
 #include <map>
@@ -34,8 +34,8 @@ struct Fork {
 
 class Variants {
  public:
-  // branches[0] is the reference: float at every op. ranges: per op, of its input. delta_dtype: f32 or bf16, of
-  // the deltas at rest and the products on them. The observer is told of every fork, by the leaf's id.
+  // branches[0] is the reference: float at every op. ranges: per op, of its input. delta_dtype: f32 or bf16,
+  // of the deltas at rest and the products on them. The observer is told of every fork, by the leaf's id.
   Variants(const Pass& pass, DType delta_dtype, std::span<const std::optional<quant::InputRange>> ranges,
            std::vector<Branch> branches, ForkObserver observer = {});
 
@@ -53,8 +53,8 @@ class Variants {
 
   // The live pairs of `dx` as they stand in it, cut where their format at the op changes.
   std::vector<LiveRun> live_runs(size_t b, int op, const Delta& dx) const;
-  // The leaves of a branch that fork at an op whose rows are of this kind, in the branch's order: a leaf forks,
-  // sample by sample, at the first of its overrides that has rows of the sample.
+  // The leaves of a branch that fork at an op whose rows are of this kind, in the branch's order: a leaf
+  // forks, sample by sample, at the first of its overrides that has rows of the sample.
   std::vector<Fork> forks(size_t b, int op, Rows kind) const;
   const quant::Format* format_at(size_t b, size_t leaf, int op) const;
 

@@ -28,6 +28,17 @@ V silu_change(V a, V d) {
   return L::fma(a * (left * right), L::select(grows, zero - e, e), d * s);
 }
 
+// The derivative of silu: s(a) (1 + a s(-a)).
+V silu_slope(V a) { return L::sigmoid(a) * L::fma(a, L::sigmoid(L::zero() - a), L::set(1)); }
+
+constexpr float kInverseRootTwoPi = 0.39894228040143268f;
+
+// The derivative of x Phi(x): Phi(x) + x phi(x), phi the normal density.
+V gelu_slope(V x) {
+  const V density = L::exp(x * x * L::set(-0.5f)) * L::set(kInverseRootTwoPi);
+  return L::fma(x, density, L::normal_cdf(x));
+}
+
 // The change of x Phi(x): d Phi(a+d) + a (Phi(a+d) - Phi(a)). For |d| < 1/2 the last difference is d times
 // the mean of the normal density over [a, a+d], by five-point Gauss-Legendre quadrature.
 V gelu_change(V a, V d) {
@@ -38,7 +49,7 @@ V gelu_change(V a, V d) {
   V mean = L::zero();
   for (int i = 0; i < 5; ++i) {
     const V t = L::fma(d, L::set(nodes[i]), a);
-    mean = L::fma(L::exp(t * t * L::set(-0.5f)), L::set(weights[i] * 0.39894228040143268f), mean);
+    mean = L::fma(L::exp(t * t * L::set(-0.5f)), L::set(weights[i] * kInverseRootTwoPi), mean);
   }
   const V phi_new = L::normal_cdf(a + d);
   const V growth = L::select(L::abs(d) < L::set(0.5f), d * mean, phi_new - L::normal_cdf(a));
@@ -116,6 +127,37 @@ void GeluDelta(const RowBlock& b, int64_t first, int64_t count, Matrix<const flo
   }
 }
 
+void SwigluVjp(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> gate,
+               Matrix<const float> up, DeltaView dy, DeltaView dgate, DeltaView dup) {
+  const auto run = [&]<class T>(T*) QSWEEP_LANES {
+    for (int64_t r = first; r < first + count; ++r) {
+      const float *gates = gate.row(b.parent + r), *ups = up.row(b.parent + r);
+      const T* g = dy.as<T>().row(b.in[0] + r);
+      T *out_gate = dgate.as<T>().row(b.out + r), *out_up = dup.as<T>().row(b.out + r);
+      L::each(gate.cols, [&](auto at) QSWEEP_LANES {
+        const V a = L::load(gates, at), d = L::load(g, at);
+        L::store(d * L::load(ups, at) * silu_slope(a), out_gate, at);
+        L::store(d * silu(a), out_up, at);
+      });
+    }
+  };
+  dy.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
+}
+
+void GeluVjp(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> x, DeltaView dy,
+             DeltaView dx) {
+  const auto run = [&]<class T>(T*) QSWEEP_LANES {
+    for (int64_t r = first; r < first + count; ++r) {
+      const float* a = x.row(b.parent + r);
+      const T* g = dy.as<T>().row(b.in[0] + r);
+      T* out = dx.as<T>().row(b.out + r);
+      L::each(x.cols,
+              [&](auto at) QSWEEP_LANES { L::store(L::load(g, at) * gelu_slope(L::load(a, at)), out, at); });
+    }
+  };
+  dx.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
+}
+
 }  // namespace
 }  // namespace qsweep::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -127,6 +169,8 @@ HWY_EXPORT(Swiglu);
 HWY_EXPORT(SwigluDelta);
 HWY_EXPORT(Gelu);
 HWY_EXPORT(GeluDelta);
+HWY_EXPORT(SwigluVjp);
+HWY_EXPORT(GeluVjp);
 }  // namespace
 
 void swiglu(Threads threads, Matrix<const float> gate, Matrix<const float> up, Matrix<float> y) {
@@ -153,6 +197,20 @@ void gelu_delta(Threads threads, std::span<const RowBlock> blocks, Matrix<const 
                 DeltaView dy) {
   for_block_rows(threads, blocks, [&](const RowBlock& b, int64_t first, int64_t count) {
     HWY_DYNAMIC_DISPATCH(GeluDelta)(b, first, count, x, dx, dy);
+  });
+}
+
+void swiglu_vjp(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> gate,
+                Matrix<const float> up, DeltaView dy, DeltaView dgate, DeltaView dup) {
+  for_block_rows(threads, blocks, [&](const RowBlock& b, int64_t first, int64_t count) {
+    HWY_DYNAMIC_DISPATCH(SwigluVjp)(b, first, count, gate, up, dy, dgate, dup);
+  });
+}
+
+void gelu_vjp(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dy,
+              DeltaView dx) {
+  for_block_rows(threads, blocks, [&](const RowBlock& b, int64_t first, int64_t count) {
+    HWY_DYNAMIC_DISPATCH(GeluVjp)(b, first, count, x, dy, dx);
   });
 }
 

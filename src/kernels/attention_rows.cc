@@ -84,6 +84,20 @@ void softmax_delta_row(int64_t visible, int64_t keys, float scale, const float* 
   });
 }
 
+// ds = scale p (dp - sum p dp). Relative to dp at the row's largest probability: where that is close to 1,
+// the sum is close to its dp, and their difference would be lost.
+template <class T>
+void softmax_vjp_row(int64_t visible, int64_t keys, float scale, const float* p, int32_t argmax,
+                     const float* dp, T* ds) {
+  std::fill(ds + visible, ds + keys, T{});
+  const auto shift = L::set(dp[argmax]), factor = L::set(scale);
+  const auto mean = L::set(
+      L::sum(visible, [&](auto at) QSWEEP_LANES { return L::load(p, at) * (L::load(dp, at) - shift); }));
+  L::each(visible, [&](auto at) QSWEEP_LANES {
+    L::store(L::load(p, at) * ((L::load(dp, at) - shift) - mean) * factor, ds, at);
+  });
+}
+
 void Softmax(const AttentionTile& tile, int64_t begin, int64_t end, Matrix<float> s, Matrix<float> p,
              float* lse, int32_t* argmax) {
   for (int64_t r = begin; r < end; ++r)
@@ -103,6 +117,18 @@ void SoftmaxDelta(const AttentionTile& tile, int64_t begin, int64_t end, Matrix<
   dp.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
 }
 
+void SoftmaxVjp(const AttentionTile& tile, int64_t begin, int64_t end, Matrix<const float> p,
+                const int32_t* argmax, Matrix<const float> dp, DeltaView ds) {
+  const auto run = [&]<class T>(T*) QSWEEP_LANES {
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t parent = r % (tile.heads * tile.queries);
+      softmax_vjp_row<T>(tile.visible(parent % tile.queries), tile.keys, tile.scale, p.row(parent),
+                         argmax[parent], dp.row(r), ds.as<T>().row(r));
+    }
+  };
+  ds.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
+}
+
 }  // namespace
 }  // namespace qsweep::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -112,6 +138,7 @@ namespace qsweep::kernels {
 namespace {
 HWY_EXPORT(Softmax);
 HWY_EXPORT(SoftmaxDelta);
+HWY_EXPORT(SoftmaxVjp);
 }  // namespace
 
 void softmax(Threads threads, const AttentionTile& tile, Matrix<float> s, Matrix<float> p,
@@ -126,6 +153,13 @@ void softmax_delta(Threads threads, const AttentionTile& tile, Matrix<const floa
                    DeltaView dp) {
   parallel_for(threads, ds.rows, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(SoftmaxDelta)(tile, begin, end, s, p, lse.data(), argmax.data(), ds, dp);
+  });
+}
+
+void softmax_vjp(Threads threads, const AttentionTile& tile, Matrix<const float> p,
+                 std::span<const int32_t> argmax, Matrix<const float> dp, DeltaView ds) {
+  parallel_for(threads, dp.rows, [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(SoftmaxVjp)(tile, begin, end, p, argmax.data(), dp, ds);
   });
 }
 

@@ -23,15 +23,16 @@ void add_row(int64_t n, const A* a, const B* b, Y* y) {
   }
 }
 
-// One head: (a, b) -> (a cos - b sin, b cos + a sin) for its two halves.
+// One head: (a, b) -> (a cos - b sin, b cos + a sin) for its two halves; `turn` is 1, or -1 for the opposite
+// angles.
 template <class T>
-void rotate_row(int64_t cols, int64_t head_dim, const float* cos_sin, const T* x, T* y) {
+void rotate_row(int64_t cols, int64_t head_dim, const float* cos_sin, float turn, const T* x, T* y) {
   const int64_t half = head_dim / 2;
   for (int64_t head = 0; head < cols; head += head_dim) {
     const T *low = x + head, *high = x + head + half;
     T *out_low = y + head, *out_high = y + head + half;
     L::each(half, [&](auto at) QSWEEP_LANES {
-      const auto c = L::load(cos_sin, at), s = L::load(cos_sin + half, at);
+      const auto c = L::load(cos_sin, at), s = L::load(cos_sin + half, at) * L::set(turn);
       const auto a = L::load(low, at), b = L::load(high, at);
       L::store(a * c - b * s, out_low, at);
       L::store(b * c + a * s, out_high, at);
@@ -76,14 +77,15 @@ void AddToParent(const RowBlock& b, int64_t first, int64_t count, Matrix<const f
 }
 
 void Rotate(Matrix<const float> x, Matrix<const float> cos_sin, Matrix<float> y) {
-  for (int64_t r = 0; r < y.rows; ++r) rotate_row(y.cols, cos_sin.cols, cos_sin.row(r), x.row(r), y.row(r));
+  for (int64_t r = 0; r < y.rows; ++r)
+    rotate_row(y.cols, cos_sin.cols, cos_sin.row(r), 1.0f, x.row(r), y.row(r));
 }
 
-void RotateDelta(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> cos_sin, DeltaView dx,
-                 DeltaView dy) {
+void RotateDelta(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> cos_sin, float turn,
+                 DeltaView dx, DeltaView dy) {
   const auto run = [&]<class T>(T*) QSWEEP_LANES {
     for (int64_t r = first; r < first + count; ++r)
-      rotate_row<T>(dy.cols, cos_sin.cols, cos_sin.row(b.parent + r), dx.as<T>().row(b.in[0] + r),
+      rotate_row<T>(dy.cols, cos_sin.cols, cos_sin.row(b.parent + r), turn, dx.as<T>().row(b.in[0] + r),
                     dy.as<T>().row(b.out + r));
   };
   dy.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
@@ -96,6 +98,20 @@ void GatherDelta(const RowBlock& b, int64_t first, int64_t count, const int64_t*
   } else {
     gather_block<float>(b, first, count, source, dx, dy);
   }
+}
+
+void SumRows(const RowBlock& b, int64_t first, int64_t count, const int64_t* start, const int64_t* readers,
+             DeltaView dy, DeltaView dx) {
+  const auto run = [&]<class T>(T*) QSWEEP_LANES {
+    for (int64_t r = first; r < first + count; ++r)
+      L::each(dx.cols, [&](auto at) QSWEEP_LANES {
+        auto sum = L::zero();
+        for (int64_t i = start[r]; i < start[r + 1]; ++i)
+          sum = sum + L::load(dy.as<T>().row(b.in[0] + readers[i]), at);
+        L::store(sum, dx.as<T>().row(b.out + r), at);
+      });
+  };
+  dx.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
 }
 
 void Convert(Matrix<const float> x, DeltaView y) {
@@ -148,6 +164,7 @@ HWY_EXPORT(AddToParent);
 HWY_EXPORT(Rotate);
 HWY_EXPORT(RotateDelta);
 HWY_EXPORT(GatherDelta);
+HWY_EXPORT(SumRows);
 HWY_EXPORT(Convert);
 HWY_EXPORT(WidenBf16);
 HWY_EXPORT(SubtractParent);
@@ -183,7 +200,14 @@ void rotate(Threads threads, Matrix<const float> x, Matrix<const float> cos_sin,
 void rotate_delta(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> cos_sin,
                   DeltaView dx, DeltaView dy) {
   for_block_rows(threads, blocks, [&](const RowBlock& b, int64_t first, int64_t count) {
-    HWY_DYNAMIC_DISPATCH(RotateDelta)(b, first, count, cos_sin, dx, dy);
+    HWY_DYNAMIC_DISPATCH(RotateDelta)(b, first, count, cos_sin, 1.0f, dx, dy);
+  });
+}
+
+void rotate_back(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> cos_sin, DeltaView dy,
+                 DeltaView dx) {
+  for_block_rows(threads, blocks, [&](const RowBlock& b, int64_t first, int64_t count) {
+    HWY_DYNAMIC_DISPATCH(RotateDelta)(b, first, count, cos_sin, -1.0f, dy, dx);
   });
 }
 
@@ -198,6 +222,13 @@ void gather_delta(Threads threads, std::span<const RowBlock> blocks, std::span<c
                   DeltaView dx, DeltaView dy) {
   for_block_rows(threads, blocks, [&](const RowBlock& b, int64_t first, int64_t count) {
     HWY_DYNAMIC_DISPATCH(GatherDelta)(b, first, count, source.data(), dx, dy);
+  });
+}
+
+void sum_rows(Threads threads, std::span<const RowBlock> blocks, std::span<const int64_t> start,
+              std::span<const int64_t> readers, DeltaView dy, DeltaView dx) {
+  for_block_rows(threads, blocks, [&](const RowBlock& b, int64_t first, int64_t count) {
+    HWY_DYNAMIC_DISPATCH(SumRows)(b, first, count, start.data(), readers.data(), dy, dx);
   });
 }
 
@@ -224,8 +255,8 @@ void to_f32(Threads threads, TensorView x, Matrix<float> y) {
   });
 }
 
-void subtract_parent(Threads threads, std::span<const RowBlock> blocks, DeltaView a, Matrix<const float> parent,
-                     DeltaView y) {
+void subtract_parent(Threads threads, std::span<const RowBlock> blocks, DeltaView a,
+                     Matrix<const float> parent, DeltaView y) {
   QSWEEP_CHECK(a.dtype == DType::f32 || a.dtype == y.dtype, "{} less a parent into {}", name(a.dtype),
                name(y.dtype));
   for_block_rows(threads, blocks, [&](const RowBlock& b, int64_t first, int64_t count) {

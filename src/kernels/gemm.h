@@ -22,7 +22,8 @@ struct GemmOperand {
 };
 
 // What a product is for; counted apart.
-enum class GemmPurpose { reference, deltas };
+enum class GemmPurpose { reference, deltas, cotangents };
+inline constexpr size_t kGemmPurposes = 3;
 
 struct GemmCount {
   int64_t calls = 0;
@@ -76,7 +77,7 @@ class Gemm {
   Threads threads_;
   bool native_bf16_;
   std::string bf16_reason_;
-  GemmCount counts_[2];
+  GemmCount counts_[kGemmPurposes];
   std::unique_ptr<State> state_;
 };
 

@@ -4,6 +4,7 @@
 //
 // Deltas: a delta matrix holds the rows of the live (variant, sample) pairs only. RowBlock says which rows
 // belong together; an input without rows for a block is an implicit zero.
+// Cotangents (the vjp kernels, transposes of the derivatives) use the same blocks, one per probe.
 #pragma once
 
 #include <array>
@@ -51,16 +52,22 @@ struct RowBlock {
 void rms_norm(Threads threads, Matrix<const float> x, std::span<const float> w, float eps, Matrix<float> y);
 void rms_norm_delta(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dx,
                     std::span<const float> w, float eps, DeltaView dy);
+void rms_norm_vjp(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> x,
+                  std::span<const float> w, float eps, DeltaView dy, DeltaView dx);
 
 // --- y = silu(gate) up; in[0] is gate, in[1] is up
 void swiglu(Threads threads, Matrix<const float> gate, Matrix<const float> up, Matrix<float> y);
 void swiglu_delta(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> gate,
                   Matrix<const float> up, DeltaView dgate, DeltaView dup, DeltaView dy);
+void swiglu_vjp(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> gate,
+                Matrix<const float> up, DeltaView dy, DeltaView dgate, DeltaView dup);
 
 // --- y = x Phi(x), Phi the normal distribution function
 void gelu(Threads threads, Matrix<const float> x, Matrix<float> y);
 void gelu_delta(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dx,
                 DeltaView dy);
+void gelu_vjp(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dy,
+              DeltaView dx);
 
 // --- y = a + b
 void add(Threads threads, Matrix<const float> a, Matrix<const float> b, Matrix<float> y);
@@ -71,11 +78,18 @@ void add_delta(Threads threads, std::span<const RowBlock> blocks, DeltaView da, 
 void rotate(Threads threads, Matrix<const float> x, Matrix<const float> cos_sin, Matrix<float> y);
 void rotate_delta(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> cos_sin,
                   DeltaView dx, DeltaView dy);
+// By the opposite angles: the inverse, which is the transpose.
+void rotate_back(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> cos_sin, DeltaView dy,
+                 DeltaView dx);
 
 // --- rows by index: output row r of a block is input row source[parent + r] of the block (kAbsent: zeros)
 void gather(Threads threads, std::span<const int64_t> source, Matrix<const float> x, Matrix<float> y);
 void gather_delta(Threads threads, std::span<const RowBlock> blocks, std::span<const int64_t> source,
                   DeltaView dx, DeltaView dy);
+// The transpose: output row r of a block is the sum of the block's input rows readers[i], i from start[r] to
+// before start[r + 1].
+void sum_rows(Threads threads, std::span<const RowBlock> blocks, std::span<const int64_t> start,
+              std::span<const int64_t> readers, DeltaView dy, DeltaView dx);
 
 // --- softmax of attention logits
 // The query rows of one tile, for all heads: row (h, i) of `heads * queries`, each over `keys` columns. Query
@@ -99,6 +113,10 @@ void softmax(Threads threads, const AttentionTile& tile, Matrix<float> s, Matrix
 void softmax_delta(Threads threads, const AttentionTile& tile, Matrix<const float> s, Matrix<const float> p,
                    std::span<const float> lse, std::span<const int32_t> argmax, Matrix<const float> ds,
                    DeltaView dp);
+// ds = scale P (dp - sum P dp), the cotangents of q k^T for those of the probabilities; rows and dtypes as
+// above.
+void softmax_vjp(Threads threads, const AttentionTile& tile, Matrix<const float> p,
+                 std::span<const int32_t> argmax, Matrix<const float> dp, DeltaView ds);
 
 // --- conversions
 void to_f32(Threads threads, TensorView x, Matrix<float> y);  // bf16, f16 or f32, same number of elements
@@ -108,8 +126,8 @@ void add_to_parent(Threads threads, std::span<const RowBlock> blocks, Matrix<con
                    DeltaView y);
 // y = a - parent, rounded to y's dtype; a is f32 or y's dtype, and may be y (a block without rows of a:
 // minus the parent).
-void subtract_parent(Threads threads, std::span<const RowBlock> blocks, DeltaView a, Matrix<const float> parent,
-                     DeltaView y);
+void subtract_parent(Threads threads, std::span<const RowBlock> blocks, DeltaView a,
+                     Matrix<const float> parent, DeltaView y);
 
 // --- reductions, per row
 void row_absmax(Threads threads, Matrix<const float> x, std::span<float> absmax);

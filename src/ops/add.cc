@@ -16,4 +16,12 @@ void delta(const Context& context, std::span<const RowBlock> blocks, DeltaView d
   kernels::add_delta(context.threads(), blocks, da, db, dy);
 }
 
+void sum(const Context& context, DeltaView a, DeltaView b, DeltaView y) {
+  for (const DeltaView& x : {a, b})
+    QSWEEP_CHECK(x.rows == y.rows && x.cols == y.cols && x.dtype == y.dtype, "[{}, {}] into [{}, {}]", x.rows,
+                 x.cols, y.rows, y.cols);
+  const RowBlock whole{.rows = y.rows, .parent = 0, .in = {0, 0, kernels::kAbsent}, .out = 0};
+  kernels::add_delta(context.threads(), {&whole, 1}, a, b, y);
+}
+
 }  // namespace qsweep::ops::add

@@ -1,4 +1,6 @@
 // Sum (the residual connection): y = a + b; dy = da + db.  blocks: in = {da, db}.
+//
+// vjp: da = db = dy, so no arithmetic. Where a value is read more than once its cotangents add up: sum.
 #pragma once
 
 #include <span>
@@ -11,5 +13,8 @@ void forward(const Context& context, Matrix<const float> a, Matrix<const float> 
 
 void delta(const Context& context, std::span<const kernels::RowBlock> blocks, kernels::DeltaView da,
            kernels::DeltaView db, kernels::DeltaView dy);
+
+// y = a + b, all rows of cotangents; y may be a or b.
+void sum(const Context& context, kernels::DeltaView a, kernels::DeltaView b, kernels::DeltaView y);
 
 }  // namespace qsweep::ops::add

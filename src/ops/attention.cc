@@ -4,6 +4,8 @@
 #include <map>
 #include <vector>
 
+#include "ops/attention_tile.h"
+
 namespace qsweep::ops::attention {
 namespace {
 
@@ -14,8 +16,6 @@ using kernels::GemmPurpose;
 using kernels::kAbsent;
 using kernels::RowBlock;
 using kernels::view_of;
-
-constexpr int64_t kMinTileQueries = 64;
 
 // Pairs of one sample with evenly spaced rows and the same inputs present.
 struct PairRun {
@@ -67,13 +67,6 @@ std::map<int64_t, std::vector<PairRun>> pair_runs(std::span<const RowBlock> bloc
   return runs;
 }
 
-// How one segment is cut: queries per tile and pairs per product.
-struct Tiling {
-  int64_t queries = 0;
-  int64_t pairs = 0;
-  int64_t bytes = 0;
-};
-
 int64_t tile_bytes(const Spec& spec, int64_t keys, int64_t queries, int64_t pairs, DType dtype) {
   const int64_t logits = spec.n_heads * queries * keys, delta_bytes = size_bytes(dtype);
   const int64_t reference =
@@ -85,83 +78,10 @@ int64_t tile_bytes(const Spec& spec, int64_t keys, int64_t queries, int64_t pair
   return reference + centered + pairs * per_pair + spec.n_heads * queries * 8;
 }
 
-// Fewer queries first, then fewer pairs: products stay as large as the memory allows.
 Tiling choose_tiling(const Context& context, const Spec& spec, int64_t keys, int64_t pairs, DType dtype) {
-  Tiling t{keys, pairs, 0};
-  const auto too_large = [&] {
-    t.bytes = tile_bytes(spec, keys, t.queries, t.pairs, dtype);
-    return t.bytes > context.tile_bytes;
-  };
-  while (too_large() && t.queries > kMinTileQueries)
-    t.queries = std::max((t.queries + 1) / 2, kMinTileQueries);
-  while (too_large() && t.pairs > 1) t.pairs = (t.pairs + 1) / 2;
-  while (too_large() && t.queries > 1) t.queries = (t.queries + 1) / 2;
-  return t;
-}
-
-// `pairs` stacks of heads as an operand {pairs, kv heads, heads per kv head, rows, head_dim}; without grouped
-// heads the third size is left out. `grouped` says that the matrix has n_heads heads, not n_kv_heads.
-GemmOperand heads(const Spec& spec, DeltaView m, bool grouped, int64_t first_row, int64_t rows, int64_t pairs,
-                  int64_t pair_rows, bool transposed) {
-  const int64_t group = spec.n_heads / spec.n_kv_heads, d = spec.head_dim;
-  // A lone pair's stride is never used, but oneDNN's fast products refuse one that is out of order.
-  const int64_t pair_stride = (pairs == 1 ? rows : pair_rows) * m.stride;
-  GemmOperand x{m.rows_at(first_row, rows).data,
-                m.dtype,
-                {pairs, spec.n_kv_heads},
-                {pair_stride, grouped ? group * d : d}};
-  if (group > 1) {
-    x.sizes.push_back(grouped ? group : 1);
-    x.strides.push_back(d);
-  }
-  x.sizes.insert(x.sizes.end(), {transposed ? d : rows, transposed ? rows : d});
-  x.strides.insert(x.strides.end(), {transposed ? 1 : m.stride, transposed ? m.stride : 1});
-  return x;
-}
-
-// Logits-like [pairs * n_heads * queries, keys] as {pairs, kv heads, heads per kv head, queries, keys}.
-GemmOperand logits(const Spec& spec, DeltaView m, int64_t queries, int64_t pairs) {
-  const int64_t group = spec.n_heads / spec.n_kv_heads, head = queries * m.stride;
-  GemmOperand x{m.data, m.dtype, {pairs, spec.n_kv_heads}, {spec.n_heads * head, group * head}};
-  if (group > 1) {
-    x.sizes.push_back(group);
-    x.strides.push_back(head);
-  }
-  x.sizes.insert(x.sizes.end(), {queries, m.cols});
-  x.strides.insert(x.strides.end(), {m.stride, 1});
-  return x;
-}
-
-DeltaView view(Tensor& t) { return {t.bytes(), t.dtype(), t.shape()[0], t.shape()[1], t.shape()[1]}; }
-
-// Reference logits and probabilities of one tile of queries.
-struct ReferenceTile {
-  AttentionTile tile;
-  int64_t segment_first = 0;
-  Tensor s, p;                      // [heads * queries, keys]
-  Matrix<const float> centered[2];  // the whole segment's k and v, less their means (delta only)
-  std::vector<float> lse;
-  std::vector<int32_t> argmax;
-
-  int64_t first_query() const { return segment_first + tile.first_query; }
-};
-
-ReferenceTile reference_tile(const Context& context, const Spec& spec, const Segment& segment,
-                             int64_t first_query, int64_t queries, Matrix<const float> q,
-                             Matrix<const float> k) {
-  ReferenceTile r;
-  const int64_t keys = spec.causal ? first_query + queries : segment.rows;
-  r.tile = {spec.n_heads, queries, keys, spec.causal, first_query, spec.scale};
-  r.segment_first = segment.first;
-  r.s = Tensor(DType::f32, {spec.n_heads * queries, keys});
-  r.p = Tensor(DType::f32, {spec.n_heads * queries, keys});
-  r.lse.resize(static_cast<size_t>(spec.n_heads * queries));
-  r.argmax.resize(r.lse.size());
-  context.gemm.multiply(heads(spec, view_of(q), true, r.first_query(), queries, 1, 0, false),
-                        heads(spec, view_of(k), false, segment.first, keys, 1, 0, true),
-                        logits(spec, view(r.s), queries, 1));
-  softmax(context.threads(), r.tile, r.s.matrix<float>(), r.p.matrix<float>(), r.lse, r.argmax);
-  return r;
+  return fit_tiling(context.tile_bytes, keys, pairs, [&](int64_t queries, int64_t pairs_at_once) {
+    return tile_bytes(spec, keys, queries, pairs_at_once, dtype);
+  });
 }
 
 // Everything of one delta call that does not change from tile to tile.
@@ -180,21 +100,6 @@ struct DeltaCall {
     context.gemm.multiply(a, b, c, {.accumulate = accumulate, .purpose = GemmPurpose::deltas});
   }
 };
-
-// The segment's rows of k or v, less their mean row. Softmax does not see what is common to all keys, and the
-// changes of probabilities sum to zero, so neither product needs it; without it there is less to round.
-Tensor centered_rows(Matrix<const float> x, const Segment& segment) {
-  const auto cols = static_cast<size_t>(x.cols);
-  std::vector<double> mean(cols, 0.0);
-  for (int64_t r = 0; r < segment.rows; ++r)
-    for (size_t c = 0; c < cols; ++c) mean[c] += static_cast<double>(x.row(segment.first + r)[c]);
-  Tensor centered(DType::f32, {segment.rows, x.cols});
-  for (int64_t r = 0; r < segment.rows; ++r)
-    for (size_t c = 0; c < cols; ++c)
-      centered.matrix<float>().row(r)[c] = static_cast<float>(
-          static_cast<double>(x.row(segment.first + r)[c]) - mean[c] / static_cast<double>(segment.rows));
-  return centered;
-}
 
 // parent (centred) + delta for the keys of a tile, [pairs * keys, n_kv_heads * head_dim]; input 1 is k, 2 is
 // v.

@@ -8,6 +8,10 @@
 //   dP = P expm1(c - dlse); dO = dP V' + P dV
 // (and e^(S - lse + c) - P in place of P expm1(c) where |c| >= 1). K' and V' are taken less the mean row of K
 // and of V, which changes neither dP nor dO but leaves less to round.
+//
+// vjp, with g(X) the cotangent of X: g(P) = g(O) V^T; g(S) = P (g(P) - rowsum(P g(P))); g(Q) = scale g(S) K;
+// g(K) = scale g(S)^T Q and g(V) = P^T g(O), both summed over the heads of the group. V and K less their mean
+// rows again, and g(P) relative to its value at the largest probability.
 #pragma once
 
 #include <span>
@@ -44,5 +48,14 @@ void delta(const Context& context, const Spec& spec, std::span<const Segment> se
 // Memory that forward or delta takes for its tiles. No blocks: forward.
 int64_t scratch_bytes(const Context& context, const Spec& spec, std::span<const Segment> segments,
                       std::span<const kernels::RowBlock> blocks, DType delta_dtype);
+
+// Cotangents of q, k and v, all rows of all probes, from those of o.
+void vjp(const Context& context, const Spec& spec, std::span<const Segment> segments, Matrix<const float> q,
+         Matrix<const float> k, Matrix<const float> v, kernels::DeltaView d_o, int64_t probes,
+         kernels::DeltaView dq, kernels::DeltaView dk, kernels::DeltaView dv);
+
+// Memory that vjp takes for its tiles.
+int64_t vjp_scratch_bytes(const Context& context, const Spec& spec, std::span<const Segment> segments,
+                          int64_t probes, DType dtype);
 
 }  // namespace qsweep::ops::attention

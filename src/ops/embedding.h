@@ -1,5 +1,6 @@
 // Token embedding: y[r] = table[ids[r]], widened to f32.  table [vocabulary, n], y [rows, n]. Never
-// quantized, so it has no delta.
+// quantized, so it has no delta, and nothing before it
+// that a cotangent could reach.
 #pragma once
 
 #include <span>

@@ -1,5 +1,7 @@
 #include "ops/gather.h"
 
+#include "ops/probes.h"
+
 namespace qsweep::ops::gather {
 
 using kernels::DeltaView;
@@ -15,6 +17,24 @@ void forward(const Context& context, std::span<const int64_t> source, Matrix<con
 void delta(const Context& context, std::span<const RowBlock> blocks, std::span<const int64_t> source,
            DeltaView dx, DeltaView dy) {
   kernels::gather_delta(context.threads(), blocks, source, dx, dy);
+}
+
+void vjp(const Context& context, std::span<const int64_t> source, DeltaView dy, int64_t probes,
+         DeltaView dx) {
+  const auto read = static_cast<int64_t>(source.size()), rows = dx.rows / probes;
+  QSWEEP_CHECK(dy.rows == probes * read && dx.rows == probes * rows && dx.cols == dy.cols,
+               "{} indices and {} probes for [{}, {}] from [{}, {}]", read, probes, dx.rows, dx.cols, dy.rows,
+               dy.cols);
+  // The rows that read each row, in ascending order.
+  std::vector<int64_t> start(static_cast<size_t>(rows) + 1, 0);
+  for (const int64_t from : source)
+    if (from != kernels::kAbsent) ++start[static_cast<size_t>(from) + 1];
+  for (size_t r = 0; r + 1 < start.size(); ++r) start[r + 1] += start[r];
+  std::vector<int64_t> readers(static_cast<size_t>(start.back())), next = start;
+  for (size_t r = 0; r < source.size(); ++r)
+    if (source[r] != kernels::kAbsent)
+      readers[static_cast<size_t>(next[static_cast<size_t>(source[r])]++)] = static_cast<int64_t>(r);
+  kernels::sum_rows(context.threads(), probe_blocks(probes, read, rows), start, readers, dy, dx);
 }
 
 }  // namespace qsweep::ops::gather

@@ -1,6 +1,7 @@
 // Rows by index: y[r] = x[source[r]] (window reorder and its inverse).  x, y [rows, n].
 //
-// delta: the same rows of dx. source counts within a sample's own rows; in forward, within all of x.
+// delta: the same rows of dx. source counts within a sample's own rows; in forward and vjp, within all of x.
+// vjp: dx[r] = the sum of dy's rows that read row r, zero where there is none.
 #pragma once
 
 #include <span>
@@ -13,5 +14,9 @@ void forward(const Context& context, std::span<const int64_t> source, Matrix<con
 
 void delta(const Context& context, std::span<const kernels::RowBlock> blocks, std::span<const int64_t> source,
            kernels::DeltaView dx, kernels::DeltaView dy);
+
+// Rows of dy whose source is -1 go nowhere.
+void vjp(const Context& context, std::span<const int64_t> source, kernels::DeltaView dy, int64_t probes,
+         kernels::DeltaView dx);
 
 }  // namespace qsweep::ops::gather

@@ -1,5 +1,7 @@
 #include "ops/gelu.h"
 
+#include "ops/probes.h"
+
 namespace qsweep::ops::gelu {
 
 using kernels::DeltaView;
@@ -12,6 +14,10 @@ void forward(const Context& context, Matrix<const float> x, Matrix<float> y) {
 void delta(const Context& context, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dx,
            DeltaView dy) {
   kernels::gelu_delta(context.threads(), blocks, x, dx, dy);
+}
+
+void vjp(const Context& context, Matrix<const float> x, DeltaView dy, int64_t probes, DeltaView dx) {
+  kernels::gelu_vjp(context.threads(), probe_blocks(probes, x.rows), x, dy, dx);
 }
 
 }  // namespace qsweep::ops::gelu

@@ -3,6 +3,7 @@
 //
 // delta: d Phi(x+d) + x (Phi(x+d) - Phi(x)); for |d| < 1/2 the difference is d m, m the mean of the normal
 // density over [x, x+d] by five-point Gauss-Legendre quadrature.
+// vjp: dx = dy (Phi(x) + x phi(x)), phi the normal density.
 #pragma once
 
 #include <span>
@@ -15,5 +16,8 @@ void forward(const Context& context, Matrix<const float> x, Matrix<float> y);
 
 void delta(const Context& context, std::span<const kernels::RowBlock> blocks, Matrix<const float> x,
            kernels::DeltaView dx, kernels::DeltaView dy);
+
+void vjp(const Context& context, Matrix<const float> x, kernels::DeltaView dy, int64_t probes,
+         kernels::DeltaView dx);
 
 }  // namespace qsweep::ops::gelu

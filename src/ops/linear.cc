@@ -14,4 +14,11 @@ void delta(const Context& context, kernels::DeltaView dx, kernels::DeltaView w, 
   context.gemm.linear(dx, w, dy, {.accumulate = accumulate, .purpose = kernels::GemmPurpose::deltas});
 }
 
+void vjp(const Context& context, kernels::DeltaView dy, kernels::DeltaView w, kernels::DeltaView dx) {
+  QSWEEP_CHECK(dy.cols == w.rows && w.cols == dx.cols && dy.rows == dx.rows,
+               "[{}, {}] x [{}, {}] -> [{}, {}]", dy.rows, dy.cols, w.rows, w.cols, dx.rows, dx.cols);
+  context.gemm.multiply(kernels::operand(dy), kernels::operand(w), kernels::operand(dx),
+                        {.purpose = kernels::GemmPurpose::cotangents});
+}
+
 }  // namespace qsweep::ops::linear

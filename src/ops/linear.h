@@ -1,6 +1,7 @@
 // Linear layer: y = x W^T + b.  x [rows, in], W [out, in], b [out], y [rows, out].
 //
 // delta: dy = dx W^T. The bias drops out.
+// vjp: dx = dy W, one product for all probes.
 #pragma once
 
 #include "ops/context.h"
@@ -14,5 +15,8 @@ void forward(const Context& context, Matrix<const float> x, Matrix<const float> 
 // w has dx's dtype. With `accumulate`, dy += dx W^T.
 void delta(const Context& context, kernels::DeltaView dx, kernels::DeltaView w, kernels::DeltaView dy,
            bool accumulate = false);
+
+// w has dy's dtype.
+void vjp(const Context& context, kernels::DeltaView dy, kernels::DeltaView w, kernels::DeltaView dx);
 
 }  // namespace qsweep::ops::linear

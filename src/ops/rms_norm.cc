@@ -1,5 +1,7 @@
 #include "ops/rms_norm.h"
 
+#include "ops/probes.h"
+
 namespace qsweep::ops::rms_norm {
 
 using kernels::DeltaView;
@@ -15,6 +17,11 @@ void forward(const Context& context, Matrix<const float> x, std::span<const floa
 void delta(const Context& context, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dx,
            std::span<const float> w, float eps, DeltaView dy) {
   kernels::rms_norm_delta(context.threads(), blocks, x, dx, w, eps, dy);
+}
+
+void vjp(const Context& context, Matrix<const float> x, std::span<const float> w, float eps, DeltaView dy,
+         int64_t probes, DeltaView dx) {
+  kernels::rms_norm_vjp(context.threads(), probe_blocks(probes, x.rows), x, w, eps, dy, dx);
 }
 
 }  // namespace qsweep::ops::rms_norm

@@ -2,6 +2,7 @@
 //
 // delta, with r' the scale after the change: dr = -dm r^2 r'^2 / (r + r'), dm = mean(dx (2x + dx));
 // dy = w (dx r' + x dr).
+// vjp: dx = r w dy - x r^3 mean(w dy x).
 #pragma once
 
 #include <span>
@@ -15,5 +16,8 @@ void forward(const Context& context, Matrix<const float> x, std::span<const floa
 
 void delta(const Context& context, std::span<const kernels::RowBlock> blocks, Matrix<const float> x,
            kernels::DeltaView dx, std::span<const float> w, float eps, kernels::DeltaView dy);
+
+void vjp(const Context& context, Matrix<const float> x, std::span<const float> w, float eps,
+         kernels::DeltaView dy, int64_t probes, kernels::DeltaView dx);
 
 }  // namespace qsweep::ops::rms_norm

@@ -1,5 +1,7 @@
 #include "ops/rope.h"
 
+#include "ops/probes.h"
+
 namespace qsweep::ops::rope {
 
 using kernels::DeltaView;
@@ -14,6 +16,10 @@ void forward(const Context& context, Matrix<const float> x, Matrix<const float> 
 void delta(const Context& context, std::span<const RowBlock> blocks, Matrix<const float> cos_sin,
            DeltaView dx, DeltaView dy) {
   kernels::rotate_delta(context.threads(), blocks, cos_sin, dx, dy);
+}
+
+void vjp(const Context& context, Matrix<const float> cos_sin, DeltaView dy, int64_t probes, DeltaView dx) {
+  kernels::rotate_back(context.threads(), probe_blocks(probes, cos_sin.rows), cos_sin, dy, dx);
 }
 
 }  // namespace qsweep::ops::rope

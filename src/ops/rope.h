@@ -1,6 +1,7 @@
 // Rotary position embedding (Su et al. 2021): in every head, elements (i, i + head_dim/2) turn by the row's
-// angle i: (a, b) -> (a cos - b sin, b cos + a sin). Linear, so the delta turns alike. Which position gives
-// which angle (one dimension, M-RoPE sections, two-dimensional patches) is in the table alone.
+// angle i: (a, b) -> (a cos - b sin, b cos + a sin). Linear, so the delta turns alike, and cotangents turn
+// back. Which position gives which angle (one dimension, M-RoPE sections, two-dimensional patches) is in the
+// table alone.
 //
 // x, y [rows, heads * head_dim]; cos_sin [rows, head_dim]: head_dim/2 cosines, then the sines.
 #pragma once
@@ -15,5 +16,8 @@ void forward(const Context& context, Matrix<const float> x, Matrix<const float> 
 
 void delta(const Context& context, std::span<const kernels::RowBlock> blocks, Matrix<const float> cos_sin,
            kernels::DeltaView dx, kernels::DeltaView dy);
+
+void vjp(const Context& context, Matrix<const float> cos_sin, kernels::DeltaView dy, int64_t probes,
+         kernels::DeltaView dx);
 
 }  // namespace qsweep::ops::rope

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ops/gather.h"
+
 namespace qsweep::ops::scatter {
 
 void forward(const Context& context, std::span<const int64_t> source, Matrix<const float> tokens,
@@ -20,6 +22,11 @@ void forward(const Context& context, std::span<const int64_t> source, Matrix<con
 void delta(const Context& context, std::span<const kernels::RowBlock> blocks, std::span<const int64_t> source,
            kernels::DeltaView dfeatures, kernels::DeltaView dy) {
   kernels::gather_delta(context.threads(), blocks, source, dfeatures, dy);
+}
+
+void vjp(const Context& context, std::span<const int64_t> source, kernels::DeltaView dy, int64_t probes,
+         kernels::DeltaView dfeatures) {
+  gather::vjp(context, source, dy, probes, dfeatures);
 }
 
 }  // namespace qsweep::ops::scatter

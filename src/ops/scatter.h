@@ -2,7 +2,8 @@
 // tokens, y [rows, n], features [image rows, n].
 //
 // delta: the feature rows' delta, zero in the other rows (token embeddings are never quantized). source
-// counts within a sample's own feature rows; in forward, within all of features.
+// counts within a sample's own feature rows; in forward and vjp, within all of features.
+// vjp: to each feature row the cotangents of the rows that it went to. The tokens' are not computed.
 #pragma once
 
 #include <span>
@@ -16,5 +17,8 @@ void forward(const Context& context, std::span<const int64_t> source, Matrix<con
 
 void delta(const Context& context, std::span<const kernels::RowBlock> blocks, std::span<const int64_t> source,
            kernels::DeltaView dfeatures, kernels::DeltaView dy);
+
+void vjp(const Context& context, std::span<const int64_t> source, kernels::DeltaView dy, int64_t probes,
+         kernels::DeltaView dfeatures);
 
 }  // namespace qsweep::ops::scatter

@@ -1,5 +1,7 @@
 #include "ops/swiglu.h"
 
+#include "ops/probes.h"
+
 namespace qsweep::ops::swiglu {
 
 using kernels::DeltaView;
@@ -14,6 +16,11 @@ void forward(const Context& context, Matrix<const float> gate, Matrix<const floa
 void delta(const Context& context, std::span<const RowBlock> blocks, Matrix<const float> gate,
            Matrix<const float> up, DeltaView dgate, DeltaView dup, DeltaView dy) {
   kernels::swiglu_delta(context.threads(), blocks, gate, up, dgate, dup, dy);
+}
+
+void vjp(const Context& context, Matrix<const float> gate, Matrix<const float> up, DeltaView dy,
+         int64_t probes, DeltaView dgate, DeltaView dup) {
+  kernels::swiglu_vjp(context.threads(), probe_blocks(probes, gate.rows), gate, up, dy, dgate, dup);
 }
 
 }  // namespace qsweep::ops::swiglu

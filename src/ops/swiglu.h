@@ -4,6 +4,7 @@
 //   d >= 0: dsilu = d s(a+d) + a s(a+d) s(-a) (1 - e^-d)
 //   d < 0:  dsilu = d s(a+d) + a s(a) s(-a-d) (e^d - 1)
 // blocks: in = {dgate, dup}.
+// vjp: dgate = dy up s(gate) (1 + gate s(-gate)), dup = dy silu(gate).
 #pragma once
 
 #include <span>
@@ -16,5 +17,8 @@ void forward(const Context& context, Matrix<const float> gate, Matrix<const floa
 
 void delta(const Context& context, std::span<const kernels::RowBlock> blocks, Matrix<const float> gate,
            Matrix<const float> up, kernels::DeltaView dgate, kernels::DeltaView dup, kernels::DeltaView dy);
+
+void vjp(const Context& context, Matrix<const float> gate, Matrix<const float> up, kernels::DeltaView dy,
+         int64_t probes, kernels::DeltaView dgate, kernels::DeltaView dup);
 
 }  // namespace qsweep::ops::swiglu

@@ -133,7 +133,8 @@ class Scoring {
   Matrix<const float> hidden() const { return branches_.front().hidden.matrix; }
 
   RowBlock sample_rows(int64_t sample) const {
-    return {.rows = pass_.batch.rows(Rows::tokens, sample), .parent = pass_.batch.first_row(Rows::tokens, sample)};
+    return {.rows = pass_.batch.rows(Rows::tokens, sample),
+            .parent = pass_.batch.first_row(Rows::tokens, sample)};
   }
 
   HeadBranch take_branch(graph::Variants& variants, size_t b, int variant) {
@@ -148,7 +149,8 @@ class Scoring {
     for (const graph::PairRange& range : branch.hidden_delta.ranges)
       for (int64_t i = range.first; i < range.last; ++i) {
         const auto [leaf, sample] = variants.pairs(b)[i];
-        branch.leaves.add({leaves[static_cast<size_t>(leaf)].id, sample}, live[branch.live_pairs++], sum_rows_);
+        branch.leaves.add({leaves[static_cast<size_t>(leaf)].id, sample}, live[branch.live_pairs++],
+                          sum_rows_);
       }
     for (const auto& [leaf, samples] : variants.forks(b, head_index(), Rows::tokens)) {
       graph::ForkRows& fork = branch.forks.emplace_back(
@@ -164,10 +166,11 @@ class Scoring {
     for (int64_t sample = 0; sample < pass_.batch.samples(); ++sample)
       branch.self.add({variant, sample}, sample_rows(sample), sum_rows_);
     sum_rows_ += branch.self.rows;
-    branch.change = Scratch(pass_.workspace, DType::f32, branch.hidden.matrix.rows, branch.hidden.matrix.cols);
+    branch.change =
+        Scratch(pass_.workspace, DType::f32, branch.hidden.matrix.rows, branch.hidden.matrix.cols);
     if (!dry())
-      kernels::subtract_parent(threads(), in_place(branch.self.blocks), kernels::view_of(branch.hidden.matrix),
-                               hidden(), branch.change.view);
+      kernels::subtract_parent(threads(), in_place(branch.self.blocks),
+                               kernels::view_of(branch.hidden.matrix), hidden(), branch.change.view);
     return branch;
   }
 
@@ -214,7 +217,8 @@ class Scoring {
     }
     const Matrix<const float> along = direction.matrix<float>();
     for (const HeadBranch& b : branches_) {
-      if (b.live_rows() > 0) kernels::shift_along(threads(), b.live_blocks(), along, b.hidden_delta.view, sums_);
+      if (b.live_rows() > 0)
+        kernels::shift_along(threads(), b.live_blocks(), along, b.hidden_delta.view, sums_);
       if (b.is_reference()) continue;
       kernels::shift_along(threads(), b.self.blocks, along, b.change.view, sums_);
       const int64_t first_self = b.self.blocks.front().out;
@@ -268,17 +272,18 @@ class Scoring {
                             .observe = observe,
                             .flops = flops_},
                            at_op);
-    if (!dry()) kernels::probabilities(threads(), logits.matrix<float>(), rows_.normalizer, p.matrix<double>());
+    if (!dry())
+      kernels::probabilities(threads(), logits.matrix<float>(), rows_.normalizer, p.matrix<double>());
     for (size_t b = 0; b < branches_.size(); ++b)
       accumulate(tile, branches_[b], changes[b], logits.matrix<float>(), p.matrix<double>());
     if (!dry()) input_.model.checkpoint.release(tile.op.weight);
   }
 
-  void accumulate(const Tile& tile, const HeadBranch& b, const TileChanges& changes, Matrix<const float> logits,
-                  Matrix<const double> p) {
+  void accumulate(const Tile& tile, const HeadBranch& b, const TileChanges& changes,
+                  Matrix<const float> logits, Matrix<const double> p) {
     const auto add = [&](const Group& group, const Scratch& d) {
-      kernels::accumulate_logits(threads(), group.blocks, logits, p, d.matrix<float>(), tile.first, rows_.target,
-                                 sums_);
+      kernels::accumulate_logits(threads(), group.blocks, logits, p, d.matrix<float>(), tile.first,
+                                 rows_.target, sums_);
     };
     if (!b.is_reference()) {
       flops_ += 2.0 * static_cast<double>(tile.op.weight.elements()) * static_cast<double>(hidden().rows);
@@ -289,8 +294,8 @@ class Scoring {
     }
     if (dry() || b.leaves.rows == 0) return;
     if (!b.is_reference()) {
-      kernels::add_to_parent(threads(), in_place(b.leaves.blocks), changes.self.matrix<float>(), changes.leaves.view,
-                             changes.leaves.view);
+      kernels::add_to_parent(threads(), in_place(b.leaves.blocks), changes.self.matrix<float>(),
+                             changes.leaves.view, changes.leaves.view);
     }
     add(b.leaves, changes.leaves);
   }
@@ -303,7 +308,8 @@ class Scoring {
       kernels::DeltaView total = b.hidden_delta.view;
       if (!b.is_reference()) {
         sum = Scratch(pass_.workspace, DType::f32, b.live_rows(), hidden().cols);
-        kernels::add_to_parent(threads(), in_place(b.live_blocks()), b.change.matrix<float>(), b.hidden_delta.view, sum.view);
+        kernels::add_to_parent(threads(), in_place(b.live_blocks()), b.change.matrix<float>(),
+                               b.hidden_delta.view, sum.view);
         total = sum.view;
       }
       kernels::row_squared_norm(threads(), total, std::span(sse).first(static_cast<size_t>(b.live_rows())));
@@ -345,9 +351,9 @@ class Scoring {
       scores::ScopedSums total = position_counts(input_.model, sample);
       for (int64_t r = 0; r < block.rows; ++r) {
         const auto token = static_cast<size_t>(block.parent + r);
-        const scores::MetricSums m = row_metrics(
-            sums_[static_cast<size_t>(block.out + r)], hidden_sse[static_cast<size_t>(block.in[0] + r)],
-            rows_.target[token], rows_.normalizer[token].argmax);
+        const scores::MetricSums m = row_metrics(sums_[static_cast<size_t>(block.out + r)],
+                                                 hidden_sse[static_cast<size_t>(block.in[0] + r)],
+                                                 rows_.target[token], rows_.normalizer[token].argmax);
         total.all.add(m);
         if (rows_.answer[token]) total.answer.add(m);
       }

@@ -1,4 +1,5 @@
-// What a score run is going to do: the status of every (op, format), and the variants that answer its question.
+// What a score run is going to do: the status of every (op, format), and the variants that answer its
+// question.
 #pragma once
 
 #include <optional>

@@ -46,7 +46,8 @@ struct Branches {
 
 Branches branches_of(const PassInput& input) {
   Branches all;
-  all.branches.push_back({.formats = std::vector<const quant::Format*>(input.model.ops.size()), .leaves = {}});
+  all.branches.push_back(
+      {.formats = std::vector<const quant::Format*>(input.model.ops.size()), .leaves = {}});
   all.variants.push_back(kReference);
   const auto branch_of = [&](int carried) -> graph::Branch& {
     const auto it = std::find(all.variants.begin(), all.variants.end(), carried);

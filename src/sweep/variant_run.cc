@@ -73,14 +73,15 @@ void VariantRun::run(const Sinks& sinks, const ProgressObserver& progress) {
 std::vector<scores::OpRecord> op_records(const models::Model& model) {
   std::vector<scores::OpRecord> records;
   for (const graph::LinearOp& op : model.ops) {
-    scores::OpRecord& record = records.emplace_back(scores::OpRecord{.name = op.name,
-                                                                     .tower = std::string(graph::name(op.tower)),
-                                                                     .block = op.block,
-                                                                     .role = op.role,
-                                                                     .in_features = op.in_features(),
-                                                                     .out_features = op.out_features(),
-                                                                     .parameters = op.parameters(),
-                                                                     .fusion_group = std::nullopt});
+    scores::OpRecord& record =
+        records.emplace_back(scores::OpRecord{.name = op.name,
+                                              .tower = std::string(graph::name(op.tower)),
+                                              .block = op.block,
+                                              .role = op.role,
+                                              .in_features = op.in_features(),
+                                              .out_features = op.out_features(),
+                                              .parameters = op.parameters(),
+                                              .fusion_group = std::nullopt});
     if (!op.fusion_group.empty()) record.fusion_group = op.fusion_group;
   }
   return records;
@@ -97,7 +98,8 @@ scores::DataInfo data_counts(const std::vector<models::Sample>& data) {
   return info;
 }
 
-std::vector<scores::ScopedSums> unchanged(const models::Model& model, const std::vector<models::Sample>& data) {
+std::vector<scores::ScopedSums> unchanged(const models::Model& model,
+                                          const std::vector<models::Sample>& data) {
   std::vector<scores::ScopedSums> sums;
   for (const models::Sample& sample : data) sums.push_back(position_counts(model, sample));
   return sums;

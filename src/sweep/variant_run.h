@@ -84,6 +84,7 @@ class VariantRun {
 std::vector<scores::OpRecord> op_records(const models::Model& model);
 scores::DataInfo data_counts(const std::vector<models::Sample>& data);
 // Zero errors with their counts, for every sample: what stands where nothing is measured.
-std::vector<scores::ScopedSums> unchanged(const models::Model& model, const std::vector<models::Sample>& data);
+std::vector<scores::ScopedSums> unchanged(const models::Model& model,
+                                          const std::vector<models::Sample>& data);
 
 }  // namespace qsweep::sweep

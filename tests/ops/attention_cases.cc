@@ -121,6 +121,10 @@ struct Attention : OpCase {
              std::span<const DeltaView> dx, DeltaView dy) const override {
     attention::delta(context, shape.spec, segments(), blocks, x[0], x[1], x[2], dx[0], dx[1], dx[2], dy);
   }
+  void vjp(const Context& context, std::span<const Matrix<const float>> x, DeltaView dy, int64_t probes,
+           std::span<const DeltaView> dx) const override {
+    attention::vjp(context, shape.spec, segments(), x[0], x[1], x[2], dy, probes, dx[0], dx[1], dx[2]);
+  }
 
   // The error of a logit, from a sum of head_dim products that is large against the result, passes to the
   // probabilities; the sum over the keys adds its own.
@@ -149,6 +153,8 @@ void add_attention_cases(Cases& cases) {
   const attention::Spec grouped{.n_heads = 6, .n_kv_heads = 2, .head_dim = 12, .causal = true};
   const attention::Spec one_kv{.n_heads = 3, .n_kv_heads = 1, .head_dim = 20};
   const attention::Spec grouped_16{.n_heads = 6, .n_kv_heads = 2, .head_dim = 16, .causal = true};
+  const attention::Spec small{.n_heads = 4, .n_kv_heads = 2, .head_dim = 3};
+  const attention::Spec small_causal{.n_heads = 4, .n_kv_heads = 2, .head_dim = 3, .causal = true};
   const std::vector<std::vector<int64_t>> windows{{8, 8, 5}, {16, 3}, {1}}, whole{{33}, {41}, {1}};
   const std::vector<Attention::Shape> shapes{
       {"windows", plain, windows},
@@ -162,6 +168,9 @@ void add_attention_cases(Cases& cases) {
       {"spread", plain, whole, Logits::spread},
       {"causal_spread", grouped_16, whole, Logits::spread},
       {"shifted", plain, whole, Logits::shifted},
+      {"small_windows", small, {{4, 3}, {5}, {1}}},
+      {"small_causal", small_causal, {{6}, {5, 2}, {1}}},
+      {"small_causal_tiles", small_causal, {{9}, {7}}, Logits::ordinary, 4 << 10},
   };
   for (const Attention::Shape& shape : shapes) cases.push_back(std::make_shared<Attention>(shape));
 }

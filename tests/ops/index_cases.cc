@@ -17,20 +17,32 @@ using Blocks = std::span<const RowBlock>;
 
 void copy_row(const double* from, int64_t cols, double* to) { std::copy_n(from, cols, to); }
 
+// Rows of all samples instead of rows within each: base(s) more for sample s; -1 stays.
+template <class Base>
+std::vector<int64_t> within_batch(const OpCase& op, std::vector<int64_t> source, Base&& base) {
+  for (size_t s = 0; s < op.sample_rows().size(); ++s)
+    for (int64_t r = op.first_row(s); r < op.first_row(s + 1); ++r)
+      if (source[static_cast<size_t>(r)] >= 0) source[static_cast<size_t>(r)] += base(s);
+  return source;
+}
+
 struct Gather : OpCase {
   static constexpr int64_t kCols = 13;
-  std::vector<int64_t> source;  // within the sample; every row once
+  bool repeats;
+  std::vector<int64_t> source;  // within the sample; every row once, or some several times and some never
 
-  Gather() {
+  explicit Gather(bool r) : repeats(r) {
     Rng rng(102);
     for (const int64_t rows : sample_rows()) {
       std::vector<int64_t> order(static_cast<size_t>(rows));
       std::iota(order.begin(), order.end(), 0);
       rng.shuffle(std::span(order));
+      if (repeats)
+        for (int64_t& row : order) row = row / 3 * 2;
       source.insert(source.end(), order.begin(), order.end());
     }
   }
-  std::string name() const override { return "gather"; }
+  std::string name() const override { return repeats ? "gather_with_repeats" : "gather"; }
   std::vector<int64_t> input_cols() const override { return {kCols}; }
   int64_t output_cols() const override { return kCols; }
   Table naive(size_t sample, std::span<const Table> x) const override {
@@ -40,14 +52,16 @@ struct Gather : OpCase {
     return y;
   }
   void forward(const Context& context, Inputs x, Matrix<float> y) const override {
-    std::vector<int64_t> within_all = source;
-    for (size_t s = 0; s < sample_rows().size(); ++s)
-      for (int64_t r = first_row(s); r < first_row(s + 1); ++r)
-        within_all[static_cast<size_t>(r)] += first_row(s);
-    gather::forward(context, within_all, x[0], y);
+    gather::forward(context, source_of_all(), x[0], y);
+  }
+  std::vector<int64_t> source_of_all() const {
+    return within_batch(*this, source, [&](size_t s) { return first_row(s); });
   }
   void delta(const Context& context, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
     gather::delta(context, blocks, source, dx[0], dy);
+  }
+  void vjp(const Context& context, Inputs, DeltaView dy, int64_t probes, Deltas dx) const override {
+    gather::vjp(context, source_of_all(), dy, probes, dx[0]);
   }
   double forward_bound() const override { return 0; }
 };
@@ -82,17 +96,16 @@ struct Scatter : OpCase {
     return y;
   }
   void forward(const Context& context, Inputs x, Matrix<float> y) const override {
-    std::vector<int64_t> within_all = source;
-    int64_t features = 0;
-    for (size_t s = 0; s < sample_rows().size(); ++s) {
-      for (int64_t r = first_row(s); r < first_row(s + 1); ++r)
-        if (source[static_cast<size_t>(r)] >= 0) within_all[static_cast<size_t>(r)] += features;
-      features += input_rows(0, s);
-    }
-    scatter::forward(context, within_all, {tokens.data(), total_rows(), kCols}, x[0], y);
+    scatter::forward(context, source_of_all(), {tokens.data(), total_rows(), kCols}, x[0], y);
+  }
+  std::vector<int64_t> source_of_all() const {
+    return within_batch(*this, source, [&](size_t s) { return first_input_row(0, s); });
   }
   void delta(const Context& context, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
     scatter::delta(context, blocks, source, dx[0], dy);
+  }
+  void vjp(const Context& context, Inputs, DeltaView dy, int64_t probes, Deltas dx) const override {
+    scatter::vjp(context, source_of_all(), dy, probes, dx[0]);
   }
   double forward_bound() const override { return 0; }
 };
@@ -100,7 +113,7 @@ struct Scatter : OpCase {
 }  // namespace
 
 void add_index_cases(Cases& cases) {
-  cases.push_back(std::make_shared<Gather>());
+  for (const bool repeats : {false, true}) cases.push_back(std::make_shared<Gather>(repeats));
   cases.push_back(std::make_shared<Scatter>());
 }
 

@@ -27,6 +27,12 @@ int64_t OpCase::first_row(size_t sample) const {
   return first;
 }
 
+int64_t OpCase::first_input_row(size_t input, size_t sample) const {
+  int64_t first = 0;
+  for (size_t s = 0; s < sample; ++s) first += input_rows(input, s);
+  return first;
+}
+
 Cases all_cases() {
   Cases cases;
   add_linear_cases(cases);

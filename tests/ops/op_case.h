@@ -51,15 +51,25 @@ struct OpCase {
   virtual void delta(const Context& context, std::span<const kernels::RowBlock> blocks,
                      std::span<const Matrix<const float>> x, std::span<const kernels::DeltaView> dx,
                      kernels::DeltaView dy) const = 0;
+  // Cotangents of every input, all samples and probes.
+  virtual bool has_vjp() const { return true; }
+  virtual void vjp(const Context& context, std::span<const Matrix<const float>> x, kernels::DeltaView dy,
+                   int64_t probes, std::span<const kernels::DeltaView> dx) const = 0;
+  // An output row depends on the same row of the inputs only.
+  virtual bool row_wise() const { return false; }
 
   // Bounds of relative errors, as norms over one (variant, sample) pair: forward (from eps and length), delta
-  // in f32 against f64, delta in bf16 against f32.
+  // in f32 against f64, delta in bf16 against f32; vjp likewise, over one input's cotangents.
   virtual double forward_bound() const = 0;
   virtual double delta_bound() const { return 1e-5; }
   virtual double bf16_bound(double /*size*/) const { return 4e-3; }
+  virtual double vjp_bound() const { return 1e-5; }
+  virtual double step() const { return 1e-3; }  // of numeric derivatives, relative to the inputs
+  virtual double bf16_vjp_bound() const { return 4e-3; }
   virtual int64_t tile_bytes() const { return int64_t{256} << 20; }
 
   int64_t first_row(size_t sample) const;
+  int64_t first_input_row(size_t input, size_t sample) const;
   int64_t total_rows() const { return first_row(sample_rows().size()); }
 };
 

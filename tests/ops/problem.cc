@@ -56,7 +56,7 @@ Problem::Problem(const OpCase& op, double size, bool bf16_deltas) : op_(op) {
   Rng rng(1);
   const size_t samples = op.sample_rows().size(), inputs = op.input_cols().size();
   for (size_t i = 0; i < inputs; ++i) {
-    x_.emplace_back(DType::f32, first_input_row(i, samples), op.input_cols()[i], NAN);
+    x_.emplace_back(DType::f32, op.first_input_row(i, samples), op.input_cols()[i], NAN);
     op.fill(rng, i, x_[i].f32());
   }
   place_pairs();
@@ -65,7 +65,7 @@ Problem::Problem(const OpCase& op, double size, bool bf16_deltas) : op_(op) {
       if (pair.block.in[i] == kAbsent) continue;
       const int64_t rows = op.input_rows(i, pair.sample);
       const Matrix<float> d = d_[i].f32().rows_at(pair.block.in[i], rows);
-      op.perturb(rng, i, x_[i].f32().rows_at(first_input_row(i, pair.sample), rows), size, d);
+      op.perturb(rng, i, x_[i].f32().rows_at(op_.first_input_row(i, pair.sample), rows), size, d);
       for (int64_t r = 0; bf16_deltas && r < rows; ++r)
         for (int64_t c = 0; c < d.cols; ++c) d.row(r)[c] = to_float(to_bf16(d.row(r)[c]));
     }
@@ -93,15 +93,9 @@ void Problem::place_pairs() {
   for (size_t i = 0; i < inputs; ++i) d_.emplace_back(DType::f32, next[i], x_[i].cols(), NAN);
 }
 
-int64_t Problem::first_input_row(size_t input, size_t sample) const {
-  int64_t first = 0;
-  for (size_t s = 0; s < sample; ++s) first += op_.input_rows(input, s);
-  return first;
-}
-
 Table Problem::table(size_t input, size_t sample, const Pair* changed) const {
   Table t(op_.input_rows(input, sample), x_[input].cols());
-  const int64_t first = first_input_row(input, sample);
+  const int64_t first = op_.first_input_row(input, sample);
   const int64_t delta = changed == nullptr ? kAbsent : changed->block.in[input];
   for (int64_t r = 0; r < t.rows; ++r)
     for (int64_t c = 0; c < t.cols; ++c) {

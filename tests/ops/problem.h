@@ -62,7 +62,6 @@ class Problem {
  private:
   Table table(size_t input, size_t sample, const Pair* changed) const;
   std::vector<Matrix<const float>> inputs();
-  int64_t first_input_row(size_t input, size_t sample) const;
   void place_pairs();
 
   const OpCase& op_;

@@ -65,6 +65,12 @@ struct Linear : OpCase {
       linear::delta(context, dx[0].rows_at(b.in[0], b.rows), {weights, dy.dtype, out, in, in},
                     dy.rows_at(b.out, b.rows));
   }
+  void vjp(const Context& context, Inputs, DeltaView dy, int64_t, Deltas dx) const override {
+    const bool narrow = dy.dtype == DType::bf16;
+    void* weights = narrow ? static_cast<void*>(const_cast<bf16*>(w16.data())) : const_cast<float*>(w.data());
+    linear::vjp(context, dy, {weights, dy.dtype, out, in, in}, dx[0]);
+  }
+  bool row_wise() const override { return true; }
   double forward_bound() const override { return static_cast<double>(in + 2) * kUnit; }
 };
 
@@ -103,6 +109,10 @@ struct RmsNorm : OpCase {
   void delta(const Context& context, Blocks blocks, Inputs x, Deltas dx, DeltaView dy) const override {
     rms_norm::delta(context, blocks, x[0], dx[0], w, kEps, dy);
   }
+  void vjp(const Context& context, Inputs x, DeltaView dy, int64_t probes, Deltas dx) const override {
+    rms_norm::vjp(context, x[0], w, kEps, dy, probes, dx[0]);
+  }
+  bool row_wise() const override { return true; }
   double forward_bound() const override { return static_cast<double>(n + 8) * kUnit; }
 };
 
@@ -129,6 +139,10 @@ struct Swiglu : OpCase {
   void delta(const Context& context, Blocks blocks, Inputs x, Deltas dx, DeltaView dy) const override {
     swiglu::delta(context, blocks, x[0], x[1], dx[0], dx[1], dy);
   }
+  void vjp(const Context& context, Inputs x, DeltaView dy, int64_t probes, Deltas dx) const override {
+    swiglu::vjp(context, x[0], x[1], dy, probes, dx[0], dx[1]);
+  }
+  bool row_wise() const override { return true; }
   double forward_bound() const override { return 8 * kUnit; }
 };
 
@@ -155,6 +169,11 @@ struct Gelu : OpCase {
   void delta(const Context& context, Blocks blocks, Inputs x, Deltas dx, DeltaView dy) const override {
     gelu::delta(context, blocks, x[0], dx[0], dy);
   }
+  void vjp(const Context& context, Inputs x, DeltaView dy, int64_t probes, Deltas dx) const override {
+    gelu::vjp(context, x[0], dy, probes, dx[0]);
+  }
+  double step() const override { return 1e-2 / static_cast<double>(scale); }  // its bend is as wide as 1
+  bool row_wise() const override { return true; }
   double forward_bound() const override { return 8 * kUnit; }
 };
 
@@ -175,6 +194,8 @@ struct Add : OpCase {
   void delta(const Context& context, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
     add::delta(context, blocks, dx[0], dx[1], dy);
   }
+  bool has_vjp() const override { return false; }  // its inputs' cotangents are the output's
+  void vjp(const Context&, Inputs, DeltaView, int64_t, Deltas) const override {}
   double forward_bound() const override { return kUnit; }
 };
 
@@ -213,6 +234,10 @@ struct Rope : OpCase {
   void delta(const Context& context, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
     rope::delta(context, blocks, {cos_sin.data(), total_rows(), head_dim}, dx[0], dy);
   }
+  void vjp(const Context& context, Inputs, DeltaView dy, int64_t probes, Deltas dx) const override {
+    rope::vjp(context, {cos_sin.data(), total_rows(), head_dim}, dy, probes, dx[0]);
+  }
+  bool row_wise() const override { return true; }
   double forward_bound() const override { return 3 * kUnit; }
 };
 

@@ -1,0 +1,191 @@
+#include <algorithm>
+
+#include "ops/attention_tile.h"
+
+namespace qsweep::ops::attention {
+namespace {
+
+using kernels::DeltaView;
+using kernels::GemmOperand;
+using kernels::GemmPurpose;
+using kernels::view_of;
+
+int64_t tile_bytes(const Spec& spec, int64_t keys, int64_t queries, int64_t probes, DType dtype) {
+  const int64_t logits = spec.n_heads * queries * keys, kv = 2 * keys * spec.n_kv_heads * spec.head_dim;
+  const int64_t rounded = dtype == DType::f32 ? 0 : size_bytes(dtype);  // copies in the products' dtype
+  const int64_t reference = logits * (4 + 4 + rounded) +
+                            spec.n_heads * queries * (spec.head_dim * rounded + 8) + kv * (4 + rounded);
+  const int64_t per_probe =
+      logits * (4 + rounded) + kv * 4 + spec.n_heads * queries * spec.head_dim * (size_bytes(dtype) + 4);
+  return reference + probes * per_probe;
+}
+
+Tiling choose_tiling(const Context& context, const Spec& spec, int64_t keys, int64_t probes, DType dtype) {
+  return fit_tiling(context.tile_bytes, keys, probes, [&](int64_t queries, int64_t probes_at_once) {
+    return tile_bytes(spec, keys, queries, probes_at_once, dtype);
+  });
+}
+
+// A matrix in the dtype of the products: itself, or a rounded copy.
+struct Rounded {
+  Tensor copy;
+  DeltaView view;
+
+  Rounded(Threads threads, Matrix<const float> m, DType dtype) : view(view_of(m)) {
+    if (dtype == DType::f32) return;
+    copy = Tensor(dtype, {m.rows, m.cols});
+    view = attention::view(copy);
+    kernels::convert(threads, m, view);
+  }
+};
+
+struct VjpCall {
+  const Context& context;
+  const Spec& spec;
+  Matrix<const float> q, k, v;
+  DeltaView d_o, dq, dk, dv;
+
+  int64_t rows() const { return q.rows; }  // from one probe to the next
+  int64_t group() const { return spec.n_heads / spec.n_kv_heads; }
+  void multiply(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
+                bool accumulate = false) const {
+    context.gemm.multiply(a, b, c, {.accumulate = accumulate, .purpose = GemmPurpose::cotangents});
+  }
+};
+
+// Some probes' cotangents of one segment's k and v, which add up over the tiles of queries.
+struct KeySums {
+  int64_t first_probe = 0;
+  int64_t probes = 0;
+  Tensor dk, dv;   // f32 [probes * rows of the segment, n_kv_heads * head_dim]
+  DeltaView k, v;  // the segment's, less their means, in the products' dtype
+};
+
+// The tile's rows of d_o, one probe's after the other's: products, above all those that have to widen their
+// operands first, are better off without the rows between.
+Tensor packed(const VjpCall& call, const KeySums& sums, int64_t first_query, int64_t queries) {
+  Tensor rows(call.d_o.dtype, {sums.probes * queries, call.d_o.cols});
+  std::vector<kernels::RowBlock> blocks;
+  for (int64_t p = 0; p < sums.probes; ++p)
+    blocks.push_back(
+        {.rows = queries,
+         .parent = 0,
+         .in = {(sums.first_probe + p) * call.rows() + first_query, kernels::kAbsent, kernels::kAbsent},
+         .out = p * queries});
+  kernels::add_delta(call.context.threads(), blocks, call.d_o, {}, view(rows));
+  return rows;
+}
+
+// One head of every group: the third size (heads per kv head) is taken out.
+GemmOperand member(const VjpCall& call, GemmOperand x, int64_t head) {
+  if (call.group() == 1) return x;
+  x.data = static_cast<std::byte*>(x.data) + head * x.strides[2] * size_bytes(x.dtype);
+  x.sizes.erase(x.sizes.begin() + 2);
+  x.strides.erase(x.strides.begin() + 2);
+  return x;
+}
+
+GemmOperand transposed(GemmOperand x) {
+  std::swap(x.sizes.end()[-1], x.sizes.end()[-2]);
+  std::swap(x.strides.end()[-1], x.strides.end()[-2]);
+  return x;
+}
+
+// sum = a^T b, or += , where the heads of a group share one key/value head and so add up.
+void add_over_groups(const VjpCall& call, const GemmOperand& a, const GemmOperand& b, const GemmOperand& sum,
+                     bool accumulate) {
+  for (int64_t head = 0; head < call.group(); ++head)
+    call.multiply(transposed(member(call, a, head)), member(call, b, head), member(call, sum, 0),
+                  accumulate || head > 0);
+}
+
+// The rows of dq that belong to one tile of queries, and what the tile adds to dk and dv.
+void vjp_tile(const VjpCall& call, const Segment& segment, int64_t first, int64_t queries, KeySums& sums,
+              bool accumulate) {
+  const Spec& spec = call.spec;
+  const Threads threads = call.context.threads();
+  const DType dtype = call.d_o.dtype;
+  const int64_t probes = sums.probes;
+  ReferenceTile r = reference_tile(call.context, spec, segment, first, queries, call.q, call.k);
+  const int64_t keys = r.tile.keys, first_query = r.first_query();
+
+  Tensor d_o_rows = packed(call, sums, first_query, queries);
+  const auto queries_of = [&](Tensor& rows) {
+    return heads(spec, view(rows), true, 0, queries, probes, queries, false);
+  };
+  const auto keys_of = [&](DeltaView m, bool transpose) {
+    return heads(spec, m, false, 0, keys, 1, 0, transpose);
+  };
+  Tensor dp(DType::f32, {probes * spec.n_heads * queries, keys});
+  call.multiply(queries_of(d_o_rows), keys_of(sums.v, true), logits(spec, view(dp), queries, probes));
+  Tensor narrow;
+  if (dtype != DType::f32) narrow = Tensor(dtype, dp.shape());
+  const DeltaView ds_rows = dtype == DType::f32 ? view(dp) : view(narrow);
+  softmax_vjp(threads, r.tile, r.p.matrix<float>(), r.argmax, dp.matrix<float>(), ds_rows);
+  const GemmOperand ds = logits(spec, ds_rows, queries, probes);
+  Tensor dq(DType::f32, {probes * queries, call.q.cols});
+  call.multiply(ds, keys_of(sums.k, false), queries_of(dq));
+  for (int64_t p = 0; p < probes; ++p)
+    kernels::convert(threads, dq.matrix<float>().rows_at(p * queries, queries),
+                     call.dq.rows_at((sums.first_probe + p) * call.rows() + first_query, queries));
+
+  const Rounded q(threads, call.q.rows_at(first_query, queries), dtype);
+  const Rounded p(threads, r.p.matrix<float>(), dtype);
+  const auto sum_of = [&](Tensor& all) {
+    return heads(spec, view(all), false, 0, keys, probes, segment.rows, false);
+  };
+  add_over_groups(call, ds, heads(spec, q.view, true, 0, queries, 1, 0, false), sum_of(sums.dk), accumulate);
+  add_over_groups(call, logits(spec, p.view, queries, 1), queries_of(d_o_rows), sum_of(sums.dv), accumulate);
+}
+
+// The cotangents of one segment for some probes.
+void vjp_segment(const VjpCall& call, const Segment& segment, int64_t tile_queries, KeySums sums) {
+  const Shape shape{sums.probes * segment.rows, call.k.cols};
+  sums.dk = Tensor(DType::f32, shape);
+  sums.dv = Tensor(DType::f32, shape);
+  // The last queries first: they alone see every key, and so begin every sum.
+  const int64_t last = (segment.rows - 1) / tile_queries * tile_queries;
+  for (int64_t first = last; first >= 0; first -= tile_queries)
+    vjp_tile(call, segment, first, std::min(tile_queries, segment.rows - first), sums, first != last);
+  for (int64_t probe = 0; probe < sums.probes; ++probe)
+    for (const auto& [sum, out] : {std::pair{&sums.dk, call.dk}, std::pair{&sums.dv, call.dv}})
+      kernels::convert(call.context.threads(),
+                       sum->matrix<float>().rows_at(probe * segment.rows, segment.rows),
+                       out.rows_at((sums.first_probe + probe) * call.rows() + segment.first, segment.rows));
+}
+
+}  // namespace
+
+void vjp(const Context& context, const Spec& spec, std::span<const Segment> segments, Matrix<const float> q,
+         Matrix<const float> k, Matrix<const float> v, DeltaView d_o, int64_t probes, DeltaView dq,
+         DeltaView dk, DeltaView dv) {
+  QSWEEP_CHECK(
+      d_o.rows == probes * q.rows && dq.rows == d_o.rows && dk.rows == probes * k.rows && dv.rows == dk.rows,
+      "{} probes of {} rows: [{}], [{}], [{}], [{}]", probes, q.rows, d_o.rows, dq.rows, dk.rows, dv.rows);
+  const VjpCall call{context, spec, q, k, v, d_o, dq, dk, dv};
+  for (const Segment& segment : segments) {
+    if (segment.rows == 0) continue;
+    const Tiling tiling = choose_tiling(context, spec, segment.rows, probes, d_o.dtype);
+    const Tensor k_centered = centered_rows(k, segment), v_centered = centered_rows(v, segment);
+    const Rounded k_keys(context.threads(), k_centered.matrix<float>(), d_o.dtype);
+    const Rounded v_keys(context.threads(), v_centered.matrix<float>(), d_o.dtype);
+    for (int64_t first = 0; first < probes; first += tiling.pairs)
+      vjp_segment(call, segment, tiling.queries,
+                  {.first_probe = first,
+                   .probes = std::min(tiling.pairs, probes - first),
+                   .dk = {},
+                   .dv = {},
+                   .k = k_keys.view,
+                   .v = v_keys.view});
+  }
+}
+
+int64_t vjp_scratch_bytes(const Context& context, const Spec& spec, std::span<const Segment> segments,
+                          int64_t probes, DType dtype) {
+  int64_t bytes = 0;
+  for (const Segment& s : segments)
+    bytes = std::max(bytes, choose_tiling(context, spec, s.rows, probes, dtype).bytes);
+  return bytes;
+}
+
+}  // namespace qsweep::ops::attention
