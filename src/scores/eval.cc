@@ -113,12 +113,9 @@ void finalize(EvalRun& run, Metric ranking) {
 }
 
 Json to_json(const EvalRun& run) {
-  return {{"schema", kEvalSchema},
-          {"model", model_json(run.model)},
-          {"data", data_json(run.data)},
-          {"settings", run.settings},
-          {"provenance", run.provenance},
-          {"recipes", array_of(run.recipes, recipe_json)}};
+  return {{"schema", kEvalSchema},        {"model", model_json(run.model)},
+          {"data", data_json(run.data)},  {"settings", run.settings},
+          {"provenance", run.provenance}, {"recipes", array_of(run.recipes, recipe_json)}};
 }
 
 EvalRun eval_from_json(const Json& json, const std::string& where) {

@@ -4,9 +4,9 @@
 // estimator: se^2 = S/(S-1) sum (e_s - m n_s)^2 / (sum n)^2. Errors per sample are heavy-tailed and few, so
 // for the metrics that cannot be negative (hidden_sse, logits_sse, kl) the interval lies on the log scale, m
 // exp(+- t relative_error), and no op may claim a smaller relative error than the root mean square over the
-// ops it is ranked with, nor than its estimator found for it. nll_delta is signed: m +- t se. top1_flips has none. t is Student's with S-1 degrees
-// of freedom. There is no interval with fewer than two samples, nor for a mean of 0 of a metric that cannot
-// be negative.
+// ops it is ranked with, nor than its estimator found for it. nll_delta is signed: m +- t se. top1_flips has
+// none. t is Student's with S-1 degrees of freedom. There is no interval with fewer than two samples, nor for
+// a mean of 0 of a metric that cannot be negative.
 #pragma once
 
 #include <map>
@@ -33,8 +33,8 @@ struct IntervalInput {
   double relative_error = 0;  // of the ranking metric, found by other means than the samples
 };
 
-// Fills the intervals of all metrics that were measured. A sample without positions in a scope says nothing about its
-// mean and does not count as a sample there.
+// Fills the intervals of all metrics that were measured. A sample without positions in a scope says nothing
+// about its mean and does not count as a sample there.
 void fill_intervals(std::span<const IntervalInput> variants, Metric ranking, StudentT95& t);
 
 }  // namespace qsweep::scores

@@ -66,7 +66,8 @@ JointModel JointModel::from_run(const Run& run, Metric metric) {
 }
 
 Prediction JointModel::predict(const std::map<std::string, std::string>& formats) const {
-  Prediction prediction{.metric = metric_, .plain_sum = 0, .corrected = {}, .positions = positions_, .missing = {}};
+  Prediction prediction{
+      .metric = metric_, .plain_sum = 0, .corrected = {}, .positions = positions_, .missing = {}};
   std::map<std::string, double> sums;  // S_f
   for (const auto& [op, format] : formats) {
     const auto joint = formats_.find(format);

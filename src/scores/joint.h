@@ -1,8 +1,8 @@
 // The error of many ops quantized at once, predicted from the errors of the single ones.
 //
-// Errors of single ops nearly add up, but their joint error grows faster. How much faster is measured once per
-// format, with everything quantized: with S the sum over a set, S_all the sum over all ops and kappa = (error
-// of all:FORMAT) / S_all,
+// Errors of single ops nearly add up, but their joint error grows faster. How much faster is measured once
+// per format, with everything quantized: with S the sum over a set, S_all the sum over all ops and kappa =
+// (error of all:FORMAT) / S_all,
 //
 //   predicted = S (1 + (kappa - 1) S / S_all),
 //

@@ -27,7 +27,7 @@ enum class Mode { isolated, leave_one_out, requantize, requantize_cumulative };
 enum class Method { exact, adjoint, fisher, hawq, local, automatic };
 
 std::string_view name(Status status);
-std::string_view name(Mode mode);  // "leave-one-out"
+std::string_view name(Mode mode);      // "leave-one-out"
 std::string_view name(Method method);  // "auto" for automatic
 // Error with the valid names for any other text.
 Status parse_status(std::string_view text);

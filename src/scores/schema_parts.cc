@@ -73,9 +73,8 @@ Json model_json(const ModelInfo& model) {
 }
 
 Json data_json(const DataInfo& data) {
-  return {{"file_name", data.file_name}, {"samples", data.samples},
-          {"tokens", data.tokens},       {"answer_tokens", data.answer_tokens},
-          {"images", data.images},       {"sha256", data.sha256}};
+  return {{"file_name", data.file_name},         {"samples", data.samples}, {"tokens", data.tokens},
+          {"answer_tokens", data.answer_tokens}, {"images", data.images},   {"sha256", data.sha256}};
 }
 
 Json metrics_json(const Measurement& m) {

@@ -107,8 +107,7 @@ Reliability read_reliability(const ObjectReader& object) {
 Baseline read_baseline(const ObjectReader& object) {
   Baseline baseline;
   baseline.name = object.string("name");
-  baseline.format =
-      object.has("format") ? object.string("format") : format_of_baseline(baseline.name);
+  baseline.format = object.has("format") ? object.string("format") : format_of_baseline(baseline.name);
   if (object.has("float_ops")) baseline.float_ops = strings_at(object, "float_ops");
   read_metrics(object, baseline);
   return baseline;

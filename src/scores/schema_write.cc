@@ -1,5 +1,4 @@
 #include "scores/schema.h"
-
 #include "scores/schema_parts.h"
 
 namespace qsweep::scores {

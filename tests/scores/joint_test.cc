@@ -79,8 +79,8 @@ TEST(Joint, NamesWhatHasNoScore) {
   EXPECT_THAT(model.formats().at("w8a8").unscored, ElementsAre(run.ops[0].name));
   EXPECT_DOUBLE_EQ(model.formats().at("w8a8").kappa.value(), 66.0 / 27) << "it adds nothing to all:w8a8";
   const Prediction p = model.predict({{run.ops[0].name, "w8a8"}, {run.ops[3].name, "mxfp4"}});
-  EXPECT_THAT(p.missing, testing::UnorderedElementsAre(Pair(run.ops[0].name, "w8a8"),
-                                                       Pair(run.ops[3].name, "mxfp4")));
+  EXPECT_THAT(p.missing,
+              testing::UnorderedElementsAre(Pair(run.ops[0].name, "w8a8"), Pair(run.ops[3].name, "mxfp4")));
   EXPECT_FALSE(p.complete());
   EXPECT_EQ(p.plain_sum, 0);
 }

@@ -70,8 +70,9 @@ TEST(Schema, KeysAsPublished) {
               ElementsAre("file_name", "samples", "tokens", "answer_tokens", "images", "sha256"));
   EXPECT_THAT(keys(json["ops"][0]), ElementsAre("name", "tower", "block", "role", "in_features",
                                                 "out_features", "parameters", "fusion_group"));
-  EXPECT_THAT(keys(json["scores"][1]), ElementsAre("op", "format", "mode", "method", "status", "flags",
-                                                   "metrics", "local", "estimates", "effective_bits", "rank"));
+  EXPECT_THAT(keys(json["scores"][1]),
+              ElementsAre("op", "format", "mode", "method", "status", "flags", "metrics", "local",
+                          "estimates", "effective_bits", "rank"));
   EXPECT_THAT(keys(json["scores"][1]["metrics"]["all"]),
               ElementsAre("hidden_sse", "logits_sse", "kl", "nll_delta", "top1_flips", "positions", "targets",
                           "hidden_elements", "logits_elements", "ci95"));
