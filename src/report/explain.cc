@@ -27,8 +27,7 @@ double median_or_nan(const std::vector<double>& values) {
 }
 
 double cost(const Run& run, const ScoreRecord& score) {
-  const double effect = per_position(score.total->of(run.ranking_metric.scope), run.ranking_metric.which);
-  return effect / std::pow(score.local->relative_error(), 2);
+  return score.per_position(run.ranking_metric) / std::pow(score.local->relative_error(), 2);
 }
 
 // Scores may come from a version that knows more formats; of those it is not known, and most do.

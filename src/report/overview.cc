@@ -7,6 +7,7 @@
 
 #include "report/text.h"
 #include "report/warnings.h"
+#include "scores/joint.h"
 
 namespace qsweep::report {
 namespace {
@@ -81,13 +82,39 @@ std::string settings_text(const Json& settings) {
   return text;
 }
 
-}  // namespace
+std::vector<std::string> in_code(const std::vector<std::string>& names) {
+  std::vector<std::string> coded;
+  for (const std::string& name : names) coded.push_back(code(name));
+  return coded;
+}
 
-std::string run_section(const Run& run) {
+// How the errors of single ops add up to that of everything, and what stayed float in it.
+std::string joint_text(const Run& run) {
+  Table table({"Variant", ">" + name(run.ranking_metric) + ", measured", ">Sum of single ops", ">kappa"});
+  const JointModel model = JointModel::from_run(run, run.ranking_metric);
+  for (const auto& [format, joint] : model.formats())
+    if (joint.measured_all)
+      table.row({code("all:" + format), number(*joint.measured_all), number(joint.sum_all),
+                 joint.kappa ? number(*joint.kappa) : "–"});
+  std::string text;
+  if (!table.empty())
+    text = table.text() +
+           "kappa is the measured error over the sum of the errors of single ops: how much faster than their "
+           "sum the errors grow together. It is unknown where ops without a score are quantized too.\n\n";
+  for (const Baseline& baseline : run.baselines)
+    if (!baseline.float_ops.empty())
+      text += fmt::format("{} leaves {} float, for want of a calibration row: {}.\n\n", code(baseline.name),
+                          counted(static_cast<int64_t>(baseline.float_ops.size()), "op"),
+                          shortened_list(in_code(baseline.float_ops)));
+  return text;
+}
+
+template <class AnyRun>
+std::string what_was_run(const AnyRun& run, size_t ops) {
   Table table({"What was run", ""});
   table.row({"Model", fmt::format("{} ({}), {} parameters, {}", code(run.model.path_name),
                                   plain(run.model.family), number(static_cast<double>(run.model.parameters)),
-                                  counted(static_cast<int64_t>(run.ops.size()), "op"))});
+                                  counted(static_cast<int64_t>(ops), "op"))});
   table.row({"Data", fmt::format("{}: {}, {}, {} of them answer, {}", code(run.data.file_name),
                                  counted(run.data.samples, "sample"), counted(run.data.tokens, "token"),
                                  run.data.answer_tokens, counted(run.data.images, "image"))});
@@ -105,6 +132,16 @@ std::string run_section(const Run& run) {
   return table.text();
 }
 
+}  // namespace
+
+std::string run_section(const Run& run) { return what_was_run(run, run.ops.size()); }
+
+std::string run_section(const EvalRun& run) {
+  if (run.recipes.empty()) return what_was_run(run, 0);
+  const EvalRecipe& any = run.recipes.front();
+  return what_was_run(run, any.ops.size() + static_cast<size_t>(any.float_ops));
+}
+
 std::string baseline_section(const Run& run) {
   Table table(
       {"Variant", "Scope", ">KL per position [95 %]", ">Perplexity ratio", ">Top-1 flips", ">Logits MSE"});
@@ -114,16 +151,16 @@ std::string baseline_section(const Run& run) {
       continue;
     }
     for (Scope scope : kAllScopes) {
-      const MetricSums& sums = baseline.total->of(scope);
-      if (sums.positions == 0) continue;
+      if (baseline.total->of(scope).positions == 0) continue;
       const auto& interval = baseline.intervals.of({Which::kl, scope});
-      std::string kl = number(per_position(sums, Which::kl));
+      std::string kl = number(baseline.per_position({Which::kl, scope}));
       if (interval) kl += fmt::format(" [{}, {}]", number(interval->low), number(interval->high));
-      table.row({code(baseline.name), std::string(name(scope)), kl, number(perplexity_ratio(sums)),
-                 percent(per_position(sums, Which::top1_flips)), number(logits_mse(sums))});
+      table.row({code(baseline.name), std::string(name(scope)), kl, number(baseline.perplexity_ratio(scope)),
+                 percent(baseline.per_position({Which::top1_flips, scope})),
+                 number(baseline.logits_mse(scope))});
     }
   }
-  return table.empty() ? "" : "## Everything quantized\n\n" + table.text();
+  return table.empty() ? "" : "## Everything quantized\n\n" + table.text() + joint_text(run);
 }
 
 std::string reliability_section(const Run& run) {
@@ -135,7 +172,6 @@ std::string reliability_section(const Run& run) {
 }
 
 std::string unscored_section(const Run& run) {
-  constexpr size_t kNamed = 12;
   // By format and status; an op counts once however many modes and methods it was tried in.
   std::map<std::pair<std::string, Status>, std::set<int>> unscored;
   for (const ScoreRecord& score : run.scores)
@@ -143,11 +179,9 @@ std::string unscored_section(const Run& run) {
   Table table({"Format", "Status", ">Ops", "Names"});
   for (const auto& [key, ops] : unscored) {
     std::vector<std::string> names;
-    for (int op : ops)
-      if (names.size() < kNamed) names.push_back(code(run.ops[op].name));
-    std::string text = fmt::format("{}", fmt::join(names, ", "));
-    if (ops.size() > kNamed) text += fmt::format(" and {} more in `scores.csv`", ops.size() - kNamed);
-    table.row({code(key.first), std::string(name(key.second)), fmt::format("{}", ops.size()), text});
+    for (int op : ops) names.push_back(code(run.ops[op].name));
+    table.row({code(key.first), std::string(name(key.second)), fmt::format("{}", ops.size()),
+               shortened_list(names)});
   }
   return table.empty() ? "" : "## Without a score\n\n" + table.text();
 }

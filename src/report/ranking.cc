@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <map>
 #include <vector>
 
 #include "report/explain.h"
+#include "report/meaning.h"
 #include "report/text.h"
 
 namespace qsweep::report {
@@ -16,6 +18,7 @@ using namespace scores;
 
 constexpr size_t kTopOps = 20, kExplainedOps = 5;
 constexpr double kMostOfTheError = 0.8;
+constexpr std::string_view kCoherence = "coherence";
 constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
 
 // One group in rank order, with what its columns are measured against.
@@ -26,16 +29,19 @@ struct Ranking {
   const Baseline* everything = nullptr;  // all:FORMAT
   double summed = 0;                     // ranking metric over all ranked ops
 
-  double metric(const ScoreRecord& score) const {
-    return sum(score.total->of(run.ranking_metric.scope), run.ranking_metric.which);
-  }
-  double mean(const ScoreRecord& score) const {
-    return per_position(score.total->of(run.ranking_metric.scope), run.ranking_metric.which);
-  }
+  double value(const ScoreRecord& score) const { return ranking_value(run, score); }
   double share(double part) const { return summed > 0 ? part / summed : kUndefined; }
   const OpRecord& op(const ScoreRecord& score) const { return run.ops[score.op]; }
-  // Errors of single ops may be added; what remains in a quantized model may not.
-  bool additive() const { return group.mode == Mode::isolated; }
+  bool local() const { return group.method == Method::local; }
+  // Errors of single ops at the output may be added; what remains in a quantized model may not.
+  bool additive() const { return group.mode == Mode::isolated && !local(); }
+  bool any_has(Metric metric) const {
+    return std::any_of(scores.begin(), scores.end(), [&](const auto* s) { return s->has(metric); });
+  }
+  bool any_estimate(std::string_view name) const {
+    return std::any_of(scores.begin(), scores.end(),
+                       [&](const auto* s) { return s->estimate(name).has_value(); });
+  }
 };
 
 Ranking make_ranking(const Run& run, const ScoreGroup& group) {
@@ -44,27 +50,26 @@ Ranking make_ranking(const Run& run, const ScoreGroup& group) {
     if (run.scores[i].rank) ranking.scores.push_back(&run.scores[i]);
   std::sort(ranking.scores.begin(), ranking.scores.end(),
             [](const ScoreRecord* a, const ScoreRecord* b) { return *a->rank < *b->rank; });
-  for (const Baseline& baseline : run.baselines)
-    if (baseline.name == "all:" + group.format && baseline.total) ranking.everything = &baseline;
-  for (const ScoreRecord* score : ranking.scores) ranking.summed += ranking.metric(*score);
+  ranking.everything = find_baseline(run.baselines, group.format);
+  for (const ScoreRecord* score : ranking.scores) ranking.summed += ranking.value(*score);
   return ranking;
 }
 
 std::string mean_with_interval(const Ranking& ranking, const ScoreRecord& score) {
-  const auto& interval = score.intervals.of(ranking.run.ranking_metric);
-  const std::string mean = number(ranking.mean(score));
+  const Metric metric = ranking.run.ranking_metric;
+  const auto& interval = score.intervals.of(metric);
+  const std::string mean = number(score.per_position(metric));
   return interval ? fmt::format("{} [{}, {}]", mean, number(interval->low), number(interval->high)) : mean;
 }
 
 // Share of the summed error, or in leave-one-out what the op's return to float takes off the error of
 // all:FORMAT.
 std::string relative_cell(const Ranking& ranking, const ScoreRecord& score) {
-  if (ranking.additive()) return percent(ranking.share(ranking.metric(score)));
+  if (ranking.additive()) return percent(ranking.share(ranking.value(score)));
   if (!ranking.everything) return number(kUndefined);
-  const Metric m = ranking.run.ranking_metric;
-  const double all = sum(ranking.everything->total->of(m.scope), m.which);
+  const double all = ranking.everything->sum(ranking.run.ranking_metric);
   const double part =
-      ranking.group.mode == Mode::leave_one_out ? all - ranking.metric(score) : ranking.metric(score);
+      ranking.group.mode == Mode::leave_one_out ? all - ranking.value(score) : ranking.value(score);
   return percent(all > 0 ? part / all : kUndefined);
 }
 
@@ -74,40 +79,72 @@ std::string relative_header(const Ranking& ranking) {
                                                    : ">Of all:" + plain(ranking.group.format);
 }
 
-std::string logits_cell(const Ranking& ranking, const MetricSums& sums) {
-  if (!ranking.everything) return number(logits_mse(sums));
-  const double all = logits_mse(ranking.everything->total->of(ranking.run.ranking_metric.scope));
-  return percent(all > 0 ? logits_mse(sums) / all : kUndefined);
+std::string logits_cell(const Ranking& ranking, const ScoreRecord& score) {
+  const Scope scope = ranking.run.ranking_metric.scope;
+  if (!ranking.everything) return number(score.logits_mse(scope));
+  const double all = ranking.everything->logits_mse(scope);
+  return percent(all > 0 ? score.logits_mse(scope) / all : kUndefined);
 }
 
-std::vector<std::string> top_header(const Ranking& ranking) {
+struct Column {
+  std::string header;
+  std::function<std::string(const ScoreRecord&)> cell;
+};
+
+// What the group measured at the output.
+void add_output_columns(const Ranking& ranking, std::vector<Column>& columns) {
   const Metric metric = ranking.run.ranking_metric;
-  std::vector<std::string> header{">Rank", "Op", "Tower", ">" + name(metric) + " per position [95 %]",
-                                  relative_header(ranking)};
-  if (metric.which != Which::kl) header.push_back(">KL per position");
-  header.push_back(ranking.everything ? ">Logits MSE, of all:" + plain(ranking.group.format) : ">Logits MSE");
-  header.insert(header.end(), {">Local SQNR, dB", ">Outlier ratio"});
-  return header;
+  columns.push_back({">" + name(metric) + " per position [95 %]",
+                     [&](const ScoreRecord& s) { return mean_with_interval(ranking, s); }});
+  columns.push_back(
+      {relative_header(ranking), [&](const ScoreRecord& s) { return relative_cell(ranking, s); }});
+  const Metric kl{Which::kl, metric.scope};
+  if (metric != kl && ranking.any_has(kl))
+    columns.push_back(
+        {">KL per position", [kl](const ScoreRecord& s) { return number(s.per_position(kl)); }});
+  if (ranking.any_has({Which::logits_sse, metric.scope}))
+    columns.push_back(
+        {ranking.everything ? ">Logits MSE, of all:" + plain(ranking.group.format) : ">Logits MSE",
+         [&](const ScoreRecord& s) { return logits_cell(ranking, s); }});
+  if (ranking.any_estimate(kCoherence))
+    columns.push_back({">Coherence", [](const ScoreRecord& s) {
+                         return number(s.estimate(kCoherence).value_or(kUndefined));
+                       }});
 }
 
-std::vector<std::string> top_cells(const Ranking& ranking, const ScoreRecord& score) {
-  const Metric metric = ranking.run.ranking_metric;
-  const MetricSums& sums = score.total->of(metric.scope);
-  std::vector<std::string> cells{
-      fmt::format("{}", *score.rank),
-      code(ranking.op(score).name) + (score.status == Status::spread ? " (spread)" : ""),
-      plain(ranking.op(score).tower), mean_with_interval(ranking, score), relative_cell(ranking, score)};
-  if (metric.which != Which::kl) cells.push_back(number(per_position(sums, Which::kl)));
-  cells.push_back(logits_cell(ranking, sums));
-  cells.push_back(number(score.local ? score.local->sqnr_db() : kUndefined));
-  cells.push_back(number(score.local ? score.local->outlier_ratio() : kUndefined));
-  return cells;
+std::vector<Column> top_columns(const Ranking& ranking) {
+  std::vector<Column> columns{{">Rank", [](const ScoreRecord& s) { return fmt::format("{}", *s.rank); }},
+                              {"Op",
+                               [&](const ScoreRecord& s) {
+                                 return code(ranking.op(s).name) +
+                                        (s.status == Status::spread ? " (spread)" : "");
+                               }},
+                              {"Tower", [&](const ScoreRecord& s) { return plain(ranking.op(s).tower); }}};
+  if (ranking.group.method == Method::automatic)
+    columns.push_back({"Method", [](const ScoreRecord& s) { return std::string(name(s.method)); }});
+  if (ranking.local())
+    columns.push_back(
+        {">Relative error at the op", [&](const ScoreRecord& s) { return percent(ranking.value(s)); }});
+  else
+    add_output_columns(ranking, columns);
+  columns.push_back({">Local SQNR, dB",
+                     [](const ScoreRecord& s) { return number(s.local ? s.local->sqnr_db() : kUndefined); }});
+  columns.push_back({">Outlier ratio", [](const ScoreRecord& s) {
+                       return number(s.local ? s.local->outlier_ratio() : kUndefined);
+                     }});
+  return columns;
 }
 
 std::string top_table(const Ranking& ranking) {
-  Table table(top_header(ranking));
-  for (size_t i = 0; i < std::min(kTopOps, ranking.scores.size()); ++i)
-    table.row(top_cells(ranking, *ranking.scores[i]));
+  const std::vector<Column> columns = top_columns(ranking);
+  std::vector<std::string> header;
+  for (const Column& column : columns) header.push_back(column.header);
+  Table table(header);
+  for (size_t i = 0; i < std::min(kTopOps, ranking.scores.size()); ++i) {
+    std::vector<std::string> cells;
+    for (const Column& column : columns) cells.push_back(column.cell(*ranking.scores[i]));
+    table.row(cells);
+  }
   return table.text();
 }
 
@@ -115,7 +152,7 @@ std::string concentration(const Ranking& ranking) {
   double reached = 0;
   size_t n = 0;
   while (n < ranking.scores.size() && reached < kMostOfTheError * ranking.summed)
-    reached += ranking.metric(*ranking.scores[n++]);
+    reached += ranking.value(*ranking.scores[n++]);
   if (n == 0) return "";
   return fmt::format("The first {} of {} carry {} of the summed error.\n\n", n,
                      counted(static_cast<int64_t>(ranking.scores.size()), "op"),
@@ -132,7 +169,7 @@ std::string parts_table(const Ranking& ranking, const char* title, std::string (
   std::map<std::string, Part> parts;
   for (const ScoreRecord* score : ranking.scores) {
     Part& part = parts[label(ranking.op(*score))];
-    part.metric += ranking.metric(*score);
+    part.metric += ranking.value(*score);
     ++part.ops;
   }
   std::vector<std::pair<std::string, Part>> sorted(parts.begin(), parts.end());
@@ -157,6 +194,15 @@ std::string explanations(const Ranking& ranking) {
   return text + "\n";
 }
 
+std::string nonlinear_list(const Ranking& ranking) {
+  std::vector<std::string> names;
+  for (const ScoreRecord* score : ranking.scores)
+    if (score->has_flag("nonlinear")) names.push_back(code(ranking.op(*score).name));
+  if (names.empty()) return "";
+  return fmt::format("Flagged `nonlinear`, too large for an estimate of first order: {}.\n\n",
+                     shortened_list(names));
+}
+
 }  // namespace
 
 std::string ranking_section(const Run& run, const ScoreGroup& group) {
@@ -164,9 +210,11 @@ std::string ranking_section(const Run& run, const ScoreGroup& group) {
   if (ranking.scores.empty()) return "";
   std::string text =
       fmt::format("### {}, {}, {}\n\n", code(group.format), name(group.mode), name(group.method));
+  text += fmt::format("{} {}\n\n", mode_text(group.mode), method_text(group.method));
   text += top_table(ranking);
   if (ranking.scores.size() > kTopOps)
     text += fmt::format("{} more in `scores.csv`.\n\n", ranking.scores.size() - kTopOps);
+  text += nonlinear_list(ranking);
   if (!ranking.additive() || !(ranking.summed > 0)) return text;
   text += concentration(ranking);
   text += parts_table(ranking, "Tower", [](const OpRecord& op) { return op.tower; });

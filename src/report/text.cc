@@ -1,5 +1,6 @@
 #include "report/text.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -8,6 +9,7 @@ namespace qsweep::report {
 namespace {
 
 constexpr const char* kMissing = "–";
+constexpr size_t kListed = 12;
 
 std::string table_line(const std::vector<std::string>& cells) {
   return fmt::format("| {} |\n", fmt::join(cells, " | "));
@@ -46,6 +48,13 @@ std::string bytes(double value) {
 
 std::string counted(int64_t n, const std::string& noun) {
   return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s");
+}
+
+std::string shortened_list(const std::vector<std::string>& names) {
+  const size_t shown = std::min(kListed, names.size());
+  const std::string text =
+      fmt::format("{}", fmt::join(names.begin(), names.begin() + static_cast<int64_t>(shown), ", "));
+  return shown < names.size() ? fmt::format("{} and {} more", text, names.size() - shown) : text;
 }
 
 std::string plain(const std::string& text) {

@@ -15,6 +15,9 @@ std::string bytes(double value);
 // "1 op", "2 ops".
 std::string counted(int64_t n, const std::string& noun);
 
+// "a, b and 3 more": at most a dozen names.
+std::string shortened_list(const std::vector<std::string>& names);
+
 // `text` as inline code that is safe inside a table; backticks and line breaks are replaced.
 std::string code(const std::string& text);
 // Free text that is safe inside a table.

@@ -86,13 +86,17 @@ void warn_of_statuses(const Run& run, std::vector<std::string>& out) {
   }
 }
 
-void warn_of_flags(const Run& run, std::vector<std::string>& out) {
-  int64_t approximate = 0, nonlinear = 0;
+void warn_of_estimates(const Run& run, std::vector<std::string>& out) {
+  int64_t approximate = 0, local = 0, nonlinear = 0, unranked = 0;
   for (const auto& score : run.scores) {
-    for (const std::string& flag : score.flags) {
-      approximate += flag == "approximate";
-      nonlinear += flag == "nonlinear";
-    }
+    if (!scores::carries_metrics(score.status)) continue;
+    if (score.method == scores::Method::local)
+      ++local;
+    else if (!score.has(run.ranking_metric))
+      ++unranked;
+    else
+      approximate += score.has_flag("approximate");
+    nonlinear += score.has_flag("nonlinear");
   }
   if (approximate > 0)
     out.push_back(counted(approximate, "score") +
@@ -100,6 +104,24 @@ void warn_of_flags(const Run& run, std::vector<std::string>& out) {
   if (nonlinear > 0)
     out.push_back(counted(nonlinear, "estimate") +
                   " flagged `nonlinear`: the effect is too large for the estimate to be trusted in size.");
+  if (local > 0)
+    out.push_back(counted(local, "score") +
+                  " by the method local: the error at the op itself, which says little about the output.");
+  if (unranked > 0)
+    out.push_back(counted(unranked, "score") + " without a rank, because " + code(name(run.ranking_metric)) +
+                  " was not among the metrics computed.");
+}
+
+void warn_of_baselines(const Run& run, std::vector<std::string>& out) {
+  for (const auto& baseline : run.baselines) {
+    if (!baseline.total)
+      out.push_back(code(baseline.name) + " overflowed or became NaN: everything quantized is unusable.");
+    if (!baseline.float_ops.empty())
+      out.push_back(
+          fmt::format("{} is not everything: {} had no calibration row and stayed float in it. Give "
+                      "`--calib` data that reaches them.",
+                      code(baseline.name), counted(static_cast<int64_t>(baseline.float_ops.size()), "op")));
+  }
 }
 
 }  // namespace
@@ -109,7 +131,8 @@ std::vector<std::string> warnings(const Run& run) {
   warn_of_samples(run, out);
   warn_of_reliability(run, out);
   warn_of_statuses(run, out);
-  warn_of_flags(run, out);
+  warn_of_baselines(run, out);
+  warn_of_estimates(run, out);
   return out;
 }
 

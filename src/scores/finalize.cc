@@ -27,8 +27,7 @@ void sum_up(Measurement& m) {
 }
 
 void add_flag(ScoreRecord& score, const char* flag) {
-  if (std::find(score.flags.begin(), score.flags.end(), flag) == score.flags.end())
-    score.flags.push_back(flag);
+  if (!score.has_flag(flag)) score.flags.push_back(flag);
 }
 
 void check_contract(const Run& run) {

@@ -102,6 +102,10 @@ std::optional<double> ScoreRecord::estimate(std::string_view name) const {
   return std::nullopt;
 }
 
+bool ScoreRecord::has_flag(std::string_view flag) const {
+  return std::find(flags.begin(), flags.end(), flag) != flags.end();
+}
+
 std::string format_of_baseline(std::string_view name) {
   return name.starts_with(kEverything) ? std::string(name.substr(kEverything.size())) : "";
 }

@@ -116,6 +116,7 @@ struct ScoreRecord : Measurement {
   std::optional<int64_t> rank;             // set by finalize()
 
   std::optional<double> estimate(std::string_view name) const;
+  bool has_flag(std::string_view flag) const;
 };
 
 // A variant that is no single op's score, such as all:w8a8. No total where a sum is not finite.
