@@ -166,7 +166,7 @@ void Forward::run(const Stage& stage, Values& values, const LinearObserver& obse
         local[i] = allocate(node);
         continue;
       }
-      if (observer && !pass_.workspace.dry()) observer(linear_node->op, inputs[0]->matrix);
+      if (observer) observer(linear_node->op, inputs[0]->matrix);
       local[i] = linear(op, load_weights(pass_, op), *inputs[0]);
     } else {
       local[i] = evaluate(node, inputs);

@@ -4,9 +4,10 @@
 
 namespace qsweep::sweep {
 
-Ranges calibrate(const PlanInput& input, int64_t budget_bytes) {
-  Ranges ranges(input.model.ops.size());
-  const Threads threads = input.ops.threads();
+Ranges calibrate(const models::Model& model, const ops::Context& ops, const std::vector<models::Sample>& samples,
+                 int64_t budget_bytes) {
+  Ranges ranges(model.ops.size());
+  const Threads threads = ops.threads();
   const auto observe = [&](int op, Matrix<const float> x) {
     const scores::LocalStats stats = graph::input_stats(threads, x);
     auto& range = ranges[static_cast<size_t>(op)];
@@ -14,9 +15,17 @@ Ranges calibrate(const PlanInput& input, int64_t budget_bytes) {
     range = range ? quant::InputRange{std::min(range->min, min), std::max(range->max, max)}
                   : quant::InputRange{min, max};
   };
-  for (const Chunk& chunk : plan_memory(input, budget_bytes).chunks) {
+  const Ranges none(model.ops.size());
+  const auto pass_of = [&](const Chunk& chunk) {
+    return PassInput{model, ops, DType::f32, samples_of(samples, chunk.samples), {}, {}, none};
+  };
+  const auto dry_run = [&](const Chunk& chunk) {
+    graph::Workspace workspace(/*dry=*/true);
+    return run_reference(pass_of(chunk), workspace, {});
+  };
+  for (const Chunk& chunk : plan_memory({.samples = samples, .dry_run = dry_run}, budget_bytes).chunks) {
     graph::Workspace workspace;
-    run_reference(pass_input(input, chunk), workspace, observe);
+    run_reference(pass_of(chunk), workspace, observe);
   }
   return ranges;
 }

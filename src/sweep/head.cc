@@ -6,6 +6,7 @@
 
 #include "ops/linear.h"
 #include "sweep/row_metrics.h"
+#include "sweep/token_rows.h"
 
 namespace qsweep::sweep {
 namespace {
@@ -72,64 +73,30 @@ struct HeadBranch {
   std::span<const RowBlock> live_blocks() const { return {leaves.blocks.data(), live_pairs}; }
 };
 
-// What the head keeps of every token row of the batch.
-struct TokenRows {
-  std::vector<int32_t> target;  // the next token; -1 for a sample's last row
-  std::vector<bool> answer;     // the next token is an answer token
-  std::vector<LogitsNormalizer> normalizer;
-};
-
-TokenRows token_rows(const std::vector<const models::Sample*>& samples) {
-  TokenRows rows;
-  for (const models::Sample* sample : samples) {
-    const size_t tokens = sample->token_ids.size();
-    for (size_t t = 0; t < tokens; ++t) {
-      const bool last = t + 1 == tokens;
-      rows.target.push_back(last ? -1 : sample->token_ids[t + 1]);
-      rows.answer.push_back(!last && sample->answer_mask[t + 1] != 0);
-    }
-  }
-  rows.normalizer.resize(rows.target.size());
-  return rows;
-}
-
-// Some rows of lm_head.
-struct Tile {
-  int64_t first = 0;
-  graph::LinearOp op;
-  graph::LinearWeights weights;
-};
-
 // One call of score_head, step by step.
 class Scoring {
  public:
   Scoring(const PassInput& input, const graph::Pass& pass, graph::Variants& variants,
           const std::vector<int>& carried)
-      : input_(input), pass_(pass), rows_(token_rows(input.samples)) {
+      : input_(input), pass_(pass), tiles_(input.model, pass), rows_(token_rows(input.samples)) {
     for (size_t b = 0; b < carried.size(); ++b) branches_.push_back(take_branch(variants, b, carried[b]));
     sum_storage_ = Scratch(pass.workspace, DType::u8, sum_rows_, sizeof(LogitsSums));
     sums_ = {static_cast<LogitsSums*>(sum_storage_.view.data), static_cast<size_t>(sum_rows_)};
   }
 
   double run(const PassSinks& sinks) {
-    if (dry()) {  // every tile takes the same memory, the last one less
-      score_tile(0);
-      return flops_ * static_cast<double>(columns()) / static_cast<double>(std::min(kHeadTile, columns()));
-    }
-    std::uninitialized_fill(sums_.begin(), sums_.end(), LogitsSums{});
-    normalize();
-    set_shifts();
-    for (int64_t first = 0; first < columns(); first += kHeadTile) score_tile(first);
-    report(sinks);
-    return flops_;
+    if (!dry()) std::uninitialized_fill(sums_.begin(), sums_.end(), LogitsSums{});
+    weight_absmax_ = tiles_.normalize(hidden(), formats(), rows_.normalizer);
+    if (!dry()) set_shifts();
+    tiles_.each([&](const HeadTile& tile) { score_tile(tile); });
+    if (!dry()) report(sinks);
+    return flops_ * tiles_.scale();
   }
 
  private:
   Threads threads() const { return pass_.ops.threads(); }
   bool dry() const { return pass_.workspace.dry(); }
-  const graph::LinearOp& head() const { return input_.model.lm_head(); }
   int head_index() const { return static_cast<int>(input_.model.ops.size()) - 1; }
-  int64_t columns() const { return head().out_features(); }
   Matrix<const float> hidden() const { return branches_.front().hidden.matrix; }
 
   RowBlock sample_rows(int64_t sample) const {
@@ -174,38 +141,13 @@ class Scoring {
     return branch;
   }
 
-  Tile load_tile(int64_t first) const {
-    Tile tile{.first = first, .op = {}, .weights = {}};
-    tile.op.name = head().name;
-    tile.op.weight = head_rows(first, std::min(kHeadTile, columns() - first));
-    tile.weights = graph::load_weights(pass_, tile.op);
-    return tile;
-  }
-
-  // Rows [first, first + count) of the head's weight.
-  TensorView head_rows(int64_t first, int64_t count) const {
-    return {head().weight.dtype,
-            {count, head().in_features()},
-            head().weight.data + first * head().in_features() * size_bytes(head().weight.dtype)};
-  }
-
-  // The reference's normalizers and, where a format asks for it, the weight's largest element.
-  void normalize() {
-    const bool ranged = std::any_of(branches_.begin(), branches_.end(), [](const HeadBranch& b) {
-      const auto asks = [](const quant::Format* f) { return f != nullptr && quant::needs_weight_range(*f); };
-      return asks(b.format) || std::any_of(b.forks.begin(), b.forks.end(),
-                                           [&](const graph::ForkRows& fork) { return asks(fork.format); });
-    });
-    if (ranged) weight_absmax_ = 0;
-    for (int64_t first = 0; first < columns(); first += kHeadTile) {
-      const Tile tile = load_tile(first);
-      const Scratch logits(pass_.workspace, DType::f32, hidden().rows, tile.op.out_features());
-      ops::linear::forward(pass_.ops, hidden(), tile.weights.weight, nullptr, logits.matrix<float>());
-      kernels::update_normalizers(threads(), logits.matrix<float>(), first, rows_.normalizer);
-      if (ranged)
-        weight_absmax_ = std::max(*weight_absmax_, quant::weight_absmax(threads(), tile.weights.weight));
-      input_.model.checkpoint.release(tile.op.weight);
+  std::vector<const quant::Format*> formats() const {
+    std::vector<const quant::Format*> used;
+    for (const HeadBranch& b : branches_) {
+      used.push_back(b.format);
+      for (const graph::ForkRows& fork : b.forks) used.push_back(fork.format);
     }
+    return used;
   }
 
   // The change of the logit that the reference finds most likely is taken out of its whole row.
@@ -213,7 +155,7 @@ class Scoring {
     const Scratch direction(pass_.workspace, DType::f32, hidden().rows, hidden().cols);
     for (int64_t r = 0; r < hidden().rows; ++r) {
       const int64_t column = rows_.normalizer[static_cast<size_t>(r)].argmax;
-      kernels::to_f32(threads(), head_rows(column, 1), direction.matrix<float>().rows_at(r, 1));
+      kernels::to_f32(threads(), tiles_.rows(column, 1), direction.matrix<float>().rows_at(r, 1));
     }
     const Matrix<const float> along = direction.matrix<float>();
     for (const HeadBranch& b : branches_) {
@@ -234,8 +176,7 @@ class Scoring {
     Scratch leaves, self;
   };
 
-  void score_tile(int64_t first) {
-    const Tile tile = load_tile(first);
+  void score_tile(const HeadTile& tile) {
     const int64_t cols = tile.op.out_features();
     const Scratch logits(pass_.workspace, DType::f32, hidden().rows, cols);
     const Scratch p(pass_.workspace, DType::f64, hidden().rows, cols);
@@ -276,10 +217,9 @@ class Scoring {
       kernels::probabilities(threads(), logits.matrix<float>(), rows_.normalizer, p.matrix<double>());
     for (size_t b = 0; b < branches_.size(); ++b)
       accumulate(tile, branches_[b], changes[b], logits.matrix<float>(), p.matrix<double>());
-    if (!dry()) input_.model.checkpoint.release(tile.op.weight);
   }
 
-  void accumulate(const Tile& tile, const HeadBranch& b, const TileChanges& changes,
+  void accumulate(const HeadTile& tile, const HeadBranch& b, const TileChanges& changes,
                   Matrix<const float> logits, Matrix<const double> p) {
     const auto add = [&](const Group& group, const Scratch& d) {
       kernels::accumulate_logits(threads(), group.blocks, logits, p, d.matrix<float>(), tile.first,
@@ -364,6 +304,7 @@ class Scoring {
 
   const PassInput& input_;
   const graph::Pass& pass_;
+  HeadTiles tiles_;
   TokenRows rows_;
   std::vector<HeadBranch> branches_;
   int64_t sum_rows_ = 0;

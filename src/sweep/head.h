@@ -2,12 +2,10 @@
 // vocabulary, so that no variant's logits are ever held whole.
 #pragma once
 
+#include "sweep/head_tiles.h"
 #include "sweep/pass.h"
 
 namespace qsweep::sweep {
-
-// Vocabulary columns per tile.
-inline constexpr int64_t kHeadTile = 512;
 
 // Scores the carried variants of the branches (`carried`: which variant each branch is) and all leaves, those
 // that fork at lm_head included, from what `variants` holds as "hidden". Returns the arithmetic of its

@@ -7,37 +7,6 @@
 namespace qsweep::sweep {
 namespace {
 
-graph::Batch load_batch(const PassInput& input, bool dry) {
-  using Pixels = models::InputBuilder::Pixels;
-  std::vector<graph::SampleInputs> loaded;
-  for (const models::Sample* sample : input.samples)
-    loaded.push_back(input.model.inputs->load(*sample, dry ? Pixels::leave_out : Pixels::decode));
-  return graph::Batch(std::move(loaded),
-                      dry ? graph::Batch::Contents::shapes : graph::Batch::Contents::values);
-}
-
-int64_t weight_bytes(const graph::Stage& stage) {
-  int64_t bytes = 0;
-  for (const TensorView& weight : stage.weights) bytes += weight.size_bytes();
-  return bytes;
-}
-
-// Runs body(stage) for every stage before the head, and keeps the report of memory.
-template <class Body>
-void for_body_stages(const PassInput& input, graph::Workspace& workspace, int64_t held_bytes,
-                     PassReport& report, Body&& body) {
-  const auto& stages = input.model.stages;
-  for (size_t i = 0; i + 1 < stages.size(); ++i) {
-    workspace.reset_peak();
-    body(stages[i]);
-    const int64_t weights = weight_bytes(stages[i]);
-    report.weight_bytes += weights;
-    report.peak_bytes = std::max(report.peak_bytes, held_bytes + weights + workspace.peak_bytes());
-    if (workspace.dry()) continue;
-    for (const TensorView& weight : stages[i].weights) input.model.checkpoint.release(weight);
-  }
-}
-
 // The reference, the carried variants that the pass needs, and their leaves; which variant each one is.
 struct Branches {
   std::vector<graph::Branch> branches;
@@ -69,6 +38,32 @@ Branches branches_of(const PassInput& input) {
 
 }  // namespace
 
+graph::Batch load_batch(const models::Model& model, const std::vector<const models::Sample*>& samples, bool dry) {
+  using Pixels = models::InputBuilder::Pixels;
+  std::vector<graph::SampleInputs> loaded;
+  for (const models::Sample* sample : samples)
+    loaded.push_back(model.inputs->load(*sample, dry ? Pixels::leave_out : Pixels::decode));
+  return graph::Batch(std::move(loaded),
+                      dry ? graph::Batch::Contents::shapes : graph::Batch::Contents::values);
+}
+
+int64_t weight_bytes(const graph::Stage& stage) {
+  int64_t bytes = 0;
+  for (const TensorView& weight : stage.weights) bytes += weight.size_bytes();
+  return bytes;
+}
+
+void run_body_stage(const models::Model& model, const graph::Stage& stage, graph::Workspace& workspace,
+                    int64_t held_bytes, PassReport& report, const std::function<void()>& body) {
+  workspace.reset_peak();
+  body();
+  const int64_t weights = weight_bytes(stage);
+  report.weight_bytes += weights;
+  report.peak_bytes = std::max(report.peak_bytes, held_bytes + weights + workspace.peak_bytes());
+  if (workspace.dry()) return;
+  for (const TensorView& weight : stage.weights) model.checkpoint.release(weight);
+}
+
 scores::ScopedSums position_counts(const models::Model& model, const models::Sample& sample) {
   scores::ScopedSums counts;
   const auto tokens = static_cast<int64_t>(sample.token_ids.size());
@@ -85,17 +80,17 @@ scores::ScopedSums position_counts(const models::Model& model, const models::Sam
 }
 
 PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const PassSinks& sinks) {
-  const graph::Batch batch = load_batch(input, workspace.dry());
+  const graph::Batch batch = load_batch(input.model, input.samples, workspace.dry());
   const graph::Pass pass{input.ops, workspace, batch, input.model.ops};
   Branches branches = branches_of(input);
   graph::Variants variants(pass, input.delta_dtype, input.ranges, std::move(branches.branches), sinks.local);
 
   PassReport report;
-  for_body_stages(input, workspace, batch.size_bytes(), report, [&](const graph::Stage& stage) {
+  for (const graph::Stage& stage : body_stages(input.model)) {
     const double before = variants.flops();
-    variants.run(stage);
+    run_body_stage(input.model, stage, workspace, batch.size_bytes(), report, [&] { variants.run(stage); });
     if (sinks.stage_done) sinks.stage_done(stage.name, variants.flops() - before);
-  });
+  }
 
   workspace.reset_peak();
   const graph::LinearOp& head = input.model.lm_head();
@@ -111,12 +106,13 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
 
 PassReport run_reference(const PassInput& input, graph::Workspace& workspace,
                          const graph::LinearObserver& observer) {
-  const graph::Batch batch = load_batch(input, workspace.dry());
+  const graph::Batch batch = load_batch(input.model, input.samples, workspace.dry());
   graph::Forward forward({input.ops, workspace, batch, input.model.ops});
   PassReport report;
   graph::Values values;
-  for_body_stages(input, workspace, batch.size_bytes(), report,
-                  [&](const graph::Stage& stage) { forward.run(stage, values, observer); });
+  for (const graph::Stage& stage : body_stages(input.model))
+    run_body_stage(input.model, stage, workspace, batch.size_bytes(), report,
+                   [&] { forward.run(stage, values, observer); });
   if (!workspace.dry()) observer(static_cast<int>(input.model.ops.size()) - 1, values.at("hidden").matrix);
   return report;
 }

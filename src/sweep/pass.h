@@ -58,6 +58,18 @@ struct PassReport {
   double flops = 0;          // of products, the reference's excepted
 };
 
+// What a pass over some samples and stages needs, shared by all kinds of passes.
+graph::Batch load_batch(const models::Model& model, const std::vector<const models::Sample*>& samples, bool dry);
+int64_t weight_bytes(const graph::Stage& stage);
+// All stages but the head.
+inline std::span<const graph::Stage> body_stages(const models::Model& model) {
+  return std::span(model.stages).first(model.stages.size() - 1);
+}
+// Runs body() for one stage before the head, lets the stage's weights go, and adds to the report.
+// held_bytes: of the batch.
+void run_body_stage(const models::Model& model, const graph::Stage& stage, graph::Workspace& workspace,
+                    int64_t held_bytes, PassReport& report, const std::function<void()>& body);
+
 // Runs the pass. In a dry workspace nothing is computed and no sink but stage_done is called: the report is
 // the plan.
 PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const PassSinks& sinks);

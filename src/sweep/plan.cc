@@ -10,40 +10,35 @@ namespace {
 
 // Code and tables that oneDNN makes as products first run.
 constexpr int64_t kProductCodeBytes = int64_t{24} << 20;
-
-PassReport dry_run(const PlanInput& input, const Chunk& chunk) {
-  graph::Workspace workspace(/*dry=*/true);
-  const PassInput pass = pass_input(input, chunk);
-  return input.variants.empty() ? run_reference(pass, workspace, {}) : run_pass(pass, workspace, {});
-}
+constexpr int kMostRecomputed = 64;  // stages between two that keep their inputs
 
 class Planner {
  public:
-  Planner(const PlanInput& input, int64_t budget, int64_t base)
-      : input_(input), base_(base), budget_(budget - base) {}
+  Planner(const PlanProblem& problem, int64_t budget, int64_t base)
+      : problem_(problem), base_(base), budget_(budget - base) {}
 
   std::vector<Chunk> plan() {
-    std::vector<int> all_variants(input_.variants.size());
+    std::vector<int> all_variants(problem_.variants);
     std::iota(all_variants.begin(), all_variants.end(), 0);
     for (int first = 0; first < sample_count();) {
       const int count = most_samples(first, all_variants);
       if (count > 0) {
         first += count;
       } else {
-        split_variants(first++, all_variants);
+        split_sample(first++, all_variants);
       }
     }
     return std::move(chunks_);
   }
 
  private:
-  int sample_count() const { return static_cast<int>(input_.samples.size()); }
+  int sample_count() const { return static_cast<int>(problem_.samples.size()); }
 
   bool fits(int first, int count, const std::vector<int>& variants, Chunk& chunk) const {
     chunk.samples.resize(static_cast<size_t>(count));
     std::iota(chunk.samples.begin(), chunk.samples.end(), first);
     chunk.variants = variants;
-    chunk.plan = dry_run(input_, chunk);
+    chunk.plan = problem_.dry_run(chunk);
     return chunk.plan.peak_bytes <= budget_;
   }
 
@@ -64,12 +59,15 @@ class Planner {
     return good;
   }
 
-  void split_variants(int sample, const std::vector<int>& variants) {
+  void split_sample(int sample, const std::vector<int>& variants) {
     if (variants.size() <= 1) {
       Chunk chunk;
+      for (chunk.keep_every = 2; problem_.may_recompute && chunk.keep_every <= kMostRecomputed;
+           chunk.keep_every *= 2)
+        if (fits(sample, 1, variants, chunk)) return chunks_.push_back(std::move(chunk));
       fits(sample, 1, variants, chunk);
       fail("--memory: sample \"{}\" needs at least {} MiB, the limit is {} MiB",
-           input_.samples[static_cast<size_t>(sample)].id, ((base_ + chunk.plan.peak_bytes) >> 20) + 1,
+           problem_.samples[static_cast<size_t>(sample)].id, ((base_ + chunk.plan.peak_bytes) >> 20) + 1,
            (base_ + budget_) >> 20);
     }
     const auto middle = variants.begin() + static_cast<int64_t>(variants.size() / 2);
@@ -79,12 +77,12 @@ class Planner {
       if (fits(sample, 1, half, chunk)) {
         chunks_.push_back(std::move(chunk));
       } else {
-        split_variants(sample, half);
+        split_sample(sample, half);
       }
     }
   }
 
-  const PlanInput& input_;
+  const PlanProblem& problem_;
   int64_t base_;    // of the process
   int64_t budget_;  // of a pass
   std::vector<Chunk> chunks_;
@@ -110,17 +108,11 @@ double MemoryPlan::flops() const {
   return flops;
 }
 
-PassInput pass_input(const PlanInput& input, const Chunk& chunk) {
-  PassInput pass{input.model, input.ops, input.delta_dtype, {}, input.variants, chunk.variants, input.ranges};
-  for (const int s : chunk.samples) pass.samples.push_back(&input.samples[static_cast<size_t>(s)]);
-  return pass;
-}
-
-MemoryPlan plan_memory(const PlanInput& input, int64_t budget_bytes) {
+MemoryPlan plan_memory(const PlanProblem& problem, int64_t budget_bytes) {
   MemoryPlan plan;
   plan.budget_bytes = budget_bytes;
   plan.base_bytes = resident_bytes() + kernels::Gemm::kScratchBytes + kProductCodeBytes;
-  plan.chunks = Planner(input, budget_bytes, plan.base_bytes).plan();
+  plan.chunks = Planner(problem, budget_bytes, plan.base_bytes).plan();
   return plan;
 }
 

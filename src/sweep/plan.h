@@ -9,6 +9,7 @@ namespace qsweep::sweep {
 struct Chunk {
   std::vector<int> samples;
   std::vector<int> variants;
+  int keep_every = 1;  // of so many stages one keeps its inputs for the way back
   PassReport plan;
 };
 
@@ -23,21 +24,26 @@ struct MemoryPlan {
   double flops() const;  // of products, the reference's excepted
 };
 
-struct PlanInput {
-  const models::Model& model;
-  const ops::Context& ops;
-  DType delta_dtype = DType::f32;
+inline std::vector<const models::Sample*> samples_of(const std::vector<models::Sample>& all,
+                                                     const std::vector<int>& indices) {
+  std::vector<const models::Sample*> some;
+  for (const int i : indices) some.push_back(&all[static_cast<size_t>(i)]);
+  return some;
+}
+
+// What is cut into passes.
+struct PlanProblem {
   const std::vector<models::Sample>& samples;
-  std::span<const Variant> variants;  // carried ones first; none: passes of the reference alone
-  const Ranges& ranges;
+  size_t variants = 0;  // none: the samples alone are cut
+  // Whether a pass can keep the inputs of fewer stages and compute the others once more.
+  bool may_recompute = false;
+  // Walks a pass without computing.
+  std::function<PassReport(const Chunk&)> dry_run;
 };
 
-// As few passes as fit budget_bytes: samples are split first (their reference is then computed once),
-// variants only where a single sample with all of them is too large. Error with the least that would do where
-// even one variant of one sample is.
-MemoryPlan plan_memory(const PlanInput& input, int64_t budget_bytes);
-
-// The PassInput of a chunk.
-PassInput pass_input(const PlanInput& input, const Chunk& chunk);
+// As few passes as fit budget_bytes: samples are split first (their reference is then computed once); where a
+// single sample is too large, fewer stages are kept or variants are split. Error with the least that would do
+// where even that is too large.
+MemoryPlan plan_memory(const PlanProblem& problem, int64_t budget_bytes);
 
 }  // namespace qsweep::sweep

@@ -30,21 +30,25 @@ VariantRun::VariantRun(const Setting& setting, std::vector<Variant> variants)
 void VariantRun::prepare() {
   timed("plan", [&] {
     report_.plan.budget_bytes = setting_.memory_bytes;
+    const auto dry_run = [&](const Chunk& chunk) {
+      graph::Workspace workspace(/*dry=*/true);
+      return run_pass(pass_input(chunk), workspace, {});
+    };
     if (!variants_.empty())
-      report_.plan = plan_memory(plan_input(setting_.data, variants_), setting_.memory_bytes);
+      report_.plan = plan_memory({.samples = setting_.data, .variants = variants_.size(), .dry_run = dry_run},
+                                 setting_.memory_bytes);
   });
 }
 
 void VariantRun::calibrate() {
   timed("calibrate", [&] {
     if (std::any_of(variants_.begin(), variants_.end(), [](const Variant& v) { return needs_range(v); }))
-      ranges_ = sweep::calibrate(plan_input(setting_.calibration, {}), setting_.memory_bytes);
+      ranges_ = sweep::calibrate(setting_.model, setting_.ops, setting_.calibration, setting_.memory_bytes);
   });
 }
 
 void VariantRun::run(const Sinks& sinks, const ProgressObserver& progress) {
   calibrate();
-  const PlanInput input = plan_input(setting_.data, variants_);
   Progress state{.what = {}, .done_flops = 0, .total_flops = report_.plan.flops()};
   const kernels::Gemm& gemm = setting_.ops.gemm;
   const kernels::GemmCount reference = gemm.count(kernels::GemmPurpose::reference);
@@ -52,7 +56,7 @@ void VariantRun::run(const Sinks& sinks, const ProgressObserver& progress) {
   timed("sweep", [&] {
     for (const Chunk& chunk : report_.plan.chunks) {
       graph::Workspace workspace;
-      run_pass(pass_input(input, chunk), workspace,
+      run_pass(pass_input(chunk), workspace,
                {.metrics =
                     [&](int variant, int64_t sample, const scores::ScopedSums& sums) {
                       sinks.metrics(variant, chunk.samples[static_cast<size_t>(sample)], sums);

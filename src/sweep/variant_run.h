@@ -70,8 +70,9 @@ class VariantRun {
     double& seconds;
     double start;
   };
-  PlanInput plan_input(const std::vector<models::Sample>& samples, std::span<const Variant> variants) const {
-    return {setting_.model, setting_.ops, setting_.delta_dtype(), samples, variants, ranges_};
+  PassInput pass_input(const Chunk& chunk) const {
+    return {setting_.model, setting_.ops, setting_.delta_dtype(), samples_of(setting_.data, chunk.samples),
+            variants_,      chunk.variants, ranges_};
   }
 
   Setting setting_;

@@ -1,0 +1,227 @@
+#include "sweep/estimate.h"
+
+#include <algorithm>
+
+#include "sweep/hybrid.h"
+
+namespace qsweep::sweep {
+namespace {
+
+using kernels::ProbeKind;
+using scores::Method;
+using scores::Metric;
+using scores::Scope;
+using scores::ScoreRecord;
+using scores::Which;
+
+// Probes of a metric: KL's second-order form is half the squared product with a Fisher probe.
+ProbeKind probe_kind(Metric metric) {
+  return metric.which == Which::kl ? ProbeKind::fisher : ProbeKind::rademacher;
+}
+double second_order_factor(Metric metric) { return metric.which == Which::kl ? 0.5 : 1.0; }
+
+std::vector<ProbeSet> probe_sets(const EstimateOptions& o) {
+  std::vector<ProbeSet> sets;
+  if (o.method == Method::adjoint) {
+    for (const Metric metric : o.metrics) sets.push_back({probe_kind(metric), metric, o.probes});
+  } else if (o.method != Method::local) {
+    const Metric kl{Which::kl, o.metrics.front().scope};
+    const bool sampled = o.method == Method::hawq && o.hutchinson;
+    sets.push_back({sampled ? ProbeKind::fisher : ProbeKind::cross_entropy, kl, sampled ? o.probes : 1});
+  }
+  return sets;
+}
+
+size_t scope_index(Scope scope) { return scope == Scope::all ? 0 : 1; }
+
+void set_sum(scores::MetricSums& sums, Which which, double value) {
+  switch (which) {
+    case Which::hidden_sse:
+      sums.hidden_sse = value;
+      break;
+    case Which::logits_sse:
+      sums.logits_sse = value;
+      break;
+    default:
+      sums.kl = value;
+  }
+}
+
+void set_metric(ScoreRecord& record, Metric metric, std::span<const double> per_sample) {
+  for (size_t s = 0; s < per_sample.size(); ++s)
+    set_sum(record.per_sample[s].of(metric.scope), metric.which, per_sample[s]);
+  record.measured.add(metric);
+}
+
+}  // namespace
+
+Estimator::Estimator(const Setting& setting, EstimateOptions options, const std::vector<ScoreRecord>& records)
+    : setting_(setting), options_(std::move(options)), sets_(probe_sets(options_)) {
+  for (const ScoreRecord& record : records) wanted_.push_back(record.status == scores::Status::ok);
+  size_t probes = 0;
+  for (const ProbeSet& set : sets_) {
+    first_probe_.push_back(probes);
+    probes += static_cast<size_t>(set.probes);
+  }
+  first_probe_.push_back(probes);
+}
+
+ProbePassInput Estimator::pass_input(const Chunk& chunk, const Ranges& ranges) const {
+  return {.model = setting_.model,
+          .ops = setting_.ops,
+          .dtype = setting_.delta_dtype(),
+          .samples = samples_of(setting_.data, chunk.samples),
+          .sample_index = chunk.samples,
+          .sets = sets_,
+          .formats = options_.formats,
+          .wanted = [this](size_t op, size_t format) { return wanted_[record_index(op, format)]; },
+          .ranges = ranges,
+          .seed = options_.seed,
+          .traces = options_.method == Method::hawq,
+          .keep_every = chunk.keep_every};
+}
+
+void Estimator::prepare() {
+  const Ranges none(ops());
+  const auto dry_run = [&](const Chunk& chunk) {
+    graph::Workspace workspace(/*dry=*/true);
+    return run_probe_pass(pass_input(chunk, none), workspace, {});
+  };
+  plan_ = plan_memory({.samples = setting_.data, .may_recompute = !sets_.empty(), .dry_run = dry_run},
+                      setting_.memory_bytes);
+}
+
+ProbeSinks Estimator::sinks(const Chunk& chunk, std::vector<ScoreRecord>& records) {
+  const auto sample_of = [&](int64_t s) { return static_cast<size_t>(chunk.samples[static_cast<size_t>(s)]); };
+  return {.products =
+              [this, sample_of](int op, size_t format, size_t set, int64_t probe, int64_t sample,
+                                const ProbeProducts& products) {
+                const size_t p = first_probe_[set] + static_cast<size_t>(probe);
+                products_[record_index(static_cast<size_t>(op), format)][p * samples() + sample_of(sample)] = products;
+              },
+          .local =
+              [this, &records](int op, size_t format, const scores::LocalStats& stats) {
+                auto& local = records[record_index(static_cast<size_t>(op), format)].local;
+                local ? local->add(stats) : void(local = stats);
+              },
+          .trace =
+              [this, sample_of](int op, size_t set, int64_t, int64_t sample, double trace) {
+                traces_[static_cast<size_t>(op)][sample_of(sample)] += trace / static_cast<double>(sets_[set].probes);
+              },
+          .weight_error =
+              [this, &chunk](int op, size_t format, double sse) {
+                // Once per chunk of samples: the first one's counts.
+                if (chunk.samples.front() == plan_.chunks.front().samples.front())
+                  weight_errors_[record_index(static_cast<size_t>(op), format)] += sse;
+              },
+          .logits_norm =
+              [this, sample_of](int64_t sample, Scope scope, double norm) {
+                logits_norms_[sample_of(sample)][scope_index(scope)] = norm;
+              },
+          .stage_done = {}};
+}
+
+void Estimator::run(const Ranges& ranges, std::vector<ScoreRecord>& records,
+                    const std::function<void(const std::string&, double)>& progress) {
+  products_.assign(records.size(), std::vector<ProbeProducts>(first_probe_.back() * samples()));
+  traces_.assign(ops(), std::vector<double>(samples()));
+  weight_errors_.assign(records.size(), 0);
+  logits_norms_.assign(samples(), {});
+  for (const Chunk& chunk : plan_.chunks) {
+    graph::Workspace workspace;
+    ProbeSinks to = sinks(chunk, records);
+    to.stage_done = progress;
+    run_probe_pass(pass_input(chunk, ranges), workspace, to);
+  }
+  for (size_t i = 0; i < records.size(); ++i) {
+    records[i].method = options_.method;
+    if (!wanted_[i]) continue;
+    records[i].measured = scores::Measured::none();
+    records[i].per_sample = unchanged(setting_.model, setting_.data);
+    if (options_.method == Method::fisher) fill_fisher(records[i], i);
+    if (options_.method == Method::hawq) fill_hawq(records[i], i);
+  }
+  if (options_.method != Method::adjoint) return;
+  for (size_t format = 0; format < options_.formats.size(); ++format)
+    for (size_t set = 0; set < sets_.size(); ++set) fill_adjoint(records, format, set);
+}
+
+std::span<const ProbeProducts> Estimator::products_of(size_t record, size_t set) const {
+  return std::span(products_[record])
+      .subspan(first_probe_[set] * samples(), static_cast<size_t>(sets_[set].probes) * samples());
+}
+
+void Estimator::fill_adjoint(std::vector<ScoreRecord>& records, size_t format, size_t set) const {
+  std::vector<HybridInput> inputs;
+  std::vector<size_t> indices;
+  for (size_t op = 0; op < ops(); ++op) {
+    const size_t i = record_index(op, format);
+    if (!wanted_[i]) continue;
+    const graph::LinearOp& linear = setting_.model.ops[op];
+    inputs.push_back({std::string(graph::name(linear.tower)) + "/" + linear.role, sets_[set].probes,
+                      static_cast<int64_t>(samples()), products_of(i, set)});
+    indices.push_back(i);
+  }
+  const Metric metric = sets_[set].metric;
+  const double factor = second_order_factor(metric);
+  std::vector<HybridEstimate> estimates = hybrid_estimates(inputs);
+  for (size_t n = 0; n < estimates.size(); ++n) {
+    HybridEstimate& e = estimates[n];
+    ScoreRecord& record = records[indices[n]];
+    for (double& value : e.per_sample) value *= factor;
+    set_metric(record, metric, e.per_sample);
+    flag_nonlinear(record, metric);
+    if (set == 0)  // the metric that ranks
+      record.estimates = {{"token_form", factor * e.token_form},
+                          {"whole_form", factor * e.whole_form},
+                          {"coherence", e.coherence},
+                          {"relative_standard_error", e.relative_standard_error}};
+  }
+}
+
+void Estimator::flag_nonlinear(ScoreRecord& record, Metric metric) const {
+  double error = 0, norm = 0, positions = 0;
+  for (size_t s = 0; s < samples(); ++s) {
+    const scores::MetricSums& sums = record.per_sample[s].of(metric.scope);
+    error += scores::sum(sums, metric.which);
+    positions += static_cast<double>(sums.positions);
+    norm += logits_norms_[s][scope_index(metric.scope)];
+  }
+  const bool nonlinear = (metric.which == Which::kl && error > kNonlinearKl * positions) ||
+                         (metric.which == Which::logits_sse && error > kNonlinearSse * norm);
+  if (nonlinear && std::find(record.flags.begin(), record.flags.end(), "nonlinear") == record.flags.end())
+    record.flags.push_back("nonlinear");
+}
+
+// The empirical Fisher matrix in place of the true one: half the squared products with the gradients of the data's
+// own next tokens, token by token.
+void Estimator::fill_fisher(ScoreRecord& record, size_t index) const {
+  std::vector<double> per_sample;
+  double token = 0, whole = 0, element = 0;
+  for (const ProbeProducts& p : products_of(index, 0)) {
+    per_sample.push_back(0.5 * p.token);
+    token += p.token;
+    whole += p.whole * p.whole;
+    element += p.element;
+  }
+  set_metric(record, sets_[0].metric, per_sample);
+  record.estimates = {{"token_form", token}, {"whole_form", whole}, {"element_form", element}};
+}
+
+// Half the mean eigenvalue of the Fisher matrix of the op's weight times the weight's squared error (HAWQ-V2, Dong et
+// al. 2020).
+void Estimator::fill_hawq(ScoreRecord& record, size_t index) const {
+  const size_t op = static_cast<size_t>(record.op);
+  const double error = weight_errors_[index];
+  const auto weights = static_cast<double>(setting_.model.ops[op].weight.elements());
+  std::vector<double> per_sample;
+  double trace = 0;
+  for (const double t : traces_[op]) {
+    per_sample.push_back(0.5 * t / weights * error);
+    trace += t;
+  }
+  set_metric(record, sets_[0].metric, per_sample);
+  record.estimates = {{"fisher_trace", trace}, {"weight_error_sse", error}};
+}
+
+}  // namespace qsweep::sweep

@@ -1,0 +1,60 @@
+// Scores without a sweep of their own: what one forward and K backward walks tell of every op in every format.
+#pragma once
+
+#include "sweep/probe_pass.h"
+#include "sweep/variant_run.h"
+
+namespace qsweep::sweep {
+
+struct EstimateOptions {
+  scores::Method method = scores::Method::adjoint;
+  std::vector<scores::Metric> metrics;  // adjoint: those to estimate, the ranking one first
+  std::vector<const quant::Format*> formats;
+  int64_t probes = 4;
+  bool hutchinson = false;  // hawq: the trace by random probes, not by the data's own next tokens
+  uint64_t seed = 0;
+};
+
+// Beyond these the second-order estimates are known to be low.
+inline constexpr double kNonlinearKl = 1e-3;   // nats per token
+inline constexpr double kNonlinearSse = 3e-3;  // of the logits, relative
+
+class Estimator {
+ public:
+  // records: format by format, ops in model order; those with status ok are estimated.
+  Estimator(const Setting& setting, EstimateOptions options, const std::vector<scores::ScoreRecord>& records);
+
+  void prepare();
+  const MemoryPlan& plan() const { return plan_; }
+
+  // Fills the records' metrics, local statistics, estimates and flags. done: before each stage's progress, the
+  // arithmetic so far.
+  void run(const Ranges& ranges, std::vector<scores::ScoreRecord>& records,
+           const std::function<void(const std::string& stage, double flops)>& progress);
+
+ private:
+  ProbePassInput pass_input(const Chunk& chunk, const Ranges& ranges) const;
+  ProbeSinks sinks(const Chunk& chunk, std::vector<scores::ScoreRecord>& records);
+  size_t record_index(size_t op, size_t format) const { return format * ops() + op; }
+  size_t ops() const { return setting_.model.ops.size(); }
+  size_t samples() const { return setting_.data.size(); }
+  std::span<const ProbeProducts> products_of(size_t record, size_t set) const;
+
+  void fill_adjoint(std::vector<scores::ScoreRecord>& records, size_t format, size_t set) const;
+  void fill_fisher(scores::ScoreRecord& record, size_t index) const;
+  void fill_hawq(scores::ScoreRecord& record, size_t index) const;
+  void flag_nonlinear(scores::ScoreRecord& record, scores::Metric metric) const;
+
+  Setting setting_;
+  EstimateOptions options_;
+  std::vector<ProbeSet> sets_;
+  std::vector<bool> wanted_;  // per record
+  MemoryPlan plan_;
+  std::vector<size_t> first_probe_;                     // per set, among all probes; one more at the end
+  std::vector<std::vector<ProbeProducts>> products_;    // per record: [all probes, samples]
+  std::vector<std::vector<double>> traces_;             // per op: [samples], mean over the probes
+  std::vector<double> weight_errors_;                   // per record
+  std::vector<std::array<double, 2>> logits_norms_;     // per sample: all, answer
+};
+
+}  // namespace qsweep::sweep

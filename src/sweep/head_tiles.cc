@@ -1,0 +1,42 @@
+#include "sweep/head_tiles.h"
+
+#include "ops/linear.h"
+
+namespace qsweep::sweep {
+
+TensorView HeadTiles::rows(int64_t first, int64_t count) const {
+  const graph::LinearOp& head = model_.lm_head();
+  return {head.weight.dtype,
+          {count, head.in_features()},
+          head.weight.data + first * head.in_features() * size_bytes(head.weight.dtype)};
+}
+
+HeadTile HeadTiles::load(int64_t first) const {
+  HeadTile tile{.first = first, .op = {}, .weights = {}};
+  tile.op.name = model_.lm_head().name;
+  tile.op.weight = rows(first, std::min(kHeadTile, columns() - first));
+  tile.weights = graph::load_weights(pass_, tile.op);
+  return tile;
+}
+
+std::optional<float> HeadTiles::normalize(Matrix<const float> hidden,
+                                          std::span<const quant::Format* const> formats,
+                                          std::span<kernels::LogitsNormalizer> normalizers) const {
+  const Threads threads = pass_.ops.threads();
+  const bool ranged = std::any_of(formats.begin(), formats.end(), [](const quant::Format* f) {
+    return f != nullptr && quant::needs_weight_range(*f);
+  });
+  float absmax = 0;
+  each([&](const HeadTile& tile) {
+    const int64_t cols = tile.op.out_features();
+    const auto block = pass_.workspace.allocate(DType::f32, hidden.rows, cols);
+    const Matrix<float> logits{static_cast<float*>(block->data()), hidden.rows, cols};
+    if (pass_.workspace.dry()) return;
+    ops::linear::forward(pass_.ops, hidden, tile.weights.weight, nullptr, logits);
+    kernels::update_normalizers(threads, logits, tile.first, normalizers);
+    if (ranged) absmax = std::max(absmax, quant::weight_absmax(threads, tile.weights.weight));
+  });
+  return ranged ? std::optional(absmax) : std::nullopt;
+}
+
+}  // namespace qsweep::sweep

@@ -1,0 +1,448 @@
+#include "sweep/probe_pass.h"
+
+#include <map>
+
+#include "base/rng.h"
+#include "graph/backward.h"
+#include "graph/linear_step.h"
+#include "ops/linear.h"
+#include "sweep/head_tiles.h"
+#include "sweep/token_rows.h"
+
+namespace qsweep::sweep {
+namespace {
+
+using graph::Rows;
+using kernels::DeltaView;
+using kernels::ProbeKind;
+using kernels::ProbeRow;
+using quant::Format;
+
+struct Scratch {
+  std::shared_ptr<graph::Workspace::Block> block;
+  DeltaView view;
+
+  Scratch(graph::Workspace& workspace, DType dtype, int64_t rows, int64_t cols)
+      : block(workspace.allocate(dtype, rows, cols)), view{block->data(), dtype, rows, cols, cols} {}
+  Matrix<float> f32() const { return view.as<float>(); }
+};
+
+bool at_hidden_state(const ProbeSet& set) { return set.metric.which == scores::Which::hidden_sse; }
+
+// One probe of the pass: which of which set.
+struct Probe {
+  size_t set = 0;
+  int64_t index = 0;
+};
+
+// One call of run_probe_pass, step by step.
+class ProbePass {
+ public:
+  ProbePass(const ProbePassInput& input, graph::Workspace& workspace, const ProbeSinks& sinks)
+      : input_(input),
+        workspace_(workspace),
+        sinks_(sinks),
+        batch_(load_batch(input.model, input.samples, workspace.dry())),
+        pass_{input.ops, workspace, batch_, input.model.ops},
+        rows_(token_rows(input.samples)),
+        kinds_(row_kinds(input.model)) {
+    // Those at the hidden state come first: they take no part in the products of the head.
+    hidden_probes_ = add_probes(true);
+    logits_probes_ = add_probes(false);
+  }
+
+  PassReport run() {
+    graph::Values values;
+    forward(values);
+    const graph::Value hidden = std::move(values.at("hidden"));
+    values.clear();
+    graph::Cotangents cotangents;
+    workspace_.reset_peak();
+    cotangents["hidden"] = head(hidden.matrix);
+    report_.weight_bytes += 2 * input_.model.lm_head().weight.size_bytes();
+    note_peak(kHeadTile * input_.model.hidden_size * size_bytes(input_.model.lm_head().weight.dtype));
+    done("lm_head");
+    if (!probes_.empty()) backward(cotangents);
+    report_.flops = flops_;
+    return report_;
+  }
+
+ private:
+  static std::vector<Rows> row_kinds(const models::Model& model) {
+    std::vector<Rows> kinds(model.ops.size(), Rows::tokens);
+    for (const graph::Stage& stage : model.stages)
+      for (const graph::Node& node : stage.nodes)
+        if (const auto* linear = std::get_if<graph::Linear>(&node.operation))
+          kinds[static_cast<size_t>(linear->op)] = node.rows;
+    return kinds;
+  }
+
+  int64_t add_probes(bool at_hidden) {
+    const size_t before = probes_.size();
+    for (size_t s = 0; s < input_.sets.size(); ++s)
+      for (int64_t k = 0; k < input_.sets[s].probes && at_hidden_state(input_.sets[s]) == at_hidden; ++k)
+        probes_.push_back({s, k});
+    return static_cast<int64_t>(probes_.size() - before);
+  }
+
+  bool dry() const { return workspace_.dry(); }
+  Threads threads() const { return input_.ops.threads(); }
+  int64_t probe_count() const { return static_cast<int64_t>(probes_.size()); }
+  int head_index() const { return static_cast<int>(input_.model.ops.size()) - 1; }
+
+  void note_peak(int64_t weights) {
+    report_.peak_bytes = std::max(report_.peak_bytes, batch_.size_bytes() + weights + workspace_.peak_bytes());
+  }
+  void done(const std::string& stage) {
+    if (sinks_.stage_done) sinks_.stage_done(stage, flops_ - reported_flops_);
+    reported_flops_ = flops_;
+  }
+
+  void run_stage(const graph::Stage& stage, const std::function<void()>& body) {
+    run_body_stage(input_.model, stage, workspace_, batch_.size_bytes(), report_, body);
+  }
+
+  // The reference up to the head; keeps the inputs of every keep_every-th stage.
+  void forward(graph::Values& values) {
+    graph::Forward forward(pass_);
+    const auto stages = body_stages(input_.model);
+    for (size_t i = 0; i < stages.size(); ++i) {
+      if (!probes_.empty() && i % static_cast<size_t>(input_.keep_every) == 0) kept_[i] = values;
+      graph::LinearObserver observer;
+      if (probes_.empty()) observer = [&](int op, Matrix<const float> x) { local_errors(op, x); };
+      run_stage(stages[i], [&] { forward.run(stages[i], values, observer); });
+    }
+  }
+
+  // Without probes nothing walks backward, and the errors are measured on the way forward.
+  void local_errors(int op_index, Matrix<const float> x) {
+    const graph::LinearOp& op = input_.model.ops[static_cast<size_t>(op_index)];
+    const graph::LinearWeights weights = graph::load_weights(pass_, op);
+    const Scratch y(workspace_, DType::f32, x.rows, op.out_features());
+    if (!dry()) ops::linear::forward(input_.ops, x, weights.weight, weights.bias_data(), y.f32());
+    errors(op_index, x, y.f32(), {});
+  }
+
+  void backward(graph::Cotangents& cotangents) {
+    graph::Backward backward(pass_, probe_count(), input_.dtype);
+    const auto stages = body_stages(input_.model);
+    for (size_t i = stages.size(); i-- > 0;) {
+      if (!kept_.contains(i)) recompute_inputs(i);
+      const double before = backward.flops();
+      run_stage(stages[i], [&] {
+        backward.run(stages[i], kept_.at(i), cotangents,
+                     [&](int op, Matrix<const float> x, Matrix<const float> y, DeltaView g) { errors(op, x, y, g); });
+      });
+      flops_ += backward.flops() - before;
+      kept_.erase(i);
+      done(stages[i].name);
+    }
+  }
+
+  // The inputs of the stages after the last one that kept its own, up to stage i.
+  void recompute_inputs(size_t i) {
+    const auto stages = body_stages(input_.model);
+    size_t from = i;
+    while (!kept_.contains(from)) --from;
+    graph::Forward forward(pass_);
+    graph::Values values = kept_.at(from);
+    for (size_t s = from; s < i; ++s) {
+      run_stage(stages[s], [&] { forward.run(stages[s], values); });
+      kept_[s + 1] = values;
+    }
+  }
+
+  // --- errors of one op and their products with the gradients at its output. g: empty without probes.
+  void errors(int op_index, Matrix<const float> x, Matrix<const float> y, DeltaView g) {
+    const graph::LinearOp& op = input_.model.ops[static_cast<size_t>(op_index)];
+    const graph::LinearWeights weights = graph::load_weights(pass_, op);
+    scores::LocalStats stats;
+    if (!dry()) {
+      stats = graph::input_stats(threads(), x);
+      stats.output_sse = graph::sum_of_squares(threads(), y);
+    }
+    for (size_t f = 0; f < input_.formats.size(); ++f) {
+      if (!input_.wanted(static_cast<size_t>(op_index), f)) continue;
+      const Scratch error = own_error(op, weights, op_index, f, std::nullopt, x);
+      if (input_.traces) weight_error(op_index, f, weights, std::nullopt);
+      if (dry()) continue;
+      stats.error_sse = graph::sum_of_squares(threads(), error.f32());
+      sinks_.local(op_index, f, stats);
+      if (g.data == nullptr) continue;
+      std::vector<double> row_sums(static_cast<size_t>(g.rows)), squares(row_sums.size());
+      kernels::row_products(threads(), g, error.f32(), row_sums);
+      if (has_cross_entropy()) kernels::row_squared_products(threads(), g, error.f32(), squares);
+      report_products(op_index, f, row_sums, squares);
+    }
+    if (input_.traces && g.data != nullptr) traces(op_index, x, g, 0);
+  }
+
+  Scratch own_error(const graph::LinearOp& op, const graph::LinearWeights& weights, int op_index, size_t format,
+                    std::optional<float> weight_absmax, Matrix<const float> x) {
+    Scratch error(workspace_, DType::f32, x.rows, op.out_features());
+    graph::BranchLinear branch{.format = input_.formats[format], .x = x, .own_error = error.f32()};
+    graph::run_linear_step({.pass = pass_,
+                            .op = op,
+                            .weights = weights,
+                            .delta_dtype = input_.dtype,
+                            .range = input_.ranges[static_cast<size_t>(op_index)],
+                            .weight_absmax = weight_absmax,
+                            .observe = no_forks_,
+                            .flops = flops_},
+                           {&branch, 1});
+    return error;
+  }
+
+  bool has_cross_entropy() const {
+    return std::any_of(input_.sets.begin(), input_.sets.end(),
+                       [](const ProbeSet& s) { return s.kind == ProbeKind::cross_entropy; });
+  }
+
+  void report_products(int op, size_t format, std::span<const double> row_sums, std::span<const double> squares) {
+    const Rows kind = kinds_[static_cast<size_t>(op)];
+    const int64_t rows = batch_.rows(kind);
+    for (int64_t p = 0; p < probe_count(); ++p)
+      for (int64_t s = 0; s < batch_.samples(); ++s) {
+        ProbeProducts products;
+        const int64_t first = p * rows + batch_.first_row(kind, s);
+        for (int64_t r = first; r < first + batch_.rows(kind, s); ++r) {
+          const double sum = row_sums[static_cast<size_t>(r)];
+          products.whole += sum;
+          products.token += sum * sum;
+          products.element += squares[static_cast<size_t>(r)];
+        }
+        const auto [set, index] = probes_[static_cast<size_t>(p)];
+        sinks_.products(op, format, set, index, s, products);
+      }
+  }
+
+  // |sum over tokens of g x^T|^2 = sum over token pairs of (g g') (x x'): by the pairs, whatever the widths.
+  // first_probe: that the rows of g begin with.
+  void traces(int op, Matrix<const float> x, DeltaView g, int64_t first_probe) {
+    const Rows kind = kinds_[static_cast<size_t>(op)];
+    const int64_t rows = batch_.rows(kind), probes = g.rows / std::max<int64_t>(rows, 1);
+    for (int64_t s = 0; s < batch_.samples(); ++s) {
+      const int64_t n = batch_.rows(kind, s), first = batch_.first_row(kind, s);
+      if (n == 0) continue;
+      const Scratch inputs(workspace_, DType::f32, n, n), gradients(workspace_, DType::f32, n, n);
+      const DeltaView xs = kernels::view_of(x.rows_at(first, n));
+      linear(xs, xs, inputs.view);
+      for (int64_t p = 0; p < probes; ++p) {
+        const DeltaView gs = g.rows_at(p * rows + first, n);
+        linear(gs, gs, gradients.view);
+        if (dry()) continue;
+        std::vector<double> sums(static_cast<size_t>(n));
+        kernels::row_products(threads(), gradients.view, inputs.f32(), sums);
+        double trace = 0;
+        for (const double sum : sums) trace += sum;
+        const auto [set, index] = probes_[static_cast<size_t>(first_probe + p)];
+        sinks_.trace(op, set, index, s, trace);
+      }
+    }
+  }
+
+  void weight_error(int op, size_t format, const graph::LinearWeights& weights, std::optional<float> absmax) {
+    const Matrix<const float>& w = weights.weight;
+    const Scratch quantized(workspace_, DType::f32, w.rows, w.cols);
+    if (dry()) return;
+    quant::fake_quantize_weight(threads(), *input_.formats[format], w, absmax, quantized.f32());
+    const kernels::RowBlock all{.rows = w.rows, .parent = 0, .in = {0, kernels::kAbsent, kernels::kAbsent}};
+    kernels::subtract_parent(threads(), {&all, 1}, quantized.view, w, quantized.view);
+    sinks_.weight_error(op, format, graph::sum_of_squares(threads(), quantized.f32()));
+  }
+
+  // y = x w^T.
+  void linear(DeltaView x, DeltaView w, DeltaView y) {
+    flops_ += 2.0 * static_cast<double>(x.rows * x.cols) * static_cast<double>(w.rows);
+    if (!dry()) input_.ops.gemm.linear(x, w, y, {.purpose = kernels::GemmPurpose::cotangents});
+  }
+
+  // --- the head
+  std::vector<ProbeRow> probe_rows() const {
+    std::vector<ProbeRow> rows;
+    for (const auto& [s, index] : probes_) {
+      const ProbeSet& set = input_.sets[s];
+      for (int64_t sample = 0; sample < batch_.samples(); ++sample)
+        for (int64_t t = 0; t < batch_.rows(Rows::tokens, sample); ++t) {
+          const auto row = static_cast<size_t>(batch_.first_row(Rows::tokens, sample) + t);
+          ProbeRow probe{.target = rows_.target[row]};
+          probe.used = set.metric.scope == scores::Scope::all || rows_.answer[row];
+          if (set.kind == ProbeKind::cross_entropy) probe.used = probe.used && probe.target >= 0;
+          uint64_t stream = input_.seed;
+          for (const int64_t part : {static_cast<int64_t>(set.metric.which), static_cast<int64_t>(set.metric.scope),
+                                     index, int64_t{input_.sample_index[static_cast<size_t>(sample)]}, t})
+            stream = mix64(stream ^ static_cast<uint64_t>(part));
+          probe.stream = stream;
+          rows.push_back(probe);
+        }
+    }
+    return rows;
+  }
+
+  // What the tiles of the head add up, per format: the sums of every probe row.
+  struct HeadSums {
+    std::vector<double> sums, squares;
+    scores::LocalStats local;
+    bool wanted = false;
+  };
+
+  // Gradients of the probes at the final hidden state.
+  graph::Cotangent head(Matrix<const float> hidden) {
+    const HeadTiles tiles(input_.model, pass_);
+    std::vector<ProbeRow> probes = probe_rows();
+    const auto probe_rows = static_cast<int64_t>(probes.size());
+    weight_absmax_ = tiles.normalize(hidden, input_.formats, rows_.normalizer);
+    add_projections(tiles, hidden, probes);
+
+    const int64_t hidden_rows = hidden_probes_ * hidden.rows;
+    const Scratch sum(workspace_, DType::f32, std::max<int64_t>(probe_rows, 1), hidden.cols);
+    if (!dry()) {
+      std::fill_n(sum.f32().data, sum.view.rows * sum.view.cols, 0.0f);
+      kernels::fill_probes(threads(), ProbeKind::rademacher, std::span(probes).first(static_cast<size_t>(hidden_rows)),
+                           hidden, rows_.normalizer, 0, sum.view.rows_at(0, hidden_rows));
+    }
+    std::vector<HeadSums> sums = head_sums(hidden, probe_rows);
+    std::vector<double> logits_norm(static_cast<size_t>(hidden.rows));
+    const double before = flops_;
+    tiles.each([&](const HeadTile& tile) { score_tile(tile, hidden, probes, sum.view, sums, logits_norm); });
+    flops_ = before + (flops_ - before) * tiles.scale();
+    if (!dry()) report_head(sums, logits_norm);
+
+    graph::Cotangent cotangent;
+    if (probe_rows == 0) return cotangent;
+    cotangent.block = workspace_.allocate(input_.dtype, probe_rows, hidden.cols);
+    cotangent.view = {cotangent.block->data(), input_.dtype, probe_rows, hidden.cols, hidden.cols};
+    if (!dry()) kernels::convert(threads(), sum.f32(), cotangent.view);
+    return cotangent;
+  }
+
+  void add_projections(const HeadTiles& tiles, Matrix<const float> hidden, std::vector<ProbeRow>& probes) {
+    if (std::none_of(input_.sets.begin(), input_.sets.end(),
+                     [](const ProbeSet& s) { return s.kind == ProbeKind::fisher; }))
+      return;
+    tiles.each([&](const HeadTile& tile) {
+      const Scratch logits = tile_logits(tile, hidden);
+      if (dry()) return;
+      for_each_probe(probes, hidden.rows, [&](const ProbeSet& set, std::span<ProbeRow> rows, int64_t) {
+        if (set.kind == ProbeKind::fisher)
+          kernels::add_projections(threads(), rows, logits.f32(), rows_.normalizer, tile.first);
+      });
+    });
+  }
+
+  // body(set, rows, first row) for every probe.
+  template <class Body>
+  void for_each_probe(std::vector<ProbeRow>& probes, int64_t rows, Body&& body) {
+    for (size_t p = 0; p < probes_.size(); ++p) {
+      const int64_t first = static_cast<int64_t>(p) * rows;
+      body(input_.sets[probes_[p].set],
+           std::span(probes).subspan(static_cast<size_t>(first), static_cast<size_t>(rows)), first);
+    }
+  }
+
+  Scratch tile_logits(const HeadTile& tile, Matrix<const float> hidden) {
+    Scratch logits(workspace_, DType::f32, hidden.rows, tile.op.out_features());
+    if (!dry()) ops::linear::forward(input_.ops, hidden, tile.weights.weight, nullptr, logits.f32());
+    return logits;
+  }
+
+  std::vector<HeadSums> head_sums(Matrix<const float> hidden, int64_t probe_rows) const {
+    std::vector<HeadSums> all(input_.formats.size());
+    for (size_t f = 0; f < all.size(); ++f) {
+      all[f].wanted = input_.wanted(static_cast<size_t>(head_index()), f);
+      all[f].sums.resize(static_cast<size_t>(probe_rows));
+      all[f].squares.resize(all[f].sums.size());
+      if (!dry()) all[f].local = graph::input_stats(threads(), hidden);
+    }
+    return all;
+  }
+
+  void score_tile(const HeadTile& tile, Matrix<const float> hidden, std::vector<ProbeRow>& probes, DeltaView sum,
+                  std::vector<HeadSums>& sums, std::vector<double>& logits_norm) {
+    const Scratch logits = tile_logits(tile, hidden);
+    const int64_t first_row = hidden_probes_ * hidden.rows, rows = logits_probes_ * hidden.rows;
+    const Scratch u(workspace_, input_.dtype, rows, tile.op.out_features());
+    double output_sse = 0;
+    if (!dry()) {
+      std::vector<double> norms(logits_norm.size());
+      kernels::row_squared_norm(threads(), logits.view, norms);
+      for (size_t r = 0; r < norms.size(); ++r) {
+        logits_norm[r] += norms[r];
+        output_sse += norms[r];
+      }
+      for_each_probe(probes, hidden.rows, [&](const ProbeSet& set, std::span<ProbeRow> probe, int64_t first) {
+        if (at_hidden_state(set)) return;
+        kernels::fill_probes(threads(), set.kind, probe, logits.f32(), rows_.normalizer, tile.first,
+                             u.view.rows_at(first - first_row, hidden.rows));
+      });
+    }
+    add_product(tile, u.view, sum.rows_at(rows == 0 ? 0 : first_row, rows));
+    for (size_t f = 0; f < sums.size(); ++f) {
+      if (!sums[f].wanted) continue;
+      const Scratch error = own_error(tile.op, tile.weights, head_index(), f, weight_absmax_, hidden);
+      if (input_.traces) weight_error(head_index(), f, tile.weights, weight_absmax_);
+      if (dry()) continue;
+      sums[f].local.error_sse += graph::sum_of_squares(threads(), error.f32());
+      sums[f].local.output_sse += output_sse;
+      std::vector<double> products(static_cast<size_t>(rows)), squares(products.size());
+      kernels::row_products(threads(), u.view, error.f32(), products);
+      if (has_cross_entropy()) kernels::row_squared_products(threads(), u.view, error.f32(), squares);
+      for (size_t r = 0; r < products.size(); ++r) {
+        sums[f].sums[static_cast<size_t>(first_row) + r] += products[r];
+        sums[f].squares[static_cast<size_t>(first_row) + r] += squares[r];
+      }
+    }
+    if (input_.traces) traces(head_index(), hidden, u.view, hidden_probes_);
+  }
+
+  // sum += u W, in f32.
+  void add_product(const HeadTile& tile, DeltaView u, DeltaView sum) {
+    flops_ += 2.0 * static_cast<double>(u.rows) * static_cast<double>(tile.op.weight.elements());
+    if (u.rows == 0) return;
+    const Scratch narrow(workspace_, input_.dtype, tile.op.out_features(), tile.op.in_features());
+    if (dry()) return;
+    kernels::convert(threads(), tile.weights.weight, narrow.view);
+    input_.ops.gemm.multiply(kernels::operand(u), kernels::operand(narrow.view), kernels::operand(sum),
+                             {.accumulate = true, .purpose = kernels::GemmPurpose::cotangents});
+  }
+
+  void report_head(const std::vector<HeadSums>& sums, std::span<const double> logits_norm) {
+    for (size_t f = 0; f < sums.size(); ++f) {
+      if (!sums[f].wanted) continue;
+      sinks_.local(head_index(), f, sums[f].local);
+      report_products(head_index(), f, sums[f].sums, sums[f].squares);
+    }
+    for (int64_t s = 0; s < batch_.samples(); ++s) {
+      double all = 0, answer = 0;
+      for (int64_t r = batch_.first_row(Rows::tokens, s); r < batch_.first_row(Rows::tokens, s + 1); ++r) {
+        all += logits_norm[static_cast<size_t>(r)];
+        if (rows_.answer[static_cast<size_t>(r)]) answer += logits_norm[static_cast<size_t>(r)];
+      }
+      sinks_.logits_norm(s, scores::Scope::all, all);
+      sinks_.logits_norm(s, scores::Scope::answer, answer);
+    }
+  }
+
+  const ProbePassInput& input_;
+  graph::Workspace& workspace_;
+  const ProbeSinks& sinks_;
+  graph::Batch batch_;
+  graph::Pass pass_;
+  TokenRows rows_;
+  std::vector<Rows> kinds_;  // per op
+  std::vector<Probe> probes_;
+  int64_t hidden_probes_ = 0, logits_probes_ = 0;
+  std::map<size_t, graph::Values> kept_;  // by stage: its inputs
+  std::optional<float> weight_absmax_;    // of lm_head
+  graph::ForkObserver no_forks_;
+  PassReport report_;
+  double flops_ = 0, reported_flops_ = 0;
+};
+
+}  // namespace
+
+PassReport run_probe_pass(const ProbePassInput& input, graph::Workspace& workspace, const ProbeSinks& sinks) {
+  return ProbePass(input, workspace, sinks).run();
+}
+
+}  // namespace qsweep::sweep
