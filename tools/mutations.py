@@ -49,6 +49,37 @@ MUTATIONS = {
     "old_keys_in_attention": (
         "src/ops/attention.cc", "{run.has(input) ? run.in[i]", "{run.has(input) && input == 2 ? run.in[i]",
         "ops", "*ttention*"),
+    "rms_norm_vjp_mean_term_dropped": (
+        "src/kernels/norm.cc", "scale_x = L::set(-projection /", "scale_x = L::set(0 * projection /",
+        "ops", "VjpTest.*rms_norm*"),
+    "rms_norm_vjp_sign": (
+        "src/kernels/norm.cc", "scale_x = L::set(-projection /", "scale_x = L::set(projection /",
+        "ops", "VjpTest.*rms_norm*"),
+    "silu_slope_sign": (
+        "src/kernels/activations.cc", "L::fma(a, L::sigmoid(L::zero() - a), L::set(1))",
+        "L::fma(a, L::zero() - L::sigmoid(L::zero() - a), L::set(1))", "ops", "VjpTest.*swiglu*"),
+    "rotation_not_turned_back": (
+        "src/kernels/elementwise.cc", "(b, first, count, cos_sin, -1.0f, dy, dx);",
+        "(b, first, count, cos_sin, 1.0f, dy, dx);", "sweep", "F64Backward.Gradients*"),
+    "attention_keys_not_transposed": (
+        "src/ops/attention_vjp.cc", "call.multiply(transposed(member(call, a, head)),", "call.multiply(member(call, a, head),",
+        "ops", "VjpTest.*attention*"),
+    "attention_groups_not_summed": (
+        "src/ops/attention_vjp.cc", "accumulate || head > 0);", "accumulate);", "ops", "VjpTest.*attention*"),
+    "softmax_vjp_mean_dropped": (
+        "src/kernels/attention_rows.cc", "((L::load(dp, at) - shift) - mean) * factor",
+        "((L::load(dp, at) - shift) - L::zero() * mean) * factor", "kernels", "*Cotangents*"),
+    "softmax_vjp_cancels": (
+        "src/kernels/attention_rows.cc", "const auto shift = L::set(dp[argmax]), factor",
+        "const auto shift = L::set(0 * dp[argmax]), factor", "kernels", "*Cotangents*"),
+    "cotangent_overwritten_instead_of_added": (
+        "src/graph/backward.cc", "  if (sum.empty()) {\n    sum = std::move(contribution);",
+        "  if (true) {\n    sum = std::move(contribution);", "graph", "Backward.*"),
+    "shared_cotangent_changed_in_place": (
+        "src/graph/backward.cc", "return g.block.use_count() > 1;", "return g.block.use_count() > 9;",
+        "graph", "Backward.*"),
+    "probes_not_apart": (
+        "src/ops/probes.h", ".in = {k * in_rows,", ".in = {0 * k * in_rows,", "ops", "VjpTest.*"),
 }
 
 

@@ -269,6 +269,7 @@ TEST(Gemm, CountsByPurpose) {
   EXPECT_EQ(gemm.count(GemmPurpose::reference).bf16_flops, 0);
   EXPECT_EQ(gemm.count(GemmPurpose::deltas).calls, 1);
   EXPECT_EQ(gemm.count(GemmPurpose::deltas).bf16_flops, gemm.native_bf16() ? 48 : 0);
+  EXPECT_EQ(gemm.count(GemmPurpose::cotangents).calls, 0);
   EXPECT_FALSE(gemm.bf16_reason().empty());
 }
 

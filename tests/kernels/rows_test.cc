@@ -133,6 +133,43 @@ TEST_P(RowsTest, RotationTurnsPairsOfTheTwoHalves) {
   });
 }
 
+TEST_P(RowsTest, RotationBackIsTheOppositeAngles) {
+  constexpr int64_t head_dim = 6, n = 2 * head_dim, half = head_dim / 2;
+  Padded x = Padded::random(8, kRows, n), table = Padded::random(10, kRows, head_dim), y(kRows, n);
+  const RowBlock whole{.rows = kRows, .parent = 0, .in = {0, kAbsent, kAbsent}, .out = 0};
+  rotate_back(kThreads, {&whole, 1}, table.matrix(), x.view(), y.view());
+  expect_elements(y, [&](int64_t r, int64_t c) {
+    const int64_t head = c / head_dim * head_dim, i = c % half;
+    const float cos = table.at(r, i), sin = table.at(r, half + i);
+    const float a = x.at(r, head + i), b = x.at(r, head + half + i);
+    return c - head < half ? a * cos + b * sin : b * cos - a * sin;
+  });
+}
+
+// Input rows 1 and 3 go to output row 0, none to row 1, row 0 to row 2; for two blocks.
+TEST_P(RowsTest, SumsOfRowsByIndex) {
+  const std::vector<int64_t> start{0, 2, 2, 3}, readers{1, 3, 0};
+  for (const int64_t n : kWidths) {
+    Padded x = Padded::random(11, 8, n), y(6, n);
+    const RowBlock blocks[] = {{.rows = 3, .parent = 0, .in = {4, kAbsent, kAbsent}, .out = 0},
+                               {.rows = 3, .parent = 0, .in = {0, kAbsent, kAbsent}, .out = 3}};
+    sum_rows(kThreads, blocks, start, readers, x.view(), y.view());
+    expect_elements(y, [&](int64_t r, int64_t c) {
+      const int64_t first = r < 3 ? 4 : 0;
+      return r % 3 == 0 ? x.at(first + 1, c) + x.at(first + 3, c) : r % 3 == 1 ? 0 : x.at(first, c);
+    });
+    std::vector<bf16> narrow = x.narrow(), sums(static_cast<size_t>(6 * n));
+    sum_rows(kThreads, blocks, start, readers, {narrow.data(), DType::bf16, 8, n, n + kPadding},
+             {sums.data(), DType::bf16, 6, n, n});
+    for (int64_t c = 0; c < n; ++c) {  // added in f32, rounded once
+      const auto wide = [&](int64_t r) {
+        return to_float(narrow[static_cast<size_t>(r * (n + kPadding) + c)]);
+      };
+      EXPECT_EQ(sums[static_cast<size_t>(c)].bits, to_bf16(wide(5) + wide(7)).bits);
+    }
+  }
+}
+
 TEST_P(RowsTest, Reductions) {
   for (const int64_t n : kWidths) {
     Padded x = Padded::random(9, kRows, n);

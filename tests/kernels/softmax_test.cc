@@ -163,5 +163,78 @@ TEST_P(SoftmaxTest, ChangesMatchDifferences) {
     for (const int64_t keys : {6, 16, 71}) expect_change(change, keys);
 }
 
+// scale P_j (dp_j - sum P dp), of which only differences of dp matter.
+std::vector<double> exact_vjp(const std::vector<float>& s, const std::vector<float>& dp, long double scale) {
+  const auto top = static_cast<size_t>(std::ranges::max_element(s) - s.begin());
+  std::vector<long double> p;
+  long double sum = 0, mean = 0;
+  for (const float v : s) sum += p.emplace_back(std::exp(scale * (static_cast<long double>(v) - s[top])));
+  for (size_t i = 0; i < s.size(); ++i) mean += p[i] / sum * (static_cast<long double>(dp[i]) - dp[top]);
+  std::vector<double> want;
+  for (size_t i = 0; i < s.size(); ++i)
+    want.push_back(
+        static_cast<double>(scale * p[i] / sum * (static_cast<long double>(dp[i]) - dp[top] - mean)));
+  return want;
+}
+
+// Row by row, so that a row whose gradient is small because it is peaked counts as much as any other.
+TEST_P(SoftmaxTest, CotangentsMatchF64) {
+  for (const Change& change : changes())
+    for (const int64_t keys : {6, 16, 71}) {
+      const int64_t probes = 3;
+      const AttentionTile tile{.heads = 2, .queries = 1, .keys = keys, .scale = 0.5f};
+      Rng rng(static_cast<uint64_t>(keys));
+      std::vector<float> s, dp;
+      for (int64_t i = 0; i < 2 * keys; ++i)
+        s.push_back(static_cast<float>(2 * change.logit(rng, static_cast<size_t>(i % keys))));
+      for (int64_t i = 0; i < probes * 2 * keys; ++i)
+        dp.push_back(static_cast<float>(change.change(rng, static_cast<size_t>(i % keys))));
+      std::vector<float> scaled = s, p(s.size()), lse(2), got(dp.size() + 1, -99.0f);
+      std::vector<int32_t> argmax(2);
+      softmax(kThreads, tile, {scaled.data(), 2, keys}, {p.data(), 2, keys}, lse, argmax);
+      const Matrix<const float> p_rows(p.data(), 2, keys), dp_rows(dp.data(), probes * 2, keys);
+      softmax_vjp(kThreads, tile, p_rows, argmax, dp_rows, {got.data(), DType::f32, probes * 2, keys, keys});
+      for (int64_t r = 0; r < probes * 2; ++r) {
+        const auto row = [&](const std::vector<float>& all, int64_t i) {
+          return std::vector<float>(all.begin() + i * keys, all.begin() + (i + 1) * keys);
+        };
+        const std::vector<double> want = exact_vjp(row(s, r % 2), row(dp, r), 0.5);
+        double error = 0, norm = 0;
+        for (size_t c = 0; c < want.size(); ++c) {
+          error += std::pow(row(got, r)[c] - want[c], 2);
+          norm += want[c] * want[c];
+        }
+        // Below the smallest normal float nothing is accurate; the changes reach 500.
+        const double floor = 500 * static_cast<double>(keys) * std::numeric_limits<float>::min();
+        EXPECT_TRUE(std::sqrt(error) <= 1e-5 * std::sqrt(norm) + floor)
+            << change.name << ", " << keys << " keys, row " << r << ": " << std::sqrt(error / norm);
+      }
+      EXPECT_EQ(got.back(), -99.0f);
+
+      std::vector<bf16> narrow(dp.size());
+      softmax_vjp(kThreads, tile, p_rows, argmax, dp_rows,
+                  {narrow.data(), DType::bf16, probes * 2, keys, keys});
+      for (size_t i = 0; i < dp.size(); ++i) EXPECT_EQ(narrow[i].bits, to_bf16(got[i]).bits) << change.name;
+      softmax_vjp(kThreads, tile, p_rows, argmax, dp_rows, {dp.data(), DType::f32, probes * 2, keys, keys});
+      EXPECT_TRUE(std::equal(dp.begin(), dp.end(), got.begin())) << change.name << ": in place";
+    }
+}
+
+TEST_P(SoftmaxTest, CotangentsOfACausalTileAreZeroWhereNothingIsVisible) {
+  const AttentionTile tile{.heads = 1, .queries = 3, .keys = 5, .causal = true, .first_query = 2, .scale = 2};
+  Rng rng(4);
+  std::vector<float> s = qsweep::testing::normals(rng, 15), p(15), lse(3), ds(15, NAN);
+  std::vector<int32_t> argmax(3);
+  softmax(kThreads, tile, {s.data(), 3, 5}, {p.data(), 3, 5}, lse, argmax);
+  std::vector<float> dp = qsweep::testing::normals(rng, 15);
+  for (const size_t invisible : {3, 4, 9}) dp[invisible] = NAN;
+  softmax_vjp(kThreads, tile, Matrix<const float>(p.data(), 3, 5), argmax,
+              Matrix<const float>(dp.data(), 3, 5), {ds.data(), DType::f32, 3, 5, 5});
+  for (size_t i = 0; i < ds.size(); ++i) {
+    const bool invisible = i == 3 || i == 4 || i == 9;
+    EXPECT_TRUE(invisible ? ds[i] == 0 : std::isfinite(ds[i]) && ds[i] != 0) << i << ": " << ds[i];
+  }
+}
+
 }  // namespace
 }  // namespace qsweep::kernels
