@@ -36,7 +36,7 @@ using LinearObserver = std::function<void(int op, Matrix<const float> x)>;
 
 // What computes the kinds that hold the checkpoint's large weights, for runs that are not the reference.
 struct Replacements {
-  std::function<Value(int op, const Value& x)> linear;   // called where x has rows
+  std::function<Value(int op, const Value& x)> linear;    // called where x has rows
   std::function<Value(const Node& node)> embedding = {};  // empty: the reference's
 };
 

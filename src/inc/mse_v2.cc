@@ -70,8 +70,8 @@ struct Scores {
 double work(const PassInput& input) {
   double stages = 0;
   for (const Variant& v : input.variants)
-    stages += static_cast<double>(input.model.stages.size()) -
-              input.reached.stage[static_cast<size_t>(v.fork())];
+    stages +=
+        static_cast<double>(input.model.stages.size()) - input.reached.stage[static_cast<size_t>(v.fork())];
   return stages;
 }
 

@@ -15,9 +15,9 @@ namespace qsweep::inc {
 using ScoreMap = std::vector<std::pair<std::string, double>>;
 
 struct Maps {
-  ScoreMap fallback;         // all ops quantized but this one
-  ScoreMap requant;          // the ops up to and with this one quantized
-  double all_quantized = 0;  // all of them
+  ScoreMap fallback;                                         // all ops quantized but this one
+  ScoreMap requant;                                          // the ops up to and with this one quantized
+  double all_quantized = 0;                                  // all of them
   std::vector<std::pair<std::string, LinearRanges>> ranges;  // of the linear ops that the data reaches
 };
 

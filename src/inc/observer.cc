@@ -53,7 +53,9 @@ Histogram histogram_of(Threads threads, Matrix<const float> x) {
 class RangeSearch {
  public:
   explicit RangeSearch(const Histogram& h)
-      : low_(h.low), high_(h.high), width_((static_cast<double>(h.high) - static_cast<double>(h.low)) / kBins) {
+      : low_(h.low),
+        high_(h.high),
+        width_((static_cast<double>(h.high) - static_cast<double>(h.low)) / kBins) {
     int64_t total = 0;
     for (const int64_t count : h.counts) {
       total += count;

@@ -38,8 +38,7 @@ graph::LinearOp head_rows(const graph::LinearOp& head, int64_t first, int64_t co
                  {count, head.in_features()},
                  head.weight.data + first * head.in_features() * size_bytes(head.weight.dtype)};
   if (head.bias)
-    part.bias = TensorView{
-        head.bias->dtype, {count}, head.bias->data + first * size_bytes(head.bias->dtype)};
+    part.bias = TensorView{head.bias->dtype, {count}, head.bias->data + first * size_bytes(head.bias->dtype)};
   return part;
 }
 
@@ -65,7 +64,8 @@ class Pass {
     }
     pass_.workspace.reset_peak();
     run_head();
-    note_peak(kHeadTile * input_.model.lm_head().in_features() * size_bytes(input_.model.lm_head().weight.dtype));
+    note_peak(kHeadTile * input_.model.lm_head().in_features() *
+              size_bytes(input_.model.lm_head().weight.dtype));
     if (stage_done) stage_done(body, input_.variants.size());
     return std::move(result_);
   }
@@ -79,8 +79,8 @@ class Pass {
   LinearRanges& ranges(int at) { return result_.ranges[static_cast<size_t>(at)]; }
 
   void note_peak(int64_t mapped_bytes) {
-    result_.peak_bytes = std::max(result_.peak_bytes,
-                                  input_.batch.size_bytes() + mapped_bytes + pass_.workspace.peak_bytes());
+    result_.peak_bytes =
+        std::max(result_.peak_bytes, input_.batch.size_bytes() + mapped_bytes + pass_.workspace.peak_bytes());
   }
 
   // `variant` null: everything is quantized. at < 0: the op is not INC's to quantize.
@@ -196,7 +196,9 @@ class Pass {
     for (size_t v = 0; v < rows.size(); ++v) result_.scores[v] = total(rows[v]);
   }
 
-  const Value& hidden_of(size_t v) const { return values_[v].empty() ? all_.at("hidden") : values_[v].at("hidden"); }
+  const Value& hidden_of(size_t v) const {
+    return values_[v].empty() ? all_.at("hidden") : values_[v].at("hidden");
+  }
 
   // Adds the squared errors of a tile of logits, row by row.
   void add_errors(const Variant* variant, const LoadedOp& tile, const Value& hidden,

@@ -46,8 +46,8 @@ struct PassInput {
 struct PassResult {
   double all_quantized = 0;  // squared error of the logits, all ops quantized
   std::vector<double> scores;
-  std::vector<LinearRanges> ranges;  // per position; of the embedding: unused
-  int64_t peak_bytes = 0;            // values, weights and mapped files at once
+  std::vector<LinearRanges> ranges;    // per position; of the embedding: unused
+  int64_t peak_bytes = 0;              // values, weights and mapped files at once
   std::vector<int64_t> carried_bytes;  // of the first variant, after each stage but the head
 };
 

@@ -11,8 +11,8 @@ namespace {
 
 constexpr float kSmallestScale = std::numeric_limits<float>::epsilon();
 constexpr float kMaxCode = 255;
-constexpr int64_t kPartFeatures = 64;             // granularity of QuantizedWeight::parts
-constexpr int64_t kExactSum = int64_t{1} << 24;   // f32 holds all integers up to here
+constexpr int64_t kPartFeatures = 64;            // granularity of QuantizedWeight::parts
+constexpr int64_t kExactSum = int64_t{1} << 24;  // f32 holds all integers up to here
 
 // Half to even. Beyond the bound it does not matter where a value lies: its code is clamped anyway.
 float round_code(float x) {
@@ -55,9 +55,7 @@ kernels::DeltaView view_of_block(const graph::Workspace::Block& block, DType dty
   return {block.data(), dtype, rows, cols, cols};
 }
 
-DType code_type(const graph::Pass& pass) {
-  return pass.ops.gemm.native_bf16() ? DType::bf16 : DType::f32;
-}
+DType code_type(const graph::Pass& pass) { return pass.ops.gemm.native_bf16() ? DType::bf16 : DType::f32; }
 
 // Where to cut the input features so that max |x code| times the sum of |w codes| stays exact in every run.
 std::vector<int64_t> exact_parts(const std::vector<int32_t>& sums, int64_t rows, int64_t in) {
@@ -128,8 +126,7 @@ QuantizedWeight quantize_weight(const graph::Pass& pass, Matrix<const float> wei
   std::vector<int32_t> sums(static_cast<size_t>(out * blocks));
   with_type(q.codes, [&](auto codes) {
     parallel_for(threads, out, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r)
-        weight_codes(weight, q.scale, r, codes, sums.data() + r * blocks);
+      for (int64_t r = begin; r < end; ++r) weight_codes(weight, q.scale, r, codes, sums.data() + r * blocks);
     });
   });
   q.parts = exact_parts(sums, out, in);
@@ -160,7 +157,8 @@ void quantized_linear(const graph::Pass& pass, const QuantizedWeight& weight, co
   parallel_for(threads, y.rows, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r)
       for (int64_t c = 0; c < y.cols; ++c) {
-        const float scaled = (sums.at(r, c) + offset[static_cast<size_t>(c)]) * multiplier[static_cast<size_t>(c)];
+        const float scaled =
+            (sums.at(r, c) + offset[static_cast<size_t>(c)]) * multiplier[static_cast<size_t>(c)];
         y.row(r)[c] = (std::clamp(round_code(scaled) + zero, 0.0f, kMaxCode) - zero) * ranges.output.scale;
       }
   });

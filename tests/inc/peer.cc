@@ -29,7 +29,8 @@ graph::Batch image_batch(const models::Model& model) {
     sample.image_grids = {{at(0), at(1), at(2)}};
     sample.rows = {patches, patches / 4, tokens};
     for (int64_t t = 0; t < tokens; ++t)
-      sample.token_ids.push_back(static_cast<int32_t>(ids.as<int64_t>()[static_cast<size_t>(i * tokens + t)]));
+      sample.token_ids.push_back(
+          static_cast<int32_t>(ids.as<int64_t>()[static_cast<size_t>(i * tokens + t)]));
     graph::SampleInputs loaded = model.inputs->load(sample, models::InputBuilder::Pixels::leave_out);
     const auto rows = pixels.as<float>().subspan(static_cast<size_t>(first_patch * width),
                                                  static_cast<size_t>(patches * width));
