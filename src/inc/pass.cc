@@ -252,7 +252,6 @@ ReachedOps reached_ops(const models::Model& model, const std::vector<ListedOp>& 
     const bool embedding = listed.op == kEmbedding;
     (embedding ? reached.embedding : reached.position[static_cast<size_t>(listed.op)]) = reached.size();
     reached.stage.push_back(embedding ? embedding_stage : stage_of[static_cast<size_t>(listed.op)]);
-    reached.op.push_back(listed.op);
   }
   return reached;
 }

@@ -14,12 +14,11 @@ namespace qsweep::inc {
 
 // The ops of the list that the batch reaches; positions below count these.
 struct ReachedOps {
-  std::vector<int> op;        // position -> index in the model's ops, or kEmbedding
   std::vector<int> stage;     // position -> index of its stage
   std::vector<int> position;  // index in the model's ops -> position, or -1: stays float
   int embedding = -1;         // its position
 
-  int size() const { return static_cast<int>(op.size()); }
+  int size() const { return static_cast<int>(stage.size()); }
 };
 ReachedOps reached_ops(const models::Model& model, const std::vector<ListedOp>& list);
 
