@@ -80,6 +80,22 @@ MUTATIONS = {
         "graph", "Backward.*"),
     "probes_not_apart": (
         "src/ops/probes.h", ".in = {k * in_rows,", ".in = {0 * k * in_rows,", "ops", "VjpTest.*"),
+    "inc_weight_by_division": (
+        "src/inc/quantized.cc", "round_code(w.row(row)[c] * inverse)",
+        "round_code(inverse > 0 ? w.row(row)[c] / scale[static_cast<size_t>(row)] : 0)", "inc", "Inc.*"),
+    "inc_output_not_requantized": (
+        "src/inc/quantized.cc", "std::clamp(round_code(scaled) + zero", "std::clamp(scaled + zero", "inc", "Inc.*"),
+    "inc_embedding_left_float": (
+        "src/inc/pass.cc", "if (!quantizes(variant, input_.reached.embedding))",
+        "if (node.cols > 0 || !quantizes(variant, input_.reached.embedding))", "inc", "IncMaps.*"),
+    "inc_zero_point_ignored": (
+        "src/inc/quantized.cc", "0.0f, kMaxCode) - zero, codes.row(row) + c);", "0.0f, kMaxCode), codes.row(row) + c);",
+        "inc", "Inc.*"),
+    "inc_sums_not_cut": (
+        "src/inc/quantized.cc", "if (most * static_cast<int64_t>(kMaxCode) <= kExactSum) continue;",
+        "if (most >= 0) continue;", "inc", "Inc.*"),
+    "inc_requantize_not_cumulative": (
+        "src/inc/pass.h", "at != position : at <= position;", "at != position : at == position;", "inc", "IncMaps.*"),
 }
 
 

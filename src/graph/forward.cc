@@ -150,6 +150,14 @@ Value Forward::evaluate(const Node& node, const std::vector<const Value*>& input
 }
 
 void Forward::run(const Stage& stage, Values& values, const LinearObserver& observer) {
+  run_with(stage, values, {.linear = [&](int op_index, const Value& x) {
+             const LinearOp& op = pass_.linear_ops[static_cast<size_t>(op_index)];
+             if (observer) observer(op_index, x.matrix);
+             return linear(op, load_weights(pass_, op), x);
+           }});
+}
+
+void Forward::run_with(const Stage& stage, Values& values, const Replacements& replacements) {
   const std::vector<size_t> last = last_uses(stage);
   std::vector<Value> local(stage.nodes.size());
   for (size_t i = 0; i < stage.nodes.size(); ++i) {
@@ -161,13 +169,13 @@ void Forward::run(const Stage& stage, Values& values, const LinearObserver& obse
       if (std::count(stage.consumes.begin(), stage.consumes.end(), input->name) > 0)
         values.erase(input->name);
     } else if (const auto* linear_node = std::get_if<Linear>(&node.operation)) {
-      const LinearOp& op = pass_.linear_ops[static_cast<size_t>(linear_node->op)];
       if (inputs[0]->matrix.rows == 0) {  // no sample brings rows here: the weights need not be read
         local[i] = allocate(node);
         continue;
       }
-      if (observer) observer(linear_node->op, inputs[0]->matrix);
-      local[i] = linear(op, load_weights(pass_, op), *inputs[0]);
+      local[i] = replacements.linear(linear_node->op, *inputs[0]);
+    } else if (replacements.embedding && std::holds_alternative<Embedding>(node.operation)) {
+      local[i] = replacements.embedding(node);
     } else {
       local[i] = evaluate(node, inputs);
     }

@@ -34,12 +34,19 @@ Tensor load_vector(const Pass& pass, const TensorView& vector);
 // Called with every linear op's input before the product; in a dry walk too, where it must not touch the elements.
 using LinearObserver = std::function<void(int op, Matrix<const float> x)>;
 
+// What computes the kinds that hold the checkpoint's large weights, for runs that are not the reference.
+struct Replacements {
+  std::function<Value(int op, const Value& x)> linear;    // called where x has rows
+  std::function<Value(const Node& node)> embedding = {};  // empty: the reference's
+};
+
 class Forward {
  public:
   explicit Forward(const Pass& pass) : pass_(pass) {}
 
   // Takes the stage's inputs out of `values` where no later stage needs them, and leaves its outputs there.
   void run(const Stage& stage, Values& values, const LinearObserver& observer = {});
+  void run_with(const Stage& stage, Values& values, const Replacements& replacements);
 
   // The value of one node that is neither Input nor Linear.
   Value evaluate(const Node& node, const std::vector<const Value*>& inputs);
