@@ -40,6 +40,17 @@ int64_t parse_bytes(const std::string& text) {
   return static_cast<int64_t>(number * std::pow(1024.0, static_cast<double>(power)));
 }
 
+double parse_seconds(const std::string& text) {
+  double number = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, status] = std::from_chars(text.data(), end, number);
+  const std::string_view unit(rest, static_cast<size_t>(end - rest));
+  const double seconds = unit == "s" ? 1 : unit == "m" ? 60 : unit == "h" ? 3600 : 0;
+  if (status != std::errc() || seconds == 0 || !(number > 0) || !(number * seconds < 1e9))
+    fail("expected a time such as 90s, 10m or 1.5h, found \"{}\"", text);
+  return number * seconds;
+}
+
 std::string format_bytes(int64_t bytes) {
   const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
   double value = static_cast<double>(bytes);

@@ -60,6 +60,8 @@ CLI::Validator whole_number(uint64_t low, uint64_t high);
 
 // "16G", "512MiB", "4096" (bytes), binary units; Error otherwise.
 int64_t parse_bytes(const std::string& text);
+// "90s", "10m", "1.5h" in seconds; Error otherwise.
+double parse_seconds(const std::string& text);
 // "1.5 GiB".
 std::string format_bytes(int64_t bytes);
 

@@ -20,6 +20,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr uint64_t kMaxProbes = 1024;
+
 struct ScoreFlags {
   EngineFlags engine;
   std::string out;
@@ -27,6 +29,11 @@ struct ScoreFlags {
   std::string mode = "isolated";
   std::optional<std::string> keep_float;
   bool cumulative = false;
+  bool inc = false;
+  std::vector<std::string> metrics;
+  int64_t probes = 4;
+  bool hutchinson = false;
+  std::optional<std::string> time_budget;
   std::string device = "cpu";
   bool dry_run = false;
 };
@@ -79,12 +86,14 @@ void print_summary(const scores::Run& run, const std::string& out) {
       fmt::print("{}: no op has a score, report.md says why\n", group.format);
       continue;
     }
-    fmt::print("{}, the most sensitive of {} scored ops, {} per position:\n", group.format, ranked.size(),
-               name(run.ranking_metric));
-    for (size_t i = 0; i < std::min(ranked.size(), kShown); ++i)
-      fmt::print(
-          "  {}. {:<42} {:.3g}\n", *ranked[i]->rank, run.ops[static_cast<size_t>(ranked[i]->op)].name,
-          scores::per_position(ranked[i]->total->of(run.ranking_metric.scope), run.ranking_metric.which));
+    const bool local = group.method == scores::Method::local;
+    fmt::print("{}, the most sensitive of {} scored ops, {}:\n", group.format, ranked.size(),
+               local ? "relative error of the op's own output" : name(run.ranking_metric) + " per position");
+    for (size_t i = 0; i < std::min(ranked.size(), kShown); ++i) {
+      const scores::ScoreRecord& score = *ranked[i];
+      fmt::print("  {}. {:<42} {:.3g}\n", *score.rank, run.ops[static_cast<size_t>(score.op)].name,
+                 local ? score.local->relative_error() : score.per_position(run.ranking_metric));
+    }
   }
   fmt::print("{0}/report.md  {0}/scores.json  {0}/scores.csv\n", out);
 }
@@ -107,6 +116,21 @@ void warn_of(const std::vector<scores::ScoreRecord>& records, scores::Status sta
   if (n > 0) spdlog::warn("{} score{} {}: {}", n, n == 1 ? " is" : "s are", scores::name(status), why);
 }
 
+// What goes together with which method.
+void check_method(const sweep::ScoreOptions& o) {
+  using scores::Method;
+  const bool probes = o.method == Method::adjoint || o.method == Method::automatic;
+  if (o.method != Method::exact && o.mode != scores::Mode::isolated)
+    fail("--method: {} estimates isolated scores; expected exact for mode {}", name(o.method), name(o.mode));
+  if (!o.metrics.empty() && !probes)
+    fail("--metrics: expected --method adjoint or auto, found {}", name(o.method));
+  if (o.hutchinson && o.method != Method::hawq) fail("--hutchinson: expected --method hawq, found {}", name(o.method));
+  if (o.time_budget_s && o.method != Method::automatic)
+    fail("--time-budget: expected --method auto, found {}", name(o.method));
+  if ((o.method == Method::fisher || o.method == Method::hawq) && o.metric.which != scores::Which::kl)
+    fail("--metric: {} estimates kl, found {}", name(o.method), scores::name(o.metric));
+}
+
 sweep::ScoreOptions score_options(const ScoreFlags& flags) {
   sweep::ScoreOptions options = flags.engine.options();
   options.mode = scores::parse_mode(flags.mode);
@@ -115,6 +139,14 @@ sweep::ScoreOptions score_options(const ScoreFlags& flags) {
          flags.cumulative ? "--cumulative" : "--keep-float", flags.mode);
   if (flags.keep_float) options.keep_float = *flags.keep_float;
   if (flags.cumulative) options.mode = scores::Mode::requantize_cumulative;
+  options.method = scores::parse_method(flags.method);
+  options.probes = flags.probes;
+  options.hutchinson = flags.hutchinson;
+  for (const std::string& metric : flags.metrics)
+    options.metrics.push_back(with_context("--metrics", [&] { return scores::parse_metric(metric); }));
+  if (flags.time_budget)
+    options.time_budget_s = with_context("--time-budget", [&] { return parse_seconds(*flags.time_budget); });
+  check_method(options);
   return options;
 }
 
@@ -136,6 +168,7 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   fmt::print("{}: {} ops, {} score{} to compute\n", engine.model.family, engine.model.ops.size(), to_compute,
              to_compute == 1 ? "" : "s");
   fmt::print("{}\n", describe(sweep.plan()));
+  if (sweep.estimate_plan() != nullptr) fmt::print("estimates: {}\n", describe(*sweep.estimate_plan()));
   if (flags.dry_run) return;
   with_context("--out", [&] { io::ensure_folder(flags.out); });
 
@@ -178,9 +211,26 @@ void add_score(CLI::App& app) {
   add_engine_flags(*flags, values->engine);
   command->get_option("--data")->required();
   flags->add("out", values->out, "Folder for scores.json, scores.csv and report.md")->required();
-  flags->add("method", values->method, "How scores are computed; exact: the effect on the output itself")
-      ->check(CLI::IsMember({"exact"}))
+  flags
+      ->add("method", values->method,
+            "How scores are computed. exact: the effect on the output itself. adjoint: its second-order estimate "
+            "by random probes, at a cost that does not grow with the number of ops. fisher: the same by the "
+            "gradients of the data's own next tokens. hawq: trace of the Fisher matrix times squared weight "
+            "error. local: relative error of the op's own output. auto: adjoint, then exact for what matters most")
+      ->check(CLI::IsMember({"exact", "adjoint", "fisher", "hawq", "local", "auto"}))
       ->capture_default_str();
+  flags->add("probes", values->probes, "adjoint, auto, hawq --hutchinson: random probes, each one walk backward")
+      ->check(whole_number(1, kMaxProbes))
+      ->capture_default_str();
+  flags->add("metrics", values->metrics,
+             "adjoint, auto: metrics to estimate beside the one of --metric, separated by commas; each has its own "
+             "probes")
+      ->delimiter(',');
+  flags->add_switch("hutchinson", values->hutchinson, "hawq: the trace by random probes");
+  flags->add("time-budget", values->time_budget, "auto: time that the run may take, such as 90s, 10m or 1.5h");
+  flags->add_switch("inc", values->inc,
+                    "Also compute the scores of Intel Neural Compressor's mse_v2 as it does, under its op names: "
+                    "inc_mse_v2.json");
   flags
       ->add("mode", values->mode,
             "isolated: only the scored op is quantized. leave-one-out: all ops are, the scored one is not. "

@@ -1,49 +1,174 @@
 #include "sweep/score.h"
 
+#include <algorithm>
+#include <chrono>
+
 #include "scores/finalize.h"
 
 namespace qsweep::sweep {
+namespace {
+
+using scores::Method;
+using scores::ScoreRecord;
+
+// auto measures at least so many and this share of a format's ops, those with the largest estimates.
+constexpr size_t kLeastRefined = 10;
+constexpr double kRefinedShare = 0.25;
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// What is measured exactly from the start: with estimated scores only the baselines.
+std::vector<Variant> exact_variants(const Outlook& outlook, Method method) {
+  std::vector<Variant> variants = outlook.variants;
+  if (method != Method::exact) std::erase_if(variants, [](const Variant& v) { return !v.carried; });
+  return variants;
+}
+
+EstimateOptions estimate_options(const ScoreOptions& o) {
+  EstimateOptions estimate{.method = o.method == Method::automatic ? Method::adjoint : o.method,
+                           .metrics = {o.metric},
+                           .formats = o.formats,
+                           .probes = o.probes,
+                           .hutchinson = o.hutchinson,
+                           .seed = o.seed};
+  for (const scores::Metric metric : o.metrics)
+    if (std::find(estimate.metrics.begin(), estimate.metrics.end(), metric) == estimate.metrics.end())
+      estimate.metrics.push_back(metric);
+  return estimate;
+}
+
+double total_error(const ScoreRecord& record, scores::Metric metric) {
+  double total = 0;
+  for (const scores::ScopedSums& sample : record.per_sample)
+    total += scores::sum(sample.of(metric.scope), metric.which);
+  return total;
+}
+
+bool flagged(const ScoreRecord& record) {
+  return std::find(record.flags.begin(), record.flags.end(), "nonlinear") != record.flags.end();
+}
+
+}  // namespace
 
 Sweep::Sweep(const models::Model& model, const ops::Context& ops, const std::vector<models::Sample>& data,
              const std::vector<models::Sample>& calibration, ScoreOptions options)
     : setting_{model, ops, data, calibration, options.strict, options.memory_bytes},
       options_(std::move(options)),
       outlook_(make_outlook(model, data, calibration, options_)),
-      variant_run_(setting_, outlook_.variants) {}
+      variant_run_(setting_, exact_variants(outlook_, options_.method)) {
+  if (options_.method != Method::exact)
+    estimator_.emplace(setting_, estimate_options(options_), outlook_.records);
+}
 
-void Sweep::prepare() { variant_run_.prepare(); }
+void Sweep::prepare() {
+  start_s_ = now_s();
+  variant_run_.prepare();
+  if (estimator_) variant_run_.timed("plan", [&] { estimator_->prepare(); });
+}
 
 scores::Run Sweep::run(const ProgressObserver& progress) {
   scores::Run run;
+  run.joint_ranking = options_.method == Method::automatic;
   run.ops = op_records(setting_.model);
   run.data = data_counts(setting_.data);
   run.scores = outlook_.records;
   run.baselines = outlook_.baselines;
-  const auto per_sample = [&](Target target) -> std::vector<scores::ScopedSums>& {
-    return target.kind == Target::Kind::score ? run.scores[target.index].per_sample
-                                              : run.baselines[target.index].per_sample;
-  };
-  for (const auto& targets : outlook_.targets)
-    for (const Target target : targets) per_sample(target) = unchanged(setting_.model, setting_.data);
-
-  variant_run_.run(
-      {.metrics =
-           [&](int variant, int sample, const scores::ScopedSums& sums) {
-             for (const Target target : outlook_.targets[static_cast<size_t>(variant)])
-               per_sample(target)[static_cast<size_t>(sample)] = sums;
-           },
-       .local =
-           [&](int variant, const scores::LocalStats& stats) {
-             // Of a variant with several ops no single op's statistics can be told.
-             if (outlook_.variants[static_cast<size_t>(variant)].overrides.size() != 1) return;
-             for (const Target target : outlook_.targets[static_cast<size_t>(variant)]) {
-               auto& local = run.scores[target.index].local;
-               local ? local->add(stats) : void(local = stats);
-             }
-           }},
-      progress);
+  measure(variant_run_, outlook_.targets, run, progress);
+  if (estimator_) estimate(run, progress);
+  if (options_.method == Method::automatic) refine(run, progress);
   variant_run_.timed("statistics", [&] { scores::finalize(run, options_.metric, options_.seed); });
   return run;
+}
+
+void Sweep::measure(VariantRun& variants, const std::vector<std::vector<Target>>& targets, scores::Run& run,
+                    const ProgressObserver& progress) const {
+  const auto of = [&](Target target) -> scores::Measurement& {
+    if (target.kind == Target::Kind::score) return run.scores[target.index];
+    return run.baselines[target.index];
+  };
+  for (size_t v = 0; v < variants.variants().size(); ++v)
+    for (const Target target : targets[v]) of(target).per_sample = unchanged(setting_.model, setting_.data);
+  variants.run({.metrics =
+                    [&](int variant, int sample, const scores::ScopedSums& sums) {
+                      for (const Target target : targets[static_cast<size_t>(variant)])
+                        of(target).per_sample[static_cast<size_t>(sample)] = sums;
+                    },
+                .local =
+                    [&](int variant, const scores::LocalStats& stats) {
+                      // Of a variant with several ops no single op's statistics can be told.
+                      if (variants.variants()[static_cast<size_t>(variant)].overrides.size() != 1) return;
+                      for (const Target target : targets[static_cast<size_t>(variant)]) {
+                        auto& local = run.scores[target.index].local;
+                        local ? local->add(stats) : void(local = stats);
+                      }
+                    }},
+               progress);
+}
+
+void Sweep::estimate(scores::Run& run, const ProgressObserver& progress) {
+  Progress state{.what = {}, .done_flops = 0, .total_flops = estimator_->plan().flops()};
+  const auto report = [&](const std::string& stage, double flops) {
+    state.what = stage;
+    state.done_flops += flops;
+    if (progress) progress(state);
+  };
+  variant_run_.timed("estimate", [&] { estimator_->run(variant_run_.ranges(), run.scores, report); });
+}
+
+double Sweep::seconds_left() const {
+  return options_.time_budget_s ? start_s_ + *options_.time_budget_s - now_s() : INFINITY;
+}
+
+void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
+  // Flagged ones first, then the largest, so many per format; formats in turn.
+  std::vector<std::pair<size_t, size_t>> ranked;  // place within the format, record
+  for (const scores::ScoreGroup& group : scores::group_scores(run)) {
+    std::vector<size_t> members;
+    size_t must = 0;
+    for (const size_t i : group.members)
+      if (run.scores[i].status == scores::Status::ok) members.push_back(i);
+    for (const size_t i : members) must += flagged(run.scores[i]) ? 1 : 0;
+    const auto key = [&](size_t i) {
+      return std::pair(!flagged(run.scores[i]), -total_error(run.scores[i], options_.metric));
+    };
+    std::stable_sort(members.begin(), members.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
+    const size_t share = static_cast<size_t>(kRefinedShare * static_cast<double>(members.size()));
+    members.resize(std::min(members.size(), std::max({must, share, kLeastRefined})));
+    for (size_t place = 0; place < members.size(); ++place) ranked.emplace_back(place, members[place]);
+  }
+  std::sort(ranked.begin(), ranked.end());
+  std::vector<size_t> chosen;
+  for (const auto& [place, record] : ranked) chosen.push_back(record);
+  const double rate = (report().plan.flops() + estimator_->plan().flops()) /
+                      (report().phases_s.at("sweep") + report().phases_s.at("estimate"));
+  while (!chosen.empty()) {
+    std::vector<Variant> leaves;
+    std::vector<std::vector<Target>> targets;
+    for (size_t v = 0; v < outlook_.variants.size(); ++v) {
+      if (outlook_.variants[v].carried) continue;
+      if (std::find(chosen.begin(), chosen.end(), outlook_.targets[v].front().index) == chosen.end()) continue;
+      leaves.push_back(outlook_.variants[v]);
+      targets.push_back(outlook_.targets[v]);
+    }
+    VariantRun exact(setting_, std::move(leaves), variant_run_.ranges());
+    exact.prepare();
+    if (exact.report().plan.flops() > rate * seconds_left()) {
+      chosen.resize(chosen.size() / 2);
+      continue;
+    }
+    for (const size_t i : chosen) {
+      ScoreRecord& record = run.scores[i];
+      record.method = Method::exact;
+      record.measured = scores::Measured::all();
+      record.flags.clear();
+      record.estimates.clear();
+      record.local.reset();
+    }
+    variant_run_.timed("refine", [&] { measure(exact, targets, run, progress); });
+    return;
+  }
 }
 
 }  // namespace qsweep::sweep

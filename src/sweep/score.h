@@ -1,7 +1,7 @@
 // A sensitivity run: what every selected op's quantization to every format does to the model's output.
 #pragma once
 
-#include "sweep/variant_run.h"
+#include "sweep/estimate.h"
 #include "sweep/outlook.h"
 
 namespace qsweep::sweep {
@@ -12,10 +12,13 @@ class Sweep {
   Sweep(const models::Model& model, const ops::Context& ops, const std::vector<models::Sample>& data,
         const std::vector<models::Sample>& calibration, ScoreOptions options);
 
-  // The outlook and the memory plan; nothing is computed yet.
+  // The outlook and the memory plans; nothing is computed yet.
   void prepare();
   const Outlook& outlook() const { return outlook_; }
+  // Of what is measured exactly: every variant, or the baselines where the scores are estimated.
   const MemoryPlan& plan() const { return report().plan; }
+  // Of the walk backward; null where nothing is estimated.
+  const MemoryPlan* estimate_plan() const { return estimator_ ? &estimator_->plan() : nullptr; }
 
   // Calibrates, if a format needs it, and computes all variants. The run has its ops and finalized scores;
   // data, settings and provenance are the caller's.
@@ -23,10 +26,19 @@ class Sweep {
   const RunReport& report() const { return variant_run_.report(); }
 
  private:
+  void measure(VariantRun& variants, const std::vector<std::vector<Target>>& targets, scores::Run& run,
+               const ProgressObserver& progress) const;
+  void estimate(scores::Run& run, const ProgressObserver& progress);
+  // auto: exact scores in place of the estimates that matter most.
+  void refine(scores::Run& run, const ProgressObserver& progress);
+  double seconds_left() const;
+
   Setting setting_;
   ScoreOptions options_;
   Outlook outlook_;
   VariantRun variant_run_;
+  std::optional<Estimator> estimator_;
+  double start_s_ = 0;
 };
 
 }  // namespace qsweep::sweep

@@ -24,8 +24,11 @@ bool needs_range(const Variant& variant) {
 VariantRun::Stopwatch::Stopwatch(double& s) : seconds(s), start(now_s()) {}
 VariantRun::Stopwatch::~Stopwatch() { seconds += now_s() - start; }
 
-VariantRun::VariantRun(const Setting& setting, std::vector<Variant> variants)
-    : setting_(setting), variants_(std::move(variants)), ranges_(setting.model.ops.size()) {}
+VariantRun::VariantRun(const Setting& setting, std::vector<Variant> variants, std::optional<Ranges> ranges)
+    : setting_(setting),
+      variants_(std::move(variants)),
+      calibrated_(ranges.has_value()),
+      ranges_(ranges.value_or(Ranges(setting.model.ops.size()))) {}
 
 void VariantRun::prepare() {
   timed("plan", [&] {
@@ -42,6 +45,8 @@ void VariantRun::prepare() {
 
 void VariantRun::calibrate() {
   timed("calibrate", [&] {
+    if (calibrated_) return;
+    calibrated_ = true;
     if (std::any_of(variants_.begin(), variants_.end(), [](const Variant& v) { return needs_range(v); }))
       ranges_ = sweep::calibrate(setting_.model, setting_.ops, setting_.calibration, setting_.memory_bytes);
   });

@@ -21,7 +21,7 @@ using ProgressObserver = std::function<void(const Progress&)>;
 struct RunReport {
   std::map<std::string, double> phases_s;
   MemoryPlan plan;
-  kernels::GemmCount reference, deltas;  // of the sweep phase
+  kernels::GemmCount reference, deltas;  // of run()
 };
 
 // What a model, its data and the machine give to a run. Everything must outlive the run.
@@ -38,8 +38,9 @@ struct Setting {
 
 class VariantRun {
  public:
-  // Carried variants first, leaves in the order of their forks.
-  VariantRun(const Setting& setting, std::vector<Variant> variants);
+  // Carried variants first, leaves in the order of their forks. ranges: of an earlier run; without them it
+  // calibrates where a format needs it.
+  VariantRun(const Setting& setting, std::vector<Variant> variants, std::optional<Ranges> ranges = {});
 
   // The memory plan; nothing is computed yet.
   void prepare();
@@ -53,8 +54,7 @@ class VariantRun {
   void run(const Sinks& sinks, const ProgressObserver& progress);
 
   const RunReport& report() const { return report_; }
-  const Ranges& ranges() const { return ranges_; }
-  void calibrate();
+  const Ranges& ranges() const { return ranges_; }  // after run()
 
   // Adds the time that body takes to a phase.
   template <class Body>
@@ -64,6 +64,8 @@ class VariantRun {
   }
 
  private:
+  void calibrate();
+
   struct Stopwatch {
     explicit Stopwatch(double& seconds);
     ~Stopwatch();
@@ -77,6 +79,7 @@ class VariantRun {
 
   Setting setting_;
   std::vector<Variant> variants_;
+  bool calibrated_;
   Ranges ranges_;  // empty ones before calibration
   RunReport report_;
 };
