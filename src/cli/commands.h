@@ -7,6 +7,7 @@ namespace qsweep::cli {
 
 void add_inspect(CLI::App& app);
 void add_score(CLI::App& app);
+void add_eval(CLI::App& app);
 void add_report(CLI::App& app);
 
 }  // namespace qsweep::cli

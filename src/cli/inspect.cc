@@ -58,7 +58,7 @@ void add_inspect(CLI::App& app) {
       app.add_subcommand("inspect", "Show a model's ops, what would be scored, and the memory plan");
   auto values = std::make_shared<EngineFlags>();
   Flags flags(*command);
-  add_engine_flags(flags, *values);
+  add_scoring_flags(flags, *values);
   command->callback([values] { run(*values); });
 }
 

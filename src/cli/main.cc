@@ -44,6 +44,7 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   qsweep::cli::add_inspect(app);
   qsweep::cli::add_score(app);
+  qsweep::cli::add_eval(app);
   qsweep::cli::add_report(app);
   try {
     app.parse(argc, argv);

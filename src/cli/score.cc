@@ -1,24 +1,19 @@
 #include <algorithm>
-#include <chrono>
-#include <filesystem>
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include "base/process.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
-#include "cli/session.h"
+#include "cli/provenance.h"
+#include "inc/mse_v2.h"
 #include "io/atomic_file.h"
-#include "io/sha256.h"
 #include "report/report.h"
 #include "scores/files.h"
-#include "sweep/rate.h"
+#include "sweep/score.h"
 
 namespace qsweep::cli {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr uint64_t kMaxProbes = 1024;
 
@@ -37,43 +32,6 @@ struct ScoreFlags {
   std::string device = "cpu";
   bool dry_run = false;
 };
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-// Rows that a typical product of the sweep has: half of all pairs are live on average.
-int64_t typical_rows(const Engine& engine, size_t variants) {
-  constexpr int64_t kMost = 4096;
-  int64_t tokens = 0;
-  for (const models::Sample& s : engine.data) tokens += static_cast<int64_t>(s.token_ids.size());
-  return std::clamp<int64_t>(tokens * static_cast<int64_t>(variants) / 2, 64, kMost);
-}
-
-io::Json gemm_provenance(const sweep::RunReport& report, double measured_rate,
-                         const std::string& bf16_reason) {
-  const auto& [phases, plan, reference, deltas] = report;
-  const double flops = reference.flops + deltas.flops, seconds = phases.at("sweep");
-  return {{"gflop", flops * 1e-9},
-          {"gflops_per_s", flops / seconds * 1e-9},
-          {"peak_gflops_per_s", measured_rate * 1e-9},
-          {"share", flops / seconds / measured_rate},
-          {"share_within_products", flops / (reference.seconds + deltas.seconds) / measured_rate},
-          {"delta_gflop", deltas.flops * 1e-9},
-          {"delta_bf16_share", deltas.flops > 0 ? deltas.bf16_flops / deltas.flops : 0},
-          {"delta_products", deltas.calls},
-          {"bf16", bf16_reason}};
-}
-
-void describe_data(const Engine& engine, const EngineFlags& flags, const std::string& sha256,
-                   scores::Run& run) {
-  run.model = {.path_name = std::filesystem::absolute(flags.model).lexically_normal().filename().string(),
-               .family = engine.model.family,
-               .parameters = engine.model.checkpoint.parameters(),
-               .weights_sha256_of_headers = engine.model.checkpoint.headers_sha256()};
-  run.data.file_name = std::filesystem::path(flags.data).filename().string();
-  run.data.sha256 = sha256;
-}
 
 void print_summary(const scores::Run& run, const std::string& out) {
   constexpr size_t kShown = 5;
@@ -96,17 +54,6 @@ void print_summary(const scores::Run& run, const std::string& out) {
     }
   }
   fmt::print("{0}/report.md  {0}/scores.json  {0}/scores.csv\n", out);
-}
-
-// Ranking by answers needs positions that predict one.
-void check_metric(const scores::Metric& metric, const std::vector<models::Sample>& data) {
-  if (metric.scope != scores::Scope::answer) return;
-  const auto has_answer = [](const models::Sample& s) {
-    return std::find(s.answer_mask.begin() + 1, s.answer_mask.end(), 1) != s.answer_mask.end();
-  };
-  if (std::none_of(data.begin(), data.end(), has_answer))
-    fail("--metric: {} ranks by answers, but no sample of --data has an answer after its first token",
-         scores::name(metric));
 }
 
 // Warnings that the user should see at once; the report has them too.
@@ -150,14 +97,22 @@ sweep::ScoreOptions score_options(const ScoreFlags& flags) {
   return options;
 }
 
+void write_inc_maps(const Engine& engine, int64_t memory_bytes, const std::string& folder) {
+  ProgressBar bar;
+  const inc::Maps maps =
+      inc::mse_v2(engine.model, *engine.context, engine.data,
+                  {.memory_bytes = memory_bytes,
+                   .progress = [&](const inc::Progress& p) { bar.update(p.done, p.total, p.what); }});
+  inc::write_maps(maps, folder);
+}
+
 void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   const auto start = Clock::now();
   flags.engine.resolve();
   const sweep::ScoreOptions options = score_options(flags);
   Engine engine = open_engine(flags.engine);
   check_metric(options.metric, engine.data);
-  const std::string data_sha256 = io::sha256_hex_of_file(flags.engine.data);
-  const double load_s = seconds_since(start);
+  const Provenance provenance(engine, flags.engine, start);
 
   sweep::Sweep sweep(engine.model, *engine.context, engine.data, engine.calibration_data(), options);
   sweep.prepare();
@@ -171,31 +126,21 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   if (sweep.estimate_plan() != nullptr) fmt::print("estimates: {}\n", describe(*sweep.estimate_plan()));
   if (flags.dry_run) return;
   with_context("--out", [&] { io::ensure_folder(flags.out); });
+  if (flags.inc) write_inc_maps(engine, options.memory_bytes, flags.out);
 
-  const bool bf16 = !options.strict && engine.gemm->native_bf16();
-  const double measured_rate = sweep::measure_model_rate(
-      engine.model, *engine.gemm, bf16 ? DType::bf16 : DType::f32, typical_rows(engine, to_compute));
+  const double rate = measured_rate(engine, options.strict, to_compute);
   scores::Run result;
   {
     ProgressBar bar;
     result = sweep.run([&](const sweep::Progress& p) { bar.update(p.done_flops, p.total_flops, p.what); });
   }
   warn_of(result.scores, scores::Status::non_finite, "the output overflowed or became NaN");
-  describe_data(engine, flags.engine, data_sha256, result);
+  result.model = provenance.model();
+  provenance.complete(result.data);
   const io::Json metric = result.settings;
   result.settings = settings();
   result.settings.update(metric);
-  io::Json phases = sweep.report().phases_s;
-  phases["load"] = load_s;
-  result.provenance = {{"version", QSWEEP_VERSION},
-                       {"isa", kernels::isa_name()},
-                       {"threads", flags.engine.threads},
-                       {"libraries", {{"oneDNN", kernels::onednn_version()}}},
-                       {"wall_s", seconds_since(start)},
-                       {"peak_rss_bytes", peak_resident_bytes()},
-                       {"planned_bytes", sweep.plan().peak_bytes()},
-                       {"gemm", gemm_provenance(sweep.report(), measured_rate, engine.gemm->bf16_reason())},
-                       {"phases_s", phases}};
+  result.provenance = provenance.json(sweep.report(), rate);
   scores::write_scores(result, flags.out);
   report::write_report(result, flags.out);
   print_summary(result, flags.out);
@@ -208,7 +153,7 @@ void add_score(CLI::App& app) {
       app.add_subcommand("score", "Score every op: the output error that quantizing it causes");
   auto values = std::make_shared<ScoreFlags>();
   auto flags = std::make_shared<Flags>(*command);
-  add_engine_flags(*flags, values->engine);
+  add_scoring_flags(*flags, values->engine);
   command->get_option("--data")->required();
   flags->add("out", values->out, "Folder for scores.json, scores.csv and report.md")->required();
   flags

@@ -32,13 +32,12 @@ std::string format_names() {
 
 }  // namespace
 
-void add_engine_flags(Flags& flags, EngineFlags& v) {
-  constexpr uint64_t kAnyNumber = INT64_MAX;
-  flags.add_argument("model", "MODEL", v.model,
-                     "Folder of a Hugging Face checkpoint (config.json, *.safetensors, tokenizer.json)");
-  flags.add("data", v.data, "Captions (.txt), or dialogues with images or token ids (.jsonl)");
-  flags.add("calib", v.calib,
-            "Data for static activation ranges, read whole; the samples of --data where not given");
+namespace {
+constexpr uint64_t kAnyNumber = INT64_MAX;
+}
+
+void add_scoring_flags(Flags& flags, EngineFlags& v) {
+  add_engine_flags(flags, v);
   flags
       .add("format", v.format,
            "Format to score, repeated for several; int, fp and all stand for the integer formats, the small "
@@ -52,6 +51,17 @@ void add_engine_flags(Flags& flags, EngineFlags& v) {
       ->capture_default_str();
   flags.add("max-ops", v.max_ops, "Of the ops that --ops chooses, only the first so many in model order")
       ->check(whole_number(1, kAnyNumber));
+  flags.add("seed", v.seed, "Seed of everything random: probes, and the reliability's splits")
+      ->check(whole_number(0, UINT64_MAX))
+      ->capture_default_str();
+}
+
+void add_engine_flags(Flags& flags, EngineFlags& v) {
+  flags.add_argument("model", "MODEL", v.model,
+                     "Folder of a Hugging Face checkpoint (config.json, *.safetensors, tokenizer.json)");
+  flags.add("data", v.data, "Captions (.txt), or dialogues with images or token ids (.jsonl)");
+  flags.add("calib", v.calib,
+            "Data for static activation ranges, read whole; the samples of --data where not given");
   flags.add("samples", v.samples, "Only the first so many samples of --data")
       ->check(whole_number(1, kAnyNumber));
   flags
@@ -69,9 +79,6 @@ void add_engine_flags(Flags& flags, EngineFlags& v) {
       .add("metric", v.metric,
            "What to rank by: kl, logits_sse or hidden_sse, then :all for all positions or :answer for those "
            "that predict an answer")
-      ->capture_default_str();
-  flags.add("seed", v.seed, "Seed of everything random (the reliability's splits)")
-      ->check(whole_number(0, UINT64_MAX))
       ->capture_default_str();
 }
 
@@ -114,6 +121,16 @@ Engine open_engine(const EngineFlags& flags) {
   engine.context = std::make_unique<ops::Context>(ops::Context{
       .gemm = *engine.gemm, .tile_bytes = std::min(parse_bytes(flags.memory) / kTileShare, kMaxTileBytes)});
   return engine;
+}
+
+void check_metric(const scores::Metric& metric, const std::vector<models::Sample>& data) {
+  if (metric.scope != scores::Scope::answer) return;
+  const auto has_answer = [](const models::Sample& s) {
+    return std::find(s.answer_mask.begin() + 1, s.answer_mask.end(), 1) != s.answer_mask.end();
+  };
+  if (std::none_of(data.begin(), data.end(), has_answer))
+    fail("--metric: {} ranks by answers, but no sample of --data has an answer after its first token",
+         scores::name(metric));
 }
 
 std::string describe(const sweep::MemoryPlan& plan) {

@@ -31,8 +31,10 @@ struct EngineFlags {
   sweep::ScoreOptions options() const;
 };
 
-// Flags that both `inspect` and `score` take.
+// Flags of everything that runs a model: what to load and with which resources.
 void add_engine_flags(Flags& flags, EngineFlags& values);
+// These, and which scores are asked for.
+void add_scoring_flags(Flags& flags, EngineFlags& values);
 
 struct Engine {
   models::Model model;
@@ -47,6 +49,9 @@ struct Engine {
 };
 // Opens the model and, where given, reads the data.
 Engine open_engine(const EngineFlags& flags);
+
+// Ranking by answers needs positions that predict one: an Error where the data has none.
+void check_metric(const scores::Metric& metric, const std::vector<models::Sample>& data);
 
 // The memory plan in words.
 std::string describe(const sweep::MemoryPlan& plan);

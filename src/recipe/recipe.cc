@@ -1,0 +1,63 @@
+#include "recipe/recipe.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include <fmt/ranges.h>
+#include <fnmatch.h>
+
+#include "io/json.h"
+
+namespace qsweep::recipe {
+namespace {
+
+constexpr std::string_view kFloat = "float";
+
+void only_keys(const io::ObjectReader& object, std::initializer_list<std::string_view> known) {
+  for (const auto& [key, value] : object.json().items())
+    if (std::find(known.begin(), known.end(), key) == known.end())
+      fail("{}: unknown key \"{}\"; known: {}", object.path(), key, fmt::join(known, ", "));
+}
+
+Rule read_rule(const io::ObjectReader& object) {
+  only_keys(object, {"ops", "format"});
+  Rule rule{.ops = object.string("ops")};
+  const std::string format = object.string("format");
+  if (format != kFloat)
+    rule.format = with_context(object.path(), [&] { return &quant::find_format(format); });
+  return rule;
+}
+
+}  // namespace
+
+Recipe read_recipe(const std::string& path) {
+  const io::Json json = io::read_json_file(path);
+  const io::ObjectReader root(json, path);
+  only_keys(root, {"name", "rules"});
+  Recipe recipe{.name = root.string("name"),
+                .file_name = std::filesystem::path(path).filename().string(),
+                .rules = {}};
+  if (recipe.name.empty()) fail("{}: \"name\": expected a name, found an empty string", path);
+  const io::Json& rules = root.at("rules");
+  if (!rules.is_array() || rules.empty())
+    fail("{}: \"rules\": expected an array of at least one rule, found {}", path, io::shortened(rules));
+  for (size_t i = 0; i < rules.size(); ++i)
+    recipe.rules.push_back(read_rule(io::ObjectReader(rules[i], fmt::format("{}: rules[{}]", path, i))));
+  return recipe;
+}
+
+std::vector<const quant::Format*> formats_of(const Recipe& recipe, std::span<const std::string> op_names) {
+  std::vector<const quant::Format*> formats(op_names.size());
+  for (const Rule& rule : recipe.rules) {
+    bool matched = false;
+    for (size_t op = 0; op < op_names.size(); ++op) {
+      if (fnmatch(rule.ops.c_str(), op_names[op].c_str(), 0) != 0) continue;
+      formats[op] = rule.format;
+      matched = true;
+    }
+    if (!matched) fail("{}: no op matches \"{}\" (qsweep inspect lists the ops)", recipe.file_name, rule.ops);
+  }
+  return formats;
+}
+
+}  // namespace qsweep::recipe

@@ -1,0 +1,30 @@
+// Which format every op gets, as a file of rules.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "quant/format.h"
+
+namespace qsweep::recipe {
+
+struct Rule {
+  std::string ops;                        // shell pattern over op names; `*` also crosses dots
+  const quant::Format* format = nullptr;  // null: float
+};
+
+struct Recipe {
+  std::string name;
+  std::string file_name;
+  std::vector<Rule> rules;  // later ones override
+};
+
+// Error for anything but {"name": ..., "rules": [{"ops": ..., "format": ...}, ...]} with a name, at least one rule
+// and known formats.
+Recipe read_recipe(const std::string& path);
+
+// Per op; null is float. Error for a rule that matches none of the ops.
+std::vector<const quant::Format*> formats_of(const Recipe& recipe, std::span<const std::string> op_names);
+
+}  // namespace qsweep::recipe

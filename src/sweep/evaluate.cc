@@ -1,0 +1,73 @@
+#include "sweep/evaluate.h"
+
+#include "sweep/outlook.h"
+
+namespace qsweep::sweep {
+namespace {
+
+constexpr double kFloatBits = 16;  // what serving stacks keep float weights in
+
+// Takes the ops back to float that the data reaches but the calibration data does not; returns their names.
+std::vector<std::string> drop_uncalibrated(const Setting& setting, std::vector<const quant::Format*>& formats) {
+  const std::vector<bool> reached = reached_ops(setting.model, setting.data);
+  const std::vector<bool> calibrated = reached_ops(setting.model, setting.calibration);
+  std::vector<std::string> dropped;
+  for (size_t op = 0; op < formats.size(); ++op) {
+    if (formats[op] == nullptr || !formats[op]->activations.calibrated || calibrated[op]) continue;
+    formats[op] = nullptr;
+    if (reached[op]) dropped.push_back(setting.model.ops[op].name);
+  }
+  return dropped;
+}
+
+double effective_bits(const models::Model& model, const std::vector<const quant::Format*>& formats) {
+  double bits = 0, weights = 0;
+  for (size_t op = 0; op < formats.size(); ++op) {
+    const auto n = static_cast<double>(model.ops[op].weight.elements());
+    bits += n * (formats[op] == nullptr
+                     ? kFloatBits
+                     : quant::effective_weight_bits(*formats[op], model.ops[op].in_features()));
+    weights += n;
+  }
+  return bits / weights;
+}
+
+}  // namespace
+
+Evaluation::Evaluation(const Setting& setting, std::vector<RecipeFormats> recipes)
+    : setting_(setting), recipes_(std::move(recipes)), variant_run_(setting, [&] {
+        std::vector<Variant> variants;
+        for (RecipeFormats& recipe : recipes_) {
+          uncalibrated_.push_back(drop_uncalibrated(setting, recipe.formats));
+          variants.push_back({.carried = true, .formats = recipe.formats});
+        }
+        return variants;
+      }()) {}
+
+scores::EvalRun Evaluation::run(scores::Metric ranking, const ProgressObserver& progress) {
+  scores::EvalRun run;
+  run.data = data_counts(setting_.data);
+  for (size_t i = 0; i < recipes_.size(); ++i) {
+    const RecipeFormats& recipe = recipes_[i];
+    scores::EvalRecipe& record = run.recipes.emplace_back();
+    record.name = recipe.name;
+    record.rules_file = recipe.rules_file;
+    for (size_t op = 0; op < recipe.formats.size(); ++op)
+      if (recipe.formats[op] != nullptr)
+        record.ops[setting_.model.ops[op].name] = std::string(recipe.formats[op]->name);
+    record.float_ops = static_cast<int64_t>(recipe.formats.size() - record.ops.size());
+    record.effective_bits = effective_bits(setting_.model, recipe.formats);
+    record.uncalibrated = uncalibrated_[i];
+    record.per_sample = unchanged(setting_.model, setting_.data);
+  }
+  variant_run_.run({.metrics =
+                        [&](int variant, int sample, const scores::ScopedSums& sums) {
+                          run.recipes[static_cast<size_t>(variant)].per_sample[static_cast<size_t>(sample)] = sums;
+                        },
+                    .local = {}},
+                   progress);
+  variant_run_.timed("statistics", [&] { scores::finalize(run, ranking); });
+  return run;
+}
+
+}  // namespace qsweep::sweep

@@ -1,0 +1,32 @@
+// Recipes, each measured as a whole.
+#pragma once
+
+#include "scores/eval.h"
+#include "sweep/variant_run.h"
+
+namespace qsweep::sweep {
+
+struct RecipeFormats {
+  std::string name;
+  std::string rules_file;
+  std::vector<const quant::Format*> formats;  // per op, null is float
+};
+
+class Evaluation {
+ public:
+  Evaluation(const Setting& setting, std::vector<RecipeFormats> recipes);
+
+  void prepare() { variant_run_.prepare(); }
+  const MemoryPlan& plan() const { return variant_run_.report().plan; }
+  // All recipes in one sweep. Metrics are finalized; data, settings, provenance and predictions are the caller's.
+  scores::EvalRun run(scores::Metric ranking, const ProgressObserver& progress);
+  const RunReport& report() const { return variant_run_.report(); }
+
+ private:
+  Setting setting_;
+  std::vector<RecipeFormats> recipes_;
+  std::vector<std::vector<std::string>> uncalibrated_;  // per recipe: ops that have to stay float
+  VariantRun variant_run_;
+};
+
+}  // namespace qsweep::sweep
