@@ -95,7 +95,8 @@ TEST_P(RowsTest, SubtractParentWithAndWithoutRows) {
     expect_elements(y, want);
 
     std::vector<bf16> y16 = Padded(8, n).narrow();
-    subtract_parent(kThreads, blocks, a.view(), parent.matrix(), {y16.data(), DType::bf16, 8, n, n + kPadding});
+    subtract_parent(kThreads, blocks, a.view(), parent.matrix(),
+                    {y16.data(), DType::bf16, 8, n, n + kPadding});
     for (int64_t c = 0; c < n; ++c)
       EXPECT_EQ(y16[static_cast<size_t>(n + kPadding + c)].bits, to_bf16(want(1, c)).bits);
   }

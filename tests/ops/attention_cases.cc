@@ -134,11 +134,11 @@ struct Attention : OpCase {
     const auto keys = static_cast<double>(*std::ranges::max_element(rows));
     return (static_cast<double>(shape.spec.head_dim) * logit / 4 + keys + 8) * kUnit;
   }
-  // Four things are rounded to bf16 one after the other. Where few probabilities carry the whole change these
-  // errors do not average, where keys have a common part they are relative to that, and the error of a
-  // logit's change is passed on by its exponential.
+  // Four things are rounded to bf16 one after the other. Where few probabilities carry the whole change, or
+  // there are few elements at all, these errors do not average, where keys have a common part they are
+  // relative to that, and the error of a logit's change is passed on by its exponential.
   double bf16_bound(double size) const override {
-    double roundings = 4e-3;
+    double roundings = shape.spec.head_dim < 8 ? 4 * 0x1p-9 : 4e-3;
     if (shape.logits == Logits::spread) roundings = 4 * 0x1p-8;
     if (shape.logits == Logits::shifted) roundings *= static_cast<double>(kCommon);
     return roundings * (1 + size * scale() * scale());
