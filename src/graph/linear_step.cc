@@ -54,7 +54,10 @@ class FormatStep {
     if (format == nullptr) return;
     const Matrix<const float>& w = step.weights.weight;
     quantized_ = scratch(step.pass, DType::f32, w.rows, w.cols);
-    if (!dry()) quant::fake_quantize_weight(threads(), *format, w, step.weight_absmax, quantized_.f32());
+    if (!dry())
+      quant::fake_quantize_weight(threads(), *format, quant::group_rows(*format, step.op.weight.shape, w),
+                                  step.weight_absmax,
+                                  quant::group_rows(*format, step.op.weight.shape, quantized_.f32()));
   }
 
   void run(BranchLinear& branch) {
