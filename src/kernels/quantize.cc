@@ -209,6 +209,7 @@ HWY_EXPORT(RowSquaredNorm);
 
 void fake_quantize_groups(Threads threads, const GroupQuantizer& quantizer, Matrix<const float> x,
                           Matrix<float> y) {
+  if (x.empty()) return;  // a row without elements has no groups
   parallel_for(threads, x.rows, [&](int64_t begin, int64_t end) {
     const int64_t n = end - begin;
     HWY_DYNAMIC_DISPATCH(FakeQuantizeGroups)(quantizer, x.rows_at(begin, n), y.rows_at(begin, n));
