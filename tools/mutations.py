@@ -49,7 +49,7 @@ MUTATIONS = {
         "src/kernels/quantize.cc", "q.tensor_absmax / (q.high * kE4M3.max);", "1.0f;", "quant", "*"),
     "slices_with_a_range_of_their_own": (
         "src/quant/format.cc", "tensor_absmax ? *tensor_absmax : weight_absmax(threads, w)",
-        "weight_absmax(threads, w)", "quant", "*"),
+        "tensor_absmax && w.rows > 1 ? *tensor_absmax : weight_absmax(threads, w)", "quant", "*"),
     "subnormal_small_floats_flushed": (
         "src/kernels/quantize.cc", "return (inside + shift) - shift;",
         "return L::select(L::abs(inside) < L::set(std::ldexp(1.0f, format.min_exponent)), L::zero(), (inside + shift) - shift);",
