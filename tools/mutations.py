@@ -37,6 +37,23 @@ MUTATIONS = {
     "round_half_up": (
         "src/kernels/lanes-inl.h", "return hn::Round(x); }  // half to even",
         "return hn::Floor(x + set(T{0.5})); }", "quant", "*"),
+    "small_float_ties_the_wrong_way": (
+        "src/kernels/quantize.cc", "L::set(std::ldexp(1.5f, 23", "L::set(std::ldexp(1.5000001f, 23", "quant", "*"),
+    "short_last_group_merged": (
+        "src/kernels/quantize.cc", "(x.cols + q.group - 1) / q.group;",
+        "std::max(int64_t{1}, x.cols / q.group);", "quant", "*"),
+    "mx_exponent_rounded": (
+        "src/kernels/quantize.cc", "L::larger(L::binade(absmax) * down, least)",
+        "L::larger(L::binade(absmax * L::set(1.4142135f)) * down, least)", "quant", "*"),
+    "tensor_scale_ignored": (
+        "src/kernels/quantize.cc", "q.tensor_absmax / (q.high * kE4M3.max);", "1.0f;", "quant", "*"),
+    "slices_with_a_range_of_their_own": (
+        "src/quant/format.cc", "tensor_absmax ? *tensor_absmax : weight_absmax(threads, w)",
+        "tensor_absmax && w.rows > 1 ? *tensor_absmax : weight_absmax(threads, w)", "quant", "*"),
+    "subnormal_small_floats_flushed": (
+        "src/kernels/quantize.cc", "return (inside + shift) - shift;",
+        "return L::select(L::abs(inside) < L::set(std::ldexp(1.0f, format.min_exponent)), L::zero(), (inside + shift) - shift);",
+        "quant", "*"),
     "zero_point_off_by_one": (
         "src/quant/format.cc", "std::nearbyint(-low / scale)", "std::nearbyint(-low / scale) + 1", "quant", "*"),
     "fork_at_the_wrong_op": (

@@ -46,15 +46,24 @@ Scratch delta_weight(const LinearStep& step) {
   return in_dtype(step.pass, step.delta_dtype, f32);
 }
 
+// Q(W), f32.
+Scratch quantized_weight(const LinearStep& step, const Format& format) {
+  const Matrix<const float>& w = step.weights.weight;
+  Scratch quantized = scratch(step.pass, DType::f32, w.rows, w.cols);
+  if (!step.pass.workspace.dry())
+    quant::fake_quantize_weight(step.pass.ops.threads(), format,
+                                quant::group_rows(format, step.op.weight.shape, w), step.weight_absmax,
+                                quant::group_rows(format, step.op.weight.shape, quantized.f32()));
+  return quantized;
+}
+
 // One op in one format, for all branches.
 class FormatStep {
  public:
   FormatStep(const LinearStep& step, const Format* format, const Scratch& delta_weight)
       : step_(step), format_(format), weight_for_deltas_(delta_weight) {
     if (format == nullptr) return;
-    const Matrix<const float>& w = step.weights.weight;
-    quantized_ = scratch(step.pass, DType::f32, w.rows, w.cols);
-    if (!dry()) quant::fake_quantize_weight(threads(), *format, w, step.weight_absmax, quantized_.f32());
+    quantized_ = quantized_weight(step, *format);
   }
 
   void run(BranchLinear& branch) {
@@ -232,6 +241,14 @@ void run_linear_step(const LinearStep& step, std::span<BranchLinear> branches) {
     FormatStep with_format(step, format, weight);
     for (BranchLinear& branch : branches) with_format.run(branch);
   }
+}
+
+double weight_error_sse(const LinearStep& step, const Format& format) {
+  const Scratch error = quantized_weight(step, format);
+  if (step.pass.workspace.dry()) return 0;
+  const RowBlock all = whole(error.view.rows);
+  kernels::subtract_parent(step.pass.ops.threads(), {&all, 1}, error.view, step.weights.weight, error.view);
+  return sum_of_squares(step.pass.ops.threads(), error.f32());
 }
 
 scores::LocalStats input_stats(Threads threads, Matrix<const float> x) {

@@ -64,6 +64,9 @@ struct LinearStep {
 // themselves.
 void run_linear_step(const LinearStep& step, std::span<BranchLinear> branches);
 
+// Sum over the elements of (Q(W) - W)^2.
+double weight_error_sse(const LinearStep& step, const quant::Format& format);
+
 // Range and size of an op's input; the errors are left 0.
 scores::LocalStats input_stats(Threads threads, Matrix<const float> x);
 

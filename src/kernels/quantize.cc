@@ -110,8 +110,10 @@ void fake_quantize_all_groups(const GroupQuantizer& q, Matrix<const float> x, Ma
   std::vector<float> scale(static_cast<size_t>(groups));
   for (int64_t r = 0; r < x.rows; ++r) {
     const auto for_groups = [&](auto body) QSWEEP_LANES {
-      for (int64_t g = 0; g < groups; ++g)
-        body(scale[static_cast<size_t>(g)], g * q.group, std::min(q.group, x.cols - g * q.group));
+      for (int64_t g = 0; g < groups; ++g) {
+        const int64_t first = g * q.group, end = g + 1 == groups ? x.cols : first + q.group;
+        body(scale[static_cast<size_t>(g)], first, end - first);
+      }
     };
     for_groups([&](float& absmax, int64_t first, int64_t n)
                    QSWEEP_LANES { absmax = q.one_scale ? q.tensor_absmax : absmax_of(n, x.row(r) + first); });
@@ -207,6 +209,7 @@ HWY_EXPORT(RowSquaredNorm);
 
 void fake_quantize_groups(Threads threads, const GroupQuantizer& quantizer, Matrix<const float> x,
                           Matrix<float> y) {
+  if (x.empty()) return;  // a row without elements has no groups
   parallel_for(threads, x.rows, [&](int64_t begin, int64_t end) {
     const int64_t n = end - begin;
     HWY_DYNAMIC_DISPATCH(FakeQuantizeGroups)(quantizer, x.rows_at(begin, n), y.rows_at(begin, n));

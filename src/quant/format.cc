@@ -36,7 +36,7 @@ constexpr Scheme per_row(Codec codec, ScaleRule rule = ScaleRule::absmax) {
   return {.codec = codec, .granularity = Granularity::per_row, .rule = rule};
 }
 constexpr Scheme per_group(Codec codec, int64_t group, ScaleRule rule, int scale_bits) {
-  return {codec, Granularity::per_group, group, rule, scale_bits, false};
+  return {codec, Granularity::per_group, group, rule, scale_bits};
 }
 constexpr Scheme int4_groups(int64_t group) { return per_group(Codec::int4, group, ScaleRule::absmax, 16); }
 constexpr Scheme mx(Codec codec) { return per_group(codec, 32, ScaleRule::power_of_two, 8); }
@@ -45,6 +45,10 @@ constexpr Scheme of_tensor(Codec codec, ScaleRule rule = ScaleRule::absmax) {
 }
 constexpr Scheme calibrated(Scheme scheme) {
   scheme.calibrated = true;
+  return scheme;
+}
+constexpr Scheme in_stored_rows(Scheme scheme) {
+  scheme.in_stored_rows = true;
   return scheme;
 }
 constexpr Scheme kNvfp4 = per_group(Codec::e2m1, 16, ScaleRule::two_level, 8);
@@ -126,7 +130,7 @@ constexpr Format kFormats[] = {
      .imitates = "NVIDIA ModelOpt"},
     {.name = "modelopt_int4",
      .summary = "int4 weights in groups of 128, float activations (INT4_BLOCKWISE_WEIGHT_ONLY_CFG)",
-     .weights = per_group(Codec::int4, 128, ScaleRule::inverse, 16),
+     .weights = in_stored_rows(per_group(Codec::int4, 128, ScaleRule::inverse, 16)),
      .activations = kFloat,
      .imitates = "NVIDIA ModelOpt"},
 };

@@ -34,8 +34,9 @@ struct Scheme {
   Granularity granularity = Granularity::per_row;
   int64_t group = 0;  // per_group: elements along the row that share a scale; the last group may be short
   ScaleRule rule = ScaleRule::absmax;
-  int scale_bits = 32;      // what a stored scale takes (the arithmetic is f32 all the same)
-  bool calibrated = false;  // the tensor's range comes from calibration data, not from the tensor itself
+  int scale_bits = 32;          // what a stored scale takes (the arithmetic is f32 all the same)
+  bool calibrated = false;      // the tensor's range comes from calibration data, not from the tensor itself
+  bool in_stored_rows = false;  // groups end with the last dimension of the weight as it is stored
 };
 
 struct Format {
@@ -73,6 +74,16 @@ float weight_absmax(Threads threads, Matrix<const float> w);
 // weight, for formats that need it; by default that of w.
 void fake_quantize_weight(Threads threads, const Format& format, Matrix<const float> w,
                           std::optional<float> tensor_absmax, Matrix<float> quantized);
+
+// A weight [out, in] as the rows that its format's groups run along; stored: its shape in the checkpoint. The
+// rows are w's own but where groups end with the stored rows, which a convolution's kernel has many of.
+template <class T>
+Matrix<T> group_rows(const Format& format, const Shape& stored, Matrix<T> w) {
+  if (!format.weights.in_stored_rows || stored.back() == w.cols) return w;
+  QSWEEP_CHECK(w.contiguous() && w.cols % stored.back() == 0, "{} columns of stored rows of {}", w.cols,
+               stored.back());
+  return {w.data, w.rows * (w.cols / stored.back()), stored.back()};
+}
 
 // Quantized and dequantized input. range: only for calibrated formats.
 void fake_quantize_input(Threads threads, const Format& format, Matrix<const float> x,

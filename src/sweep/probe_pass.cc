@@ -161,10 +161,10 @@ class ProbePass {
       stats = graph::input_stats(threads(), x);
       stats.output_sse = graph::sum_of_squares(threads(), y);
     }
+    const graph::LinearStep step = step_at(op, weights, op_index, std::nullopt);
     for (size_t f = 0; f < input_.formats.size(); ++f) {
       if (!input_.wanted(static_cast<size_t>(op_index), f)) continue;
-      const Scratch error = own_error(op, weights, op_index, f, std::nullopt, x);
-      if (input_.traces) weight_error(op_index, f, weights, std::nullopt);
+      const Scratch error = own_error(step, op_index, f, x);
       if (dry()) continue;
       stats.error_sse = graph::sum_of_squares(threads(), error.f32());
       sinks_.local(op_index, f, stats);
@@ -177,19 +177,27 @@ class ProbePass {
     if (input_.traces && g.data != nullptr) traces(op_index, x, g, 0);
   }
 
-  Scratch own_error(const graph::LinearOp& op, const graph::LinearWeights& weights, int op_index, size_t format,
-                    std::optional<float> weight_absmax, Matrix<const float> x) {
-    Scratch error(workspace_, DType::f32, x.rows, op.out_features());
+  // An op, or a tile of lm_head.
+  graph::LinearStep step_at(const graph::LinearOp& op, const graph::LinearWeights& weights, int op_index,
+                            std::optional<float> weight_absmax) {
+    return {.pass = pass_,
+            .op = op,
+            .weights = weights,
+            .delta_dtype = input_.dtype,
+            .range = input_.ranges[static_cast<size_t>(op_index)],
+            .weight_absmax = weight_absmax,
+            .observe = no_forks_,
+            .flops = flops_};
+  }
+
+  Scratch own_error(const graph::LinearStep& step, int op_index, size_t format, Matrix<const float> x) {
+    Scratch error(workspace_, DType::f32, x.rows, step.op.out_features());
     graph::BranchLinear branch{.format = input_.formats[format], .x = x, .own_error = error.f32()};
-    graph::run_linear_step({.pass = pass_,
-                            .op = op,
-                            .weights = weights,
-                            .delta_dtype = input_.dtype,
-                            .range = input_.ranges[static_cast<size_t>(op_index)],
-                            .weight_absmax = weight_absmax,
-                            .observe = no_forks_,
-                            .flops = flops_},
-                           {&branch, 1});
+    graph::run_linear_step(step, {&branch, 1});
+    if (input_.traces) {
+      const double sse = graph::weight_error_sse(step, *input_.formats[format]);
+      if (!dry()) sinks_.weight_error(op_index, format, sse);
+    }
     return error;
   }
 
@@ -239,16 +247,6 @@ class ProbePass {
         sinks_.trace(op, set, index, s, trace);
       }
     }
-  }
-
-  void weight_error(int op, size_t format, const graph::LinearWeights& weights, std::optional<float> absmax) {
-    const Matrix<const float>& w = weights.weight;
-    const Scratch quantized(workspace_, DType::f32, w.rows, w.cols);
-    if (dry()) return;
-    quant::fake_quantize_weight(threads(), *input_.formats[format], w, absmax, quantized.f32());
-    const kernels::RowBlock all{.rows = w.rows, .parent = 0, .in = {0, kernels::kAbsent, kernels::kAbsent}};
-    kernels::subtract_parent(threads(), {&all, 1}, quantized.view, w, quantized.view);
-    sinks_.weight_error(op, format, graph::sum_of_squares(threads(), quantized.f32()));
   }
 
   // y = x w^T.
@@ -377,10 +375,10 @@ class ProbePass {
       });
     }
     add_product(tile, u.view, sum.rows_at(rows == 0 ? 0 : first_row, rows));
+    const graph::LinearStep step = step_at(tile.op, tile.weights, head_index(), weight_absmax_);
     for (size_t f = 0; f < sums.size(); ++f) {
       if (!sums[f].wanted) continue;
-      const Scratch error = own_error(tile.op, tile.weights, head_index(), f, weight_absmax_, hidden);
-      if (input_.traces) weight_error(head_index(), f, tile.weights, weight_absmax_);
+      const Scratch error = own_error(step, head_index(), f, hidden);
       if (dry()) continue;
       sums[f].local.error_sse += graph::sum_of_squares(threads(), error.f32());
       sums[f].local.output_sse += output_sse;

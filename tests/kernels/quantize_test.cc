@@ -160,6 +160,13 @@ TEST_P(QuantizeTest, Affine) {
   }
 }
 
+TEST_P(QuantizeTest, NoRowsAndNoColumns) {
+  float untouched = kUntouched;
+  fake_quantize_groups(kThreads, {.high = 127, .group = 4}, {&untouched, 0, 4}, {&untouched, 0, 4});
+  fake_quantize_groups(kThreads, {.high = 127, .group = 0}, {&untouched, 1, 0}, {&untouched, 1, 0});
+  EXPECT_EQ(untouched, kUntouched);
+}
+
 TEST_P(QuantizeTest, NanIsNotHidden) {
   Padded x(3, 17), y(3, 17);
   for (int64_t c = 0; c < 17; ++c)  // alone, among zeros, among numbers

@@ -162,6 +162,19 @@ TEST(Format, SlicesOfAWeight) {
   EXPECT_EQ(with_range, 3);  // nvfp4, nvfp4a16, modelopt_fp8
 }
 
+// ModelOpt's groups end with the rows of a convolution's kernel; ours run along the flattened kernel.
+TEST(Format, GroupsOfAConvolution) {
+  std::vector<float> w(2 * 3 * 2 * 14 * 14);
+  const Matrix<float> flat(w.data(), 2, 1176);
+  for (const char* name : {"modelopt_int4", "w4a16_g128"}) {
+    const Matrix<float> rows = group_rows(find_format(name), {2, 3, 2, 14, 14}, flat);
+    EXPECT_EQ(rows.data, w.data());
+    EXPECT_EQ(rows.rows, name[0] == 'm' ? 2 * 84 : 2) << name;
+    EXPECT_EQ(rows.cols, name[0] == 'm' ? 14 : 1176) << name;
+    EXPECT_EQ(group_rows(find_format(name), {2, 1176}, flat).rows, 2);
+  }
+}
+
 TEST(Format, EffectiveWeightBitsCountTheScales) {
   const std::map<std::string_view, std::pair<double, double>> bits{
       // in_features 1280 and 220, where the last group is short
