@@ -25,7 +25,7 @@ Variants::Variants(const Pass& pass, DType delta_dtype,
     const std::vector<Leaf>& leaves = state.branch.leaves;
     for (size_t i = 0; i < leaves.size(); ++i)
       for (const Override& o : leaves[i].overrides) state.overriding[o.op].push_back(i);
-    state.live.resize(leaves.size() * static_cast<size_t>(pass.batch.samples()));
+    state.pair_of.assign(leaves.size() * static_cast<size_t>(pass.batch.samples()), -1);
     states_.push_back(std::move(state));
   }
 }
@@ -35,19 +35,23 @@ Value Variants::take_value(size_t b, const std::string& name) {
 }
 Delta Variants::take_delta(size_t b, const std::string& name) { return std::move(states_[b].deltas[name]); }
 
-std::vector<Fork> Variants::forks(size_t b, int op, Rows kind) const {
+std::vector<Fork> Variants::forks(size_t b, int op, Rows kind, const Delta& dx) const {
   const State& state = states_[b];
-  const auto samples = static_cast<size_t>(pass_.batch.samples());
-  std::vector<Fork> forks;
+  const int64_t samples = pass_.batch.samples();
   const auto it = state.overriding.find(op);
-  if (it == state.overriding.end()) return forks;
-  for (const size_t leaf : it->second) {
-    Fork fork{.leaf = leaf, .samples = {}};
-    for (size_t s = 0; s < samples; ++s)
-      if (pass_.batch.rows(kind, static_cast<int64_t>(s)) > 0 && !state.live[leaf * samples + s])
-        fork.samples.push_back(static_cast<int64_t>(s));
-    if (!fork.samples.empty()) forks.push_back(std::move(fork));
-  }
+  if (it == state.overriding.end()) return {};
+  const int64_t first_without_rows = dx.empty() ? 0 : dx.ranges.back().last;
+  std::vector<std::pair<int64_t, Fork>> placed;  // by pair; new ones after all others
+  for (const size_t leaf : it->second)
+    for (int64_t s = 0; s < samples; ++s) {
+      const int64_t pair = state.pair_of[leaf * static_cast<size_t>(samples) + static_cast<size_t>(s)];
+      const bool changes = pair >= 0 && pair < first_without_rows;
+      if (pass_.batch.rows(kind, s) == 0 || changes) continue;
+      placed.push_back({pair >= 0 ? pair : state.pairs.size(), {leaf, s}});
+    }
+  std::stable_sort(placed.begin(), placed.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
+  std::vector<Fork> forks;
+  for (const auto& [place, fork] : placed) forks.push_back(fork);
   return forks;
 }
 
@@ -74,17 +78,6 @@ std::vector<LiveRun> Variants::live_runs(size_t b, int op, const Delta& dx) cons
       runs.back().blocks.push_back(blocks[block]);
     }
   return runs;
-}
-
-PairRange Variants::add_pairs(State& state, const std::vector<Fork>& forks) {
-  const int64_t first = state.pairs.size();
-  const auto samples = static_cast<size_t>(pass_.batch.samples());
-  for (const auto& [leaf, forked] : forks)
-    for (const int64_t s : forked) {
-      state.pairs.add({static_cast<int>(leaf), s});
-      state.live[leaf * samples + static_cast<size_t>(s)] = true;
-    }
-  return {first, state.pairs.size()};
 }
 
 Delta Variants::allocate(const PairTable& pairs, Rows kind, int64_t cols, std::vector<PairRange> ranges) {
@@ -121,23 +114,28 @@ BranchLinear Variants::prepare_linear(size_t b, const Node& node, size_t index, 
                   .dx = dx.view,
                   .live = live_runs(b, op, dx)};
   state.local[index] = y;
-  const std::vector<Fork> forked = forks(b, op, node.rows);
+  const std::vector<Fork> forked = forks(b, op, node.rows, dx);
   std::vector<PairRange> ranges = dx.ranges;
-  const PairRange added = add_pairs(state, forked);
-  if (!forked.empty()) ranges.push_back(added);
+  for (const Fork& fork : forked) {
+    int64_t& pair = pair_of(state, fork);
+    if (pair < 0) {
+      pair = state.pairs.size();
+      state.pairs.add({static_cast<int>(fork.leaf), fork.sample});
+    }
+    ranges = merged(ranges, {{pair, pair + 1}});
+  }
   if (ranges.empty()) return at;
   state.local_deltas[index] = allocate(state.pairs, node.rows, node.cols, std::move(ranges));
   at.dy = state.local_deltas[index].view;
   int64_t row = dx.empty() ? 0 : dx.view.rows;
-  for (const auto& [leaf, samples] : forked) {
-    ForkRows& fork = at.forks.emplace_back(
-        ForkRows{.leaf = state.branch.leaves[leaf].id, .format = format_at(b, leaf, op)});
-    for (const int64_t s : samples) {
-      fork.blocks.push_back({.rows = pass_.batch.rows(node.rows, s),
-                             .parent = pass_.batch.first_row(node.rows, s),
-                             .out = row});
-      row += fork.blocks.back().rows;
-    }
+  for (const auto& [leaf, sample] : forked) {
+    const int id = state.branch.leaves[leaf].id;
+    if (at.forks.empty() || at.forks.back().leaf != id)
+      at.forks.push_back({.leaf = id, .format = format_at(b, leaf, op)});
+    const int64_t rows = pass_.batch.rows(node.rows, sample);
+    at.forks.back().blocks.push_back(
+        {.rows = rows, .parent = pass_.batch.first_row(node.rows, sample), .out = row});
+    row += rows;
   }
   return at;
 }

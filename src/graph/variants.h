@@ -26,10 +26,10 @@ struct Branch {
   std::vector<Leaf> leaves;
 };
 
-// The samples with which a leaf joins the live pairs at an op.
+// A pair whose change begins at an op: its input does not change there, but its format does.
 struct Fork {
   size_t leaf = 0;
-  std::vector<int64_t> samples;
+  int64_t sample = 0;
 };
 
 class Variants {
@@ -53,9 +53,9 @@ class Variants {
 
   // The live pairs of `dx` as they stand in it, cut where their format at the op changes.
   std::vector<LiveRun> live_runs(size_t b, int op, const Delta& dx) const;
-  // The leaves of a branch that fork at an op whose rows are of this kind, in the branch's order: a leaf
-  // forks, sample by sample, at the first of its overrides that has rows of the sample.
-  std::vector<Fork> forks(size_t b, int op, Rows kind) const;
+  // The forks of a branch at an op, whose rows are of the given kind and whose input changes by dx: pairs that
+  // are live already, as they stand, then new ones in the leaves' order.
+  std::vector<Fork> forks(size_t b, int op, Rows kind, const Delta& dx) const;
   const quant::Format* format_at(size_t b, size_t leaf, int op) const;
 
  private:
@@ -63,7 +63,7 @@ class Variants {
     Branch branch;
     PairTable pairs;
     std::map<int, std::vector<size_t>> overriding;  // by op: the leaves with an override there
-    std::vector<bool> live;                         // (leaf, sample)
+    std::vector<int64_t> pair_of;                   // (leaf, sample) -> its pair, or -1
     Values values;
     Deltas deltas;
     std::vector<Value> local;  // per node of the stage at hand
@@ -75,7 +75,9 @@ class Variants {
   BranchLinear prepare_linear(size_t b, const Node& node, size_t index, int op);
   void other(const Node& node, size_t index);
   bool same_as_reference(const State& state, const Node& node) const;
-  PairRange add_pairs(State& state, const std::vector<Fork>& forks);
+  int64_t& pair_of(State& state, const Fork& fork) {
+    return state.pair_of[fork.leaf * static_cast<size_t>(pass_.batch.samples()) + static_cast<size_t>(fork.sample)];
+  }
   Delta change(const State& state, const Node& node, const std::vector<const Value*>& inputs,
                const std::vector<const Delta*>& deltas);
   Delta allocate(const PairTable& pairs, Rows kind, int64_t cols, std::vector<PairRange> ranges);

@@ -119,14 +119,15 @@ class Scoring {
         branch.leaves.add({leaves[static_cast<size_t>(leaf)].id, sample}, live[branch.live_pairs++],
                           sum_rows_);
       }
-    for (const auto& [leaf, samples] : variants.forks(b, head_index(), Rows::tokens)) {
-      graph::ForkRows& fork = branch.forks.emplace_back(
-          graph::ForkRows{.leaf = leaves[leaf].id, .format = variants.format_at(b, leaf, head_index())});
-      for (const int64_t sample : samples) {
-        fork.blocks.push_back(sample_rows(sample));
-        fork.blocks.back().out = branch.leaves.rows;
-        branch.leaves.add({fork.leaf, sample}, sample_rows(sample), sum_rows_);
-      }
+    for (const auto& [leaf, sample] :
+         variants.forks(b, head_index(), Rows::tokens, branch.hidden_delta)) {
+      const int id = leaves[leaf].id;
+      if (branch.forks.empty() || branch.forks.back().leaf != id)
+        branch.forks.push_back({.leaf = id, .format = variants.format_at(b, leaf, head_index())});
+      graph::ForkRows& fork = branch.forks.back();
+      fork.blocks.push_back(sample_rows(sample));
+      fork.blocks.back().out = branch.leaves.rows;
+      branch.leaves.add({id, sample}, sample_rows(sample), sum_rows_);
     }
     sum_rows_ += branch.leaves.rows;
     if (branch.is_reference()) return branch;
