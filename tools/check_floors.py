@@ -16,13 +16,13 @@ FLOORS = {
     "io": 2, "kernels": 2,
     "ops": 3, "quant": 3, "text": 3, "image": 3, "scores": 3,
     "graph": 4,
-    "models": 5,
+    "models": 5, "compare": 5,
     "sweep": 6, "inc": 6, "recipe": 6, "report": 6,
     "cli": 7,
 }  # fmt: skip
 # Pure readers of score files: they never see the engine, though it lies below them.
 ENGINE = {"sweep", "inc", "models", "graph", "ops", "kernels"}
-READERS = {"recipe", "report"}
+READERS = {"recipe", "report", "compare"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^">]+)[">]')
 MODULE_CALL = re.compile(r"^\s*qsweep_module\(\s*(\w+)([^)]*)\)", re.MULTILINE)

@@ -9,5 +9,6 @@ void add_inspect(CLI::App& app);
 void add_score(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_report(CLI::App& app);
+void add_compare(CLI::App& app);
 
 }  // namespace qsweep::cli

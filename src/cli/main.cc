@@ -46,6 +46,7 @@ int run(int argc, char** argv) {
   qsweep::cli::add_score(app);
   qsweep::cli::add_eval(app);
   qsweep::cli::add_report(app);
+  qsweep::cli::add_compare(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& e) {

@@ -75,8 +75,8 @@ double LocalStats::outlier_ratio() const {
   return rms > 0 ? input_absmax() / rms : kUndefined;
 }
 
-double ranking_value(const Run& run, const ScoreRecord& score) {
-  if (score.method != Method::local) return score.sum(run.ranking_metric);
+double ranking_value(const ScoreRecord& score, Metric metric) {
+  if (score.method != Method::local) return score.sum(metric);
   return score.local ? score.local->relative_error() : kUndefined;
 }
 

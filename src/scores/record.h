@@ -165,9 +165,12 @@ struct Run {
   bool joint_ranking = false;
 };
 
-// What the score is ranked by: the sum of the ranking metric, or of method `local` the relative error at the
-// op. NaN where it has none.
-double ranking_value(const Run& run, const ScoreRecord& score);
+// What the score is ranked by: the sum of the metric, or of method `local` the relative error at the op. NaN
+// where it has none.
+double ranking_value(const ScoreRecord& score, Metric metric);
+inline double ranking_value(const Run& run, const ScoreRecord& score) {
+  return ranking_value(score, run.ranking_metric);
+}
 
 // Scores that are ranked together: indexes into Run::scores in op order.
 struct ScoreGroup {

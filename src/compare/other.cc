@@ -1,0 +1,178 @@
+#include "compare/other.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <filesystem>
+
+#include "compare/names.h"
+#include "scores/schema.h"
+#include "scores/schema_parts.h"
+
+namespace qsweep::compare {
+namespace {
+
+using io::Json;
+using io::ObjectReader;
+using scores::Mode;
+
+double finite(double score, const std::string& where, const std::string& op) {
+  if (!std::isfinite(score)) fail("{}: \"{}\": expected a finite score, found {}", where, op, score);
+  return score;
+}
+
+void add(Ranking& ranking, const std::string& where, const std::string& name, double score,
+         const std::vector<std::string>& modules) {
+  Entry entry{canonical_name(name), {}, finite(score, where, name)};
+  for (const std::string& module : modules) entry.members.push_back(canonical_name(module));
+  if (entry.members.empty()) entry.members.push_back(entry.name);
+  ranking.entries.push_back(entry);
+}
+
+std::string lower(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+// ModelOpt's name for leaving a group as it is.
+bool is_float(const std::string& format) { return format.starts_with("NONE"); }
+
+std::string choose_format(const ObjectReader& groups, const Choice& choice) {
+  std::vector<std::string> all, fitting;
+  for (const auto& group : groups.json().items())
+    for (const std::string& format : scores::strings_at(groups.object(group.key()), "formats"))
+      if (!is_float(format) && std::find(all.begin(), all.end(), format) == all.end()) all.push_back(format);
+  for (const std::string& format : all)
+    if (!choice.format || lower(format).find(lower(*choice.format)) != std::string::npos)
+      fitting.push_back(format);
+  if (fitting.size() != 1)
+    fail("{}: expected scores of one format, found {}: choose with --other-format", groups.path(),
+         all.empty() ? "none" : fmt::format("{}", fmt::join(all, "; ")));
+  return fitting.front();
+}
+
+void read_modelopt(const ObjectReader& root, const Choice& choice, Ranking& ranking) {
+  const ObjectReader groups = root.object("groups");
+  const std::string format = choose_format(groups, choice);
+  ranking.what = fmt::format("ModelOpt{}, {}", root.has("method") ? " " + root.string("method") : "", format);
+  for (const auto& item : groups.json().items()) {
+    const ObjectReader group = groups.object(item.key());
+    const std::vector<std::string> formats = scores::strings_at(group, "formats");
+    const std::vector<double> found = group.numbers("scores");
+    if (found.size() != formats.size())
+      fail("{}: \"scores\": expected one for each of the {} formats, found {}", group.path(), formats.size(),
+           found.size());
+    const auto place = std::find(formats.begin(), formats.end(), format);
+    if (place == formats.end()) {
+      ranking.unscored.emplace_back(canonical_name(item.key()), "not in this format");
+      continue;
+    }
+    add(ranking, group.path(), item.key(), found[static_cast<size_t>(place - formats.begin())],
+        group.has("modules") ? scores::strings_at(group, "modules") : std::vector<std::string>());
+    ranking.names_first_members = ranking.names_first_members || !group.has("modules");
+  }
+}
+
+void read_layer_list(const ObjectReader& root, Ranking& ranking) {
+  ranking.what = "layer_sensitivity of ModelOpt";
+  ranking.names_first_members = true;
+  scores::each(root, "layer_sensitivity", [&](const ObjectReader& row) {
+    add(ranking, row.path(), row.string("layer"), row.number("sensitivity"), {});
+  });
+}
+
+void read_map(const ObjectReader& map, Ranking& ranking) {
+  for (const auto& item : map.json().items())
+    add(ranking, map.path(), item.key(), map.number(item.key()), {});
+}
+
+// One of Neural Compressor's two results, in whichever of its layouts; without entries where the file has
+// none.
+void read_inc_map(const ObjectReader& root, bool fallback, Ranking& ranking) {
+  const std::string key = fallback ? "fallback" : "requant";
+  const std::string list = fallback ? "fp32_fallback_sensitivity" : "int8_requant_sensitivity";
+  if (root.has(list))
+    scores::each(root, list, [&](const ObjectReader& row) {
+      add(ranking, row.path(), row.string("op_name"), row.number("mse"), {});
+    });
+  else if (root.has(key))
+    read_map(root.object(key).has("scores") ? root.object(key).object("scores") : root.object(key), ranking);
+}
+
+void read_inc(const ObjectReader& root, const Choice& choice, const scores::ScoreGroup& like,
+              Ranking& ranking) {
+  const Mode mode = choice.mode.value_or(like.mode);
+  // Isolated scores have no counterpart; the fallback map at least is of single ops.
+  bool fallback = mode == Mode::leave_one_out || mode == Mode::isolated;
+  read_inc_map(root, fallback, ranking);
+  if (ranking.entries.empty() && !choice.mode) {
+    fallback = !fallback;
+    read_inc_map(root, fallback, ranking);
+  }
+  ranking.smallest_first = fallback;
+  ranking.what = fallback ? "Neural Compressor mse_v2, fallback" : "Neural Compressor mse_v2, requant";
+  ranking.notes.push_back(
+      fallback ? "fallback: one op is float, so the smallest remaining error is the most sensitive op"
+               : "requant: ops are quantized one after the other, so a score includes those before it");
+}
+
+void read_plain_map(const ObjectReader& root, const Choice& choice, Ranking& ranking) {
+  read_map(root, ranking);
+  ranking.what = "a map of scores";
+  ranking.smallest_first = choice.mode == Mode::leave_one_out;
+  ranking.notes.push_back(
+      ranking.smallest_first
+          ? "the smallest score is taken as the most sensitive op, as of a fallback map"
+          : "the largest score is taken as the most sensitive op; give --other-mode leave-one-out for a "
+            "fallback map, in which the smallest is");
+}
+
+bool is_number_map(const Json& json) {
+  return !json.empty() &&
+         std::all_of(json.begin(), json.end(), [](const Json& value) { return value.is_number(); });
+}
+
+std::string keys_of(const Json& json) {
+  constexpr size_t kShown = 8;
+  std::vector<std::string> keys;
+  for (const auto& item : json.items())
+    if (keys.size() < kShown) keys.push_back(io::shortened(Json(item.key())));
+  return keys.empty() ? "none" : fmt::format("{}", fmt::join(keys, ", "));
+}
+
+}  // namespace
+
+Ranking other_from_json(const Json& json, const std::string& source, const Choice& choice,
+                        const scores::ScoreGroup& like) {
+  const ObjectReader root(json, source);
+  if (root.has("schema")) {
+    const scores::Run run = scores::from_json(json, source);
+    const scores::ScoreGroup group = choose_group(run, source, choice, &like);
+    return ranking_of(run, group, source, choice.metric.value_or(run.ranking_metric));
+  }
+  Ranking ranking;
+  ranking.source = source;
+  if (root.has("groups"))
+    read_modelopt(root, choice, ranking);
+  else if (root.has("layer_sensitivity"))
+    read_layer_list(root, ranking);
+  else if (root.has("fallback") || root.has("requant") || root.has("fp32_fallback_sensitivity") ||
+           root.has("int8_requant_sensitivity"))
+    read_inc(root, choice, like, ranking);
+  else if (is_number_map(json))
+    read_plain_map(root, choice, ranking);
+  else
+    fail(
+        "{}: expected a qsweep run, a ModelOpt result (\"groups\" or \"layer_sensitivity\"), a Neural "
+        "Compressor result (\"fallback\", \"requant\") or a map of op names to scores, found the keys {}",
+        source, keys_of(json));
+  if (ranking.entries.empty()) fail("{}: expected scores of ops, found none", source);
+  return ranking;
+}
+
+Ranking read_other(const std::string& path, const Choice& choice, const scores::ScoreGroup& like) {
+  const std::string file = std::filesystem::is_directory(path) ? path + "/scores.json" : path;
+  return other_from_json(io::read_json_file(file), file, choice, like);
+}
+
+}  // namespace qsweep::compare

@@ -1,0 +1,27 @@
+// One side of a comparison: a score per op, or per group of ops.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace qsweep::compare {
+
+struct Entry {
+  std::string name;                  // canonical
+  std::vector<std::string> members;  // canonical names of its ops
+  double score = 0;                  // finite
+};
+
+struct Ranking {
+  std::string source;           // the file or folder
+  std::string what;             // "w8a8, isolated, exact, kl:all"
+  bool smallest_first = false;  // the smallest score is the most sensitive op
+  // An entry may stand for the whole fused group of its op: tools name a group by its first member.
+  bool names_first_members = false;
+  std::vector<std::string> notes;  // how the scores are to be read
+  std::vector<Entry> entries;
+  std::vector<std::pair<std::string, std::string>> unscored;  // op, and why it has no score
+};
+
+}  // namespace qsweep::compare

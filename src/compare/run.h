@@ -1,0 +1,34 @@
+// A qsweep run as one side of a comparison.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "compare/ranking.h"
+#include "scores/record.h"
+
+namespace qsweep::compare {
+
+// Which scores of a file that may hold several kinds. In a file of another tool, `format` is part of a
+// format's name, and `mode` tells Neural Compressor's two maps apart.
+struct Choice {
+  std::optional<std::string> format;
+  std::optional<scores::Mode> mode;
+  std::optional<scores::Method> method;
+  std::optional<scores::Metric> metric;  // what the run ranks by where not given
+};
+
+// Reads RUN/scores.json, or the file itself.
+scores::Run read_run(const std::string& path);
+
+// The one group of scores that fits the choice. Where several fit, those that are like `like` are preferred,
+// first in format, then in mode, then in method. Error, with what there is, unless one is left.
+scores::ScoreGroup choose_group(const scores::Run& run, const std::string& source, const Choice& choice,
+                                const scores::ScoreGroup* like = nullptr);
+
+// Leave-one-out scores become what the op takes off the error of all:FORMAT, where that was measured: those
+// may be added over a fused group. Error where nothing has the metric.
+Ranking ranking_of(const scores::Run& run, const scores::ScoreGroup& group, const std::string& source,
+                   scores::Metric metric);
+
+}  // namespace qsweep::compare
