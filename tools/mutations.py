@@ -113,6 +113,20 @@ MUTATIONS = {
         "if (most >= 0) continue;", "inc", "Inc.*"),
     "inc_requantize_not_cumulative": (
         "src/inc/pass.h", "at != position : at <= position;", "at != position : at == position;", "inc", "IncMaps.*"),
+    "unmeasured_metric_as_number": (
+        "src/scores/schema_parts.cc", "if (!m.measured.has({which, scope})) continue;", "", "scores", "Measured.*"),
+    "joint_error_without_kappa": (
+        "src/scores/joint.cc", "(*joint.kappa - 1)", "(*joint.kappa * 0)", "scores", "Joint.*"),
+    "compare_names_not_matched": (
+        "src/compare/names.cc", "if (name.starts_with(theirs))", "if (theirs.empty() && name.starts_with(theirs))",
+        "compare", "*"),
+    "compare_groups_not_summed": (
+        "src/compare/match.cc", "unit.run_score += score->second;", "unit.run_score = score->second;", "compare", "*"),
+    "inc_fallback_not_reversed": (
+        "src/compare/other.cc", "ranking.smallest_first = fallback;", "ranking.smallest_first = false;",
+        "compare", "*"),
+    "kendall_ignores_ties": (
+        "src/base/stats.cc", "untied_y += sy != 0;", "untied_y += 1;", "base", "Stats.*"),
 }
 
 

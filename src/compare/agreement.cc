@@ -64,23 +64,24 @@ Statistics statistics(const Sides& sides) {
   return s;
 }
 
-// How often each score occurs on a side.
 std::map<double, int64_t> multiplicities(const Agreement& agreement, double Unit::*score) {
   std::map<double, int64_t> counts;
   for (const Unit& unit : agreement.units) ++counts[unit.*score];
   return counts;
 }
 
-void find_indistinct(Agreement& agreement, bool of_run, double Unit::*score) {
-  const auto counts = multiplicities(agreement, score);
+void find_indistinct(const std::vector<Placed>& scores, bool of_run, std::vector<Indistinct>& indistinct) {
+  std::map<double, int64_t> counts;
   std::map<std::string, int64_t> of_tower;
   std::map<std::pair<std::string, double>, int64_t> equal;
-  for (const Unit& unit : agreement.units) {
-    ++of_tower[unit.tower];
-    if (counts.at(unit.*score) > 1) ++equal[{unit.tower, unit.*score}];
+  for (const Placed& placed : scores) {
+    ++counts[placed.score];
+    ++of_tower[placed.tower];
   }
+  for (const Placed& placed : scores)
+    if (counts.at(placed.score) > 1) ++equal[{placed.tower, placed.score}];
   for (const auto& [key, units] : equal)
-    agreement.indistinct.push_back({of_run, key.first, key.second, units, of_tower.at(key.first)});
+    indistinct.push_back({of_run, key.first, key.second, units, of_tower.at(key.first)});
 }
 
 // Units whose scores occur once on either side.
@@ -109,7 +110,7 @@ void find_outliers(Agreement& agreement) {
 
 Agreement compare(const std::vector<scores::OpRecord>& ops, const Ranking& run, const Ranking& other) {
   Agreement agreement{.run = run, .other = other};
-  match(ops, agreement);
+  const std::vector<Placed> of_other = match(ops, agreement);
   if (agreement.units.empty())
     fail("{}: expected scores of ops that {} scored too (such as {}), found none (but {})", other.source,
          run.source, run.entries.front().name, other.entries.front().name);
@@ -123,12 +124,15 @@ Agreement compare(const std::vector<scores::OpRecord>& ops, const Ranking& run, 
     agreement.units[i].other_rank = other_ranks[i];
   }
   agreement.all = statistics(sides);
-  find_indistinct(agreement, true, &Unit::run_score);
-  find_indistinct(agreement, false, &Unit::other_score);
+  std::vector<Placed> of_run;
+  for (const Unit& unit : agreement.units) of_run.push_back({unit.tower, unit.run_score});
+  find_indistinct(of_run, true, agreement.indistinct);
+  find_indistinct(of_other, false, agreement.indistinct);
   std::stable_sort(agreement.indistinct.begin(), agreement.indistinct.end(),
                    [](const Indistinct& a, const Indistinct& b) { return a.units > b.units; });
-  if (!agreement.indistinct.empty())
-    agreement.distinguished = statistics(sensitivities(agreement, told_apart(agreement)));
+  const std::vector<size_t> distinct = told_apart(agreement);
+  if (distinct.size() < agreement.units.size())
+    agreement.distinguished = statistics(sensitivities(agreement, distinct));
   find_outliers(agreement);
   return agreement;
 }

@@ -39,7 +39,8 @@ struct Statistics {
   std::vector<TopK> top;             // only k below the number of units
 };
 
-// Ops of a tower to which a side gave one and the same score: it has no ranking among them.
+// Ops of a tower to which a side gave one and the same score: it has no ranking among them. On the other side
+// also ops that the run has no score for.
 struct Indistinct {
   bool of_run = false;  // else the other side's
   std::string tower;

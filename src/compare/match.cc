@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "compare/names.h"
 
@@ -27,7 +28,7 @@ class Matcher {
       named_.insert(entry.members.begin(), entry.members.end());
   }
 
-  void run() {
+  std::vector<Placed> run() {
     for (const Entry& entry : result_.other.entries) place(entry);
     for (const auto& [op, why] : result_.other.unscored) {
       if (!scores_.contains(op)) continue;
@@ -39,6 +40,7 @@ class Matcher {
     std::stable_sort(result_.units.begin(), result_.units.end(), [&](const Unit& a, const Unit& b) {
       return places_.at(a.members.front()) < places_.at(b.members.front());
     });
+    return std::move(placed_);
   }
 
  private:
@@ -85,6 +87,7 @@ class Matcher {
               .members = *members,
               .tower = ops_[places_.at(members->front())].tower,
               .other_score = entry.score};
+    placed_.push_back({unit.tower, unit.other_score});
     for (const std::string& op : *members) {
       if (!taken_.insert(op).second)
         fail("{}: expected one score for each op, found two of {}", result_.other.source, op);
@@ -114,10 +117,13 @@ class Matcher {
   std::map<std::string, std::string> why_unscored_;
   std::set<std::string> named_;  // by the other tool
   std::set<std::string> taken_;  // ops that the other tool's scores are of
+  std::vector<Placed> placed_;
 };
 
 }  // namespace
 
-void match(const std::vector<scores::OpRecord>& ops, Agreement& agreement) { Matcher(ops, agreement).run(); }
+std::vector<Placed> match(const std::vector<scores::OpRecord>& ops, Agreement& agreement) {
+  return Matcher(ops, agreement).run();
+}
 
 }  // namespace qsweep::compare

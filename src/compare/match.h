@@ -5,7 +5,13 @@
 
 namespace qsweep::compare {
 
+// A score of the other side that is of ops which the run knows, whether or not the run scored them.
+struct Placed {
+  std::string tower;
+  double score = 0;
+};
+
 // Fills units (without ranks) and the lists of what is on one side only.
-void match(const std::vector<scores::OpRecord>& ops, Agreement& agreement);
+std::vector<Placed> match(const std::vector<scores::OpRecord>& ops, Agreement& agreement);
 
 }  // namespace qsweep::compare

@@ -112,6 +112,17 @@ TEST(Agreement, EqualScoresAtTheEdgeCountByTheirChance) {
   EXPECT_DOUBLE_EQ(a.all.top[0].overlap, 2 + 3 * 3.0 / 5);
 }
 
+TEST(Agreement, TiesAreSaidWhereTheRunHasNoScoreToo) {
+  const auto ops = make_ops({"a", "b", "c", "d"});
+  Ranking run = ranking({{"a", 1}, {"b", 2}});
+  run.unscored = {{"c", "unexercised"}, {"d", "unexercised"}};
+  const Agreement a = compare(ops, run, ranking({{"a", 1}, {"b", 2}, {"c", 0}, {"d", 0}}));
+  ASSERT_EQ(a.indistinct.size(), 1u);
+  EXPECT_EQ(a.indistinct[0].units, 2);
+  EXPECT_EQ(a.indistinct[0].of, 4);
+  EXPECT_FALSE(a.distinguished.has_value()) << "all that is compared is told apart";
+}
+
 TEST(Agreement, OutliersAreTheLargestDifferencesOfRanks) {
   std::vector<std::string> names;
   std::vector<std::pair<std::string, double>> ours, theirs;
