@@ -84,6 +84,13 @@ TEST_F(Compare, TheDirectionCanBeTurned) {
   EXPECT_EQ(io::read_json_file(place.at("down/compare.json"))["other"]["most_sensitive"], "smallest");
 }
 
+TEST_F(Compare, HelpNamesBothSides) {
+  const Outcome outcome = run_qsweep({"compare", "--help"});
+  EXPECT_EQ(outcome.code, 0);
+  for (const char* name : {"RUN", "OTHER", "--metric", "--format", "--other-format", "--other-mode", "--out"})
+    EXPECT_THAT(outcome.out, HasSubstr(name));
+}
+
 TEST_F(Compare, RefusesBadInput) {
   expect_refused({"compare", run}, "OTHER is required");
   expect_refused({"compare", run, map},
