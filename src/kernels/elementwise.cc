@@ -69,11 +69,19 @@ void AddDelta(const RowBlock& b, int64_t first, int64_t count, DeltaView da, Del
 
 void AddToParent(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> parent, DeltaView d,
                  DeltaView y) {
-  const auto run = [&]<class T>(T*) QSWEEP_LANES {
+  const auto run = [&]<class D, class Y>(D*, Y*) QSWEEP_LANES {
     for (int64_t r = first; r < first + count; ++r)
-      add_row(y.cols, parent.row(b.parent + r), row_or_null<T>(d, b.in[0], r), y.as<T>().row(b.out + r));
+      add_row(y.cols, parent.row(b.parent + r), row_or_null<D>(d, b.in[0], r), y.as<Y>().row(b.out + r));
   };
-  y.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
+  float* const wide = nullptr;
+  bf16* const narrow = nullptr;
+  if (y.dtype == DType::bf16) {
+    run(narrow, narrow);
+  } else if (d.dtype == DType::bf16) {
+    run(narrow, wide);
+  } else {
+    run(wide, wide);
+  }
 }
 
 void Rotate(Matrix<const float> x, Matrix<const float> cos_sin, Matrix<float> y) {
@@ -185,6 +193,8 @@ void add_delta(Threads threads, std::span<const RowBlock> blocks, DeltaView da, 
 
 void add_to_parent(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> parent, DeltaView d,
                    DeltaView y) {
+  QSWEEP_CHECK(d.data == nullptr || d.dtype == y.dtype || y.dtype == DType::f32, "a parent and {} into {}",
+               name(d.dtype), name(y.dtype));
   for_block_rows(threads, blocks, [&](const RowBlock& b, int64_t first, int64_t count) {
     HWY_DYNAMIC_DISPATCH(AddToParent)(b, first, count, parent, d, y);
   });

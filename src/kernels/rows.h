@@ -121,7 +121,7 @@ void softmax_vjp(Threads threads, const AttentionTile& tile, Matrix<const float>
 // --- conversions
 void to_f32(Threads threads, TensorView x, Matrix<float> y);  // bf16, f16 or f32, same number of elements
 void convert(Threads threads, Matrix<const float> x, DeltaView y);
-// y = parent + d, rounded to y's dtype (a block without delta rows copies the parent).
+// y = parent + d, in d's dtype or f32 (a block without delta rows copies the parent).
 void add_to_parent(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> parent, DeltaView d,
                    DeltaView y);
 // y = a - parent, rounded to y's dtype; a is f32 or y's dtype, and may be y (a block without rows of a:

@@ -135,8 +135,8 @@ void Estimator::run(const Ranges& ranges, std::vector<ScoreRecord>& records,
   }
   for (size_t i = 0; i < records.size(); ++i) {
     records[i].method = options_.method;
-    if (!wanted_[i]) continue;
     records[i].measured = scores::Measured::none();
+    if (!wanted_[i]) continue;
     records[i].per_sample = unchanged(setting_.model, setting_.data);
     if (options_.method == Method::fisher) fill_fisher(records[i], i);
     if (options_.method == Method::hawq) fill_hawq(records[i], i);

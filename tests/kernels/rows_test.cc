@@ -78,6 +78,13 @@ TEST_P(RowsTest, AddToParentWithAndWithoutADelta) {
       const float changed = parent.at(4, c) + to_float(to_bf16(d.at(5, c)));
       EXPECT_EQ(y16[static_cast<size_t>(n + kPadding + c)].bits, to_bf16(changed).bits);
     }
+
+    Padded wide(8, n);
+    add_to_parent(kThreads, blocks, parent.matrix(), {d16.data(), DType::bf16, 9, n, n + kPadding},
+                  wide.view());
+    expect_elements(wide, [&](int64_t r, int64_t c) {
+      return r >= 1 && r < 4 ? parent.at(r + 3, c) + to_float(to_bf16(d.at(r + 4, c))) : want(r, c);
+    });
   }
 }
 
