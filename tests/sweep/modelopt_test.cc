@@ -18,12 +18,15 @@ using quant::Format;
 
 constexpr int64_t kPlenty = int64_t{4} << 30;
 
-// The peer's scores may differ from ours by a share of themselves; below kSmallKl, where rounding decides
-// more of a KL, by a larger one. ModelOpt sums KL in f32, with an error of either sign that does not shrink
-// with the score: up to 4e-8 nats per token for the random model, 1.5e-7 for the trained one, against f64
-// sums of its own f32 logits.
+// The peer's scores may differ from ours by a share of themselves; by a larger one below kSmallKl. ModelOpt
+// sums KL in f32, with an error of either sign that does not shrink with the score: up to 4.7e-8 nats per
+// token for the random model, 1.5e-7 for the trained one. kl_f64.json has the scores without it: its own, but
+// for the sums being in f64 (tools/peer_kl.py).
 constexpr double kShare = 0.02, kSmallKlShare = 0.05, kSmallKl = 1e-6;
-constexpr double kNoiseOfRandom = 4e-8, kNoiseOfTrained = 1.5e-7;  // nats per token
+constexpr double kNoiseOfRandom = 5e-8, kNoiseOfTrained = 1.6e-7;  // nats per token
+// Most scores are far closer: only where an activation lies on a rounding tie does one reach a tenth of a per
+// cent.
+constexpr double kMedian = 1e-4;
 
 struct Case {
   Model model;
@@ -144,10 +147,11 @@ std::vector<double> kl_scores(const Case& c, const Format& format, const std::ve
 }
 
 struct Bound {
-  double share = kShare, noise = 0;  // of a score; of the batch
-  double small = 0;                  // scores below it have kSmallKlShare
+  double small = 0;  // scores below it have kSmallKlShare
+  double noise = 0;  // to every score
+  double median = kMedian;
 
-  double of(double score) const { return (score < small ? kSmallKlShare : share) * std::abs(score) + noise; }
+  double of(double score) const { return (score < small ? kSmallKlShare : kShare) * std::abs(score) + noise; }
 };
 
 // Two groups that are further apart than either may be off must be in the peer's order.
@@ -163,33 +167,42 @@ void expect_same_order(const std::vector<Group>& groups, const std::vector<doubl
 
 void expect_agreement(const std::string& what, const std::vector<Group>& groups,
                       const std::vector<double>& ours, double tokens, const Bound& bound) {
-  std::vector<double> errors;
-  double worst_by_bound = 0, largest_per_token = 0;
+  std::vector<double> shares, small_ones;  // the latter in nats per token
   for (size_t g = 0; g < groups.size(); ++g) {
-    const double theirs = groups[g].score, error = std::abs(ours[g] - theirs);
-    EXPECT_TRUE(error <= (theirs == 0 ? 0 : bound.of(theirs)))
+    const double theirs = groups[g].score, difference = std::abs(ours[g] - theirs);
+    EXPECT_TRUE(difference <= (theirs == 0 ? 0 : bound.of(theirs)))
         << what << ' ' << groups[g].name << ": " << ours[g] << ", expected " << theirs;
     if (theirs == 0) continue;  // no data reaches it
-    errors.push_back(error / std::abs(theirs));
-    worst_by_bound = std::max(worst_by_bound, error / bound.of(theirs));
-    largest_per_token = std::max(largest_per_token, error / tokens);
+    const bool small = theirs < bound.small;
+    (small ? small_ones : shares).push_back(difference / (small ? tokens : theirs));
   }
-  std::printf("%s, %zu groups: median %.2g, worst %.2g, %.2g of its bound, %.2g per token\n", what.c_str(),
-              errors.size(), median(errors), quantile(errors, 1), worst_by_bound, largest_per_token);
+  std::printf("%s: %zu groups, median %.2g, worst %.2g", what.c_str(), shares.size(), median(shares),
+              quantile(shares, 1));
+  if (!small_ones.empty())
+    std::printf("; %zu below 1e-6 nats per token, worst %.2g nats per token", small_ones.size(),
+                quantile(small_ones, 1));
+  std::printf("\n");
+  EXPECT_TRUE(median(shares) <= bound.median) << what;
   expect_same_order(groups, ours, bound);
 }
 
 void expect_gradients(const Case& c, const std::string& format) {
   const std::vector<Group> groups = read_groups(c, "gradient", format);
-  expect_agreement(c.file + " gradient " + format, groups,
+  expect_agreement(c.file + "_gradient_" + format, groups,
                    gradient_scores(c, quant::find_format("modelopt_" + format), groups), c.tokens(), {});
 }
 
 void expect_kl(const Case& c, const std::string& format) {
-  const std::vector<Group> groups = read_groups(c, "kl_div", format);
-  expect_agreement(c.file + " kl_div " + format, groups,
-                   kl_scores(c, quant::find_format("modelopt_" + format), groups), c.tokens(),
-                   {.noise = c.kl_noise * c.tokens(), .small = kSmallKl * c.tokens()});
+  const std::string result = c.file + "_kl_div_" + format;
+  std::vector<Group> groups = read_groups(c, "kl_div", format);
+  const std::vector<double> ours = kl_scores(c, quant::find_format("modelopt_" + format), groups);
+  const double small = kSmallKl * c.tokens();
+  expect_agreement(result, groups, ours, c.tokens(),
+                   {.small = small, .noise = c.kl_noise * c.tokens(), .median = kShare});
+  const io::Json f64 = io::read_json_file(testing::kPeers + "/modelopt/kl_f64.json").at(result);
+  EXPECT_EQ(f64.size(), groups.size());
+  for (Group& group : groups) group.score = f64.at(group.name);
+  expect_agreement(result + ", sums in f64", groups, ours, c.tokens(), {.small = small});
 }
 
 TEST(ModelOpt, GradientsOfText) {
