@@ -114,7 +114,7 @@ TEST(IncMaps, TextOnly) {
 }
 
 TEST(IncMapsSlow, Images) {
-  const models::Model model = models::load(kTinyVl);
+  const models::Model model = testing::load_image_model();
   const io::Json theirs = testing::peer_results().at("image").at("fallback");
   EXPECT_EQ(theirs.size(), 27u);
   bool met = false;

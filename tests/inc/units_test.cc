@@ -45,7 +45,7 @@ int64_t differing(Matrix<const float> y, std::span<const uint8_t> codes, const i
 // The inputs are those of the peer's run with everything quantized, the ranges its own. allow_bf16 = false:
 // the codes are multiplied in f32.
 void expect_units_bit_exact(bool allow_bf16) {
-  const models::Model model = models::load(kTinyVl);
+  const models::Model model = testing::load_image_model();
   const graph::Batch batch = testing::image_batch(model);  // its contents play no part
   const auto units = io::SafetensorsFile::open(kTinyVl + "/units.safetensors");
   const io::Json ranges = testing::peer_results().at("qparams_text");
@@ -132,7 +132,7 @@ void expect_long_sums_exact(bool allow_bf16) {
   for (float& v : w) v = rng.uniform() < 0.9 ? 1.0f : static_cast<float>(rng.uniform());
   for (float& v : x) v = rng.uniform() < 0.9 ? 2.55f : static_cast<float>(rng.uniform());
   const inc::LinearRanges q{{.scale = 0.01f, .zero_point = 0}, {.scale = 60.0f, .zero_point = 3}};
-  const models::Model model = models::load(kTinyVl);
+  const models::Model model = testing::load_image_model();
   const graph::Batch batch = testing::image_batch(model);
   kernels::Gemm gemm({2}, allow_bf16);
   const ops::Context context{gemm};
