@@ -103,6 +103,26 @@ TEST(ModesSlow, LeavesWithQuantizedActivationsAreCloseToTheVariantsAlone) {
   }
 }
 
+// Deltas of leaves in bf16 against those in f32; the parents are the same.
+TEST(Modes, FastAgreesWithStrict) {
+  const TinyRun tiny(kSamples);
+  for (const Mode mode : {Mode::leave_one_out, Mode::requantize_cumulative}) {
+    sweep::ScoreOptions options = options_of("w8a8_dynamic", mode);
+    const auto fast = tiny.score(options).run;
+    options.strict = true;
+    const auto strict = tiny.score(options).run;
+    EXPECT_EQ(fast.baselines.front().total->all.logits_sse, strict.baselines.front().total->all.logits_sse);
+    std::vector<double> errors;
+    for (size_t i = 0; i < fast.scores.size(); ++i)
+      errors.push_back(
+          std::abs(fast.scores[i].total->all.logits_sse / strict.scores[i].total->all.logits_sse - 1));
+    std::printf("%s, fast against strict: median %.2g, worst %.2g\n", std::string(name(mode)).c_str(),
+                median(errors), quantile(errors, 1));
+    EXPECT_TRUE(median(errors) <= 0.05);
+    EXPECT_TRUE(quantile(errors, 0.9) <= 0.25);
+  }
+}
+
 // With everything in float to begin with, re-quantizing one op is quantizing it alone.
 TEST(Modes, RequantizeOfEverythingIsIsolated) {
   const TinyRun tiny(kSamples);
