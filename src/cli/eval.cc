@@ -97,7 +97,7 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
   const io::Json resolved = result.settings;
   result.settings = settings();
   result.settings.update(resolved);
-  result.provenance = provenance.json(evaluation.report(), rate);
+  result.provenance = provenance.json(evaluation.report(), evaluation.plan().peak_bytes(), rate);
   scores::write_eval(result, flags.out);
   report::write_eval_report(result, flags.out);
   print_summary(result, flags.out);

@@ -26,7 +26,7 @@ io::Json gemm_provenance(const sweep::RunReport& report, double measured_rate,
                          const std::string& bf16_reason) {
   const kernels::GemmCount &reference = report.reference, &deltas = report.deltas;
   const double flops = reference.flops + deltas.flops, seconds = report.phases_s.at("sweep");
-  return {{"gflop", flops * 1e-9},
+  io::Json gemm = {{"gflop", flops * 1e-9},
           {"gflops_per_s", flops / seconds * 1e-9},
           {"peak_gflops_per_s", measured_rate * 1e-9},
           {"share", flops / seconds / measured_rate},
@@ -35,6 +35,13 @@ io::Json gemm_provenance(const sweep::RunReport& report, double measured_rate,
           {"delta_bf16_share", deltas.flops > 0 ? deltas.bf16_flops / deltas.flops : 0},
           {"delta_products", deltas.calls},
           {"bf16", bf16_reason}};
+  if (report.estimates.calls > 0) {
+    const double rate = report.estimates.flops / report.phases_s.at("estimate");
+    gemm["estimate_gflop"] = report.estimates.flops * 1e-9;
+    gemm["estimate_gflops_per_s"] = rate * 1e-9;
+    gemm["estimate_share"] = rate / measured_rate;
+  }
+  return gemm;
 }
 
 }  // namespace
@@ -58,7 +65,7 @@ void Provenance::complete(scores::DataInfo& data) const {
   data.sha256 = data_sha256_;
 }
 
-io::Json Provenance::json(const sweep::RunReport& report, double rate) const {
+io::Json Provenance::json(const sweep::RunReport& report, int64_t planned_bytes, double rate) const {
   io::Json phases = report.phases_s;
   phases["load"] = load_s_;
   return {{"version", QSWEEP_VERSION},
@@ -67,7 +74,7 @@ io::Json Provenance::json(const sweep::RunReport& report, double rate) const {
           {"libraries", {{"oneDNN", kernels::onednn_version()}}},
           {"wall_s", seconds_since(start_)},
           {"peak_rss_bytes", peak_resident_bytes()},
-          {"planned_bytes", report.plan.peak_bytes()},
+          {"planned_bytes", planned_bytes},
           {"gemm", gemm_provenance(report, rate, engine_.gemm->bf16_reason())},
           {"phases_s", phases}};
 }

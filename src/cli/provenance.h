@@ -18,7 +18,7 @@ class Provenance {
   scores::ModelInfo model() const;
   void complete(scores::DataInfo& data) const;  // name and hash of the file
   // At the end of the run. rate: of products of the model's shapes on this machine, FLOP/s.
-  io::Json json(const sweep::RunReport& report, double rate) const;
+  io::Json json(const sweep::RunReport& report, int64_t planned_bytes, double rate) const;
 
  private:
   const Engine& engine_;

@@ -140,7 +140,7 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   const io::Json metric = result.settings;
   result.settings = settings();
   result.settings.update(metric);
-  result.provenance = provenance.json(sweep.report(), rate);
+  result.provenance = provenance.json(sweep.report(), sweep.planned_bytes(), rate);
   scores::write_scores(result, flags.out);
   report::write_report(result, flags.out);
   print_summary(result, flags.out);
@@ -185,7 +185,7 @@ void add_score(CLI::App& app) {
   flags->add("keep-float", values->keep_float,
              "requantize: the ops that start in float, as a shell pattern; all where not given");
   flags->add_switch("cumulative", values->cumulative,
-                    "requantize: quantize the ops of --keep-float one after the other, in model order");
+                    "requantize: quantize the ops of --keep-float one after the other, in model order; deltas are f32");
   flags->add("device", values->device, "Where to compute")
       ->check(CLI::IsMember({"cpu"}))
       ->capture_default_str();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "graph/scratch.h"
 #include "ops/linear.h"
 
 namespace qsweep::graph {
@@ -13,26 +14,13 @@ using kernels::kAbsent;
 using kernels::RowBlock;
 using quant::Format;
 
-struct Scratch {
-  std::shared_ptr<Workspace::Block> block;
-  DeltaView view;
-
-  Matrix<float> f32() const { return view.as<float>(); }
-};
-
-Scratch scratch(const Pass& pass, DType dtype, int64_t rows, int64_t cols) {
-  auto block = pass.workspace.allocate(dtype, rows, cols);
-  const DeltaView view{block->data(), dtype, rows, cols, cols};
-  return {std::move(block), view};
-}
-
 // All rows of a matrix, each with the same row of the parent.
 RowBlock whole(int64_t rows) { return {.rows = rows, .parent = 0, .in = {0, kAbsent, kAbsent}, .out = 0}; }
 
 // A matrix in the dtype of the products: itself, or a rounded copy.
 Scratch in_dtype(const Pass& pass, DType dtype, const Matrix<const float>& m) {
-  if (dtype == DType::f32) return {nullptr, kernels::view_of(m)};
-  Scratch rounded = scratch(pass, dtype, m.rows, m.cols);
+  if (dtype == DType::f32) return Scratch(kernels::view_of(m));
+  Scratch rounded = Scratch(pass.workspace, dtype, m.rows, m.cols);
   if (!pass.workspace.dry()) kernels::convert(pass.ops.threads(), m, rounded.view);
   return rounded;
 }
@@ -41,15 +29,14 @@ Scratch in_dtype(const Pass& pass, DType dtype, const Matrix<const float>& m) {
 Scratch delta_weight(const LinearStep& step) {
   const Matrix<const float>& f32 = step.weights.weight;
   if (step.delta_dtype == DType::bf16 && step.op.weight.dtype == DType::bf16)
-    return {nullptr,
-            {const_cast<std::byte*>(step.op.weight.data), DType::bf16, f32.rows, f32.cols, f32.cols}};
+    return Scratch({const_cast<std::byte*>(step.op.weight.data), DType::bf16, f32.rows, f32.cols, f32.cols});
   return in_dtype(step.pass, step.delta_dtype, f32);
 }
 
 // Q(W), f32.
 Scratch quantized_weight(const LinearStep& step, const Format& format) {
   const Matrix<const float>& w = step.weights.weight;
-  Scratch quantized = scratch(step.pass, DType::f32, w.rows, w.cols);
+  Scratch quantized = Scratch(step.pass.workspace, DType::f32, w.rows, w.cols);
   if (!step.pass.workspace.dry())
     quant::fake_quantize_weight(step.pass.ops.threads(), format,
                                 quant::group_rows(format, step.op.weight.shape, w), step.weight_absmax,
@@ -69,7 +56,7 @@ class FormatStep {
   void run(BranchLinear& branch) {
     const bool is_parents = branch.format == format_;
     if (format_ != nullptr && needs_input(branch)) {
-      input_ = scratch(step_.pass, DType::f32, branch.x.rows, branch.x.cols);
+      input_ = Scratch(step_.pass.workspace, DType::f32, branch.x.rows, branch.x.cols);
       if (!dry()) quant::fake_quantize_input(threads(), *format_, branch.x, step_.range, input_.f32());
     }
     if (is_parents && branch.y.data != nullptr && !branch.y_is_known) parent_output(branch);
@@ -128,8 +115,8 @@ class FormatStep {
         blocks.back().out = rows;
         rows += run.blocks[last].rows;
       }
-      const Scratch changed = scratch(step_.pass, DType::f32, rows, b.x.cols);
-      const Scratch difference = scratch(step_.pass, step_.delta_dtype, rows, b.x.cols);
+      const Scratch changed = Scratch(step_.pass.workspace, DType::f32, rows, b.x.cols);
+      const Scratch difference = Scratch(step_.pass.workspace, step_.delta_dtype, rows, b.x.cols);
       if (!dry()) {
         kernels::add_to_parent(threads(), blocks, b.x, b.dx, changed.view);
         quant::fake_quantize_input(threads(), *format_, changed.f32(), step_.range, changed.f32());
@@ -145,7 +132,7 @@ class FormatStep {
   void errors(BranchLinear& b) {
     if (!wants_error(b)) return;
     const int64_t rows = b.x.rows;
-    const Scratch e = scratch(step_.pass, DType::f32, rows, step_.op.out_features());
+    const Scratch e = Scratch(step_.pass.workspace, DType::f32, rows, step_.op.out_features());
     own_error(b, e.view);
     if (dry()) return;
     if (b.format == format_) {
@@ -169,13 +156,13 @@ class FormatStep {
   void own_error(const BranchLinear& b, DeltaView error) {
     const Matrix<const float>& w = step_.weights.weight;
     if (!weight_error_.view.data) {
-      weight_error_ = scratch(step_.pass, step_.delta_dtype, w.rows, w.cols);
+      weight_error_ = Scratch(step_.pass.workspace, step_.delta_dtype, w.rows, w.cols);
       const RowBlock all = whole(w.rows);
       if (!dry()) kernels::subtract_parent(threads(), {&all, 1}, quantized_.view, w, weight_error_.view);
     }
     const bool activations = quant::quantizes_activations(*format_);
     if (activations) {
-      const Scratch difference = scratch(step_.pass, step_.delta_dtype, b.x.rows, b.x.cols);
+      const Scratch difference = Scratch(step_.pass.workspace, step_.delta_dtype, b.x.rows, b.x.cols);
       const RowBlock all = whole(b.x.rows);
       if (!dry()) kernels::subtract_parent(threads(), {&all, 1}, input_.view, b.x, difference.view);
       product(difference.view, weight_for_deltas_.view, error);

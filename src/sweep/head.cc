@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 
+#include "graph/scratch.h"
 #include "ops/linear.h"
 #include "sweep/row_metrics.h"
 #include "sweep/token_rows.h"
@@ -12,24 +13,11 @@ namespace qsweep::sweep {
 namespace {
 
 using graph::Rows;
+using graph::Scratch;
 using kernels::kAbsent;
 using kernels::LogitsNormalizer;
 using kernels::LogitsSums;
 using kernels::RowBlock;
-
-// A matrix of the pass's workspace.
-struct Scratch {
-  std::shared_ptr<graph::Workspace::Block> block;
-  kernels::DeltaView view;
-
-  Scratch() = default;
-  Scratch(graph::Workspace& workspace, DType dtype, int64_t rows, int64_t cols)
-      : block(workspace.allocate(dtype, rows, cols)), view{block->data(), dtype, rows, cols, cols} {}
-  template <class T>
-  Matrix<T> matrix() const {
-    return view.as<T>();
-  }
-};
 
 // Variants whose change of the logits one matrix holds, pair by pair.
 struct Group {

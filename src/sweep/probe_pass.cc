@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "graph/backward.h"
 #include "graph/linear_step.h"
+#include "graph/scratch.h"
 #include "ops/linear.h"
 #include "sweep/head_tiles.h"
 #include "sweep/token_rows.h"
@@ -13,19 +14,11 @@ namespace qsweep::sweep {
 namespace {
 
 using graph::Rows;
+using graph::Scratch;
 using kernels::DeltaView;
 using kernels::ProbeKind;
 using kernels::ProbeRow;
 using quant::Format;
-
-struct Scratch {
-  std::shared_ptr<graph::Workspace::Block> block;
-  DeltaView view;
-
-  Scratch(graph::Workspace& workspace, DType dtype, int64_t rows, int64_t cols)
-      : block(workspace.allocate(dtype, rows, cols)), view{block->data(), dtype, rows, cols, cols} {}
-  Matrix<float> f32() const { return view.as<float>(); }
-};
 
 bool at_hidden_state(const ProbeSet& set) { return set.metric.which == scores::Which::hidden_sse; }
 

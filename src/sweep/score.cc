@@ -39,11 +39,25 @@ EstimateOptions estimate_options(const ScoreOptions& o) {
   return estimate;
 }
 
+kernels::GemmCount all_products(const kernels::Gemm& gemm) {
+  using kernels::GemmPurpose;
+  kernels::GemmCount sum;
+  for (const auto purpose : {GemmPurpose::reference, GemmPurpose::deltas, GemmPurpose::cotangents})
+    sum.add(gemm.count(purpose));
+  return sum;
+}
+
 double total_error(const ScoreRecord& record, scores::Metric metric) {
   double total = 0;
   for (const scores::ScopedSums& sample : record.per_sample)
     total += scores::sum(sample.of(metric.scope), metric.which);
   return total;
+}
+
+// Leaves of a cumulative run are nearly float again where few ops are quantized: a small difference of two large
+// ones, which bf16 cannot hold.
+bool strict(const ScoreOptions& options) {
+  return options.strict || options.mode == scores::Mode::requantize_cumulative;
 }
 
 bool flagged(const ScoreRecord& record) {
@@ -54,7 +68,7 @@ bool flagged(const ScoreRecord& record) {
 
 Sweep::Sweep(const models::Model& model, const ops::Context& ops, const std::vector<models::Sample>& data,
              const std::vector<models::Sample>& calibration, ScoreOptions options)
-    : setting_{model, ops, data, calibration, options.strict, options.memory_bytes},
+    : setting_{model, ops, data, calibration, strict(options), options.memory_bytes},
       options_(std::move(options)),
       outlook_(make_outlook(model, data, calibration, options_)),
       variant_run_(setting_, exact_variants(outlook_, options_.method)) {
@@ -114,7 +128,9 @@ void Sweep::estimate(scores::Run& run, const ProgressObserver& progress) {
     state.done_flops += flops;
     if (progress) progress(state);
   };
+  const kernels::GemmCount before = all_products(setting_.ops.gemm);
   variant_run_.timed("estimate", [&] { estimator_->run(variant_run_.ranges(), run.scores, report); });
+  variant_run_.report().estimates = all_products(setting_.ops.gemm).since(before);
 }
 
 double Sweep::seconds_left() const {

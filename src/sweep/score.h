@@ -1,6 +1,8 @@
 // A sensitivity run: what every selected op's quantization to every format does to the model's output.
 #pragma once
 
+#include <algorithm>
+
 #include "sweep/estimate.h"
 #include "sweep/outlook.h"
 
@@ -19,6 +21,10 @@ class Sweep {
   const MemoryPlan& plan() const { return report().plan; }
   // Of the walk backward; null where nothing is estimated.
   const MemoryPlan* estimate_plan() const { return estimator_ ? &estimator_->plan() : nullptr; }
+
+  int64_t planned_bytes() const {
+    return std::max(plan().peak_bytes(), estimator_ ? estimator_->plan().peak_bytes() : 0);
+  }
 
   // Calibrates, if a format needs it, and computes all variants. The run has its ops and finalized scores;
   // data, settings and provenance are the caller's.

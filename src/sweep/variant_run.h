@@ -21,7 +21,8 @@ using ProgressObserver = std::function<void(const Progress&)>;
 struct RunReport {
   std::map<std::string, double> phases_s;
   MemoryPlan plan;
-  kernels::GemmCount reference, deltas;  // of run()
+  kernels::GemmCount reference, deltas;  // of the sweep phase
+  kernels::GemmCount estimates;          // all products of the estimate phase
 };
 
 // What a model, its data and the machine give to a run. Everything must outlive the run.
@@ -54,6 +55,7 @@ class VariantRun {
   void run(const Sinks& sinks, const ProgressObserver& progress);
 
   const RunReport& report() const { return report_; }
+  RunReport& report() { return report_; }  // to add what else a run does
   const Ranges& ranges() const { return ranges_; }  // after run()
 
   // Adds the time that body takes to a phase.

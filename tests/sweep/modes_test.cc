@@ -103,7 +103,7 @@ TEST(ModesSlow, LeavesWithQuantizedActivationsAreCloseToTheVariantsAlone) {
   }
 }
 
-// Deltas of leaves in bf16 against those in f32; the parents are the same.
+// Deltas of leaves in bf16 against those in f32: they move rounding decisions of the parent's activations.
 TEST(Modes, FastAgreesWithStrict) {
   const TinyRun tiny(kSamples);
   for (const Mode mode : {Mode::leave_one_out, Mode::requantize_cumulative}) {
@@ -111,15 +111,17 @@ TEST(Modes, FastAgreesWithStrict) {
     const auto fast = tiny.score(options).run;
     options.strict = true;
     const auto strict = tiny.score(options).run;
-    EXPECT_EQ(fast.baselines.front().total->all.logits_sse, strict.baselines.front().total->all.logits_sse);
+    const auto error = [](const scores::Measurement& a, const scores::Measurement& b) {
+      return std::abs(a.total->all.logits_sse / b.total->all.logits_sse - 1);
+    };
+    EXPECT_TRUE(error(fast.baselines.front(), strict.baselines.front()) <= 1e-3);
     std::vector<double> errors;
-    for (size_t i = 0; i < fast.scores.size(); ++i)
-      errors.push_back(
-          std::abs(fast.scores[i].total->all.logits_sse / strict.scores[i].total->all.logits_sse - 1));
+    for (size_t i = 0; i < fast.scores.size(); ++i) errors.push_back(error(fast.scores[i], strict.scores[i]));
     std::printf("%s, fast against strict: median %.2g, worst %.2g\n", std::string(name(mode)).c_str(),
                 median(errors), quantile(errors, 1));
-    EXPECT_TRUE(median(errors) <= 0.05);
-    EXPECT_TRUE(quantile(errors, 0.9) <= 0.25);
+    // Cumulative scores are always strict: bf16 would leave nothing of those that are nearly float again.
+    EXPECT_TRUE(median(errors) <= (mode == Mode::leave_one_out ? 0.05 : 0));
+    EXPECT_TRUE(quantile(errors, 0.9) <= (mode == Mode::leave_one_out ? 0.25 : 0));
   }
 }
 

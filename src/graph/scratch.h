@@ -1,0 +1,25 @@
+// A matrix in a workspace.
+#pragma once
+
+#include "graph/workspace.h"
+#include "kernels/rows.h"
+
+namespace qsweep::graph {
+
+struct Scratch {
+  std::shared_ptr<Workspace::Block> block;  // null: a view of somebody else's memory
+  kernels::DeltaView view;
+
+  Scratch() = default;
+  explicit Scratch(kernels::DeltaView v) : view(v) {}
+  Scratch(Workspace& workspace, DType dtype, int64_t rows, int64_t cols)
+      : block(workspace.allocate(dtype, rows, cols)), view{block->data(), dtype, rows, cols, cols} {}
+
+  template <class T>
+  Matrix<T> matrix() const {
+    return view.as<T>();
+  }
+  Matrix<float> f32() const { return matrix<float>(); }
+};
+
+}  // namespace qsweep::graph
