@@ -97,6 +97,15 @@ MUTATIONS = {
         "graph", "Backward.*"),
     "probes_not_apart": (
         "src/ops/probes.h", ".in = {k * in_rows,", ".in = {0 * k * in_rows,", "ops", "VjpTest.*"),
+    "element_form_squared_after_the_sum": (
+        "src/sweep/probe_pass.cc", "products.element += squares[static_cast<size_t>(r)];",
+        "products.element += sum * sum + 0 * squares[static_cast<size_t>(r)];", "sweep", "ModelOpt.Gradient*"),
+    "fork_of_a_live_pair_left_out": (
+        "src/graph/variants.cc", "pair >= 0 && pair < first_without_rows;",
+        "pair >= 0 && first_without_rows >= 0;", "sweep", "ModelOpt.Kl*"),
+    "stored_rows_run_together": (
+        "src/quant/format.cc", "scheme.in_stored_rows = true;", "scheme.in_stored_rows = false;", "sweep",
+        "ModelOpt.*Images"),
     "inc_weight_by_division": (
         "src/inc/quantized.cc", "round_code(w.row(row)[c] * inverse)",
         "round_code(inverse > 0 ? w.row(row)[c] / scale[static_cast<size_t>(row)] : 0)", "inc", "Inc.*"),

@@ -1,5 +1,7 @@
 // Scores of NVIDIA ModelOpt 0.47's groups against ours (docs/comparison.md has its formulas).
+#include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 
 #include <gtest/gtest.h>
