@@ -11,7 +11,7 @@ seeds_of() {
   case "$1" in
     *safetensors*) echo '*.safetensors' ;;
     *tokenizer*) echo 'tokenizer*.json' ;;
-    *json*) echo '*.json*' ;;
+    *json* | *recipe*) echo '*.json*' ;;
     *image* | *png* | *jpeg* | *webp*) echo '*.[pjw]*g *.webp' ;;
     *) echo '*' ;;
   esac

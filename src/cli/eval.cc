@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <optional>
 #include <set>
 
 #include <fmt/format.h>
@@ -38,27 +40,53 @@ std::vector<sweep::RecipeFormats> read_recipes(const std::vector<std::string>& p
   return recipes;
 }
 
-// What the scores of another run foretold; they must be those of this model.
-void predict(scores::EvalRun& run, const std::string& folder) {
-  const scores::Run scored = with_context("--scores", [&] { return scores::read_scores(folder); });
-  if (scored.model.weights_sha256_of_headers != run.model.weights_sha256_of_headers)
+// The scores of another run, which must be those of this model.
+scores::Run read_scored(const std::string& folder, const scores::ModelInfo& model) {
+  scores::Run scored = with_context("--scores", [&] { return scores::read_scores(folder); });
+  if (scored.model.weights_sha256_of_headers != model.weights_sha256_of_headers)
     fail("--scores: {}: expected scores of {} (headers {:.8}), found those of {} (headers {:.8})", folder,
-         run.model.path_name, run.model.weights_sha256_of_headers, scored.model.path_name,
+         model.path_name, model.weights_sha256_of_headers, scored.model.path_name,
          scored.model.weights_sha256_of_headers);
-  for (scores::EvalRecipe& recipe : run.recipes) recipe.predicted = scores::predict_all(scored, recipe.ops);
+  return scored;
+}
+
+// What the scores foretold.
+void predict(scores::EvalRun& run, const scores::Run& scored) {
+  for (scores::EvalRecipe& recipe : run.recipes) {
+    std::map<std::string, std::string> exercised = recipe.ops;  // the others change nothing here
+    for (const std::string& op : recipe.unexercised) exercised.erase(op);
+    recipe.predicted = scores::predict_all(scored, exercised);
+  }
+}
+
+// Warnings that the user should see at once; the report has them too.
+void warn_of(const scores::EvalRecipe& recipe, const scores::Prediction* predicted) {
+  const auto warn = [&](size_t ops, const char* of_them) {
+    if (ops > 0) spdlog::warn("{}: {} op{} {}", recipe.name, ops, ops == 1 ? "" : "s", of_them);
+  };
+  warn(recipe.uncalibrated.size(), "that no calibration sample reaches, left in float");
+  warn(recipe.unexercised.size(), "that no sample reaches: their effect is not measured");
+  if (predicted != nullptr) warn(predicted->missing.size(), "without a score, left out of the prediction");
+  if (!recipe.total) spdlog::warn("{}: the output overflowed or became NaN", recipe.name);
+}
+
+std::string per_position(const scores::Prediction* predicted) {
+  const bool known = predicted != nullptr && predicted->corrected && predicted->positions > 0;
+  return known ? fmt::format("{:.3g}", *predicted->corrected / static_cast<double>(predicted->positions)) : "-";
 }
 
 void print_summary(const scores::EvalRun& run, const std::string& out) {
   const scores::Metric metric = run.ranking_metric;
-  fmt::print("{:<32} {:>6} {:>12} {:>12}\n", "recipe", "bits", scores::name(metric), "predicted");
+  const bool foretold = std::any_of(run.recipes.begin(), run.recipes.end(),
+                                    [](const scores::EvalRecipe& r) { return !r.predicted.empty(); });
+  fmt::print("{:<32} {:>15} {:>24}{}\n", "recipe", "bits per weight", name(metric) + " per position",
+             foretold ? fmt::format(" {:>12}", "predicted") : "");
   for (const scores::EvalRecipe& recipe : run.recipes) {
     const scores::Prediction* predicted = recipe.prediction(metric);
-    const bool known = predicted != nullptr && predicted->corrected && predicted->positions > 0;
-    fmt::print("{:<32} {:>6.2f} {:>12.3g} {:>12}\n", recipe.name, recipe.effective_bits, recipe.per_position(metric),
-               known ? fmt::format("{:.3g}", *predicted->corrected / static_cast<double>(predicted->positions)) : "-");
-    if (!recipe.uncalibrated.empty())
-      spdlog::warn("{}: no calibration sample reaches {} ops, which stay float", recipe.name,
-                   recipe.uncalibrated.size());
+    fmt::print("{:<32} {:>15.2f} {:>24}{}\n", recipe.name, recipe.effective_bits,
+               recipe.total ? fmt::format("{:.3g}", recipe.per_position(metric)) : "-",
+               foretold ? fmt::format(" {:>12}", per_position(predicted)) : "");
+    warn_of(recipe, predicted);
   }
   fmt::print("{0}/eval.md  {0}/eval.json  {0}/eval.csv\n", out);
 }
@@ -70,7 +98,7 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
       with_context("--metric", [&] { return scores::parse_metric(flags.engine.metric); });
   Engine engine = open_engine(flags.engine);
   check_metric(metric, engine.data);
-  const Provenance provenance(engine, flags.engine, start);
+  Provenance provenance(engine, flags.engine, start);
   const bool strict = flags.engine.precision == "strict";
   sweep::Evaluation evaluation({.model = engine.model,
                                 .ops = *engine.context,
@@ -79,12 +107,14 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
                                 .strict = strict,
                                 .memory_bytes = parse_bytes(flags.engine.memory)},
                                read_recipes(flags.recipe, engine.model));
+  std::optional<scores::Run> scored;
+  if (!flags.scores.empty()) scored = read_scored(flags.scores, provenance.model());
   evaluation.prepare();
-  fmt::print("{}: {} recipe{}\n{}\n", engine.model.family, flags.recipe.size(), flags.recipe.size() == 1 ? "" : "s",
+  fmt::print("{}: {} recipe{}\nmemory plan: {}\n", engine.model.family, flags.recipe.size(), flags.recipe.size() == 1 ? "" : "s",
              describe(evaluation.plan()));
   if (flags.dry_run) return;
   with_context("--out", [&] { io::ensure_folder(flags.out); });
-  const double rate = measured_rate(engine, strict, flags.recipe.size());
+  provenance.measure_rate(strict, flags.recipe.size());
   scores::EvalRun result;
   {
     ProgressBar bar;
@@ -93,11 +123,11 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
   }
   result.model = provenance.model();
   provenance.complete(result.data);
-  if (!flags.scores.empty()) predict(result, flags.scores);
+  if (scored) predict(result, *scored);
   const io::Json resolved = result.settings;
   result.settings = settings();
   result.settings.update(resolved);
-  result.provenance = provenance.json(evaluation.report(), evaluation.plan().peak_bytes(), rate);
+  result.provenance = provenance.json(evaluation.report(), evaluation.plan().peak_bytes());
   scores::write_eval(result, flags.out);
   report::write_eval_report(result, flags.out);
   print_summary(result, flags.out);
@@ -116,7 +146,7 @@ void add_eval(CLI::App& app) {
              "File of a recipe, repeated for several: {\"name\": ..., \"rules\": [{\"ops\": PATTERN, \"format\": "
              "NAME}, ...]}; later rules override, other ops stay float")
       ->required();
-  flags->add("scores", values->scores, "Folder of a run of `score`, to predict from");
+  flags->add("scores", values->scores, "Folder of a run of `score`, to predict from")->check(path());
   flags->add("out", values->out, "Folder for eval.json, eval.csv and eval.md")->required();
   flags->add_switch("dry-run", values->dry_run, "Only show the memory plan");
   command->callback([values, flags] { run(*values, [flags] { return flags->settings(); }); });

@@ -21,6 +21,14 @@ CLI::Validator whole_number(uint64_t low, uint64_t high) {
   return CLI::Validator(check, "");
 }
 
+CLI::Validator path() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        return text.empty() ? std::string("expected a path, found an empty text") : std::string();
+      },
+      "");
+}
+
 int64_t parse_bytes(const std::string& text) {
   double number = 0;
   const char* end = text.data() + text.size();

@@ -57,6 +57,8 @@ class Flags {
 
 // Accepts whole numbers in decimal from `low` to `high`, both included.
 CLI::Validator whole_number(uint64_t low, uint64_t high);
+// Accepts any text but an empty one, which a shell makes of an unset variable.
+CLI::Validator path();
 
 // "16G", "512MiB", "4096" (bytes), binary units; Error otherwise.
 int64_t parse_bytes(const std::string& text);

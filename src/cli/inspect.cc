@@ -48,7 +48,7 @@ void run(EngineFlags flags) {
              engine.model.ops.size(), options.formats.size());
   for (const auto& [status, count] : counts)
     fmt::print("  {:<12} {}\n", status == scores::Status::ok ? "to score" : scores::name(status), count);
-  fmt::print("{}\n", describe(sweep.plan()));
+  fmt::print("memory plan: {}\n", describe(sweep.plan()));
 }
 
 }  // namespace

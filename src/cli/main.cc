@@ -38,7 +38,8 @@ void let_idle_threads_sleep(char** argv) {
 int run(int argc, char** argv) {
   CLI::App app(
       "qsweep: how much does each op of a language or vision-language model matter when it is quantized?\n"
-      "Exact scores for every linear op, vision tower included, straight from a Hugging Face checkpoint.",
+      "Exact and estimated scores for every linear op, vision tower included, straight from a Hugging Face\n"
+      "checkpoint.",
       "qsweep");
   app.set_version_flag("--version", QSWEEP_VERSION);
   app.require_subcommand(1);

@@ -51,7 +51,7 @@ Provenance::Provenance(const Engine& engine, const EngineFlags& flags, Clock::ti
       flags_(flags),
       start_(start),
       data_sha256_(io::sha256_hex_of_file(flags.data)),
-      load_s_(seconds_since(start)) {}
+      phases_s_{{"load", seconds_since(start)}} {}
 
 scores::ModelInfo Provenance::model() const {
   return {.path_name = std::filesystem::absolute(flags_.model).lexically_normal().filename().string(),
@@ -65,9 +65,17 @@ void Provenance::complete(scores::DataInfo& data) const {
   data.sha256 = data_sha256_;
 }
 
-io::Json Provenance::json(const sweep::RunReport& report, int64_t planned_bytes, double rate) const {
+void Provenance::measure_rate(bool strict, size_t variants) {
+  const bool bf16 = !strict && engine_.gemm->native_bf16();
+  timed("rate", [&] {
+    rate_ = sweep::measure_model_rate(engine_.model, *engine_.gemm, bf16 ? DType::bf16 : DType::f32,
+                                      typical_rows(engine_, variants));
+  });
+}
+
+io::Json Provenance::json(const sweep::RunReport& report, int64_t planned_bytes) const {
   io::Json phases = report.phases_s;
-  phases["load"] = load_s_;
+  for (const auto& [phase, seconds] : phases_s_) phases[phase] = seconds;
   return {{"version", QSWEEP_VERSION},
           {"isa", kernels::isa_name()},
           {"threads", flags_.threads},
@@ -75,14 +83,8 @@ io::Json Provenance::json(const sweep::RunReport& report, int64_t planned_bytes,
           {"wall_s", seconds_since(start_)},
           {"peak_rss_bytes", peak_resident_bytes()},
           {"planned_bytes", planned_bytes},
-          {"gemm", gemm_provenance(report, rate, engine_.gemm->bf16_reason())},
+          {"gemm", gemm_provenance(report, rate_, engine_.gemm->bf16_reason())},
           {"phases_s", phases}};
-}
-
-double measured_rate(const Engine& engine, bool strict, size_t variants) {
-  const bool bf16 = !strict && engine.gemm->native_bf16();
-  return sweep::measure_model_rate(engine.model, *engine.gemm, bf16 ? DType::bf16 : DType::f32,
-                                   typical_rows(engine, variants));
 }
 
 }  // namespace qsweep::cli

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <map>
+#include <string>
 
 #include "cli/session.h"
 #include "sweep/variant_run.h"
@@ -17,18 +19,26 @@ class Provenance {
 
   scores::ModelInfo model() const;
   void complete(scores::DataInfo& data) const;  // name and hash of the file
-  // At the end of the run. rate: of products of the model's shapes on this machine, FLOP/s.
-  io::Json json(const sweep::RunReport& report, int64_t planned_bytes, double rate) const;
+  // Adds the time of work that the sweep's own report does not know.
+  template <class Body>
+  void timed(const std::string& phase, Body&& body) {
+    const auto from = Clock::now();
+    body();
+    phases_s_[phase] += std::chrono::duration<double>(Clock::now() - from).count();
+  }
+  // Before the run: the machine's rate on the model's products, with the rows that a sweep of so many variants
+  // typically has.
+  void measure_rate(bool strict, size_t variants);
+  // At the end of the run.
+  io::Json json(const sweep::RunReport& report, int64_t planned_bytes) const;
 
  private:
   const Engine& engine_;
   const EngineFlags& flags_;
   Clock::time_point start_;
   std::string data_sha256_;
-  double load_s_;
+  std::map<std::string, double> phases_s_;
+  double rate_ = 0;  // FLOP/s
 };
-
-// The machine's rate on the model's products, with the rows that a sweep of so many variants typically has.
-double measured_rate(const Engine& engine, bool strict, size_t variants);
 
 }  // namespace qsweep::cli

@@ -1,6 +1,7 @@
 #include <algorithm>
+#include <map>
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include "cli/commands.h"
@@ -16,6 +17,7 @@ namespace qsweep::cli {
 namespace {
 
 constexpr uint64_t kMaxProbes = 1024;
+constexpr int64_t kProbes = 4;  // where --probes is not given
 
 struct ScoreFlags {
   EngineFlags engine;
@@ -26,14 +28,39 @@ struct ScoreFlags {
   bool cumulative = false;
   bool inc = false;
   std::vector<std::string> metrics;
-  int64_t probes = 4;
+  std::optional<int64_t> probes;
   bool hutchinson = false;
   std::optional<std::string> time_budget;
   std::string device = "cpu";
   bool dry_run = false;
 };
 
-void print_summary(const scores::Run& run, const std::string& out) {
+// What the first of a group are first in, and what their numbers are.
+std::string ranking_text(const scores::Run& run, const scores::ScoreGroup& group) {
+  if (group.method == scores::Method::local) return "relative error of the op's own output";
+  const std::string metric = name(run.ranking_metric) + " per position";
+  switch (group.mode) {
+    case scores::Mode::leave_one_out:
+      return metric + " that is left with the op in float";
+    case scores::Mode::requantize_cumulative:
+      return metric + " with all ops up to this one quantized again";
+    default:
+      return metric;
+  }
+}
+
+// Of a ranking over several methods: how many scores each has made.
+std::string methods_text(const scores::Run& run, const scores::ScoreGroup& group) {
+  if (group.method != scores::Method::automatic) return "";
+  std::map<scores::Method, int64_t> counts;
+  for (const size_t member : group.members)
+    if (run.scores[member].rank) ++counts[run.scores[member].method];
+  std::vector<std::string> parts;
+  for (const auto& [method, n] : counts) parts.push_back(fmt::format("{} {}", n, name(method)));
+  return fmt::format(" ({})", fmt::join(parts, ", "));
+}
+
+void print_summary(const scores::Run& run, const std::string& out, bool inc) {
   constexpr size_t kShown = 5;
   for (const scores::ScoreGroup& group : scores::group_scores(run)) {
     std::vector<const scores::ScoreRecord*> ranked;
@@ -45,15 +72,19 @@ void print_summary(const scores::Run& run, const std::string& out) {
       continue;
     }
     const bool local = group.method == scores::Method::local;
-    fmt::print("{}, the most sensitive of {} scored ops, {}:\n", group.format, ranked.size(),
-               local ? "relative error of the op's own output" : name(run.ranking_metric) + " per position");
+    const bool single = group.mode != scores::Mode::requantize_cumulative;
+    fmt::print("{}, the {} of {} scored op{}{}, {}:\n", group.format,
+               single ? "most sensitive" : "largest errors", ranked.size(), ranked.size() == 1 ? "" : "s",
+               methods_text(run, group), ranking_text(run, group));
     for (size_t i = 0; i < std::min(ranked.size(), kShown); ++i) {
       const scores::ScoreRecord& score = *ranked[i];
       fmt::print("  {}. {:<42} {:.3g}\n", *score.rank, run.ops[static_cast<size_t>(score.op)].name,
                  local ? score.local->relative_error() : score.per_position(run.ranking_metric));
     }
   }
-  fmt::print("{0}/report.md  {0}/scores.json  {0}/scores.csv\n", out);
+  fmt::print("{0}/report.md  {0}/scores.json  {0}/scores.csv", out);
+  if (inc) fmt::print("  {}/inc_mse_v2.json", out);
+  fmt::print("\n");
 }
 
 // Warnings that the user should see at once; the report has them too.
@@ -64,21 +95,24 @@ void warn_of(const std::vector<scores::ScoreRecord>& records, scores::Status sta
 }
 
 // What goes together with which method.
-void check_method(const sweep::ScoreOptions& o) {
+void check_method(const sweep::ScoreOptions& o, bool probes_given) {
   using scores::Method;
   const bool probes = o.method == Method::adjoint || o.method == Method::automatic;
   if (o.method != Method::exact && o.mode != scores::Mode::isolated)
-    fail("--method: {} estimates isolated scores; expected exact for mode {}", name(o.method), name(o.mode));
+    fail("--method: expected exact for mode {}, found {}, which estimates isolated scores", name(o.mode),
+         name(o.method));
+  if (probes_given && !probes && !o.hutchinson)
+    fail("--probes: expected --method adjoint, auto, or hawq with --hutchinson; found {}", name(o.method));
   if (!o.metrics.empty() && !probes)
     fail("--metrics: expected --method adjoint or auto, found {}", name(o.method));
   if (o.hutchinson && o.method != Method::hawq) fail("--hutchinson: expected --method hawq, found {}", name(o.method));
   if (o.time_budget_s && o.method != Method::automatic)
     fail("--time-budget: expected --method auto, found {}", name(o.method));
   if ((o.method == Method::fisher || o.method == Method::hawq) && o.metric.which != scores::Which::kl)
-    fail("--metric: {} estimates kl, found {}", name(o.method), scores::name(o.metric));
+    fail("--metric: expected kl:all or kl:answer, which {} estimates, found {}", name(o.method), scores::name(o.metric));
 }
 
-sweep::ScoreOptions score_options(const ScoreFlags& flags) {
+sweep::ScoreOptions score_options(ScoreFlags& flags) {
   sweep::ScoreOptions options = flags.engine.options();
   options.mode = scores::parse_mode(flags.mode);
   if (options.mode != scores::Mode::requantize && (flags.keep_float || flags.cumulative))
@@ -87,13 +121,13 @@ sweep::ScoreOptions score_options(const ScoreFlags& flags) {
   if (flags.keep_float) options.keep_float = *flags.keep_float;
   if (flags.cumulative) options.mode = scores::Mode::requantize_cumulative;
   options.method = scores::parse_method(flags.method);
-  options.probes = flags.probes;
   options.hutchinson = flags.hutchinson;
   for (const std::string& metric : flags.metrics)
     options.metrics.push_back(with_context("--metrics", [&] { return scores::parse_metric(metric); }));
   if (flags.time_budget)
     options.time_budget_s = with_context("--time-budget", [&] { return parse_seconds(*flags.time_budget); });
-  check_method(options);
+  check_method(options, flags.probes.has_value());
+  flags.probes = options.probes = flags.probes.value_or(kProbes);
   return options;
 }
 
@@ -106,29 +140,38 @@ void write_inc_maps(const Engine& engine, int64_t memory_bytes, const std::strin
   inc::write_maps(maps, folder);
 }
 
+void print_outlook(const Engine& engine, const sweep::Sweep& sweep) {
+  const sweep::Outlook& outlook = sweep.outlook();
+  const auto to_compute =
+      std::count_if(outlook.records.begin(), outlook.records.end(),
+                    [](const scores::ScoreRecord& r) { return r.status == scores::Status::ok; });
+  std::vector<std::string> beside;
+  for (const scores::Baseline& baseline : outlook.baselines) beside.push_back(baseline.name);
+  fmt::print("{}: {} ops, {} score{} to compute, and {}\n", engine.model.family, engine.model.ops.size(),
+             to_compute, to_compute == 1 ? "" : "s", fmt::join(beside, ", "));
+  fmt::print("memory plan: {}\n", describe(sweep.plan()));
+  if (sweep.estimate_plan() != nullptr)
+    fmt::print("  of the estimates: {}\n", describe(*sweep.estimate_plan()));
+}
+
 void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   const auto start = Clock::now();
   flags.engine.resolve();
   const sweep::ScoreOptions options = score_options(flags);
   Engine engine = open_engine(flags.engine);
   check_metric(options.metric, engine.data);
-  const Provenance provenance(engine, flags.engine, start);
+  Provenance provenance(engine, flags.engine, start);
 
   sweep::Sweep sweep(engine.model, *engine.context, engine.data, engine.calibration_data(), options);
   sweep.prepare();
   warn_of(sweep.outlook().records, scores::Status::unexercised,
           "no sample reaches their ops (vision ops need samples with images)");
   warn_of(sweep.outlook().records, scores::Status::uncalibrated, "no calibration sample reaches their ops");
-  const size_t to_compute = sweep.outlook().variants.size();
-  fmt::print("{}: {} ops, {} score{} to compute\n", engine.model.family, engine.model.ops.size(), to_compute,
-             to_compute == 1 ? "" : "s");
-  fmt::print("{}\n", describe(sweep.plan()));
-  if (sweep.estimate_plan() != nullptr) fmt::print("estimates: {}\n", describe(*sweep.estimate_plan()));
+  print_outlook(engine, sweep);
   if (flags.dry_run) return;
   with_context("--out", [&] { io::ensure_folder(flags.out); });
-  if (flags.inc) write_inc_maps(engine, options.memory_bytes, flags.out);
-
-  const double rate = measured_rate(engine, options.strict, to_compute);
+  if (flags.inc) provenance.timed("inc", [&] { write_inc_maps(engine, options.memory_bytes, flags.out); });
+  provenance.measure_rate(options.strict, sweep.outlook().variants.size());
   scores::Run result;
   {
     ProgressBar bar;
@@ -140,10 +183,10 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   const io::Json metric = result.settings;
   result.settings = settings();
   result.settings.update(metric);
-  result.provenance = provenance.json(sweep.report(), sweep.planned_bytes(), rate);
+  result.provenance = provenance.json(sweep.report(), sweep.planned_bytes());
   scores::write_scores(result, flags.out);
   report::write_report(result, flags.out);
-  print_summary(result, flags.out);
+  print_summary(result, flags.out, flags.inc);
 }
 
 }  // namespace
@@ -164,9 +207,9 @@ void add_score(CLI::App& app) {
             "error. local: relative error of the op's own output. auto: adjoint, then exact for what matters most")
       ->check(CLI::IsMember({"exact", "adjoint", "fisher", "hawq", "local", "auto"}))
       ->capture_default_str();
-  flags->add("probes", values->probes, "adjoint, auto, hawq --hutchinson: random probes, each one walk backward")
+  flags->add("probes", values->probes, "adjoint, auto, hawq --hutchinson: number of random probes, each one walk backward")
       ->check(whole_number(1, kMaxProbes))
-      ->capture_default_str();
+      ->default_str(std::to_string(kProbes));
   flags->add("metrics", values->metrics,
              "adjoint, auto: metrics to estimate beside the one of --metric, separated by commas; each has its own "
              "probes")

@@ -59,9 +59,10 @@ void add_scoring_flags(Flags& flags, EngineFlags& v) {
 void add_engine_flags(Flags& flags, EngineFlags& v) {
   flags.add_argument("model", "MODEL", v.model,
                      "Folder of a Hugging Face checkpoint (config.json, *.safetensors, tokenizer.json)");
-  flags.add("data", v.data, "Captions (.txt), or dialogues with images or token ids (.jsonl)");
+  flags.add("data", v.data, "Captions (.txt), or dialogues with images or token ids (.jsonl)")->check(path());
   flags.add("calib", v.calib,
-            "Data for static activation ranges, read whole; the samples of --data where not given");
+            "Data for static activation ranges, read whole; the samples of --data where not given")
+      ->check(path());
   flags.add("samples", v.samples, "Only the first so many samples of --data")
       ->check(whole_number(1, kAnyNumber));
   flags
@@ -134,13 +135,13 @@ void check_metric(const scores::Metric& metric, const std::vector<models::Sample
 }
 
 std::string describe(const sweep::MemoryPlan& plan) {
-  size_t variants = 0;
-  for (const sweep::Chunk& chunk : plan.chunks) variants += chunk.variants.size() * chunk.samples.size();
-  return fmt::format(
-      "memory plan: {} of {} at the peak, {} pass{} over the weights ({} read), {} (variant, sample) pairs, "
-      "{:.3g} GFLOP",
-      format_bytes(plan.peak_bytes()), format_bytes(plan.budget_bytes), plan.chunks.size(),
-      plan.chunks.size() == 1 ? "" : "es", format_bytes(plan.weight_bytes()), variants, plan.flops() * 1e-9);
+  size_t pairs = 0;
+  for (const sweep::Chunk& chunk : plan.chunks) pairs += chunk.variants.size() * chunk.samples.size();
+  return fmt::format("{} of {} at the peak, {} pass{} over the weights ({} read), {}{:.3g} GFLOP",
+                     format_bytes(plan.peak_bytes()), format_bytes(plan.budget_bytes), plan.chunks.size(),
+                     plan.chunks.size() == 1 ? "" : "es", format_bytes(plan.weight_bytes()),
+                     pairs > 0 ? fmt::format("{} (variant, sample) pairs, ", pairs) : "",
+                     plan.flops() * 1e-9);
 }
 
 }  // namespace qsweep::cli

@@ -178,6 +178,17 @@ void copy(Threads threads, Matrix<const float> x, Matrix<float> y) {
   kernels::convert(threads, x, {y.data, DType::f32, y.rows, y.cols, y.stride});
 }
 
+const Format* row_of(std::string_view name) {
+  const auto row = std::ranges::find(kFormats, name, &Format::name);
+  return row == std::end(kFormats) ? nullptr : &*row;
+}
+
+std::string known_names() {
+  std::vector<std::string_view> names;
+  for (const Format& format : kFormats) names.push_back(format.name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 }  // namespace
 
 bool quantizes_weights(const Format& format) { return format.weights.codec != Codec::none; }
@@ -186,18 +197,20 @@ bool quantizes_activations(const Format& format) { return format.activations.cod
 std::span<const Format> all_formats() { return kFormats; }
 
 const Format& find_format(std::string_view name) {
-  std::vector<std::string_view> names;
-  for (const Format& format : kFormats) {
-    if (format.name == name) return format;
-    names.push_back(format.name);
-  }
-  fail("unknown format \"{}\"; known: {}; presets: int, fp, all", name, fmt::join(names, ", "));
+  const Format* format = row_of(name);
+  if (format == nullptr) fail("unknown format \"{}\"; known: {}", name, known_names());
+  return *format;
 }
 
 std::vector<const Format*> find_formats(std::string_view name_or_preset) {
   const bool integers = name_or_preset == "int", floats = name_or_preset == "fp",
              all = name_or_preset == "all";
-  if (!integers && !floats && !all) return {&find_format(name_or_preset)};
+  if (!integers && !floats && !all) {
+    const Format* format = row_of(name_or_preset);
+    if (format == nullptr)
+      fail("unknown format \"{}\"; known: {}; presets: int, fp, all", name_or_preset, known_names());
+    return {format};
+  }
   std::vector<const Format*> found;
   for (const Format& format : kFormats)
     if (format.imitates.empty() && (all || integers == integer_weights(format))) found.push_back(&format);

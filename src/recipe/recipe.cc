@@ -24,14 +24,12 @@ Rule read_rule(const io::ObjectReader& object) {
   Rule rule{.ops = object.string("ops")};
   const std::string format = object.string("format");
   if (format != kFloat)
-    rule.format = with_context(object.path(), [&] { return &quant::find_format(format); });
+    rule.format = with_context(object.path() + ": \"format\" other than \"float\"",
+                               [&] { return &quant::find_format(format); });
   return rule;
 }
 
-}  // namespace
-
-Recipe read_recipe(const std::string& path) {
-  const io::Json json = io::read_json_file(path);
+Recipe recipe_of(const io::Json& json, const std::string& path) {
   const io::ObjectReader root(json, path);
   only_keys(root, {"name", "rules"});
   Recipe recipe{.name = root.string("name"),
@@ -44,6 +42,14 @@ Recipe read_recipe(const std::string& path) {
   for (size_t i = 0; i < rules.size(); ++i)
     recipe.rules.push_back(read_rule(io::ObjectReader(rules[i], fmt::format("{}: rules[{}]", path, i))));
   return recipe;
+}
+
+}  // namespace
+
+Recipe read_recipe(const std::string& path) { return recipe_of(io::read_json_file(path), path); }
+
+Recipe parse_recipe(std::string_view text, const std::string& path) {
+  return recipe_of(io::parse_json(text, path), path);
 }
 
 std::vector<const quant::Format*> formats_of(const Recipe& recipe, std::span<const std::string> op_names) {

@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "quant/format.h"
@@ -23,6 +24,8 @@ struct Recipe {
 // Error for anything but {"name": ..., "rules": [{"ops": ..., "format": ...}, ...]} with a name, at least one rule
 // and known formats.
 Recipe read_recipe(const std::string& path);
+// The same for the text of the file `path`.
+Recipe parse_recipe(std::string_view text, const std::string& path);
 
 // Per op; null is float. Error for a rule that matches none of the ops.
 std::vector<const quant::Format*> formats_of(const Recipe& recipe, std::span<const std::string> op_names);

@@ -132,12 +132,15 @@ std::vector<std::string> eval_warnings(const EvalRun& run) {
   if (run.data.samples == 1) out.push_back("The data is a single sample: there is no confidence interval.");
   for (const EvalRecipe& recipe : run.recipes) {
     if (!recipe.total) out.push_back(code(recipe.name) + " overflowed or became NaN: it is unusable.");
-    if (recipe.uncalibrated.empty()) continue;
-    std::vector<std::string> names;
-    for (const std::string& op : recipe.uncalibrated) names.push_back(code(op));
-    out.push_back(fmt::format("{} of {} had no calibration row and stayed float: {}.",
-                              counted(static_cast<int64_t>(names.size()), "op"), code(recipe.name),
-                              shortened_list(names)));
+    const auto warn = [&](const std::vector<std::string>& ops, const char* what) {
+      std::vector<std::string> names;
+      for (const std::string& op : ops) names.push_back(code(op));
+      if (!names.empty())
+        out.push_back(fmt::format("{} of {} had {}: {}.", counted(static_cast<int64_t>(names.size()), "op"),
+                                  code(recipe.name), what, shortened_list(names)));
+    };
+    warn(recipe.uncalibrated, "no calibration row and stayed float");
+    warn(recipe.unexercised, "no row of the data, so what quantizing does there is not measured");
   }
   warn_of_predictions(run, out);
   return out;

@@ -90,17 +90,21 @@ std::vector<std::string> in_code(const std::vector<std::string>& names) {
 
 // How the errors of single ops add up to that of everything, and what stayed float in it.
 std::string joint_text(const Run& run) {
-  Table table({"Variant", ">" + name(run.ranking_metric) + ", measured", ">Sum of single ops", ">kappa"});
-  const JointModel model = JointModel::from_run(run, run.ranking_metric);
-  for (const auto& [format, joint] : model.formats())
-    if (joint.measured_all)
-      table.row({code("all:" + format), number(*joint.measured_all), number(joint.sum_all),
-                 joint.kappa ? number(*joint.kappa) : "–"});
+  const Metric metric = run.ranking_metric;
+  Table table({"Variant", ">" + name(metric) + " per position, measured", ">Sum of single ops", ">kappa"});
+  const JointModel model = JointModel::from_run(run, metric);
+  for (const auto& [format, joint] : model.formats()) {
+    if (!joint.measured_all) continue;
+    const Baseline& all = *find_baseline(run.baselines, format);
+    const auto positions = static_cast<double>(count(all.total->of(metric.scope), metric.which));
+    table.row({code("all:" + format), number(all.per_position(metric)), number(joint.sum_all / positions),
+               joint.kappa ? number(*joint.kappa) : "–"});
+  }
   std::string text;
   if (!table.empty())
     text = table.text() +
            "kappa is the measured error over the sum of the errors of single ops: how much faster than their "
-           "sum the errors grow together. It is unknown where ops without a score are quantized too.\n\n";
+           "sum the errors grow together. It is unknown (–) where ops without a score are quantized too.\n\n";
   for (const Baseline& baseline : run.baselines)
     if (!baseline.float_ops.empty())
       text += fmt::format("{} leaves {} float, for want of a calibration row: {}.\n\n", code(baseline.name),
@@ -109,8 +113,15 @@ std::string joint_text(const Run& run) {
   return text;
 }
 
+// Scores of the method local are ranked by what no metric says.
+bool only_local(const Run& run) {
+  return !run.scores.empty() && std::all_of(run.scores.begin(), run.scores.end(), [](const ScoreRecord& score) {
+    return score.method == Method::local;
+  });
+}
+
 template <class AnyRun>
-std::string what_was_run(const AnyRun& run, size_t ops) {
+std::string what_was_run(const AnyRun& run, size_t ops, const std::string& ranked_by) {
   Table table({"What was run", ""});
   table.row({"Model", fmt::format("{} ({}), {} parameters, {}", code(run.model.path_name),
                                   plain(run.model.family), number(static_cast<double>(run.model.parameters)),
@@ -118,7 +129,7 @@ std::string what_was_run(const AnyRun& run, size_t ops) {
   table.row({"Data", fmt::format("{}: {}, {}, {} of them answer, {}", code(run.data.file_name),
                                  counted(run.data.samples, "sample"), counted(run.data.tokens, "token"),
                                  run.data.answer_tokens, counted(run.data.images, "image"))});
-  table.row({"Ranked by", code(name(run.ranking_metric))});
+  if (!ranked_by.empty()) table.row({"Ranked by", ranked_by});
   const std::string settings = settings_text(run.settings);
   if (!settings.empty()) table.row({"Settings", settings});
   add_value(table, run.provenance, "version", "qsweep version");
@@ -134,12 +145,15 @@ std::string what_was_run(const AnyRun& run, size_t ops) {
 
 }  // namespace
 
-std::string run_section(const Run& run) { return what_was_run(run, run.ops.size()); }
+std::string run_section(const Run& run) {
+  return what_was_run(run, run.ops.size(),
+                      only_local(run) ? "relative error at the op" : code(name(run.ranking_metric)));
+}
 
 std::string run_section(const EvalRun& run) {
-  if (run.recipes.empty()) return what_was_run(run, 0);
+  if (run.recipes.empty()) return what_was_run(run, 0, "");
   const EvalRecipe& any = run.recipes.front();
-  return what_was_run(run, any.ops.size() + static_cast<size_t>(any.float_ops));
+  return what_was_run(run, any.ops.size() + static_cast<size_t>(any.float_ops), "");
 }
 
 std::string baseline_section(const Run& run) {

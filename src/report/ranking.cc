@@ -161,6 +161,7 @@ std::string concentration(const Ranking& ranking) {
 
 struct Part {
   double metric = 0;
+  double per_position = 0;
   int64_t ops = 0;
 };
 
@@ -170,14 +171,15 @@ std::string parts_table(const Ranking& ranking, const char* title, std::string (
   for (const ScoreRecord* score : ranking.scores) {
     Part& part = parts[label(ranking.op(*score))];
     part.metric += ranking.value(*score);
+    part.per_position += score->per_position(ranking.run.ranking_metric);
     ++part.ops;
   }
   std::vector<std::pair<std::string, Part>> sorted(parts.begin(), parts.end());
   std::stable_sort(sorted.begin(), sorted.end(),
                    [](const auto& a, const auto& b) { return a.second.metric > b.second.metric; });
-  Table table({title, ">Ops", ">Summed " + name(ranking.run.ranking_metric), ">Share", ">Share per op"});
+  Table table({title, ">Ops", ">Summed " + name(ranking.run.ranking_metric) + " per position", ">Share", ">Share per op"});
   for (const auto& [text, part] : sorted)
-    table.row({plain(text), fmt::format("{}", part.ops), number(part.metric),
+    table.row({plain(text), fmt::format("{}", part.ops), number(part.per_position),
                percent(ranking.share(part.metric)),
                percent(ranking.share(part.metric) / static_cast<double>(part.ops))});
   return table.text();
@@ -199,7 +201,7 @@ std::string nonlinear_list(const Ranking& ranking) {
   for (const ScoreRecord* score : ranking.scores)
     if (score->has_flag("nonlinear")) names.push_back(code(ranking.op(*score).name));
   if (names.empty()) return "";
-  return fmt::format("Flagged `nonlinear`, too large for an estimate of first order: {}.\n\n",
+  return fmt::format("Flagged `nonlinear`, an effect too large for an estimate to tell its size: {}.\n\n",
                      shortened_list(names));
 }
 

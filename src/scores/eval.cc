@@ -36,6 +36,7 @@ Json recipe_json(const EvalRecipe& recipe) {
           {"quantized_ops", recipe.ops.size()},
           {"effective_bits", recipe.effective_bits},
           {"uncalibrated", recipe.uncalibrated},
+          {"unexercised", recipe.unexercised},
           {"ops", ops},
           {"metrics", metrics_json(recipe)},
           {"predicted", recipe.predicted.empty() ? Json() : array_of(recipe.predicted, prediction_json)}};
@@ -70,6 +71,7 @@ EvalRecipe read_recipe(const ObjectReader& object) {
   recipe.float_ops = count_at(object, "float_ops");
   recipe.effective_bits = object.number("effective_bits");
   recipe.uncalibrated = strings_at(object, "uncalibrated");
+  recipe.unexercised = strings_at(object, "unexercised");
   read_metrics(object, recipe);
   if (!is_null(object, "predicted"))
     each(object, "predicted",
@@ -141,7 +143,7 @@ std::string to_csv(const EvalRun& run) {
   const std::vector<Metric> predicted = predicted_metrics(run.ranking_metric);
   CsvRow header;
   for (const char* column :
-       {"recipe", "rules_file", "effective_bits", "quantized_ops", "float_ops", "uncalibrated"})
+       {"recipe", "rules_file", "effective_bits", "quantized_ops", "float_ops", "uncalibrated", "unexercised"})
     header.text(column);
   add_measurement_header(header);
   for (Metric metric : predicted)
@@ -156,6 +158,7 @@ std::string to_csv(const EvalRun& run) {
     row.integer(static_cast<int64_t>(recipe.ops.size()));
     row.integer(recipe.float_ops);
     row.text(fmt::format("{}", fmt::join(recipe.uncalibrated, ";")));
+    row.text(fmt::format("{}", fmt::join(recipe.unexercised, ";")));
     add_measurement(row, recipe, run.ranking_metric);
     for (Metric metric : predicted) add_prediction(row, recipe.prediction(metric));
     csv += row.line();

@@ -7,15 +7,16 @@ namespace {
 
 constexpr double kFloatBits = 16;  // what serving stacks keep float weights in
 
-// Takes the ops back to float that the data reaches but the calibration data does not; returns their names.
+// Takes the ops back to float that the data reaches but the calibration data does not; returns their names. Ops that
+// the data does not reach either keep their format: it changes nothing.
 std::vector<std::string> drop_uncalibrated(const Setting& setting, std::vector<const quant::Format*>& formats) {
   const std::vector<bool> reached = reached_ops(setting.model, setting.data);
   const std::vector<bool> calibrated = reached_ops(setting.model, setting.calibration);
   std::vector<std::string> dropped;
   for (size_t op = 0; op < formats.size(); ++op) {
-    if (formats[op] == nullptr || !formats[op]->activations.calibrated || calibrated[op]) continue;
+    if (formats[op] == nullptr || !formats[op]->activations.calibrated || calibrated[op] || !reached[op]) continue;
     formats[op] = nullptr;
-    if (reached[op]) dropped.push_back(setting.model.ops[op].name);
+    dropped.push_back(setting.model.ops[op].name);
   }
   return dropped;
 }
@@ -47,14 +48,18 @@ Evaluation::Evaluation(const Setting& setting, std::vector<RecipeFormats> recipe
 scores::EvalRun Evaluation::run(scores::Metric ranking, const ProgressObserver& progress) {
   scores::EvalRun run;
   run.data = data_counts(setting_.data);
+  const std::vector<bool> reached = reached_ops(setting_.model, setting_.data);
   for (size_t i = 0; i < recipes_.size(); ++i) {
     const RecipeFormats& recipe = recipes_[i];
     scores::EvalRecipe& record = run.recipes.emplace_back();
     record.name = recipe.name;
     record.rules_file = recipe.rules_file;
-    for (size_t op = 0; op < recipe.formats.size(); ++op)
-      if (recipe.formats[op] != nullptr)
-        record.ops[setting_.model.ops[op].name] = std::string(recipe.formats[op]->name);
+    for (size_t op = 0; op < recipe.formats.size(); ++op) {
+      if (recipe.formats[op] == nullptr) continue;
+      const std::string& name = setting_.model.ops[op].name;
+      record.ops[name] = std::string(recipe.formats[op]->name);
+      if (!reached[op]) record.unexercised.push_back(name);
+    }
     record.float_ops = static_cast<int64_t>(recipe.formats.size() - record.ops.size());
     record.effective_bits = effective_bits(setting_.model, recipe.formats);
     record.uncalibrated = uncalibrated_[i];

@@ -46,7 +46,12 @@ class Planner {
         selected_(selected_ops(model, options)),
         members_(float_ops(model, options)),
         reached_(reached_ops(model, data)),
-        calibrated_(reached_ops(model, calibration)) {}
+        calibrated_(reached_ops(model, calibration)) {
+    const auto apart = [](bool member, bool selected) { return !(member && selected); };
+    if (needs_members() && std::equal(members_.begin(), members_.end(), selected_.begin(), apart))
+      fail("--keep-float: expected a pattern for some of the ops that --ops and --max-ops select, found \"{}\"",
+           options.keep_float);
+  }
 
   Outlook plan() {
     for (const Format* format : options_.formats) plan_format(*format);

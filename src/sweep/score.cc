@@ -111,9 +111,10 @@ void Sweep::measure(VariantRun& variants, const std::vector<std::vector<Target>>
                     },
                 .local =
                     [&](int variant, const scores::LocalStats& stats) {
-                      // Of a variant with several ops no single op's statistics can be told.
-                      if (variants.variants()[static_cast<size_t>(variant)].overrides.size() != 1) return;
+                      // Of a variant that changes more than the scored op, its statistics cannot be told.
+                      const auto& overrides = variants.variants()[static_cast<size_t>(variant)].overrides;
                       for (const Target target : targets[static_cast<size_t>(variant)]) {
+                        if (overrides.size() != 1 || overrides.front().op != run.scores[target.index].op) continue;
                         auto& local = run.scores[target.index].local;
                         local ? local->add(stats) : void(local = stats);
                       }

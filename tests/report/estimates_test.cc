@@ -35,18 +35,18 @@ void estimate(scores::ScoreRecord& score) {
   score.measured.add({});
 }
 
-// all:w8a8 has 60, the ops 6 + 3 + 12 + 9 = 30.
+// all:w8a8 has 60, the ops 6 + 3 + 12 + 9 = 30, over 30 positions.
 TEST(Estimates, BaselinesShowHowErrorsAddUp) {
   auto run = steady_run();
   run.baselines[0].float_ops = {run.ops[0].name};
   const std::string text = report_of(run);
-  EXPECT_THAT(text, HasSubstr("| Variant | kl:all, measured | Sum of single ops | kappa |"));
-  EXPECT_THAT(text, HasSubstr("| `all:w8a8` | 60.0 | 30.0 | 2.00 |"));
+  EXPECT_THAT(text, HasSubstr("| Variant | kl:all per position, measured | Sum of single ops | kappa |"));
+  EXPECT_THAT(text, HasSubstr("| `all:w8a8` | 2.00 | 1.00 | 2.00 |"));
   EXPECT_THAT(text, HasSubstr("`all:w8a8` leaves 1 op float, for want of a calibration row: "
                               "`visual.blocks.0.attn.qkv`."));
   EXPECT_THAT(text, HasSubstr("- `all:w8a8` is not everything: 1 op had no calibration row"));
   run.scores.pop_back();
-  EXPECT_THAT(report_of(run), HasSubstr("| `all:w8a8` | 60.0 | 21.0 | – |"));
+  EXPECT_THAT(report_of(run), HasSubstr("| `all:w8a8` | 2.00 | 0.700 | – |"));
 }
 
 TEST(Estimates, ABaselineThatIsNotFinite) {
@@ -70,7 +70,7 @@ TEST(Estimates, ShowCoherenceAndOnlyWhatIsKnown) {
               HasSubstr("| Rank | Op | Tower | kl:all per position [95 %] | Share | Coherence | Local"));
   EXPECT_THAT(text, HasSubstr("| language | 0.400 [0.400, 0.400] | 40.0 % | 1.25 | 20.0 | 3.00 |"));
   EXPECT_THAT(text, HasSubstr("| language | 0.300 [0.300, 0.300] | 30.0 % | – | 20.0 | 3.00 |"));
-  EXPECT_THAT(text, HasSubstr("Flagged `nonlinear`, too large for an estimate of first order: "
+  EXPECT_THAT(text, HasSubstr("Flagged `nonlinear`, an effect too large for an estimate to tell its size: "
                               "`model.layers.0.self_attn.q_proj`."));
 }
 
@@ -94,6 +94,7 @@ TEST(Estimates, LocalScoresShowTheErrorAtTheOp) {
   EXPECT_THAT(text, HasSubstr("| Rank | Op | Tower | Relative error at the op | Local SQNR, dB |"));
   EXPECT_THAT(text, HasSubstr("| 1 | `visual.merger.mlp.0` | projector | 20.0 % | 14.0 | 3.00 |"));
   EXPECT_THAT(text, HasSubstr("- 4 scores by the method local"));
+  EXPECT_THAT(text, HasSubstr("| Ranked by | relative error at the op |"));
   EXPECT_THAT(text, Not(HasSubstr("of the summed error"))) << "relative errors do not add up";
 }
 

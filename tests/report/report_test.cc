@@ -66,8 +66,8 @@ TEST(Report, HoldsTheEssentialRows) {
                       "20.0 % | 20.0 | 3.00 |"));
   EXPECT_THAT(text, HasSubstr("| 4 | `visual.merger.mlp.0` | projector | 0.100 [0.100, 0.100] | 10.0 % |"));
   EXPECT_THAT(text, HasSubstr("The first 3 of 4 ops carry 90.0 % of the summed error."));
-  EXPECT_THAT(text, HasSubstr("| language | 2 | 21.0 | 70.0 % | 35.0 % |"));
-  EXPECT_THAT(text, HasSubstr("| vision / qkv | 1 | 6.00 | 20.0 % | 20.0 % |"));
+  EXPECT_THAT(text, HasSubstr("| language | 2 | 0.700 | 70.0 % | 35.0 % |"));
+  EXPECT_THAT(text, HasSubstr("| vision / qkv | 1 | 0.200 | 20.0 % | 20.0 % |"));
   EXPECT_THAT(text, HasSubstr("| `all:w8a8` | all | 2.00 ["));
   EXPECT_THAT(text, HasSubstr("| `w8a8` | isolated | exact | 1.00 | yes |"));
   EXPECT_THAT(text, HasSubstr("## How to read this"));

@@ -36,6 +36,7 @@ inline EvalRun make_eval() {
                  recipe("unscored", {5, 10, 25}, {{qkv, "w8a8"}, {q, "w8a8"}, {down, "mxfp4"}}),
                  recipe("broken", {5, NAN, 15}, {{qkv, "w8a8"}})};
   run.recipes[1].uncalibrated = {scores.ops[1].name};
+  run.recipes[0].unexercised = {qkv};
   run.recipes[2].predicted.clear();
   finalize(run, {});
   return run;

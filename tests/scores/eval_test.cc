@@ -39,7 +39,8 @@ TEST(Eval, KeysAsPublished) {
   const io::Json json = to_json(make_eval());
   for (const auto& item : json["recipes"][1].items()) keys.push_back(item.key());
   EXPECT_THAT(keys, testing::ElementsAre("name", "rules_file", "formats", "float_ops", "quantized_ops",
-                                         "effective_bits", "uncalibrated", "ops", "metrics", "predicted"));
+                                         "effective_bits", "uncalibrated", "unexercised", "ops", "metrics",
+                                         "predicted"));
   EXPECT_EQ(json["recipes"][1]["formats"], (io::Json{{"mxfp4", 1}, {"w8a8", 2}}));
   EXPECT_EQ(json["recipes"][1]["predicted"][0]["missing"], io::Json({"model.layers.0.mlp.down_proj"}));
   EXPECT_TRUE(json["recipes"][2]["predicted"].is_null());
@@ -55,7 +56,7 @@ TEST(Eval, OneRowPerRecipe) {
     EXPECT_EQ(std::count(line.begin(), line.end(), ','), std::count(lines[0].begin(), lines[0].end(), ','))
         << line;
   EXPECT_THAT(lines[0], HasSubstr(",predicted_kl_all_corrected,predicted_kl_all_plain_sum,"));
-  EXPECT_THAT(lines[1], testing::StartsWith("mixed,mixed.json,6.5,2,2,,60,120,30,3.75,3,30,27,240,480,"));
+  EXPECT_THAT(lines[1], testing::StartsWith("mixed,mixed.json,6.5,2,2,,visual.blocks.0.attn.qkv,60,120,30,3.75,3,30,27,240,480,"));
   EXPECT_THAT(lines[2], HasSubstr(",18,30,1,")) << "plain sum 18 of 30 positions with 1 op missing";
 }
 
