@@ -15,14 +15,16 @@ using qsweep::quant::Format;
 
 bool known(const Format* format) {
   const auto table = qsweep::quant::all_formats();
-  return format == nullptr || std::any_of(table.begin(), table.end(), [&](const Format& f) { return &f == format; });
+  return format == nullptr ||
+         std::any_of(table.begin(), table.end(), [&](const Format& f) { return &f == format; });
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::vector<std::string> ops{"visual.patch_embed.proj", "visual.blocks.0.attn.qkv",
-                                     "model.layers.0.self_attn.q_proj", "model.layers.11.mlp.down_proj", "lm_head"};
+                                     "model.layers.0.self_attn.q_proj", "model.layers.11.mlp.down_proj",
+                                     "lm_head"};
   try {
     const auto recipe = qsweep::recipe::parse_recipe({reinterpret_cast<const char*>(data), size}, "fuzz");
     if (recipe.name.empty() || recipe.rules.empty()) std::abort();

@@ -1,3 +1,5 @@
+#include "report/eval.h"
+
 #include <algorithm>
 #include <optional>
 #include <set>
@@ -11,7 +13,6 @@
 #include "cli/provenance.h"
 #include "io/atomic_file.h"
 #include "recipe/recipe.h"
-#include "report/eval.h"
 #include "scores/files.h"
 #include "sweep/evaluate.h"
 
@@ -26,14 +27,16 @@ struct EvalFlags {
   bool dry_run = false;
 };
 
-std::vector<sweep::RecipeFormats> read_recipes(const std::vector<std::string>& paths, const models::Model& model) {
+std::vector<sweep::RecipeFormats> read_recipes(const std::vector<std::string>& paths,
+                                               const models::Model& model) {
   std::vector<std::string> names;
   for (const graph::LinearOp& op : model.ops) names.push_back(op.name);
   std::vector<sweep::RecipeFormats> recipes;
   std::set<std::string> seen;
   for (const std::string& path : paths) {
     const recipe::Recipe r = with_context("--recipe", [&] { return recipe::read_recipe(path); });
-    if (!seen.insert(r.name).second) fail("--recipe: {}: the name \"{}\" is taken by another recipe", path, r.name);
+    if (!seen.insert(r.name).second)
+      fail("--recipe: {}: the name \"{}\" is taken by another recipe", path, r.name);
     recipes.push_back(
         {r.name, r.file_name, with_context("--recipe", [&] { return recipe::formats_of(r, names); })});
   }
@@ -72,7 +75,8 @@ void warn_of(const scores::EvalRecipe& recipe, const scores::Prediction* predict
 
 std::string per_position(const scores::Prediction* predicted) {
   const bool known = predicted != nullptr && predicted->corrected && predicted->positions > 0;
-  return known ? fmt::format("{:.3g}", *predicted->corrected / static_cast<double>(predicted->positions)) : "-";
+  return known ? fmt::format("{:.3g}", *predicted->corrected / static_cast<double>(predicted->positions))
+               : "-";
 }
 
 void print_summary(const scores::EvalRun& run, const std::string& out) {
@@ -110,16 +114,16 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
   std::optional<scores::Run> scored;
   if (!flags.scores.empty()) scored = read_scored(flags.scores, provenance.model());
   evaluation.prepare();
-  fmt::print("{}: {} recipe{}\nmemory plan: {}\n", engine.model.family, flags.recipe.size(), flags.recipe.size() == 1 ? "" : "s",
-             describe(evaluation.plan()));
+  fmt::print("{}: {} recipe{}\nmemory plan: {}\n", engine.model.family, flags.recipe.size(),
+             flags.recipe.size() == 1 ? "" : "s", describe(evaluation.plan()));
   if (flags.dry_run) return;
   with_context("--out", [&] { io::ensure_folder(flags.out); });
   provenance.measure_rate(strict, flags.recipe.size());
   scores::EvalRun result;
   {
     ProgressBar bar;
-    result = evaluation.run(metric,
-                            [&](const sweep::Progress& p) { bar.update(p.done_flops, p.total_flops, p.what); });
+    result = evaluation.run(
+        metric, [&](const sweep::Progress& p) { bar.update(p.done_flops, p.total_flops, p.what); });
   }
   result.model = provenance.model();
   provenance.complete(result.data);
@@ -137,14 +141,17 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
 
 void add_eval(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
-      "eval", "Evaluate recipes: the output error of several ops quantized together, beside what scores predict");
+      "eval",
+      "Evaluate recipes: the output error of several ops quantized together, beside what scores predict");
   auto values = std::make_shared<EvalFlags>();
   auto flags = std::make_shared<Flags>(*command);
   add_engine_flags(*flags, values->engine);
   command->get_option("--data")->required();
-  flags->add("recipe", values->recipe,
-             "File of a recipe, repeated for several: {\"name\": ..., \"rules\": [{\"ops\": PATTERN, \"format\": "
-             "NAME}, ...]}; later rules override, other ops stay float")
+  flags
+      ->add("recipe", values->recipe,
+            "File of a recipe, repeated for several: {\"name\": ..., \"rules\": [{\"ops\": PATTERN, "
+            "\"format\": "
+            "NAME}, ...]}; later rules override, other ops stay float")
       ->required();
   flags->add("scores", values->scores, "Folder of a run of `score`, to predict from")->check(path());
   flags->add("out", values->out, "Folder for eval.json, eval.csv and eval.md")->required();

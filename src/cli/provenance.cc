@@ -27,14 +27,14 @@ io::Json gemm_provenance(const sweep::RunReport& report, double measured_rate,
   const kernels::GemmCount &reference = report.reference, &deltas = report.deltas;
   const double flops = reference.flops + deltas.flops, seconds = report.phases_s.at("sweep");
   io::Json gemm = {{"gflop", flops * 1e-9},
-          {"gflops_per_s", flops / seconds * 1e-9},
-          {"peak_gflops_per_s", measured_rate * 1e-9},
-          {"share", flops / seconds / measured_rate},
-          {"share_within_products", flops / (reference.seconds + deltas.seconds) / measured_rate},
-          {"delta_gflop", deltas.flops * 1e-9},
-          {"delta_bf16_share", deltas.flops > 0 ? deltas.bf16_flops / deltas.flops : 0},
-          {"delta_products", deltas.calls},
-          {"bf16", bf16_reason}};
+                   {"gflops_per_s", flops / seconds * 1e-9},
+                   {"peak_gflops_per_s", measured_rate * 1e-9},
+                   {"share", flops / seconds / measured_rate},
+                   {"share_within_products", flops / (reference.seconds + deltas.seconds) / measured_rate},
+                   {"delta_gflop", deltas.flops * 1e-9},
+                   {"delta_bf16_share", deltas.flops > 0 ? deltas.bf16_flops / deltas.flops : 0},
+                   {"delta_products", deltas.calls},
+                   {"bf16", bf16_reason}};
   if (report.estimates.calls > 0) {
     const double rate = report.estimates.flops / report.phases_s.at("estimate");
     gemm["estimate_gflop"] = report.estimates.flops * 1e-9;

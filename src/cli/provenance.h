@@ -26,8 +26,8 @@ class Provenance {
     body();
     phases_s_[phase] += std::chrono::duration<double>(Clock::now() - from).count();
   }
-  // Before the run: the machine's rate on the model's products, with the rows that a sweep of so many variants
-  // typically has.
+  // Before the run: the machine's rate on the model's products, with the rows that a sweep of so many
+  // variants typically has.
   void measure_rate(bool strict, size_t variants);
   // At the end of the run.
   io::Json json(const sweep::RunReport& report, int64_t planned_bytes) const;

@@ -1,3 +1,5 @@
+#include "sweep/score.h"
+
 #include <algorithm>
 #include <map>
 
@@ -11,7 +13,6 @@
 #include "io/atomic_file.h"
 #include "report/report.h"
 #include "scores/files.h"
-#include "sweep/score.h"
 
 namespace qsweep::cli {
 namespace {
@@ -105,11 +106,13 @@ void check_method(const sweep::ScoreOptions& o, bool probes_given) {
     fail("--probes: expected --method adjoint, auto, or hawq with --hutchinson; found {}", name(o.method));
   if (!o.metrics.empty() && !probes)
     fail("--metrics: expected --method adjoint or auto, found {}", name(o.method));
-  if (o.hutchinson && o.method != Method::hawq) fail("--hutchinson: expected --method hawq, found {}", name(o.method));
+  if (o.hutchinson && o.method != Method::hawq)
+    fail("--hutchinson: expected --method hawq, found {}", name(o.method));
   if (o.time_budget_s && o.method != Method::automatic)
     fail("--time-budget: expected --method auto, found {}", name(o.method));
   if ((o.method == Method::fisher || o.method == Method::hawq) && o.metric.which != scores::Which::kl)
-    fail("--metric: expected kl:all or kl:answer, which {} estimates, found {}", name(o.method), scores::name(o.metric));
+    fail("--metric: expected kl:all or kl:answer, which {} estimates, found {}", name(o.method),
+         scores::name(o.metric));
 }
 
 sweep::ScoreOptions score_options(ScoreFlags& flags) {
@@ -133,10 +136,10 @@ sweep::ScoreOptions score_options(ScoreFlags& flags) {
 
 void write_inc_maps(const Engine& engine, int64_t memory_bytes, const std::string& folder) {
   ProgressBar bar;
-  const inc::Maps maps =
-      inc::mse_v2(engine.model, *engine.context, engine.data,
-                  {.memory_bytes = memory_bytes,
-                   .progress = [&](const inc::Progress& p) { bar.update(p.done, p.total, p.what); }});
+  const inc::Maps maps = inc::mse_v2(engine.model, *engine.context, engine.data,
+                                     {.memory_bytes = memory_bytes, .progress = [&](const inc::Progress& p) {
+                                        bar.update(p.done, p.total, p.what);
+                                      }});
   inc::write_maps(maps, folder);
 }
 
@@ -201,24 +204,32 @@ void add_score(CLI::App& app) {
   flags->add("out", values->out, "Folder for scores.json, scores.csv and report.md")->required();
   flags
       ->add("method", values->method,
-            "How scores are computed. exact: the effect on the output itself. adjoint: its second-order estimate "
+            "How scores are computed. exact: the effect on the output itself. adjoint: its second-order "
+            "estimate "
             "by random probes, at a cost that does not grow with the number of ops. fisher: the same by the "
             "gradients of the data's own next tokens. hawq: trace of the Fisher matrix times squared weight "
-            "error. local: relative error of the op's own output. auto: adjoint, then exact for what matters most")
+            "error. local: relative error of the op's own output. auto: adjoint, then exact for what matters "
+            "most")
       ->check(CLI::IsMember({"exact", "adjoint", "fisher", "hawq", "local", "auto"}))
       ->capture_default_str();
-  flags->add("probes", values->probes, "adjoint, auto, hawq --hutchinson: number of random probes, each one walk backward")
+  flags
+      ->add("probes", values->probes,
+            "adjoint, auto, hawq --hutchinson: number of random probes, each one walk backward")
       ->check(whole_number(1, kMaxProbes))
       ->default_str(std::to_string(kProbes));
-  flags->add("metrics", values->metrics,
-             "adjoint, auto: metrics to estimate beside the one of --metric, separated by commas; each has its own "
-             "probes")
+  flags
+      ->add("metrics", values->metrics,
+            "adjoint, auto: metrics to estimate beside the one of --metric, separated by commas; each has "
+            "its own "
+            "probes")
       ->delimiter(',');
   flags->add_switch("hutchinson", values->hutchinson, "hawq: the trace by random probes");
-  flags->add("time-budget", values->time_budget, "auto: time that the run may take, such as 90s, 10m or 1.5h");
-  flags->add_switch("inc", values->inc,
-                    "Also compute the scores of Intel Neural Compressor's mse_v2 as it does, under its op names: "
-                    "inc_mse_v2.json");
+  flags->add("time-budget", values->time_budget,
+             "auto: time that the run may take, such as 90s, 10m or 1.5h");
+  flags->add_switch(
+      "inc", values->inc,
+      "Also compute the scores of Intel Neural Compressor's mse_v2 as it does, under its op names: "
+      "inc_mse_v2.json");
   flags
       ->add("mode", values->mode,
             "isolated: only the scored op is quantized. leave-one-out: all ops are, the scored one is not. "
@@ -227,8 +238,9 @@ void add_score(CLI::App& app) {
       ->capture_default_str();
   flags->add("keep-float", values->keep_float,
              "requantize: the ops that start in float, as a shell pattern; all where not given");
-  flags->add_switch("cumulative", values->cumulative,
-                    "requantize: quantize the ops of --keep-float one after the other, in model order; deltas are f32");
+  flags->add_switch(
+      "cumulative", values->cumulative,
+      "requantize: quantize the ops of --keep-float one after the other, in model order; deltas are f32");
   flags->add("device", values->device, "Where to compute")
       ->check(CLI::IsMember({"cpu"}))
       ->capture_default_str();

@@ -60,8 +60,9 @@ void add_engine_flags(Flags& flags, EngineFlags& v) {
   flags.add_argument("model", "MODEL", v.model,
                      "Folder of a Hugging Face checkpoint (config.json, *.safetensors, tokenizer.json)");
   flags.add("data", v.data, "Captions (.txt), or dialogues with images or token ids (.jsonl)")->check(path());
-  flags.add("calib", v.calib,
-            "Data for static activation ranges, read whole; the samples of --data where not given")
+  flags
+      .add("calib", v.calib,
+           "Data for static activation ranges, read whole; the samples of --data where not given")
       ->check(path());
   flags.add("samples", v.samples, "Only the first so many samples of --data")
       ->check(whole_number(1, kAnyNumber));

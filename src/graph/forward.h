@@ -31,7 +31,8 @@ LinearWeights load_weights(const Pass& pass, const LinearOp& op);
 // A small parameter vector in f32.
 Tensor load_vector(const Pass& pass, const TensorView& vector);
 
-// Called with every linear op's input before the product; in a dry walk too, where it must not touch the elements.
+// Called with every linear op's input before the product; in a dry walk too, where it must not touch the
+// elements.
 using LinearObserver = std::function<void(int op, Matrix<const float> x)>;
 
 // What computes the kinds that hold the checkpoint's large weights, for runs that are not the reference.

@@ -49,7 +49,8 @@ std::vector<Fork> Variants::forks(size_t b, int op, Rows kind, const Delta& dx) 
       if (pass_.batch.rows(kind, s) == 0 || changes) continue;
       placed.push_back({pair >= 0 ? pair : state.pairs.size(), {leaf, s}});
     }
-  std::stable_sort(placed.begin(), placed.end(), [](const auto& x, const auto& y) { return x.first < y.first; });
+  std::stable_sort(placed.begin(), placed.end(),
+                   [](const auto& x, const auto& y) { return x.first < y.first; });
   std::vector<Fork> forks;
   for (const auto& [place, fork] : placed) forks.push_back(fork);
   return forks;

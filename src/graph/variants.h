@@ -53,8 +53,8 @@ class Variants {
 
   // The live pairs of `dx` as they stand in it, cut where their format at the op changes.
   std::vector<LiveRun> live_runs(size_t b, int op, const Delta& dx) const;
-  // The forks of a branch at an op, whose rows are of the given kind and whose input changes by dx: pairs that
-  // are live already, as they stand, then new ones in the leaves' order.
+  // The forks of a branch at an op, whose rows are of the given kind and whose input changes by dx: pairs
+  // that are live already, as they stand, then new ones in the leaves' order.
   std::vector<Fork> forks(size_t b, int op, Rows kind, const Delta& dx) const;
   const quant::Format* format_at(size_t b, size_t leaf, int op) const;
 
@@ -76,7 +76,8 @@ class Variants {
   void other(const Node& node, size_t index);
   bool same_as_reference(const State& state, const Node& node) const;
   int64_t& pair_of(State& state, const Fork& fork) {
-    return state.pair_of[fork.leaf * static_cast<size_t>(pass_.batch.samples()) + static_cast<size_t>(fork.sample)];
+    return state
+        .pair_of[fork.leaf * static_cast<size_t>(pass_.batch.samples()) + static_cast<size_t>(fork.sample)];
   }
   Delta change(const State& state, const Node& node, const std::vector<const Value*>& inputs,
                const std::vector<const Delta*>& deltas);

@@ -1,11 +1,12 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/probes.cc"
+#include "kernels/probes.h"
+
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
 
 #include "base/rng.h"
 #include "kernels/lanes-inl.h"
-#include "kernels/probes.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace qsweep::kernels::HWY_NAMESPACE {
@@ -24,7 +25,8 @@ void for_sign_blocks(uint64_t stream, int64_t first_column, int64_t columns, Bod
   for (int64_t first = 0; first < columns;) {
     const int64_t column = first_column + first, bit = column % kSignBlock;
     const int64_t n = std::min(kSignBlock - bit, columns - first);
-    const uint64_t word = mix64(stream + static_cast<uint64_t>(column / kSignBlock) * 0x9e3779b97f4a7c15u) >> bit;
+    const uint64_t word =
+        mix64(stream + static_cast<uint64_t>(column / kSignBlock) * 0x9e3779b97f4a7c15u) >> bit;
     for (int64_t i = 0; i < n; ++i) signs[i] = (word >> i & 1) != 0 ? 1.0f : -1.0f;
     body(first, n, static_cast<const float*>(signs));
     first += n;
@@ -34,16 +36,17 @@ void for_sign_blocks(uint64_t stream, int64_t first_column, int64_t columns, Bod
 float log_sum(const LogitsNormalizer& row) { return static_cast<float>(row.max + std::log(row.sum)); }
 
 template <class T>
-void fill_row(ProbeKind kind, const ProbeRow& probe, int64_t n, const float* z, const LogitsNormalizer& normalizer,
-              int64_t first_column, T* u) {
+void fill_row(ProbeKind kind, const ProbeRow& probe, int64_t n, const float* z,
+              const LogitsNormalizer& normalizer, int64_t first_column, T* u) {
   if (!probe.used) {
     std::fill_n(u, n, T{});
     return;
   }
   if (kind == ProbeKind::rademacher) {
-    for_sign_blocks(probe.stream, first_column, n, [&](int64_t first, int64_t count, const float* e) QSWEEP_LANES {
-      L::each(count, [&](auto at) QSWEEP_LANES { L::store(L::load(e, at), u + first, at); });
-    });
+    for_sign_blocks(probe.stream, first_column, n,
+                    [&](int64_t first, int64_t count, const float* e) QSWEEP_LANES {
+                      L::each(count, [&](auto at) QSWEEP_LANES { L::store(L::load(e, at), u + first, at); });
+                    });
     return;
   }
   const auto lse = L::set(log_sum(normalizer));
@@ -61,20 +64,22 @@ void fill_row(ProbeKind kind, const ProbeRow& probe, int64_t n, const float* z, 
     return;
   }
   const auto half = L::set(0.5f), projection = L::set(static_cast<float>(probe.projection));
-  for_sign_blocks(probe.stream, first_column, n, [&](int64_t first, int64_t count, const float* e) QSWEEP_LANES {
-    L::each(count, [&](auto at) QSWEEP_LANES {
-      const auto root = L::exp((L::load(z + first, at) - lse) * half);
-      L::store(root * (L::load(e, at) - root * projection), u + first, at);
-    });
-  });
+  for_sign_blocks(probe.stream, first_column, n,
+                  [&](int64_t first, int64_t count, const float* e) QSWEEP_LANES {
+                    L::each(count, [&](auto at) QSWEEP_LANES {
+                      const auto root = L::exp((L::load(z + first, at) - lse) * half);
+                      L::store(root * (L::load(e, at) - root * projection), u + first, at);
+                    });
+                  });
 }
 
-void FillProbes(int64_t begin, int64_t end, ProbeKind kind, const ProbeRow* probes, Matrix<const float> logits,
-                const LogitsNormalizer* normalizers, int64_t first_column, DeltaView u) {
+void FillProbes(int64_t begin, int64_t end, ProbeKind kind, const ProbeRow* probes,
+                Matrix<const float> logits, const LogitsNormalizer* normalizers, int64_t first_column,
+                DeltaView u) {
   const auto run = [&]<class T>(T*) QSWEEP_LANES {
     for (int64_t r = begin; r < end; ++r)
-      fill_row(kind, probes[r], u.cols, logits.row(r % logits.rows), normalizers[r % logits.rows], first_column,
-               u.as<T>().row(r));
+      fill_row(kind, probes[r], u.cols, logits.row(r % logits.rows), normalizers[r % logits.rows],
+               first_column, u.as<T>().row(r));
   };
   u.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
 }
@@ -100,7 +105,8 @@ void row_sums(int64_t begin, int64_t end, DeltaView g, Matrix<const float> e, do
     for (int64_t r = begin; r < end; ++r) {
       const T* a = g.as<T>().row(r);
       const float* b = e.row(r % e.rows);
-      sums[r] = L64::sum(g.cols, [&](auto at) QSWEEP_LANES { return term(L64::load(a, at) * L64::load(b, at)); });
+      sums[r] =
+          L64::sum(g.cols, [&](auto at) QSWEEP_LANES { return term(L64::load(a, at) * L64::load(b, at)); });
     }
   };
   g.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
@@ -127,8 +133,9 @@ HWY_EXPORT(RowProducts);
 HWY_EXPORT(RowSquaredProducts);
 }  // namespace
 
-void fill_probes(Threads threads, ProbeKind kind, std::span<const ProbeRow> probes, Matrix<const float> logits,
-                 std::span<const LogitsNormalizer> normalizers, int64_t first_column, DeltaView u) {
+void fill_probes(Threads threads, ProbeKind kind, std::span<const ProbeRow> probes,
+                 Matrix<const float> logits, std::span<const LogitsNormalizer> normalizers,
+                 int64_t first_column, DeltaView u) {
   parallel_for(threads, u.rows, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(FillProbes)
     (begin, end, kind, probes.data(), logits, normalizers.data(), first_column, u);

@@ -10,24 +10,25 @@ namespace qsweep::kernels {
 // What the rows of a probe are, as gradients with respect to the logits z of a row; e are random signs, p =
 // softmax(z).
 enum class ProbeKind {
-  rademacher,     // e: the mean of (u dz)^2 is |dz|^2
-  fisher,         // sqrt(p) e - p sum(sqrt(p) e): the mean of (u dz)^2 is dz (diag p - p p^T) dz, twice the KL to
-                  // second order
+  rademacher,  // e: the mean of (u dz)^2 is |dz|^2
+  fisher,  // sqrt(p) e - p sum(sqrt(p) e): the mean of (u dz)^2 is dz (diag p - p p^T) dz, twice the KL to
+           // second order
   cross_entropy,  // p - 1 at the target: the gradient of the row's negative log-likelihood
 };
 
 // One row of a probe.
 struct ProbeRow {
-  uint64_t stream = 0;  // of the signs: independent ones for every (stream, column)
-  bool used = true;     // otherwise the row is 0
-  int32_t target = -1;  // cross_entropy
+  uint64_t stream = 0;    // of the signs: independent ones for every (stream, column)
+  bool used = true;       // otherwise the row is 0
+  int32_t target = -1;    // cross_entropy
   double projection = 0;  // fisher: sum(sqrt(p) e) over the whole row
 };
 
 // probes holds probe after probe as many rows as the logits have; u is [probes, columns] for columns
 // [first_column, first_column + columns) of the vocabulary.
-void fill_probes(Threads threads, ProbeKind kind, std::span<const ProbeRow> probes, Matrix<const float> logits,
-                 std::span<const LogitsNormalizer> normalizers, int64_t first_column, DeltaView u);
+void fill_probes(Threads threads, ProbeKind kind, std::span<const ProbeRow> probes,
+                 Matrix<const float> logits, std::span<const LogitsNormalizer> normalizers,
+                 int64_t first_column, DeltaView u);
 // fisher: adds these columns' part to every row's projection.
 void add_projections(Threads threads, std::span<ProbeRow> probes, Matrix<const float> logits,
                      std::span<const LogitsNormalizer> normalizers, int64_t first_column);

@@ -32,9 +32,8 @@ Rule read_rule(const io::ObjectReader& object) {
 Recipe recipe_of(const io::Json& json, const std::string& path) {
   const io::ObjectReader root(json, path);
   only_keys(root, {"name", "rules"});
-  Recipe recipe{.name = root.string("name"),
-                .file_name = std::filesystem::path(path).filename().string(),
-                .rules = {}};
+  Recipe recipe{
+      .name = root.string("name"), .file_name = std::filesystem::path(path).filename().string(), .rules = {}};
   if (recipe.name.empty()) fail("{}: \"name\": expected a name, found an empty string", path);
   const io::Json& rules = root.at("rules");
   if (!rules.is_array() || rules.empty())

@@ -21,8 +21,8 @@ struct Recipe {
   std::vector<Rule> rules;  // later ones override
 };
 
-// Error for anything but {"name": ..., "rules": [{"ops": ..., "format": ...}, ...]} with a name, at least one rule
-// and known formats.
+// Error for anything but {"name": ..., "rules": [{"ops": ..., "format": ...}, ...]} with a name, at least one
+// rule and known formats.
 Recipe read_recipe(const std::string& path);
 // The same for the text of the file `path`.
 Recipe parse_recipe(std::string_view text, const std::string& path);

@@ -12,7 +12,8 @@ constexpr std::array<std::string_view, 4> kModes{
     "Everything is quantized but the ops kept float, of which one at a time is quantized again: the largest "
     "error marks the most sensitive op.",
     "Everything is quantized but the ops kept float, which are quantized again one after the other in model "
-    "order. An op's error is that of all up to it, so a rank says how large the error is by then; the step from "
+    "order. An op's error is that of all up to it, so a rank says how large the error is by then; the step "
+    "from "
     "the op before is the op's own part.",
 };
 

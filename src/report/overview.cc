@@ -115,9 +115,9 @@ std::string joint_text(const Run& run) {
 
 // Scores of the method local are ranked by what no metric says.
 bool only_local(const Run& run) {
-  return !run.scores.empty() && std::all_of(run.scores.begin(), run.scores.end(), [](const ScoreRecord& score) {
-    return score.method == Method::local;
-  });
+  return !run.scores.empty() &&
+         std::all_of(run.scores.begin(), run.scores.end(),
+                     [](const ScoreRecord& score) { return score.method == Method::local; });
 }
 
 template <class AnyRun>

@@ -177,7 +177,8 @@ std::string parts_table(const Ranking& ranking, const char* title, std::string (
   std::vector<std::pair<std::string, Part>> sorted(parts.begin(), parts.end());
   std::stable_sort(sorted.begin(), sorted.end(),
                    [](const auto& a, const auto& b) { return a.second.metric > b.second.metric; });
-  Table table({title, ">Ops", ">Summed " + name(ranking.run.ranking_metric) + " per position", ">Share", ">Share per op"});
+  Table table({title, ">Ops", ">Summed " + name(ranking.run.ranking_metric) + " per position", ">Share",
+               ">Share per op"});
   for (const auto& [text, part] : sorted)
     table.row({plain(text), fmt::format("{}", part.ops), number(part.per_position),
                percent(ranking.share(part.metric)),

@@ -142,8 +142,8 @@ EvalRun eval_from_json(const Json& json, const std::string& where) {
 std::string to_csv(const EvalRun& run) {
   const std::vector<Metric> predicted = predicted_metrics(run.ranking_metric);
   CsvRow header;
-  for (const char* column :
-       {"recipe", "rules_file", "effective_bits", "quantized_ops", "float_ops", "uncalibrated", "unexercised"})
+  for (const char* column : {"recipe", "rules_file", "effective_bits", "quantized_ops", "float_ops",
+                             "uncalibrated", "unexercised"})
     header.text(column);
   add_measurement_header(header);
   for (Metric metric : predicted)

@@ -4,8 +4,8 @@
 //
 //   model, data, settings, provenance    as in scores.json
 //   recipes[]    name, rules_file, formats {format: number of ops}, float_ops, quantized_ops (numbers),
-//                effective_bits, uncalibrated [op names], unexercised [op names], ops {op: format}, metrics (null
-//                where a sum is not finite), predicted (null without scores to predict from)
+//                effective_bits, uncalibrated [op names], unexercised [op names], ops {op: format}, metrics
+//                (null where a sum is not finite), predicted (null without scores to predict from)
 //   predicted[]  metric, corrected (null where unknown), plain_sum, positions, missing [op names]
 #pragma once
 
@@ -27,8 +27,9 @@ struct EvalRecipe : Measurement {
   int64_t float_ops = 0;                   // number of the other ops
   double effective_bits = 0;               // mean over all parameters of ops, float ones at 16
   std::vector<std::string> uncalibrated;   // ops that the recipe quantizes and that had to stay float
-  std::vector<std::string> unexercised;    // quantized ops that no sample reaches: without effect on the metrics
-  std::vector<Prediction> predicted;       // by predict_all; empty without scores
+  std::vector<std::string>
+      unexercised;                    // quantized ops that no sample reaches: without effect on the metrics
+  std::vector<Prediction> predicted;  // by predict_all; empty without scores
 
   std::map<std::string, int64_t> ops_by_format() const;
   const Prediction* prediction(Metric metric) const;  // null where there is none
@@ -50,8 +51,8 @@ io::Json to_json(const EvalRun& run);
 // `where` names the source in errors. Unknown keys are ignored.
 EvalRun eval_from_json(const io::Json& json, const std::string& where);
 // One row per recipe: recipe, rules_file, effective_bits, quantized_ops, float_ops, uncalibrated and
-// unexercised (joined by ";"), the sums and counts of both scopes, ranking_metric with its interval, and what was predicted for
-// kl:all, logits_sse:all and the ranking metric (predicted_kl_all_corrected, ...).
+// unexercised (joined by ";"), the sums and counts of both scopes, ranking_metric with its interval, and what
+// was predicted for kl:all, logits_sse:all and the ranking metric (predicted_kl_all_corrected, ...).
 std::string to_csv(const EvalRun& run);
 
 // Replaces eval.json and eval.csv in the folder, each atomically.

@@ -4,8 +4,8 @@
 
 namespace qsweep::sweep {
 
-Ranges calibrate(const models::Model& model, const ops::Context& ops, const std::vector<models::Sample>& samples,
-                 int64_t budget_bytes) {
+Ranges calibrate(const models::Model& model, const ops::Context& ops,
+                 const std::vector<models::Sample>& samples, int64_t budget_bytes) {
   Ranges ranges(model.ops.size());
   const Threads threads = ops.threads();
   const auto observe = [&](int op, Matrix<const float> x) {

@@ -6,7 +6,7 @@
 namespace qsweep::sweep {
 
 // One pass of the reference over all samples, cut as the memory demands.
-Ranges calibrate(const models::Model& model, const ops::Context& ops, const std::vector<models::Sample>& samples,
-                 int64_t budget_bytes);
+Ranges calibrate(const models::Model& model, const ops::Context& ops,
+                 const std::vector<models::Sample>& samples, int64_t budget_bytes);
 
 }  // namespace qsweep::sweep

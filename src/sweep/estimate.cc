@@ -92,12 +92,15 @@ void Estimator::prepare() {
 }
 
 ProbeSinks Estimator::sinks(const Chunk& chunk, std::vector<ScoreRecord>& records) {
-  const auto sample_of = [&](int64_t s) { return static_cast<size_t>(chunk.samples[static_cast<size_t>(s)]); };
+  const auto sample_of = [&](int64_t s) {
+    return static_cast<size_t>(chunk.samples[static_cast<size_t>(s)]);
+  };
   return {.products =
               [this, sample_of](int op, size_t format, size_t set, int64_t probe, int64_t sample,
                                 const ProbeProducts& products) {
                 const size_t p = first_probe_[set] + static_cast<size_t>(probe);
-                products_[record_index(static_cast<size_t>(op), format)][p * samples() + sample_of(sample)] = products;
+                products_[record_index(static_cast<size_t>(op), format)][p * samples() + sample_of(sample)] =
+                    products;
               },
           .local =
               [this, &records](int op, size_t format, const scores::LocalStats& stats) {
@@ -106,7 +109,8 @@ ProbeSinks Estimator::sinks(const Chunk& chunk, std::vector<ScoreRecord>& record
               },
           .trace =
               [this, sample_of](int op, size_t set, int64_t, int64_t sample, double trace) {
-                traces_[static_cast<size_t>(op)][sample_of(sample)] += trace / static_cast<double>(sets_[set].probes);
+                traces_[static_cast<size_t>(op)][sample_of(sample)] +=
+                    trace / static_cast<double>(sets_[set].probes);
               },
           .weight_error =
               [this, &chunk](int op, size_t format, double sse) {
@@ -114,10 +118,9 @@ ProbeSinks Estimator::sinks(const Chunk& chunk, std::vector<ScoreRecord>& record
                 if (chunk.samples.front() == plan_.chunks.front().samples.front())
                   weight_errors_[record_index(static_cast<size_t>(op), format)] += sse;
               },
-          .logits_norm =
-              [this, sample_of](int64_t sample, Scope scope, double norm) {
-                logits_norms_[sample_of(sample)][scope_index(scope)] = norm;
-              },
+          .logits_norm = [this, sample_of](
+                             int64_t sample, Scope scope,
+                             double norm) { logits_norms_[sample_of(sample)][scope_index(scope)] = norm; },
           .stage_done = {}};
 }
 
@@ -193,8 +196,8 @@ void Estimator::flag_nonlinear(ScoreRecord& record, Metric metric) const {
     record.flags.push_back("nonlinear");
 }
 
-// The empirical Fisher matrix in place of the true one: half the squared products with the gradients of the data's
-// own next tokens, token by token.
+// The empirical Fisher matrix in place of the true one: half the squared products with the gradients of the
+// data's own next tokens, token by token.
 void Estimator::fill_fisher(ScoreRecord& record, size_t index) const {
   std::vector<double> per_sample;
   double token = 0, whole = 0, element = 0;
@@ -208,8 +211,8 @@ void Estimator::fill_fisher(ScoreRecord& record, size_t index) const {
   record.estimates = {{"token_form", token}, {"whole_form", whole}, {"element_form", element}};
 }
 
-// Half the mean eigenvalue of the Fisher matrix of the op's weight times the weight's squared error (HAWQ-V2, Dong et
-// al. 2020).
+// Half the mean eigenvalue of the Fisher matrix of the op's weight times the weight's squared error (HAWQ-V2,
+// Dong et al. 2020).
 void Estimator::fill_hawq(ScoreRecord& record, size_t index) const {
   const size_t op = static_cast<size_t>(record.op);
   const double error = weight_errors_[index];

@@ -1,4 +1,5 @@
-// Scores without a sweep of their own: what one forward and K backward walks tell of every op in every format.
+// Scores without a sweep of their own: what one forward and K backward walks tell of every op in every
+// format.
 #pragma once
 
 #include "sweep/probe_pass.h"
@@ -27,8 +28,8 @@ class Estimator {
   void prepare();
   const MemoryPlan& plan() const { return plan_; }
 
-  // Fills the records' metrics, local statistics, estimates and flags. done: before each stage's progress, the
-  // arithmetic so far.
+  // Fills the records' metrics, local statistics, estimates and flags. done: before each stage's progress,
+  // the arithmetic so far.
   void run(const Ranges& ranges, std::vector<scores::ScoreRecord>& records,
            const std::function<void(const std::string& stage, double flops)>& progress);
 
@@ -50,11 +51,11 @@ class Estimator {
   std::vector<ProbeSet> sets_;
   std::vector<bool> wanted_;  // per record
   MemoryPlan plan_;
-  std::vector<size_t> first_probe_;                     // per set, among all probes; one more at the end
-  std::vector<std::vector<ProbeProducts>> products_;    // per record: [all probes, samples]
-  std::vector<std::vector<double>> traces_;             // per op: [samples], mean over the probes
-  std::vector<double> weight_errors_;                   // per record
-  std::vector<std::array<double, 2>> logits_norms_;     // per sample: all, answer
+  std::vector<size_t> first_probe_;                   // per set, among all probes; one more at the end
+  std::vector<std::vector<ProbeProducts>> products_;  // per record: [all probes, samples]
+  std::vector<std::vector<double>> traces_;           // per op: [samples], mean over the probes
+  std::vector<double> weight_errors_;                 // per record
+  std::vector<std::array<double, 2>> logits_norms_;   // per sample: all, answer
 };
 
 }  // namespace qsweep::sweep

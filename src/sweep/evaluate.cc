@@ -7,14 +7,16 @@ namespace {
 
 constexpr double kFloatBits = 16;  // what serving stacks keep float weights in
 
-// Takes the ops back to float that the data reaches but the calibration data does not; returns their names. Ops that
-// the data does not reach either keep their format: it changes nothing.
-std::vector<std::string> drop_uncalibrated(const Setting& setting, std::vector<const quant::Format*>& formats) {
+// Takes the ops back to float that the data reaches but the calibration data does not; returns their names.
+// Ops that the data does not reach either keep their format: it changes nothing.
+std::vector<std::string> drop_uncalibrated(const Setting& setting,
+                                           std::vector<const quant::Format*>& formats) {
   const std::vector<bool> reached = reached_ops(setting.model, setting.data);
   const std::vector<bool> calibrated = reached_ops(setting.model, setting.calibration);
   std::vector<std::string> dropped;
   for (size_t op = 0; op < formats.size(); ++op) {
-    if (formats[op] == nullptr || !formats[op]->activations.calibrated || calibrated[op] || !reached[op]) continue;
+    if (formats[op] == nullptr || !formats[op]->activations.calibrated || calibrated[op] || !reached[op])
+      continue;
     formats[op] = nullptr;
     dropped.push_back(setting.model.ops[op].name);
   }
@@ -67,7 +69,8 @@ scores::EvalRun Evaluation::run(scores::Metric ranking, const ProgressObserver& 
   }
   variant_run_.run({.metrics =
                         [&](int variant, int sample, const scores::ScopedSums& sums) {
-                          run.recipes[static_cast<size_t>(variant)].per_sample[static_cast<size_t>(sample)] = sums;
+                          run.recipes[static_cast<size_t>(variant)].per_sample[static_cast<size_t>(sample)] =
+                              sums;
                         },
                     .local = {}},
                    progress);

@@ -18,7 +18,8 @@ class Evaluation {
 
   void prepare() { variant_run_.prepare(); }
   const MemoryPlan& plan() const { return variant_run_.report().plan; }
-  // All recipes in one sweep. Metrics are finalized; data, settings, provenance and predictions are the caller's.
+  // All recipes in one sweep. Metrics are finalized; data, settings, provenance and predictions are the
+  // caller's.
   scores::EvalRun run(scores::Metric ranking, const ProgressObserver& progress);
   const RunReport& report() const { return variant_run_.report(); }
 

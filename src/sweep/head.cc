@@ -107,8 +107,7 @@ class Scoring {
         branch.leaves.add({leaves[static_cast<size_t>(leaf)].id, sample}, live[branch.live_pairs++],
                           sum_rows_);
       }
-    for (const auto& [leaf, sample] :
-         variants.forks(b, head_index(), Rows::tokens, branch.hidden_delta)) {
+    for (const auto& [leaf, sample] : variants.forks(b, head_index(), Rows::tokens, branch.hidden_delta)) {
       const int id = leaves[leaf].id;
       if (branch.forks.empty() || branch.forks.back().leaf != id)
         branch.forks.push_back({.leaf = id, .format = variants.format_at(b, leaf, head_index())});
@@ -260,7 +259,8 @@ class Scoring {
         sinks.metrics(pair.variant, pair.sample, total);
         for (const int leaf : b.leaf_ids) sinks.metrics(leaf, pair.sample, total);
       }
-      for (const auto& [pair, total] : totals(b.leaves, leaves)) sinks.metrics(pair.variant, pair.sample, total);
+      for (const auto& [pair, total] : totals(b.leaves, leaves))
+        sinks.metrics(pair.variant, pair.sample, total);
       for (const graph::ForkRows& fork : b.forks) {
         scores::LocalStats stats = graph::input_stats(threads(), b.hidden.matrix);
         stats.error_sse = local_[fork.leaf].error_sse;

@@ -26,8 +26,8 @@ class HeadTiles {
   HeadTile load(int64_t first) const;
   // Rows [first, first + count) of the weight.
   TensorView rows(int64_t first, int64_t count) const;
-  // Calls body(tile) for every tile, and lets its memory go; of a dry pass the first tile alone, since the others
-  // take as much.
+  // Calls body(tile) for every tile, and lets its memory go; of a dry pass the first tile alone, since the
+  // others take as much.
   template <class Body>
   void each(Body&& body) const {
     for (int64_t first = 0; first < columns(); first += kHeadTile) {
@@ -43,8 +43,8 @@ class HeadTiles {
     return static_cast<double>(columns()) / static_cast<double>(std::min(kHeadTile, columns()));
   }
 
-  // One walk over the tiles: the normalizers of the reference's logits, and the weight's largest element where
-  // one of the formats asks for it.
+  // One walk over the tiles: the normalizers of the reference's logits, and the weight's largest element
+  // where one of the formats asks for it.
   std::optional<float> normalize(Matrix<const float> hidden, std::span<const quant::Format* const> formats,
                                  std::span<kernels::LogitsNormalizer> normalizers) const;
 

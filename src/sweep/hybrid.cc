@@ -7,7 +7,7 @@
 namespace qsweep::sweep {
 namespace {
 
-constexpr double kGroupPrecision = 25;      // of a group's mean ratio about 1: 1 / 0.2^2
+constexpr double kGroupPrecision = 25;       // of a group's mean ratio about 1: 1 / 0.2^2
 constexpr double kOpVariance = 0.15 * 0.15;  // of an op's ratio about its group's
 constexpr double kLeastRatio = 0.2;
 
@@ -16,8 +16,8 @@ struct Forms {
   double token_sum = 0;
   double whole_sum = 0;
   double ratio = 1;
-  double ratio_variance = 0;   // theoretical
-  double token_variance = 0;   // relative, of token_sum over the probes
+  double ratio_variance = 0;  // theoretical
+  double token_variance = 0;  // relative, of token_sum over the probes
 };
 
 Forms forms_of(const HybridInput& op) {

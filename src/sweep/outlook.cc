@@ -49,8 +49,10 @@ class Planner {
         calibrated_(reached_ops(model, calibration)) {
     const auto apart = [](bool member, bool selected) { return !(member && selected); };
     if (needs_members() && std::equal(members_.begin(), members_.end(), selected_.begin(), apart))
-      fail("--keep-float: expected a pattern for some of the ops that --ops and --max-ops select, found \"{}\"",
-           options.keep_float);
+      fail(
+          "--keep-float: expected a pattern for some of the ops that --ops and --max-ops select, found "
+          "\"{}\"",
+          options.keep_float);
   }
 
   Outlook plan() {
@@ -131,8 +133,8 @@ class Planner {
     outlook_.targets.push_back({target});
   }
 
-  // Carried variants first, each before its leaves; pairs join in model order; at one op, formats in the order
-  // they were asked for.
+  // Carried variants first, each before its leaves; pairs join in model order; at one op, formats in the
+  // order they were asked for.
   void sort_leaves() {
     const auto place = [&](size_t v) {
       const Variant& variant = outlook_.variants[v];
@@ -168,9 +170,8 @@ std::vector<bool> reached_ops(const models::Model& model, const std::vector<mode
     for (const graph::Node& node : stage.nodes)
       if (const auto* linear = std::get_if<graph::Linear>(&node.operation))
         reached[static_cast<size_t>(linear->op)] =
-            std::any_of(samples.begin(), samples.end(), [&](const models::Sample& s) {
-              return s.rows[static_cast<size_t>(node.rows)] > 0;
-            });
+            std::any_of(samples.begin(), samples.end(),
+                        [&](const models::Sample& s) { return s.rows[static_cast<size_t>(node.rows)] > 0; });
   return reached;
 }
 

@@ -15,14 +15,14 @@ struct ScoreOptions {
   std::vector<const quant::Format*> formats;
   scores::Mode mode = scores::Mode::isolated;
   scores::Method method = scores::Method::exact;  // others: isolated scores only
-  std::vector<scores::Metric> metrics;             // adjoint, auto: to estimate beside the ranking one
+  std::vector<scores::Metric> metrics;            // adjoint, auto: to estimate beside the ranking one
   int64_t probes = 4;
-  bool hutchinson = false;               // hawq: the trace by random probes
+  bool hutchinson = false;              // hawq: the trace by random probes
   std::optional<double> time_budget_s;  // auto: exact scores until then
-  std::string keep_float = "*";    // requantize: the ops that start in float; shell pattern
-  std::string ops_glob = "*";      // over op names; shell pattern, `*` also crosses dots
-  std::optional<int64_t> max_ops;  // the first so many in model order of those that match
-  bool strict = false;             // deltas in f32 instead of bf16
+  std::string keep_float = "*";         // requantize: the ops that start in float; shell pattern
+  std::string ops_glob = "*";           // over op names; shell pattern, `*` also crosses dots
+  std::optional<int64_t> max_ops;       // the first so many in model order of those that match
+  bool strict = false;                  // deltas in f32 instead of bf16
   int64_t memory_bytes = 0;
   scores::Metric metric;
   uint64_t seed = 0;

@@ -38,7 +38,8 @@ Branches branches_of(const PassInput& input) {
 
 }  // namespace
 
-graph::Batch load_batch(const models::Model& model, const std::vector<const models::Sample*>& samples, bool dry) {
+graph::Batch load_batch(const models::Model& model, const std::vector<const models::Sample*>& samples,
+                        bool dry) {
   using Pixels = models::InputBuilder::Pixels;
   std::vector<graph::SampleInputs> loaded;
   for (const models::Sample* sample : samples)

@@ -43,8 +43,8 @@ struct PassInput {
 };
 
 struct PassSinks {
-  // The metrics of one (variant, sample of this pass); the last call counts. None where a leaf of the reference
-  // never meets the sample.
+  // The metrics of one (variant, sample of this pass); the last call counts. None where a leaf of the
+  // reference never meets the sample.
   std::function<void(int variant, int64_t sample, const scores::ScopedSums&)> metrics;
   // Local errors and input statistics, over the samples of this pass.
   std::function<void(int variant, const scores::LocalStats&)> local;
@@ -59,7 +59,8 @@ struct PassReport {
 };
 
 // What a pass over some samples and stages needs, shared by all kinds of passes.
-graph::Batch load_batch(const models::Model& model, const std::vector<const models::Sample*>& samples, bool dry);
+graph::Batch load_batch(const models::Model& model, const std::vector<const models::Sample*>& samples,
+                        bool dry);
 int64_t weight_bytes(const graph::Stage& stage);
 // All stages but the head.
 inline std::span<const graph::Stage> body_stages(const models::Model& model) {

@@ -84,7 +84,8 @@ class ProbePass {
   int head_index() const { return static_cast<int>(input_.model.ops.size()) - 1; }
 
   void note_peak(int64_t weights) {
-    report_.peak_bytes = std::max(report_.peak_bytes, batch_.size_bytes() + weights + workspace_.peak_bytes());
+    report_.peak_bytes =
+        std::max(report_.peak_bytes, batch_.size_bytes() + weights + workspace_.peak_bytes());
   }
   void done(const std::string& stage) {
     if (sinks_.stage_done) sinks_.stage_done(stage, flops_ - reported_flops_);
@@ -123,8 +124,9 @@ class ProbePass {
       if (!kept_.contains(i)) recompute_inputs(i);
       const double before = backward.flops();
       run_stage(stages[i], [&] {
-        backward.run(stages[i], kept_.at(i), cotangents,
-                     [&](int op, Matrix<const float> x, Matrix<const float> y, DeltaView g) { errors(op, x, y, g); });
+        backward.run(
+            stages[i], kept_.at(i), cotangents,
+            [&](int op, Matrix<const float> x, Matrix<const float> y, DeltaView g) { errors(op, x, y, g); });
       });
       flops_ += backward.flops() - before;
       kept_.erase(i);
@@ -199,7 +201,8 @@ class ProbePass {
                        [](const ProbeSet& s) { return s.kind == ProbeKind::cross_entropy; });
   }
 
-  void report_products(int op, size_t format, std::span<const double> row_sums, std::span<const double> squares) {
+  void report_products(int op, size_t format, std::span<const double> row_sums,
+                       std::span<const double> squares) {
     const Rows kind = kinds_[static_cast<size_t>(op)];
     const int64_t rows = batch_.rows(kind);
     for (int64_t p = 0; p < probe_count(); ++p)
@@ -260,8 +263,9 @@ class ProbePass {
           probe.used = set.metric.scope == scores::Scope::all || rows_.answer[row];
           if (set.kind == ProbeKind::cross_entropy) probe.used = probe.used && probe.target >= 0;
           uint64_t stream = input_.seed;
-          for (const int64_t part : {static_cast<int64_t>(set.metric.which), static_cast<int64_t>(set.metric.scope),
-                                     index, int64_t{input_.sample_index[static_cast<size_t>(sample)]}, t})
+          for (const int64_t part :
+               {static_cast<int64_t>(set.metric.which), static_cast<int64_t>(set.metric.scope), index,
+                int64_t{input_.sample_index[static_cast<size_t>(sample)]}, t})
             stream = mix64(stream ^ static_cast<uint64_t>(part));
           probe.stream = stream;
           rows.push_back(probe);
@@ -289,8 +293,9 @@ class ProbePass {
     const Scratch sum(workspace_, DType::f32, std::max<int64_t>(probe_rows, 1), hidden.cols);
     if (!dry()) {
       std::fill_n(sum.f32().data, sum.view.rows * sum.view.cols, 0.0f);
-      kernels::fill_probes(threads(), ProbeKind::rademacher, std::span(probes).first(static_cast<size_t>(hidden_rows)),
-                           hidden, rows_.normalizer, 0, sum.view.rows_at(0, hidden_rows));
+      kernels::fill_probes(threads(), ProbeKind::rademacher,
+                           std::span(probes).first(static_cast<size_t>(hidden_rows)), hidden,
+                           rows_.normalizer, 0, sum.view.rows_at(0, hidden_rows));
     }
     std::vector<HeadSums> sums = head_sums(hidden, probe_rows);
     std::vector<double> logits_norm(static_cast<size_t>(hidden.rows));
@@ -348,8 +353,8 @@ class ProbePass {
     return all;
   }
 
-  void score_tile(const HeadTile& tile, Matrix<const float> hidden, std::vector<ProbeRow>& probes, DeltaView sum,
-                  std::vector<HeadSums>& sums, std::vector<double>& logits_norm) {
+  void score_tile(const HeadTile& tile, Matrix<const float> hidden, std::vector<ProbeRow>& probes,
+                  DeltaView sum, std::vector<HeadSums>& sums, std::vector<double>& logits_norm) {
     const Scratch logits = tile_logits(tile, hidden);
     const int64_t first_row = hidden_probes_ * hidden.rows, rows = logits_probes_ * hidden.rows;
     const Scratch u(workspace_, input_.dtype, rows, tile.op.out_features());

@@ -1,5 +1,5 @@
-// One pass of the estimators: the reference forward, random probes at its output, and their gradients at every
-// op's output by one walk backward, where they meet the ops' own errors in all formats.
+// One pass of the estimators: the reference forward, random probes at its output, and their gradients at
+// every op's output by one walk backward, where they meet the ops' own errors in all formats.
 #pragma once
 
 #include <functional>

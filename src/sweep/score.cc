@@ -54,8 +54,8 @@ double total_error(const ScoreRecord& record, scores::Metric metric) {
   return total;
 }
 
-// Leaves of a cumulative run are nearly float again where few ops are quantized: a small difference of two large
-// ones, which bf16 cannot hold.
+// Leaves of a cumulative run are nearly float again where few ops are quantized: a small difference of two
+// large ones, which bf16 cannot hold.
 bool strict(const ScoreOptions& options) {
   return options.strict || options.mode == scores::Mode::requantize_cumulative;
 }
@@ -114,7 +114,8 @@ void Sweep::measure(VariantRun& variants, const std::vector<std::vector<Target>>
                       // Of a variant that changes more than the scored op, its statistics cannot be told.
                       const auto& overrides = variants.variants()[static_cast<size_t>(variant)].overrides;
                       for (const Target target : targets[static_cast<size_t>(variant)]) {
-                        if (overrides.size() != 1 || overrides.front().op != run.scores[target.index].op) continue;
+                        if (overrides.size() != 1 || overrides.front().op != run.scores[target.index].op)
+                          continue;
                         auto& local = run.scores[target.index].local;
                         local ? local->add(stats) : void(local = stats);
                       }
@@ -165,7 +166,8 @@ void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
     std::vector<std::vector<Target>> targets;
     for (size_t v = 0; v < outlook_.variants.size(); ++v) {
       if (outlook_.variants[v].carried) continue;
-      if (std::find(chosen.begin(), chosen.end(), outlook_.targets[v].front().index) == chosen.end()) continue;
+      if (std::find(chosen.begin(), chosen.end(), outlook_.targets[v].front().index) == chosen.end())
+        continue;
       leaves.push_back(outlook_.variants[v]);
       targets.push_back(outlook_.targets[v]);
     }

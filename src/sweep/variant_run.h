@@ -55,7 +55,7 @@ class VariantRun {
   void run(const Sinks& sinks, const ProgressObserver& progress);
 
   const RunReport& report() const { return report_; }
-  RunReport& report() { return report_; }  // to add what else a run does
+  RunReport& report() { return report_; }           // to add what else a run does
   const Ranges& ranges() const { return ranges_; }  // after run()
 
   // Adds the time that body takes to a phase.
@@ -75,8 +75,13 @@ class VariantRun {
     double start;
   };
   PassInput pass_input(const Chunk& chunk) const {
-    return {setting_.model, setting_.ops, setting_.delta_dtype(), samples_of(setting_.data, chunk.samples),
-            variants_,      chunk.variants, ranges_};
+    return {setting_.model,
+            setting_.ops,
+            setting_.delta_dtype(),
+            samples_of(setting_.data, chunk.samples),
+            variants_,
+            chunk.variants,
+            ranges_};
   }
 
   Setting setting_;

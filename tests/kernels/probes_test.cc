@@ -1,4 +1,5 @@
-// Probes: what they are, element by element; that their squares have the mean they promise; products with errors.
+// Probes: what they are, element by element; that their squares have the mean they promise; products with
+// errors.
 #include "kernels/probes.h"
 
 #include <cmath>
@@ -62,12 +63,14 @@ TEST_P(ProbesTest, RademacherProbesAreIndependentSigns) {
   constexpr int kProbes = 400;
   const std::vector<float> u = row.fill(ProbeKind::rademacher, streams(kProbes));
   for (const float v : u) EXPECT_TRUE(v == 1 || v == -1);
-  // Means of products of two columns, each of 400 signs: within five standard errors of 0, of 1 with themselves.
+  // Means of products of two columns, each of 400 signs: within five standard errors of 0, of 1 with
+  // themselves.
   for (int64_t a = 0; a < kColumns; ++a)
     for (int64_t b = a + 1; b < kColumns; ++b) {
       double mean = 0;
       for (int k = 0; k < kProbes; ++k)
-        mean += static_cast<double>(u[static_cast<size_t>(k * kColumns + a)] * u[static_cast<size_t>(k * kColumns + b)]) /
+        mean += static_cast<double>(u[static_cast<size_t>(k * kColumns + a)] *
+                                    u[static_cast<size_t>(k * kColumns + b)]) /
                 kProbes;
       EXPECT_TRUE(std::abs(mean) <= 5.0 / std::sqrt(kProbes)) << a << " " << b;
     }
@@ -96,7 +99,8 @@ TEST_P(ProbesTest, FisherProbesHaveTheFisherMatrixAsTheirCovariance) {
   }
   for (int k = 0; k < 10; ++k) {  // softmax does not see a shift of the whole row
     double sum = 0;
-    for (int64_t c = 0; c < kColumns; ++c) sum += static_cast<double>(u[static_cast<size_t>(k * kColumns + c)]);
+    for (int64_t c = 0; c < kColumns; ++c)
+      sum += static_cast<double>(u[static_cast<size_t>(k * kColumns + c)]);
     EXPECT_TRUE(std::abs(sum) <= 1e-5);
   }
 }
@@ -121,7 +125,8 @@ TEST_P(ProbesTest, UnusedRowsAreZero) {
 TEST_P(ProbesTest, RowProductsOfEveryProbe) {
   constexpr int64_t rows = 5, probes = 3, cols = 37;
   Rng rng(6);
-  const auto g = qsweep::testing::normals(rng, rows * probes * cols), e = qsweep::testing::normals(rng, rows * cols);
+  const auto g = qsweep::testing::normals(rng, rows * probes * cols),
+             e = qsweep::testing::normals(rng, rows * cols);
   std::vector<double> sums(rows * probes), squares(sums.size());
   const DeltaView gradients{const_cast<float*>(g.data()), DType::f32, rows * probes, cols, cols};
   row_products(kThreads, gradients, {e.data(), rows, cols}, sums);

@@ -45,7 +45,8 @@ void expect_refused(const std::string& text, std::vector<std::string> words) {
 }
 
 TEST(Recipe, HasNameFileAndRules) {
-  const Recipe recipe = with_rules(R"({"ops": "lm_head", "format": "w4a8"}, {"ops": "*", "format": "float"})");
+  const Recipe recipe =
+      with_rules(R"({"ops": "lm_head", "format": "w4a8"}, {"ops": "*", "format": "float"})");
   EXPECT_EQ(recipe.name, "mine");
   EXPECT_EQ(recipe.file_name, "mine.json");
   ASSERT_EQ(recipe.rules.size(), 2u);
@@ -59,8 +60,10 @@ TEST(Recipe, OpsWithoutARuleStayFloat) {
 }
 
 TEST(Recipe, PatternsAreThoseOfTheShellAndCrossDots) {
-  EXPECT_THAT(formats(R"({"ops": "model.*", "format": "w8a8"})"), ElementsAre("-", "w8a8", "w8a8", "w8a8", "-"));
-  EXPECT_THAT(formats(R"({"ops": "*.up_proj", "format": "fp8"})"), ElementsAre("-", "fp8", "fp8", "fp8", "-"));
+  EXPECT_THAT(formats(R"({"ops": "model.*", "format": "w8a8"})"),
+              ElementsAre("-", "w8a8", "w8a8", "w8a8", "-"));
+  EXPECT_THAT(formats(R"({"ops": "*.up_proj", "format": "fp8"})"),
+              ElementsAre("-", "fp8", "fp8", "fp8", "-"));
   EXPECT_THAT(formats(R"({"ops": "model.layers.?.*", "format": "w8a8"})"),
               ElementsAre("-", "w8a8", "w8a8", "-", "-"));
   EXPECT_THAT(formats(R"({"ops": "model.layers.[!0].*", "format": "w8a8"})"),
@@ -83,7 +86,8 @@ TEST(Recipe, ARuleThatMatchesNothingIsAnError) {
     expect_error(
         [&] { formats(R"({"ops": "*", "format": "w8a8"}, {"ops": ")" + ops + R"(", "format": "float"})"); },
         {"mine.json", "no op matches \"" + ops + "\""});
-  expect_error([] { formats_of(with_rules(R"({"ops": "*", "format": "w8a8"})"), {}); }, {"no op matches \"*\""});
+  expect_error([] { formats_of(with_rules(R"({"ops": "*", "format": "w8a8"})"), {}); },
+               {"no op matches \"*\""});
 }
 
 TEST(Recipe, TextsThatAreNoRecipe) {

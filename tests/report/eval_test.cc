@@ -27,8 +27,9 @@ TEST(EvalReport, SaysWhatIsMissing) {
                               "`model.layers.0.mlp.down_proj` in `mxfp4`."));
   EXPECT_THAT(text, HasSubstr("- 1 op of `unscored` had no calibration row and stayed float: "
                               "`visual.merger.mlp.0`."));
-  EXPECT_THAT(text, HasSubstr("- 1 op of `mixed` had no row of the data, so what quantizing does there is not "
-                              "measured: `visual.blocks.0.attn.qkv`."));
+  EXPECT_THAT(text,
+              HasSubstr("- 1 op of `mixed` had no row of the data, so what quantizing does there is not "
+                        "measured: `visual.blocks.0.attn.qkv`."));
   EXPECT_THAT(text, HasSubstr("- `broken` overflowed or became NaN: it is unusable."));
   EXPECT_THAT(text, HasSubstr("| `broken` | 6.50 | 1 | 1 `w8a8`, 3 float | – | – | – | – | – | – | – |"));
   EXPECT_THAT(text, Not(HasSubstr("nan")));

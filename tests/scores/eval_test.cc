@@ -56,7 +56,9 @@ TEST(Eval, OneRowPerRecipe) {
     EXPECT_EQ(std::count(line.begin(), line.end(), ','), std::count(lines[0].begin(), lines[0].end(), ','))
         << line;
   EXPECT_THAT(lines[0], HasSubstr(",predicted_kl_all_corrected,predicted_kl_all_plain_sum,"));
-  EXPECT_THAT(lines[1], testing::StartsWith("mixed,mixed.json,6.5,2,2,,visual.blocks.0.attn.qkv,60,120,30,3.75,3,30,27,240,480,"));
+  EXPECT_THAT(lines[1],
+              testing::StartsWith(
+                  "mixed,mixed.json,6.5,2,2,,visual.blocks.0.attn.qkv,60,120,30,3.75,3,30,27,240,480,"));
   EXPECT_THAT(lines[2], HasSubstr(",18,30,1,")) << "plain sum 18 of 30 positions with 1 op missing";
 }
 

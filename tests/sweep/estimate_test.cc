@@ -1,5 +1,5 @@
-// The estimators against exact scores on the same samples. QSWEEP_FULL=1 in the environment takes every format
-// and five seeds instead of a quick selection.
+// The estimators against exact scores on the same samples. QSWEEP_FULL=1 in the environment takes every
+// format and five seeds instead of a quick selection.
 #include "sweep/estimate.h"
 
 #include <cstdlib>
@@ -39,7 +39,8 @@ struct Comparison {
   std::vector<double> estimates, exact, log_errors, unflagged;
 };
 
-Comparison compare(const scores::Run& estimated, const scores::Run& exact, const std::string& format, Metric metric) {
+Comparison compare(const scores::Run& estimated, const scores::Run& exact, const std::string& format,
+                   Metric metric) {
   Comparison c;
   for (size_t i = 0; i < exact.scores.size(); ++i) {
     const ScoreRecord &e = estimated.scores[i], &x = exact.scores[i];
@@ -78,11 +79,12 @@ TEST(EstimateSlow, AdjointAgreesWithExactScores) {
   EXPECT_TRUE(quantile(unflagged, 0.99) <= std::log(2.5));
 }
 
-// Weights of 8 bits alone change so little that second order is all there is: with many probes the whole form must
-// be the exact score, to its own noise.
+// Weights of 8 bits alone change so little that second order is all there is: with many probes the whole form
+// must be the exact score, to its own noise.
 TEST(Estimate, ManyProbesGiveTheExactScoreOfSmallErrors) {
   const TinyRun tiny({"eval-005", "eval-011"});
-  for (const Metric metric : {kKl, kLogits, Metric{Which::hidden_sse}, Metric{Which::kl, scores::Scope::answer}}) {
+  for (const Metric metric :
+       {kKl, kLogits, Metric{Which::hidden_sse}, Metric{Which::kl, scores::Scope::answer}}) {
     sweep::ScoreOptions options = adjoint({"w8a16"}, metric);
     options.strict = true;
     const auto exact = tiny.score({.formats = options.formats, .strict = true}).run;
@@ -98,7 +100,8 @@ TEST(Estimate, ManyProbesGiveTheExactScoreOfSmallErrors) {
       }
       log_ratios.push_back(std::log(whole / truth));
     }
-    std::printf("%s: median log ratio %.3f of %zu\n", name(metric).c_str(), median(log_ratios), log_ratios.size());
+    std::printf("%s: median log ratio %.3f of %zu\n", name(metric).c_str(), median(log_ratios),
+                log_ratios.size());
     EXPECT_GE(log_ratios.size(), 42u);
     EXPECT_TRUE(std::abs(median(log_ratios)) <= 0.06);  // sqrt(2 / 256) = 0.09 for one op
     for (const double ratio : log_ratios) EXPECT_TRUE(std::abs(ratio) <= 0.5);
@@ -179,8 +182,8 @@ TEST(Estimate, CostDoesNotGrowWithTheNumberOfOps) {
   const TinyRun tiny({"eval-000", "eval-005"});
   const auto flops = [](const kernels::Gemm& gemm) {
     double sum = 0;
-    for (const auto purpose : {kernels::GemmPurpose::reference, kernels::GemmPurpose::deltas,
-                               kernels::GemmPurpose::cotangents})
+    for (const auto purpose :
+         {kernels::GemmPurpose::reference, kernels::GemmPurpose::deltas, kernels::GemmPurpose::cotangents})
       sum += gemm.count(purpose).flops;
     return sum;
   };
@@ -190,7 +193,8 @@ TEST(Estimate, CostDoesNotGrowWithTheNumberOfOps) {
   const auto cost = [&](const std::vector<std::string>& formats, int64_t probes) {
     const sweep::ScoreOptions options = adjoint(formats, kKl);
     auto records = sweep::make_outlook(tiny.model, tiny.data, tiny.calibration, options).records;
-    sweep::Estimator estimator(setting, {.metrics = {kKl}, .formats = options.formats, .probes = probes}, records);
+    sweep::Estimator estimator(setting, {.metrics = {kKl}, .formats = options.formats, .probes = probes},
+                               records);
     estimator.prepare();
     const double before = flops(gemm);
     estimator.run(sweep::Ranges(tiny.model.ops.size()), records, {});

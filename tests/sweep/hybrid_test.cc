@@ -20,7 +20,8 @@ constexpr int64_t kProbes = 3, kSamples = 4;
 std::vector<Op> random_ops() {
   Rng rng(5);
   std::vector<Op> ops;
-  for (const char* group : {"vision/qkv", "vision/qkv", "language/q_proj", "language/q_proj", "language/q_proj"}) {
+  for (const char* group :
+       {"vision/qkv", "vision/qkv", "language/q_proj", "language/q_proj", "language/q_proj"}) {
     Op& op = ops.emplace_back(Op{group, {}});
     for (int64_t i = 0; i < kProbes * kSamples; ++i)
       op.products.push_back({.whole = 4 * rng.uniform() - 2, .token = rng.uniform()});

@@ -1,5 +1,5 @@
-// Every mode's variants, carried as deltas against their parents, against the same variants computed alone in f32
-// values.
+// Every mode's variants, carried as deltas against their parents, against the same variants computed alone in
+// f32 values.
 #include <gtest/gtest.h>
 
 #include "base/stats.h"
@@ -66,9 +66,9 @@ LeafErrors errors_of_leaves(const TinyRun& tiny, const sweep::ScoreOptions& opti
     errors.logits.push_back(std::abs(got.logits_sse / want.logits_sse - 1));
     errors.kl.push_back(std::abs(got.kl / want.kl - 1));
   }
-  std::printf("%s, %zu leaves: logits median %.2g, worst %.2g; KL %.2g, %.2g\n", std::string(name(options.mode)).c_str(),
-              leaves.size(), median(errors.logits), quantile(errors.logits, 1), median(errors.kl),
-              quantile(errors.kl, 1));
+  std::printf("%s, %zu leaves: logits median %.2g, worst %.2g; KL %.2g, %.2g\n",
+              std::string(name(options.mode)).c_str(), leaves.size(), median(errors.logits),
+              quantile(errors.logits, 1), median(errors.kl), quantile(errors.kl, 1));
   return errors;
 }
 
@@ -84,14 +84,16 @@ TEST(ModesSlow, LeavesEqualTheVariantsAlone) {
                                          {Mode::requantize_cumulative, "*proj"}}) {
     const LeafErrors errors = errors_of_leaves(tiny, options_of("w4a16_g32", mode, keep_float));
     EXPECT_GE(errors.kl.size(), 40u);
-    // The first cumulative leaves are nearly float again: small differences of what everything quantized does.
+    // The first cumulative leaves are nearly float again: small differences of what everything quantized
+    // does.
     const double bound = mode == Mode::requantize_cumulative ? 1e-3 : 1e-4;
     EXPECT_TRUE(quantile(errors.logits, 1) <= bound);
     EXPECT_TRUE(quantile(errors.kl, 1) <= bound);
   }
 }
 
-// Rounding decisions of activations cascade when everything is quantized: a sum in another order moves the result.
+// Rounding decisions of activations cascade when everything is quantized: a sum in another order moves the
+// result.
 TEST(ModesSlow, LeavesWithQuantizedActivationsAreCloseToTheVariantsAlone) {
   const TinyRun tiny(kSamples);
   for (const auto& [format, mode] : {std::pair{"w8a8", Mode::leave_one_out},

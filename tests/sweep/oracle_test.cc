@@ -35,7 +35,8 @@ void add(Agreement& a, double value, const io::Json& metrics, scores::Metric met
 }
 
 // Of one metric over all ops.
-Agreement compare(const scores::Run& run, const std::string& format, const io::Json& ops, scores::Metric metric) {
+Agreement compare(const scores::Run& run, const std::string& format, const io::Json& ops,
+                  scores::Metric metric) {
   Agreement a;
   for (const scores::ScoreRecord& score : run.scores) {
     if (score.format != format) continue;
@@ -51,7 +52,8 @@ io::Json oracle(const std::string& file) { return io::read_json_file(testing::kD
 
 constexpr scores::Which kSums[] = {scores::Which::hidden_sse, scores::Which::logits_sse, scores::Which::kl};
 
-// Formats whose activations are not quantized have no rounding decisions that a sum in another order could flip.
+// Formats whose activations are not quantized have no rounding decisions that a sum in another order could
+// flip.
 void expect_isolated(const scores::Run& run, const std::string& format, const std::string& file) {
   const io::Json json = oracle(file);
   for (const scores::Scope scope : scores::kAllScopes)
@@ -71,21 +73,25 @@ void expect_isolated(const scores::Run& run, const std::string& format, const st
     }
 }
 
-const std::map<std::string, std::string> kIsolated = {
-    {"w8a8", "isolated-int8.json"},           {"w8a8_dynamic", "isolated-int8_dyn.json"},
-    {"w4a16_g32", "isolated-int4_wo_g32.json"}, {"w4a8", "isolated-int4_int8.json"},
-    {"fp8", "isolated-fp8.json"},             {"nvfp4", "isolated-nvfp4.json"},
-    {"mxfp4", "isolated-mxfp4.json"},         {"mxfp8", "isolated-mxfp8.json"}};
+const std::map<std::string, std::string> kIsolated = {{"w8a8", "isolated-int8.json"},
+                                                      {"w8a8_dynamic", "isolated-int8_dyn.json"},
+                                                      {"w4a16_g32", "isolated-int4_wo_g32.json"},
+                                                      {"w4a8", "isolated-int4_int8.json"},
+                                                      {"fp8", "isolated-fp8.json"},
+                                                      {"nvfp4", "isolated-nvfp4.json"},
+                                                      {"mxfp4", "isolated-mxfp4.json"},
+                                                      {"mxfp8", "isolated-mxfp8.json"}};
 
-// The baseline all:f against what the oracle calls all_ops_quantized. Where activations are quantized, rounding
-// decisions cascade: the oracle itself moves by up to 13 % when its sums are reordered.
+// The baseline all:f against what the oracle calls all_ops_quantized. Where activations are quantized,
+// rounding decisions cascade: the oracle itself moves by up to 13 % when its sums are reordered.
 void expect_baseline(const scores::Run& run, const std::string& format, const io::Json& all_quantized) {
   const scores::Baseline* baseline = scores::find_baseline(run.baselines, format);
   ASSERT_NE(baseline, nullptr) << format;
   EXPECT_TRUE(baseline->float_ops.empty());
   Agreement a;
   for (const scores::Which which : kSums) add(a, baseline->sum({which}), all_quantized, {which});
-  std::printf("all:%s: hidden %.2g, logits %.2g, KL %.2g\n", format.c_str(), a.errors[0], a.errors[1], a.errors[2]);
+  std::printf("all:%s: hidden %.2g, logits %.2g, KL %.2g\n", format.c_str(), a.errors[0], a.errors[1],
+              a.errors[2]);
   for (const double error : a.errors) EXPECT_TRUE(error <= (format == "w4a16_g32" ? 1e-4 : 0.25)) << format;
 }
 
@@ -117,8 +123,8 @@ TEST(Oracle, StrictLeaveOneOutScoresAgree) {
                                                     {"w8a8_dynamic", "fallback-int8_dyn.json"}};
   std::vector<std::string> names;
   for (const auto& [format, file] : files) names.push_back(format);
-  const auto [run, report] = tiny.score(
-      {.formats = testing::formats(names), .mode = scores::Mode::leave_one_out, .strict = true});
+  const auto [run, report] =
+      tiny.score({.formats = testing::formats(names), .mode = scores::Mode::leave_one_out, .strict = true});
   for (const auto& [format, file] : files) {
     const io::Json json = oracle(file);
     expect_baseline(run, format, json.at("all_ops_quantized"));

@@ -32,7 +32,8 @@ std::vector<sweep::RecipeFormats> random_subsets(const quant::Format& format, si
     sweep::RecipeFormats& recipe = recipes.emplace_back();
     recipe.name = fmt::format("{} quarters, {}", i % 3 + 1, i);
     recipe.formats.resize(ops);
-    for (size_t op = 0; op < ops * static_cast<size_t>(i % 3 + 1) / 4; ++op) recipe.formats[order[op]] = &format;
+    for (size_t op = 0; op < ops * static_cast<size_t>(i % 3 + 1) / 4; ++op)
+      recipe.formats[order[op]] = &format;
   }
   return recipes;
 }
@@ -60,8 +61,8 @@ TEST(StatisticsSlow, JointErrorsArePredicted) {
       }
     }
     for (const auto& [key, errors] : corrected)
-      std::printf("%s, %c quarters: median error corrected %.3f, plain sum %.3f\n", name.c_str(), key, median(errors),
-                  median(plain.at(key)));
+      std::printf("%s, %c quarters: median error corrected %.3f, plain sum %.3f\n", name.c_str(), key,
+                  median(errors), median(plain.at(key)));
     EXPECT_TRUE(median(corrected.at('*')) <= 0.2);
   }
 }
@@ -69,9 +70,8 @@ TEST(StatisticsSlow, JointErrorsArePredicted) {
 // 8 of the 48 samples are drawn; the truth is all 48.
 TEST(StatisticsSlow, IntervalsOfExactScoresCover) {
   const TinyRun tiny({});
-  sweep::ScoreOptions options{.formats = testing::formats({"w8a8_dynamic"}),
-                              .ops_glob = "*.layers.[14].*",
-                              .metric = kLogits};
+  sweep::ScoreOptions options{
+      .formats = testing::formats({"w8a8_dynamic"}), .ops_glob = "*.layers.[14].*", .metric = kLogits};
   if (full()) {
     options.formats = testing::formats({"w8a8", "w8a8_dynamic", "w4a8", "nvfp4"});
     options.ops_glob = "*";
