@@ -15,7 +15,6 @@ namespace {
 using graph::Rows;
 using graph::Scratch;
 using kernels::kAbsent;
-using kernels::LogitsNormalizer;
 using kernels::LogitsSums;
 using kernels::RowBlock;
 

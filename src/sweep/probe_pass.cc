@@ -18,7 +18,6 @@ using graph::Scratch;
 using kernels::DeltaView;
 using kernels::ProbeKind;
 using kernels::ProbeRow;
-using quant::Format;
 
 bool at_hidden_state(const ProbeSet& set) { return set.metric.which == scores::Which::hidden_sse; }
 
