@@ -53,8 +53,9 @@ void run(CompareFlags& flags) {
   const scores::ScoreGroup group = compare::choose_group(run, flags.run, ours);
   const scores::Metric metric = ours.metric.value_or(run.ranking_metric);
   theirs.metric = metric;
-  const compare::Ranking ranking = compare::ranking_of(run, group, flags.run, metric);
   const compare::Ranking other = compare::read_other(flags.other, theirs, group);
+  const compare::Ranking ranking =
+      compare::ranking_of(run, group, flags.run, metric, ours.metric ? std::string() : other.like_estimate);
   const compare::Agreement agreement = compare::compare(run.ops, ranking, other);
   if (flags.out.empty())
     flags.out = std::filesystem::is_directory(flags.run)
@@ -84,7 +85,8 @@ void add_compare(CLI::App& app) {
                    "map of op names to scores")
       ->required();
   command->add_option("--metric", flags->of_run.metric,
-                      "Metric to compare by, such as kl:all; what RUN is ranked by where not given");
+                      "Metric to compare by, such as kl:all; what RUN is ranked by where not given, "
+                      "but the element_form of method fisher against ModelOpt's gradient scores");
   add_choice(*command, "", "RUN's", flags->of_run);
   add_choice(*command, "other-", "OTHER's", flags->of_other);
   command->add_option("--out", flags->out, "Folder for compare.md and compare.json; RUN where not given");

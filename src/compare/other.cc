@@ -54,7 +54,9 @@ std::string choose_format(const ObjectReader& groups, const Choice& choice) {
 void read_modelopt(const ObjectReader& root, const Choice& choice, Ranking& ranking) {
   const ObjectReader groups = root.object("groups");
   const std::string format = choose_format(groups, choice);
-  ranking.what = fmt::format("ModelOpt{}, {}", root.has("method") ? " " + root.string("method") : "", format);
+  const std::string method = root.has("method") ? root.string("method") : "";
+  ranking.what = fmt::format("ModelOpt{}, {}", method.empty() ? "" : " " + method, format);
+  if (method == "gradient") ranking.like_estimate = "element_form";
   for (const auto& item : groups.json().items()) {
     const ObjectReader group = groups.object(item.key());
     const std::vector<std::string> formats = scores::strings_at(group, "formats");

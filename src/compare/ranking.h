@@ -19,6 +19,7 @@ struct Ranking {
   bool smallest_first = false;  // the smallest score is the most sensitive op
   // An entry may stand for the whole fused group of its op: tools name a group by its first member.
   bool names_first_members = false;
+  std::string like_estimate;       // the estimate of a run that is of the same formula; empty: none
   std::vector<std::string> notes;  // how the scores are to be read
   std::vector<Entry> entries;
   std::vector<std::pair<std::string, std::string>> unscored;  // op, and why it has no score

@@ -32,8 +32,9 @@ void prefer(std::vector<ScoreGroup>& groups, const std::function<bool(const Scor
     std::erase_if(groups, [&](const ScoreGroup& group) { return !fits(group); });
 }
 
-std::string why_unscored(const ScoreRecord& score, Metric metric) {
-  return carries_metrics(score.status) ? name(metric) + " not measured" : std::string(name(score.status));
+bool has_estimate(const Run& run, const ScoreGroup& group, const std::string& estimate) {
+  return std::any_of(group.members.begin(), group.members.end(),
+                     [&](size_t i) { return run.scores[i].estimate(estimate).has_value(); });
 }
 
 // Turns remaining errors into what each op takes off the whole, or says that they stay as they are.
@@ -81,22 +82,24 @@ ScoreGroup choose_group(const Run& run, const std::string& source, const Choice&
   return fitting.front();
 }
 
-Ranking ranking_of(const Run& run, const ScoreGroup& group, const std::string& source, Metric metric) {
+Ranking ranking_of(const Run& run, const ScoreGroup& group, const std::string& source, Metric metric,
+                   const std::string& estimate) {
   Ranking ranking;
-  const bool local = group.method == scores::Method::local;
+  const bool local = group.method == scores::Method::local, estimated = has_estimate(run, group, estimate);
+  const std::string value = estimated ? estimate : local ? "relative error at the op" : name(metric);
   ranking.source = source;
-  ranking.what = describe(group) + ", " + (local ? "relative error at the op" : name(metric));
+  ranking.what = describe(group) + ", " + value;
   for (size_t i : group.members) {
     const ScoreRecord& score = run.scores[i];
     const std::string& op = run.ops[score.op].name;
-    const double found = ranking_value(score, metric);
+    const double found = estimated ? score.estimate(estimate).value_or(NAN) : ranking_value(score, metric);
     if (std::isfinite(found))
       ranking.entries.push_back({op, {op}, found});
     else
-      ranking.unscored.emplace_back(op, why_unscored(score, metric));
+      ranking.unscored.emplace_back(
+          op, carries_metrics(score.status) ? value + " not measured" : std::string(name(score.status)));
   }
-  if (ranking.entries.empty())
-    fail("{}: no op of {} has a score by {}", source, describe(group), name(metric));
+  if (ranking.entries.empty()) fail("{}: no op of {} has a score by {}", source, describe(group), value);
   if (group.mode == Mode::leave_one_out && !local) orient_leave_one_out(run, group, metric, ranking);
   return ranking;
 }

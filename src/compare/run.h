@@ -27,8 +27,9 @@ scores::ScoreGroup choose_group(const scores::Run& run, const std::string& sourc
                                 const scores::ScoreGroup* like = nullptr);
 
 // Leave-one-out scores become what the op takes off the error of all:FORMAT, where that was measured: those
-// may be added over a fused group. Error where nothing has the metric.
+// may be added over a fused group. Error where nothing has the metric. Where scores have the named estimate,
+// it takes the metric's place.
 Ranking ranking_of(const scores::Run& run, const scores::ScoreGroup& group, const std::string& source,
-                   scores::Metric metric);
+                   scores::Metric metric, const std::string& estimate = {});
 
 }  // namespace qsweep::compare

@@ -13,6 +13,7 @@ namespace {
 
 using scores::Method;
 using scores::Mode;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -220,6 +221,25 @@ TEST(RankingOf, SaysWhyAnOpHasNoScore) {
   for (auto& score : run.scores) score.measured.remove({});
   finalize(run, {}, 1);
   EXPECT_THROW(ranking_of(run, choose_group(run, "RUN", {}), "RUN", {}), Error);
+}
+
+// ModelOpt's gradient scores have the formula of one of fisher's estimates.
+TEST(RankingOf, AnEstimateByTheOthersFormula) {
+  EXPECT_EQ(read(kGroups, format("fp8")).like_estimate, "");
+  std::string groups = kGroups;
+  const Ranking gradient = read(groups.replace(groups.find("kl_div"), 6, "gradient"), format("fp8"));
+  EXPECT_EQ(gradient.like_estimate, "element_form");
+  auto run = scores::make_run();
+  finalize(run, {}, 1);
+  const scores::ScoreGroup group = choose_group(run, "RUN", {});
+  EXPECT_EQ(ranking_of(run, group, "RUN", {}, "element_form").what, "w8a8, isolated, exact, kl:all");
+  run.scores[0].estimates = {{"token_form", 1}, {"element_form", 0.25}};
+  const Ranking ranking = ranking_of(run, group, "RUN", {}, "element_form");
+  EXPECT_EQ(ranking.what, "w8a8, isolated, exact, element_form");
+  ASSERT_EQ(ranking.entries.size(), 1u);
+  EXPECT_EQ(ranking.entries[0].score, 0.25);
+  EXPECT_THAT(ranking.unscored,
+              Contains(std::pair(run.ops[1].name, std::string("element_form not measured"))));
 }
 
 TEST(RankingOf, LocalScoresAreByTheErrorAtTheOp) {
