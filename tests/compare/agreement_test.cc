@@ -212,7 +212,7 @@ TEST(Agreement, RefusesWhatCannotBeCompared) {
 TEST(Peers, ModelOptGradientOfTextOnly) {
   const auto run = trained_run("isolated-int8.json", Mode::isolated);
   const auto group = choose_group(run, "RUN", {});
-  const std::string file = testdata("peers/modelopt_trained_text_gradient_int8.json");
+  const std::string file = testdata("peers/modelopt/trained_text_gradient_int8.json");
   const Agreement a = compare(run.ops, ranking_of(run, group, "RUN", {}), read_other(file, {}, group));
   EXPECT_EQ(a.other.what, "ModelOpt gradient, INT8_DEFAULT_CFG(effective-bits: 8.0)");
   EXPECT_EQ(a.all.units, 52) << "76 ops in 52 groups";
