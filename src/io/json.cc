@@ -15,7 +15,7 @@ constexpr size_t kMaxValues = 5'000'000;
 constexpr size_t kMaxQuotedBytes = 200;
 
 // Text from the input as it may appear in an error: a line or two of printable ASCII.
-std::string shortened(const std::string& text) {
+std::string shortened_text(const std::string& text) {
   std::string line = text.size() <= kMaxQuotedBytes ? text : text.substr(0, kMaxQuotedBytes) + "...";
   std::replace_if(
       line.begin(), line.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
@@ -76,7 +76,7 @@ class DocumentBuilder final : public nlohmann::json_sax<Json> {
     constexpr std::string_view kFirstLine = "line 1, ";
     if (const size_t line = what.find(kFirstLine); one_line_ && line != std::string::npos)
       what.erase(line, kFirstLine.size());
-    fail("not valid JSON: {}", shortened(what));
+    fail("not valid JSON: {}", shortened_text(what));
   }
 
   Json document;
@@ -140,7 +140,7 @@ Json parse_json(std::string_view text, const std::string& where) {
 std::string shortened(const Json& value) {
   return value.is_structured() && value.size() > kMaxQuotedBytes
              ? fmt::format("{} of {} values", value.type_name(), value.size())
-             : shortened(value.dump(-1, ' ', true));
+             : shortened_text(value.dump(-1, ' ', true));
 }
 
 Json read_json_file(const std::string& path) {
