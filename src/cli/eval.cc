@@ -50,6 +50,8 @@ scores::Run read_scored(const std::string& folder, const scores::ModelInfo& mode
     fail("--scores: {}: expected scores of {} (headers {:.8}), found those of {} (headers {:.8})", folder,
          model.path_name, model.weights_sha256_of_headers, scored.model.path_name,
          scored.model.weights_sha256_of_headers);
+  if (scores::predict_all(scored, {}).empty())
+    fail("--scores: {}: expected isolated scores of the output's error, found none", folder);
   return scored;
 }
 
@@ -152,6 +154,7 @@ void add_eval(CLI::App& app) {
             "File of a recipe, repeated for several: {\"name\": ..., \"rules\": [{\"ops\": PATTERN, "
             "\"format\": "
             "NAME}, ...]}; later rules override, other ops stay float")
+      ->check(path())
       ->required();
   flags->add("scores", values->scores, "Folder of a run of `score`, to predict from")->check(path());
   flags->add("out", values->out, "Folder for eval.json, eval.csv and eval.md")->required();

@@ -134,13 +134,11 @@ sweep::ScoreOptions score_options(ScoreFlags& flags) {
   return options;
 }
 
-void write_inc_maps(const Engine& engine, int64_t memory_bytes, const std::string& folder) {
+inc::Maps inc_maps(const Engine& engine, int64_t memory_bytes) {
   ProgressBar bar;
-  const inc::Maps maps = inc::mse_v2(engine.model, *engine.context, engine.data,
-                                     {.memory_bytes = memory_bytes, .progress = [&](const inc::Progress& p) {
-                                        bar.update(p.done, p.total, p.what);
-                                      }});
-  inc::write_maps(maps, folder);
+  return inc::mse_v2(engine.model, *engine.context, engine.data,
+                     {.memory_bytes = memory_bytes,
+                      .progress = [&](const inc::Progress& p) { bar.update(p.done, p.total, p.what); }});
 }
 
 void print_outlook(const Engine& engine, const sweep::Sweep& sweep) {
@@ -173,7 +171,8 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   print_outlook(engine, sweep);
   if (flags.dry_run) return;
   with_context("--out", [&] { io::ensure_folder(flags.out); });
-  if (flags.inc) provenance.timed("inc", [&] { write_inc_maps(engine, options.memory_bytes, flags.out); });
+  std::optional<inc::Maps> inc;
+  if (flags.inc) provenance.timed("inc", [&] { inc = inc_maps(engine, options.memory_bytes); });
   provenance.measure_rate(options.strict, sweep.outlook().variants.size());
   scores::Run result;
   {
@@ -189,6 +188,7 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   result.provenance = provenance.json(sweep.report(), sweep.planned_bytes());
   scores::write_scores(result, flags.out);
   report::write_report(result, flags.out);
+  if (inc) inc::write_maps(*inc, flags.out);
   print_summary(result, flags.out, flags.inc);
 }
 

@@ -16,9 +16,9 @@ class BadFlags : public BadInput {
 };
 
 TEST_F(BadFlags, Subcommands) {
-  expect_refused({}, {"inspect, score, report", "found none"});
-  expect_refused({"scores"}, {"inspect, score, report", "found \"scores\""});
-  expect_refused({"--data", "x"}, {"inspect, score, report", "--data"});
+  expect_refused({}, {"inspect, score, eval, report, compare", "found none"});
+  expect_refused({"scores"}, {"inspect, score, eval, report, compare", "found \"scores\""});
+  expect_refused({"--data", "x"}, {"inspect, score, eval, report, compare", "--data"});
   expect_refused({"score"}, {"required", "qsweep score --help"});
   expect_refused({"score", tiny, "--data", captions}, {"--out is required"});
   expect_refused({"score", tiny, "--out", place.at("run")}, {"--data is required"});
@@ -53,6 +53,72 @@ TEST_F(BadFlags, Numbers) {
   expect_flags_refused({"--seed", "-1"}, {"--seed", "whole number of at least 0", "-1"});
   for (const char* value : {"5x", "0", "-1G", "G", "inf", "1e300", "4 G"})
     expect_flags_refused({"--memory", value}, {"--memory", "such as 4G", value});
+}
+
+TEST_F(BadFlags, FormatsAndPresets) {
+  expect_flags_refused({"--format", "INT"}, {"--format", "unknown format \"INT\"", "presets: int, fp, all"});
+  expect_flags_refused({"--format", "w8a8,nvfp4"}, {"--format", "unknown format \"w8a8,nvfp4\""});
+  expect_flags_refused({"--format", "int", "--format", "int"}, {"--format", "\"int\" is given twice"});
+}
+
+TEST_F(BadFlags, PathsMustNotBeEmpty) {
+  expect_refused(score(tiny, ""), {"--data", "expected a path, found an empty text"});
+  expect_flags_refused({"--calib", ""}, {"--calib", "expected a path, found an empty text"});
+}
+
+TEST_F(BadFlags, WhatModesDoNotTake) {
+  for (const char* mode : {"isolated", "leave-one-out"}) {
+    expect_flags_refused({"--mode", mode, "--keep-float", "*"},
+                         {"--keep-float", "expected --mode requantize", mode});
+    expect_flags_refused({"--mode", mode, "--cumulative"},
+                         {"--cumulative", "expected --mode requantize", mode});
+  }
+  expect_flags_refused({"--mode", "requantize", "--keep-float", "model.layers.9.*"},
+                       {"--keep-float", "no op matches", "model.layers.9.*"});
+  // The fixture scores lm_head alone.
+  for (const Arguments& more : {Arguments{}, Arguments{"--cumulative"}}) {
+    Arguments flags{"--mode", "requantize", "--keep-float", "visual.*"};
+    flags.insert(flags.end(), more.begin(), more.end());
+    expect_flags_refused(flags, {"--keep-float", "some of the ops that --ops", "found \"visual.*\""});
+  }
+}
+
+TEST_F(BadFlags, WhatMethodsDoNotTake) {
+  for (const char* method : {"adjoint", "fisher", "hawq", "local", "auto"})
+    for (const char* mode : {"leave-one-out", "requantize"})
+      expect_flags_refused({"--method", method, "--mode", mode},
+                           {"--method", "expected exact for mode " + std::string(mode), method});
+  const std::pair<const char*, Arguments> cases[] = {{"--metrics", {"--metrics", "kl"}},
+                                                     {"--probes", {"--probes", "8"}},
+                                                     {"--hutchinson", {"--hutchinson"}},
+                                                     {"--time-budget", {"--time-budget", "10s"}}};
+  for (const auto& [flag, arguments] : cases)
+    for (const char* method : {"exact", "fisher", "local"}) {
+      Arguments flags{"--method", method};
+      flags.insert(flags.end(), arguments.begin(), arguments.end());
+      expect_flags_refused(flags, {flag, "expected --method", "found " + std::string(method)});
+    }
+  expect_flags_refused({"--method", "hawq", "--probes", "8"}, {"--probes", "hawq with --hutchinson"});
+  expect_flags_refused({"--method", "adjoint", "--hutchinson"}, {"--hutchinson", "--method hawq", "adjoint"});
+  expect_flags_refused({"--method", "adjoint", "--time-budget", "1s"},
+                       {"--time-budget", "--method auto", "adjoint"});
+  for (const char* method : {"fisher", "hawq"})
+    expect_flags_refused({"--method", method, "--metric", "logits_sse"},
+                         {"--metric", "expected kl:all or kl:answer", method, "logits_sse:all"});
+}
+
+TEST_F(BadFlags, ValuesOfTheEstimators) {
+  for (const char* value : {"0", "-1", "1025", "2.5", "many"})
+    expect_flags_refused({"--method", "adjoint", "--probes", value},
+                         {"--probes", "whole number from 1 to 1024", "found \"" + std::string(value) + "\""});
+  for (const char* value : {"10", "0s", "-1s", "1d", "infs", "s", "1e9h"})
+    expect_flags_refused(
+        {"--method", "auto", "--time-budget", value},
+        {"--time-budget", "such as 90s, 10m or 1.5h", "found \"" + std::string(value) + "\""});
+  expect_flags_refused({"--method", "adjoint", "--metrics", "kl,loss"},
+                       {"--metrics", "loss", "kl, logits_sse"});
+  expect_flags_refused({"--method", "adjoint", "--metrics", "nll_delta"},
+                       {"--metrics", "too noisy to rank by"});
 }
 
 TEST_F(BadFlags, ImageSizes) {

@@ -17,9 +17,11 @@ constexpr int64_t kEnoughBytes = int64_t{1} << 30;  // refusing takes no memory 
 void BadInput::SetUp() {
   const Outcome good = run_qsweep(score(tiny, captions));
   ASSERT_EQ(good.code, 0) << good.err;
-  before_ = files_in(place.at("run"));
+  remember();
   ASSERT_EQ(before_.size(), 3u);
 }
+
+void BadInput::remember() { before_ = files_in(place.at("run")); }
 
 Arguments BadInput::score(const std::string& model, const std::string& data, const Arguments& more) const {
   Arguments arguments{"score", model, "--data", data, "--out", place.at("run"), "--threads", "1"};
@@ -40,6 +42,7 @@ void BadInput::expect_refused(const Arguments& arguments, const std::vector<std:
   for (const std::string& word : words) EXPECT_THAT(outcome.err, HasSubstr(word));
   EXPECT_THAT(outcome.out, Not(HasSubstr("sensitive")));
   EXPECT_THAT(outcome.out, Not(HasSubstr("scores.json")));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("eval.json")));
   EXPECT_LE(outcome.peak_bytes, kEnoughBytes);
   EXPECT_TRUE(files_in(place.at("run")) == before_) << "the earlier run's files have changed";
 }

@@ -15,6 +15,8 @@ class BadInput : public testing::Test {
 
   // Scores lm_head of one sample, unless `more` says otherwise.
   Arguments score(const std::string& model, const std::string& data, const Arguments& more = {}) const;
+  // Takes the folder of the good run as it is now for what must not change.
+  void remember();
   // `words` are what the message must hold beside the start "error: ".
   void expect_refused(const Arguments& arguments, const std::vector<std::string>& words) const;
   // The same for a copy of the tiny model that `damage` has changed.

@@ -79,7 +79,8 @@ TEST_F(GoodRun, DryRunWritesNothing) {
   const Outcome outcome = run_qsweep(
       {"score", tiny, "--data", with_images, "--samples", "2", "--out", place.at("run"), "--dry-run"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_THAT(outcome.out, AllOf(HasSubstr("76 scores to compute"), HasSubstr("memory plan: ")));
+  EXPECT_THAT(outcome.out,
+              AllOf(HasSubstr("76 scores to compute, and all:w8a8\n"), HasSubstr("memory plan: ")));
   EXPECT_FALSE(std::filesystem::exists(place.at("run")));
 }
 

@@ -23,24 +23,43 @@ auto describes(const std::string& flag) {
 
 TEST(Help, NamesTheSubcommands) {
   const std::string help = help_of({"--help"});
-  EXPECT_THAT(
-      help, AllOf(HasSubstr("inspect "), HasSubstr("score "), HasSubstr("report "), HasSubstr("--version")));
+  EXPECT_THAT(help, AllOf(HasSubstr("inspect "), HasSubstr("score "), HasSubstr("eval "),
+                          HasSubstr("report "), HasSubstr("compare "), HasSubstr("--version")));
   EXPECT_THAT(help_of({"--version"}), testing::MatchesRegex("[0-9]+\\.[0-9]+\\.[0-9]+\n"));
 }
 
 TEST(Help, DescribesEveryFlag) {
-  const std::string score = help_of({"score", "--help"}), inspect = help_of({"inspect", "--help"});
-  EXPECT_THAT(score, describes("MODEL"));
-  EXPECT_THAT(inspect, describes("MODEL"));
+  const std::string score = help_of({"score", "--help"}), inspect = help_of({"inspect", "--help"}),
+                    eval = help_of({"eval", "--help"});
+  for (const std::string& help : {score, inspect, eval}) EXPECT_THAT(help, describes("MODEL"));
   EXPECT_THAT(help_of({"report", "--help"}), describes("RUN"));
-  for (const char* flag : {"--data", "--calib", "--format", "--ops", "--max-ops", "--samples", "--image-size",
-                           "--memory", "--threads", "--precision", "--metric", "--seed"}) {
+  for (const char* flag :
+       {"--data", "--calib", "--samples", "--image-size", "--memory", "--threads", "--precision", "--metric"})
+    for (const std::string& help : {score, inspect, eval}) EXPECT_THAT(help, describes(flag));
+  for (const char* flag : {"--format", "--ops", "--max-ops", "--seed"})
+    for (const std::string& help : {score, inspect}) EXPECT_THAT(help, describes(flag));
+  for (const char* flag : {"--out", "--method", "--probes", "--metrics", "--hutchinson", "--time-budget",
+                           "--mode", "--keep-float", "--cumulative", "--inc", "--device", "--dry-run"})
     EXPECT_THAT(score, describes(flag));
-    EXPECT_THAT(inspect, describes(flag));
+  for (const char* flag : {"--recipe", "--scores", "--out", "--dry-run"}) EXPECT_THAT(eval, describes(flag));
+  EXPECT_THAT(score, AllOf(HasSubstr("int, fp and all"), HasSubstr("w8a8, w8a8_dynamic"),
+                           HasSubstr("--probes INT=4")));
+}
+
+// The long flags of a help text, and the model.
+std::vector<std::string> flags_of(const std::string& help) {
+  std::vector<std::string> flags{"model"};
+  const std::string start = "\n  --";
+  for (size_t at = help.find(start); at != std::string::npos; at = help.find(start, at + 1)) {
+    const size_t name = at + start.size();
+    flags.push_back(help.substr(name, help.find_first_of(" \n", name) - name));
   }
-  for (const char* flag : {"--out", "--method", "--mode", "--device", "--dry-run"})
-    EXPECT_THAT(score, describes(flag));
-  EXPECT_THAT(score, HasSubstr("w8a8, w8a8_dynamic"));
+  return flags;
+}
+std::vector<std::string> settings_of(const io::Json& run) {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : run["settings"].items()) keys.push_back(key);
+  return keys;
 }
 
 // Every setting that a run records is a flag of the help, and the other way round.
@@ -48,15 +67,13 @@ TEST(Help, HasExactlyTheRecordedSettings) {
   const Workplace place;
   const ScoreRun run =
       score_run(place, "run", testdata("tiny-qwen2.5-vl"), {"--samples", "1", "--ops", "lm_head"});
-  const std::string help = help_of({"score", "--help"});
-  std::vector<std::string> flags{"model"}, settings;
-  const std::string start = "\n  --";
-  for (size_t at = help.find(start); at != std::string::npos; at = help.find(start, at + 1)) {
-    const size_t name = at + start.size();
-    flags.push_back(help.substr(name, help.find_first_of(" \n", name) - name));
-  }
-  for (const auto& [key, value] : run.json["settings"].items()) settings.push_back(key);
-  EXPECT_THAT(settings, testing::UnorderedElementsAreArray(flags));
+  EXPECT_THAT(settings_of(run.json),
+              testing::UnorderedElementsAreArray(flags_of(help_of({"score", "--help"}))));
+  EXPECT_EQ(run.json["settings"]["probes"], 4) << "as resolved";
+  const EvalRun eval = eval_run(place, "eval", testdata("tiny-qwen2.5-vl"),
+                                {"--samples", "1", "--recipe", testdata("recipes/mixed.json")});
+  EXPECT_THAT(settings_of(eval.json),
+              testing::UnorderedElementsAreArray(flags_of(help_of({"eval", "--help"}))));
 }
 
 }  // namespace

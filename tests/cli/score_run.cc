@@ -14,6 +14,24 @@ void add_unless_given(Arguments& arguments, const std::string& flag, const std::
     arguments.insert(arguments.end(), {flag, value});
 }
 
+// Runs a subcommand on the model and reads the JSON file that it wrote.
+template <class Run>
+Run run_into(const Workplace& place, const std::string& name, const std::string& command,
+             const std::string& model, const Arguments& flags, const std::string& json) {
+  Run run;
+  run.folder = place.at(name);
+  Arguments arguments{command, model, "--out", run.folder};
+  arguments.insert(arguments.end(), flags.begin(), flags.end());
+  add_unless_given(arguments, "--data", testdata("data/captions.txt"));
+  add_unless_given(arguments, "--samples", "3");
+  add_unless_given(arguments, "--memory", "1G");
+  add_unless_given(arguments, "--threads", "2");
+  run.outcome = run_qsweep(arguments);
+  EXPECT_EQ(run.outcome.code, 0) << run.outcome.err;
+  if (run.outcome.code == 0) run.json = io::read_json_file(run.folder + "/" + json);
+  return run;
+}
+
 }  // namespace
 
 std::vector<std::string> ScoreRun::ops_with(const std::string& status) const {
@@ -32,18 +50,12 @@ std::vector<double> ScoreRun::kl_sums() const {
 
 ScoreRun score_run(const Workplace& place, const std::string& name, const std::string& model,
                    const Arguments& flags) {
-  ScoreRun run;
-  run.folder = place.at(name);
-  Arguments arguments{"score", model, "--out", run.folder};
-  arguments.insert(arguments.end(), flags.begin(), flags.end());
-  add_unless_given(arguments, "--data", testdata("data/captions.txt"));
-  add_unless_given(arguments, "--samples", "3");
-  add_unless_given(arguments, "--memory", "1G");
-  add_unless_given(arguments, "--threads", "2");
-  run.outcome = run_qsweep(arguments);
-  EXPECT_EQ(run.outcome.code, 0) << run.outcome.err;
-  if (run.outcome.code == 0) run.json = io::read_json_file(run.folder + "/scores.json");
-  return run;
+  return run_into<ScoreRun>(place, name, "score", model, flags, "scores.json");
+}
+
+EvalRun eval_run(const Workplace& place, const std::string& name, const std::string& model,
+                 const Arguments& flags) {
+  return run_into<EvalRun>(place, name, "eval", model, flags, "eval.json");
 }
 
 double median_relative_difference(const std::vector<double>& a, const std::vector<double>& b) {

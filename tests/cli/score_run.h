@@ -26,6 +26,17 @@ struct ScoreRun {
 ScoreRun score_run(const Workplace& place, const std::string& name, const std::string& model,
                    const Arguments& flags);
 
+// The same for an evaluation of recipes.
+struct EvalRun {
+  Outcome outcome;
+  std::string folder;
+  io::Json json;  // eval.json
+
+  const io::Json& recipe(size_t i) const { return json["recipes"].at(i); }
+};
+EvalRun eval_run(const Workplace& place, const std::string& name, const std::string& model,
+                 const Arguments& flags);
+
 // Median of |a - b| / |b|; infinite unless both are equally long and every b is positive.
 double median_relative_difference(const std::vector<double>& a, const std::vector<double>& b);
 
