@@ -9,11 +9,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   find_package(OpenMP REQUIRED)
 else()
   add_library(OpenMP::OpenMP_CXX INTERFACE IMPORTED GLOBAL)
-  # The declarations of GNU's runtime, which clang does not find by itself.
-  execute_process(COMMAND g++ -print-file-name=include/omp.h OUTPUT_VARIABLE omp_header
-                  OUTPUT_STRIP_TRAILING_WHITESPACE)
-  file(COPY ${omp_header} DESTINATION ${CMAKE_BINARY_DIR}/openmp)
-  target_include_directories(OpenMP::OpenMP_CXX SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/openmp)
+  target_include_directories(OpenMP::OpenMP_CXX INTERFACE ${CMAKE_CURRENT_LIST_DIR}/clang)
 endif()
 
 # -ffp-contract=off: an FMA is written where it is meant, so every ISA level does the same arithmetic.

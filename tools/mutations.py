@@ -163,6 +163,18 @@ MUTATIONS = {
     "fisher_probe_not_centred": (
         "src/kernels/probes.cc", "root * (L::load(e, at) - root * projection)", "root * (L::load(e, at) - L::zero() * projection)",
         "kernels", "*Fisher*"),
+    "bf16_deltas_read_as_f32": (
+        "src/kernels/elementwise.cc", "    run(narrow, wide);", "    run(wide, wide);", "cli", "Modes.LeaveOneOut"),
+    "cumulative_statistics_of_another_op": (
+        "src/sweep/score.cc", "overrides.front().op != run.scores[target.index].op", "overrides.empty()",
+        "cli", "Modes.RequantizeCumulative"),
+    "earlier_rules_win": (
+        "src/recipe/recipe.cc", "      formats[op] = rule.format;",
+        "      if (formats[op] == nullptr) formats[op] = rule.format;", "recipe", "*"),
+    "local_by_a_metric": (
+        "src/sweep/estimate.cc", "    records[i].measured = scores::Measured::none();\n    if (!wanted_[i]) continue;",
+        "    if (!wanted_[i]) continue;\n    records[i].measured = scores::Measured::none();",
+        "cli", "*Methods.*"),
     "hybrid_without_shrinkage": (
         "src/sweep/hybrid.cc", "mean + trust * (f.ratio - mean)", "f.ratio + 0 * trust * mean", "sweep", "Hybrid.*"),
 }
