@@ -57,12 +57,12 @@ MUTATIONS = {
     "zero_point_off_by_one": (
         "src/quant/format.cc", "std::nearbyint(-low / scale)", "std::nearbyint(-low / scale) + 1", "quant", "*"),
     "fork_at_the_wrong_op": (
-        "src/graph/variants.cc", "forks_(op_index)", "forks_(op_index > 0 ? op_index - 1 : 0)", "sweep", "Oracle.*"),
+        "src/graph/variants.cc", "forks_(op_index)", "forks_(op_index > 0 ? op_index - 1 : 0)", "sweep", "Oracle*"),
     "neighbours_rows": (
         "src/graph/value.cc", ".parent = batch.first_row(out.kind, sample),",
         ".parent = batch.first_row(out.kind, sample > 0 ? sample - 1 : 0),", "sweep", "Sweep.NoSampleLeaks*"),
     "weight_error_left_out": (
-        "src/graph/fork.cc", "/*accumulate=*/true);", "/*accumulate=*/false);", "sweep", "Oracle.*"),
+        "src/graph/fork.cc", "/*accumulate=*/true);", "/*accumulate=*/false);", "sweep", "Oracle*"),
     "old_keys_in_attention": (
         "src/ops/attention.cc", "{run.has(input) ? run.in[i]", "{run.has(input) && input == 2 ? run.in[i]",
         "ops", "*ttention*"),
@@ -156,10 +156,10 @@ MUTATIONS = {
         "sweep", "Estimate.EverySample*"),
     "probe_reused_across_positions": (
         "src/sweep/probe_pass.cc", "[static_cast<size_t>(sample)]}, t})", "[static_cast<size_t>(sample)]}, 0 * t})",
-        "sweep", "Estimate.ManyProbes*"),
+        "sweep", "EstimateSlow.ManyProbes*"),
     "kl_not_halved": (
         "src/sweep/estimate.cc", "metric.which == Which::kl ? 0.5 : 1.0", "metric.which == Which::kl ? 1.0 : 1.0",
-        "sweep", "Estimate.ManyProbes*"),
+        "sweep", "EstimateSlow.ManyProbes*"),
     "fisher_probe_not_centred": (
         "src/kernels/probes.cc", "root * (L::load(e, at) - root * projection)", "root * (L::load(e, at) - L::zero() * projection)",
         "kernels", "*Fisher*"),

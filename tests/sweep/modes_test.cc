@@ -106,7 +106,7 @@ TEST(ModesSlow, LeavesWithQuantizedActivationsAreCloseToTheVariantsAlone) {
 }
 
 // Deltas of leaves in bf16 against those in f32: they move rounding decisions of the parent's activations.
-TEST(Modes, FastAgreesWithStrict) {
+TEST(ModesSlow, FastAgreesWithStrict) {
   const TinyRun tiny(kSamples);
   for (const Mode mode : {Mode::leave_one_out, Mode::requantize_cumulative}) {
     sweep::ScoreOptions options = options_of("w8a8_dynamic", mode);

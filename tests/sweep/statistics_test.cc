@@ -46,7 +46,7 @@ TEST(StatisticsSlow, JointErrorsArePredicted) {
   kernels::Gemm gemm({2});
   const ops::Context context{gemm};
   for (const std::string& name : names) {
-    const auto subsets = random_subsets(quant::find_format(name), tiny.model.ops.size(), full() ? 50 : 12);
+    const auto subsets = random_subsets(quant::find_format(name), tiny.model.ops.size(), full() ? 50 : 9);
     sweep::Evaluation evaluation({tiny.model, context, tiny.data, tiny.calibration, false, int64_t{4} << 30},
                                  subsets);
     evaluation.prepare();
