@@ -150,10 +150,19 @@ void Gemm::multiply(const GemmOperand& a, const GemmOperand& b, const GemmOperan
 
 namespace {
 
+constexpr int64_t kWidenedElems = int64_t{1} << 21;  // 8 MiB
+
 int64_t extent_elems(const GemmOperand& m) {
   int64_t last = 0;
   for (size_t i = 0; i < m.sizes.size(); ++i) last += (m.sizes[i] - 1) * m.strides[i];
   return last + 1;
+}
+
+GemmOperand rows_of(const GemmOperand& m, int64_t first, int64_t count) {
+  GemmOperand part = m;
+  part.data = static_cast<std::byte*>(m.data) + first * m.strides.front() * size_bytes(m.dtype);
+  part.sizes.front() = count;
+  return part;
 }
 
 // The same elements and strides in f32. Elements between the strides are copied too: they are never read.
@@ -168,14 +177,28 @@ GemmOperand widened(Threads threads, const GemmOperand& m, Tensor& storage) {
 
 void Gemm::multiply_widened(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
                             const GemmOptions& options) {
-  Tensor wide_a, wide_b, wide_c;
-  const GemmOperand a32 = widened(threads_, a, wide_a), b32 = widened(threads_, b, wide_b);
-  if (c.dtype == DType::f32) return multiply(a32, b32, c, options);
-  const GemmOperand c32 = widened(threads_, c, wide_c);
-  multiply(a32, b32, c32, options);
-  // Elements between the strides return as they came: widening and rounding back is exact for them.
-  const int64_t n = extent_elems(c);
-  convert(threads_, wide_c.matrix<float>(), {c.data, DType::bf16, 1, n, n});
+  Tensor wide_b;
+  const GemmOperand b32 = widened(threads_, b, wide_b);
+  // Rows of plain products some at a time, so that the copies stay small; tiles of batched ones are small
+  // already.
+  const bool plain = c.sizes.size() == 2;
+  const int64_t rows = c.sizes.front();
+  const int64_t piece =
+      plain ? std::max<int64_t>(1, kWidenedElems / (a.strides.front() + c.strides.front())) : rows;
+  for (int64_t first = 0; first < rows; first += piece) {
+    const int64_t count = std::min(piece, rows - first);
+    Tensor wide_a, wide_c;
+    const GemmOperand from = plain ? rows_of(a, first, count) : a, to = plain ? rows_of(c, first, count) : c;
+    const GemmOperand a32 = widened(threads_, from, wide_a);
+    if (c.dtype == DType::f32) {
+      multiply(a32, b32, to, options);
+      continue;
+    }
+    multiply(a32, b32, widened(threads_, to, wide_c), options);
+    // Elements between the strides return as they came: widening and rounding back is exact for them.
+    const int64_t n = extent_elems(to);
+    convert(threads_, wide_c.matrix<float>(), {to.data, DType::bf16, 1, n, n});
+  }
 }
 
 void Gemm::linear(DeltaView x, DeltaView w, DeltaView y, const GemmOptions& options) {

@@ -36,6 +36,8 @@ std::vector<Case> cases() {
       {.name = "linear", .m = 33, .k = 15, .n = 20, .b_transposed = true},
       {.name = "linear_bias", .m = 9, .k = 15, .n = 17, .b_transposed = true, .bias = true},
       {.name = "accumulate", .m = 9, .k = 8, .n = 17, .b_transposed = true, .accumulate = true},
+      // More elements than are widened at a time where bf16 is not native.
+      {.name = "many_rows", .m = 130000, .k = 16, .n = 1, .b_transposed = true, .accumulate = true},
       {.name = "both_transposed_padded",
        .m = 6,
        .k = 11,
