@@ -308,7 +308,7 @@ TEST_F(Modes, AutoRefinesWhatMattersMostWhileThereIsTime) {
 }
 
 // To refine all that it would like to takes several times what is left.
-TEST_F(Modes, AutoEndsInTime) {
+TEST_F(Modes, SlowAutoEndsInTime) {
   constexpr double kBudget = 1.5;
   const ScoreRun run = score_run(place, "run", tiny,
                                  {"--method", "auto", "--format", "int", "--data", with_images, "--samples",
