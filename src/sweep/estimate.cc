@@ -192,8 +192,7 @@ void Estimator::flag_nonlinear(ScoreRecord& record, Metric metric) const {
   }
   const bool nonlinear = (metric.which == Which::kl && error > kNonlinearKl * positions) ||
                          (metric.which == Which::logits_sse && error > kNonlinearSse * norm);
-  if (nonlinear && std::find(record.flags.begin(), record.flags.end(), "nonlinear") == record.flags.end())
-    record.flags.push_back("nonlinear");
+  if (nonlinear && !record.has_flag(kNonlinearFlag)) record.flags.push_back(kNonlinearFlag);
 }
 
 // The empirical Fisher matrix in place of the true one: half the squared products with the gradients of the

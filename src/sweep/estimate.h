@@ -16,7 +16,8 @@ struct EstimateOptions {
   uint64_t seed = 0;
 };
 
-// Beyond these the second-order estimates are known to be low.
+// Beyond these the second-order estimates are known to be low, and carry the flag.
+inline constexpr const char* kNonlinearFlag = "nonlinear";
 inline constexpr double kNonlinearKl = 1e-3;   // nats per token
 inline constexpr double kNonlinearSse = 3e-3;  // of the logits, relative
 

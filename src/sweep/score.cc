@@ -60,10 +60,6 @@ bool strict(const ScoreOptions& options) {
   return options.strict || options.mode == scores::Mode::requantize_cumulative;
 }
 
-bool flagged(const ScoreRecord& record) {
-  return std::find(record.flags.begin(), record.flags.end(), "nonlinear") != record.flags.end();
-}
-
 }  // namespace
 
 Sweep::Sweep(const models::Model& model, const ops::Context& ops, const std::vector<models::Sample>& data,
@@ -147,9 +143,9 @@ void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
     size_t must = 0;
     for (const size_t i : group.members)
       if (run.scores[i].status == scores::Status::ok) members.push_back(i);
-    for (const size_t i : members) must += flagged(run.scores[i]) ? 1 : 0;
+    for (const size_t i : members) must += run.scores[i].has_flag(kNonlinearFlag) ? 1 : 0;
     const auto key = [&](size_t i) {
-      return std::pair(!flagged(run.scores[i]), -total_error(run.scores[i], options_.metric));
+      return std::pair(!run.scores[i].has_flag(kNonlinearFlag), -total_error(run.scores[i], options_.metric));
     };
     std::stable_sort(members.begin(), members.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
     const size_t share = static_cast<size_t>(kRefinedShare * static_cast<double>(members.size()));
