@@ -55,7 +55,7 @@ Comparison compare(const scores::Run& estimated, const scores::Run& exact, const
 }
 
 TEST(EstimateSlow, AdjointAgreesWithExactScores) {
-  const TinyRun tiny(first_ids(full() ? 16 : 8));
+  const TinyRun tiny(first_ids(16));
   std::vector<std::string> formats{"nvfp4"};
   if (full()) formats.insert(formats.end(), {"w8a8", "w8a8_dynamic", "w4a8"});
   const auto exact = tiny.score({.formats = testing::formats(formats)}).run;
