@@ -149,7 +149,7 @@ void Variants::linear(const Node& node, size_t index) {
     for (State& state : states_) state.local[index] = none;
     return;
   }
-  const LinearWeights weights = load_weights(pass_, op);
+  const LinearWeights weights(pass_, op);
   std::vector<BranchLinear> at_op;
   for (size_t b = 0; b < states_.size(); ++b) at_op.push_back(prepare_linear(b, node, index, op_index));
   run_linear_step({.pass = pass_,

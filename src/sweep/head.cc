@@ -214,8 +214,9 @@ class Scoring {
     };
     if (!b.is_reference()) {
       flops_ += 2.0 * static_cast<double>(tile.op.weight.elements()) * static_cast<double>(hidden().rows);
+      const kernels::DeltaView w = tile.weights.for_rows(DType::f32);
       if (dry()) return;
-      ops::linear::delta(pass_.ops, b.change.view, kernels::view_of(tile.weights.weight), changes.self.view,
+      ops::linear::delta(pass_.ops, b.change.view, w, changes.self.view,
                          /*accumulate=*/b.format != nullptr);
       add(b.self, changes.self);
     }

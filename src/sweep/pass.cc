@@ -54,9 +54,12 @@ int64_t weight_bytes(const graph::Stage& stage) {
   return bytes;
 }
 
-void run_body_stage(const models::Model& model, const graph::Stage& stage, graph::Workspace& workspace,
-                    int64_t held_bytes, PassReport& report, const std::function<void()>& body) {
+void run_body_stage(const models::Model& model, const graph::Stage& stage, const graph::Stage* next,
+                    graph::Workspace& workspace, int64_t held_bytes, PassReport& report,
+                    const std::function<void()>& body) {
   workspace.reset_peak();
+  if (next != nullptr && !workspace.dry())
+    for (const TensorView& weight : next->weights) model.checkpoint.prefetch(weight);
   body();
   const int64_t weights = weight_bytes(stage);
   report.weight_bytes += weights;
@@ -87,9 +90,12 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
   graph::Variants variants(pass, input.delta_dtype, input.ranges, std::move(branches.branches), sinks.local);
 
   PassReport report;
-  for (const graph::Stage& stage : body_stages(input.model)) {
+  const auto stages = body_stages(input.model);
+  for (size_t i = 0; i < stages.size(); ++i) {
+    const graph::Stage& stage = stages[i];
     const double before = variants.flops();
-    run_body_stage(input.model, stage, workspace, batch.size_bytes(), report, [&] { variants.run(stage); });
+    run_body_stage(input.model, stage, following(stages, i), workspace, batch.size_bytes(), report,
+                   [&] { variants.run(stage); });
     if (sinks.stage_done) sinks.stage_done(stage.name, variants.flops() - before);
   }
 
@@ -111,9 +117,10 @@ PassReport run_reference(const PassInput& input, graph::Workspace& workspace,
   graph::Forward forward({input.ops, workspace, batch, input.model.ops});
   PassReport report;
   graph::Values values;
-  for (const graph::Stage& stage : body_stages(input.model))
-    run_body_stage(input.model, stage, workspace, batch.size_bytes(), report,
-                   [&] { forward.run(stage, values, observer); });
+  const auto stages = body_stages(input.model);
+  for (size_t i = 0; i < stages.size(); ++i)
+    run_body_stage(input.model, stages[i], following(stages, i), workspace, batch.size_bytes(), report,
+                   [&] { forward.run(stages[i], values, observer); });
   if (!workspace.dry()) observer(static_cast<int>(input.model.ops.size()) - 1, values.at("hidden").matrix);
   return report;
 }
