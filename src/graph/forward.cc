@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/trace.h"
 #include "ops/add.h"
 #include "ops/embedding.h"
 #include "ops/gather.h"
@@ -15,6 +16,8 @@
 namespace qsweep::graph {
 
 LinearWeights load_weights(const Pass& pass, const LinearOp& op) {
+  const auto bytes = static_cast<double>(pass.workspace.dry() ? 0 : op.weight.size_bytes());
+  const trace::Span span("weights", op.name, {.bytes = bytes});
   LinearWeights loaded;
   const int64_t out = op.out_features(), in = op.in_features();
   if (op.bias) loaded.bias = load_vector(pass, *op.bias);
@@ -140,6 +143,7 @@ Value Forward::evaluate(const Node& node, const std::vector<const Value*>& input
     const Matrix<const float> m = pass_.batch.table(table->name).matrix<float>();
     return {nullptr, {const_cast<float*>(m.data), m.rows, m.cols}};
   }
+  const trace::Span span("row kernels", name(node.operation));
   Value y = allocate(node);
   if (const auto* attention = std::get_if<Attention>(&node.operation))
     pass_.workspace.pass_through(ops::attention::scratch_bytes(
@@ -152,6 +156,7 @@ Value Forward::evaluate(const Node& node, const std::vector<const Value*>& input
 void Forward::run(const Stage& stage, Values& values, const LinearObserver& observer) {
   run_with(stage, values, {.linear = [&](int op_index, const Value& x) {
              const LinearOp& op = pass_.linear_ops[static_cast<size_t>(op_index)];
+             const trace::Span span("linear", op.name);
              if (observer) observer(op_index, x.matrix);
              return linear(op, load_weights(pass_, op), x);
            }});

@@ -5,6 +5,7 @@
 
 #include <omp.h>
 
+#include "base/trace.h"
 #include "kernels/onednn.h"
 
 namespace qsweep::kernels {
@@ -27,6 +28,17 @@ double flops_of(const GemmOperand& a, const GemmOperand& c) {
   double flops = 2.0 * static_cast<double>(a.sizes.back());
   for (const int64_t size : c.sizes) flops *= static_cast<double>(size);
   return flops;
+}
+
+constexpr const char* kSpans[kGemmPurposes] = {"gemm reference", "gemm deltas", "gemm cotangents"};
+
+// What a trace shows of a product.
+void describe(trace::Span& span, const GemmOperand& a, const GemmOperand& c) {
+  span.arg("dtype", name(a.dtype));
+  span.arg("batch", c.sizes.size() > 2 ? c.sizes.front() : 1);
+  span.arg("rows", c.sizes.end()[-2]);
+  span.arg("in", a.sizes.back());
+  span.arg("out", c.sizes.back());
 }
 
 // What makes two products the same primitive.
@@ -97,6 +109,9 @@ void Gemm::multiply(const GemmOperand& a, const GemmOperand& b, const GemmOperan
   QSWEEP_CHECK(a.sizes.back() > 0, "a product over no elements");
   if (a.dtype == DType::bf16 && !native_bf16_) return multiply_widened(a, b, c, options);
 
+  const double flops = flops_of(a, c);
+  trace::Span span(kSpans[static_cast<size_t>(options.purpose)], {.flops = flops});
+  describe(span, a, c);
   omp_set_num_threads(threads_.count);  // oneDNN's team is the caller's
   const auto start = Clock::now();
   auto& cache = state_->primitives;
@@ -141,7 +156,6 @@ void Gemm::multiply(const GemmOperand& a, const GemmOperand& b, const GemmOperan
   primitive.matmul.execute(state_->stream, arguments);
   state_->stream.wait();
 
-  const double flops = flops_of(a, c);
   counts_[static_cast<size_t>(options.purpose)].add({.calls = 1,
                                                      .flops = flops,
                                                      .bf16_flops = a.dtype == DType::bf16 ? flops : 0,
@@ -177,6 +191,7 @@ GemmOperand widened(Threads threads, const GemmOperand& m, Tensor& storage) {
 
 void Gemm::multiply_widened(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
                             const GemmOptions& options) {
+  const trace::Span span("widening");
   Tensor wide_b;
   const GemmOperand b32 = widened(threads_, b, wide_b);
   // Rows of plain products some at a time, so that the copies stay small; tiles of batched ones are small

@@ -6,6 +6,7 @@
 
 #include <fmt/ranges.h>
 
+#include "base/trace.h"
 #include "kernels/rows.h"
 
 namespace qsweep::quant {
@@ -236,6 +237,7 @@ float weight_absmax(Threads threads, Matrix<const float> w) {
 
 void fake_quantize_weight(Threads threads, const Format& format, Matrix<const float> w,
                           std::optional<float> tensor_absmax, Matrix<float> quantized) {
+  const trace::Span span("quantize weights", format.name);
   if (!quantizes_weights(format)) return copy(threads, w, quantized);
   QSWEEP_CHECK(format.weights.codec != Codec::uint8 && !format.weights.calibrated,
                "weights of {} would need a calibrated range", format.name);
@@ -246,6 +248,7 @@ void fake_quantize_weight(Threads threads, const Format& format, Matrix<const fl
 
 void fake_quantize_input(Threads threads, const Format& format, Matrix<const float> x,
                          const std::optional<InputRange>& range, Matrix<float> quantized) {
+  const trace::Span span("quantize inputs", format.name);
   const Scheme& scheme = format.activations;
   if (!quantizes_activations(format)) return copy(threads, x, quantized);
   QSWEEP_CHECK(scheme.calibrated || (!uses_tensor_absmax(scheme) && scheme.codec != Codec::uint8),
