@@ -99,12 +99,13 @@ void print_summary(const scores::EvalRun& run, const std::string& out) {
 
 void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
   const auto start = Clock::now();
+  Tracing tracing(flags.engine.trace);
   flags.engine.resolve();
   const scores::Metric metric =
       with_context("--metric", [&] { return scores::parse_metric(flags.engine.metric); });
   Engine engine = open_engine(flags.engine);
   check_metric(metric, engine.data);
-  Provenance provenance(engine, flags.engine, start);
+  Provenance provenance(engine, flags.engine, tracing.recorder(), start);
   const bool strict = flags.engine.precision == "strict";
   sweep::Evaluation evaluation({.model = engine.model,
                                 .ops = *engine.context,
@@ -118,7 +119,7 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
   evaluation.prepare();
   fmt::print("{}: {} recipe{}\nmemory plan: {}\n", engine.model.family, flags.recipe.size(),
              flags.recipe.size() == 1 ? "" : "s", describe(evaluation.plan()));
-  if (flags.dry_run) return;
+  if (flags.dry_run) return tracing.finish();
   with_context("--out", [&] { io::ensure_folder(flags.out); });
   provenance.measure_rate(strict, flags.recipe.size());
   scores::EvalRun result;
@@ -136,6 +137,7 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
   result.provenance = provenance.json(evaluation.report(), evaluation.plan().peak_bytes());
   scores::write_eval(result, flags.out);
   report::write_eval_report(result, flags.out);
+  tracing.finish();
   print_summary(result, flags.out);
 }
 
@@ -158,6 +160,7 @@ void add_eval(CLI::App& app) {
       ->required();
   flags->add("scores", values->scores, "Folder of a run of `score`, to predict from")->check(path());
   flags->add("out", values->out, "Folder for eval.json, eval.csv and eval.md")->required();
+  add_trace_flag(*flags, values->engine.trace);
   flags->add_switch("dry-run", values->dry_run, "Only show the memory plan");
   command->callback([values, flags] { run(*values, [flags] { return flags->settings(); }); });
 }

@@ -22,6 +22,18 @@ int64_t typical_rows(const Engine& engine, size_t variants) {
   return std::clamp<int64_t>(tokens * static_cast<int64_t>(variants) / 2, 64, kMost);
 }
 
+// By phase and kind of work.
+io::Json work_provenance(const std::vector<trace::Phase>& phases) {
+  io::Json work = io::Json::object();
+  for (const trace::Phase& phase : phases)
+    for (const auto& [kind, account] : phase.kinds) {
+      io::Json& entry = work[phase.name][kind] = {{"calls", account.calls}, {"seconds", account.self_s}};
+      if (account.work.flops > 0) entry["flops"] = account.work.flops;
+      if (account.work.bytes > 0) entry["bytes"] = account.work.bytes;
+    }
+  return work;
+}
+
 io::Json gemm_provenance(const sweep::RunReport& report, double measured_rate,
                          const std::string& bf16_reason) {
   const kernels::GemmCount &reference = report.reference, &deltas = report.deltas;
@@ -46,12 +58,12 @@ io::Json gemm_provenance(const sweep::RunReport& report, double measured_rate,
 
 }  // namespace
 
-Provenance::Provenance(const Engine& engine, const EngineFlags& flags, Clock::time_point start)
-    : engine_(engine),
-      flags_(flags),
-      start_(start),
-      data_sha256_(io::sha256_hex_of_file(flags.data)),
-      phases_s_{{"load", seconds_since(start)}} {}
+Provenance::Provenance(const Engine& engine, const EngineFlags& flags, const trace::Recorder& recorder,
+                       Clock::time_point start)
+    : engine_(engine), flags_(flags), recorder_(recorder), start_(start) {
+  const trace::Span span(trace::kPhase, "load");
+  data_sha256_ = io::sha256_hex_of_file(flags.data);
+}
 
 scores::ModelInfo Provenance::model() const {
   return {.path_name = std::filesystem::absolute(flags_.model).lexically_normal().filename().string(),
@@ -67,15 +79,15 @@ void Provenance::complete(scores::DataInfo& data) const {
 
 void Provenance::measure_rate(bool strict, size_t variants) {
   const bool bf16 = !strict && engine_.gemm->native_bf16();
-  timed("rate", [&] {
-    rate_ = sweep::measure_model_rate(engine_.model, *engine_.gemm, bf16 ? DType::bf16 : DType::f32,
-                                      typical_rows(engine_, variants));
-  });
+  const trace::Span span(trace::kPhase, "rate");
+  rate_ = sweep::measure_model_rate(engine_.model, *engine_.gemm, bf16 ? DType::bf16 : DType::f32,
+                                    typical_rows(engine_, variants));
 }
 
 io::Json Provenance::json(const sweep::RunReport& report, int64_t planned_bytes) const {
-  io::Json phases = report.phases_s;
-  for (const auto& [phase, seconds] : phases_s_) phases[phase] = seconds;
+  const std::vector<trace::Phase> recorded = recorder_.phases();
+  io::Json phases = io::Json::object();
+  for (const trace::Phase& phase : recorded) phases[phase.name] = phase.seconds;
   return {{"version", QSWEEP_VERSION},
           {"isa", kernels::isa_name()},
           {"threads", flags_.threads},
@@ -84,7 +96,8 @@ io::Json Provenance::json(const sweep::RunReport& report, int64_t planned_bytes)
           {"peak_rss_bytes", peak_resident_bytes()},
           {"planned_bytes", planned_bytes},
           {"gemm", gemm_provenance(report, rate_, engine_.gemm->bf16_reason())},
-          {"phases_s", phases}};
+          {"phases_s", phases},
+          {"work", work_provenance(recorded)}};
 }
 
 }  // namespace qsweep::cli

@@ -135,6 +135,7 @@ sweep::ScoreOptions score_options(ScoreFlags& flags) {
 }
 
 inc::Maps inc_maps(const Engine& engine, int64_t memory_bytes) {
+  const trace::Span span(trace::kPhase, "inc");
   ProgressBar bar;
   return inc::mse_v2(engine.model, *engine.context, engine.data,
                      {.memory_bytes = memory_bytes,
@@ -157,11 +158,12 @@ void print_outlook(const Engine& engine, const sweep::Sweep& sweep) {
 
 void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   const auto start = Clock::now();
+  Tracing tracing(flags.engine.trace);
   flags.engine.resolve();
   const sweep::ScoreOptions options = score_options(flags);
   Engine engine = open_engine(flags.engine);
   check_metric(options.metric, engine.data);
-  Provenance provenance(engine, flags.engine, start);
+  Provenance provenance(engine, flags.engine, tracing.recorder(), start);
 
   sweep::Sweep sweep(engine.model, *engine.context, engine.data, engine.calibration_data(), options);
   sweep.prepare();
@@ -169,10 +171,10 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
           "no sample reaches their ops (vision ops need samples with images)");
   warn_of(sweep.outlook().records, scores::Status::uncalibrated, "no calibration sample reaches their ops");
   print_outlook(engine, sweep);
-  if (flags.dry_run) return;
+  if (flags.dry_run) return tracing.finish();
   with_context("--out", [&] { io::ensure_folder(flags.out); });
   std::optional<inc::Maps> inc;
-  if (flags.inc) provenance.timed("inc", [&] { inc = inc_maps(engine, options.memory_bytes); });
+  if (flags.inc) inc = inc_maps(engine, options.memory_bytes);
   provenance.measure_rate(options.strict, sweep.outlook().variants.size());
   scores::Run result;
   {
@@ -189,6 +191,7 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   scores::write_scores(result, flags.out);
   report::write_report(result, flags.out);
   if (inc) inc::write_maps(*inc, flags.out);
+  tracing.finish();
   print_summary(result, flags.out, flags.inc);
 }
 
@@ -244,6 +247,7 @@ void add_score(CLI::App& app) {
   flags->add("device", values->device, "Where to compute")
       ->check(CLI::IsMember({"cpu"}))
       ->capture_default_str();
+  add_trace_flag(*flags, values->engine.trace);
   flags->add_switch("dry-run", values->dry_run, "Only show what would be scored, and the memory plan");
   command->callback([values, flags] { run(*values, [flags] { return flags->settings(); }); });
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/trace.h"
 #include "ops/add.h"
 #include "ops/gather.h"
 #include "ops/gelu.h"
@@ -218,6 +219,7 @@ void StageWalk::compute_values(const Values& inputs) {
 void StageWalk::linear(size_t i, const Cotangent& dy) {
   const int op_index = std::get<Linear>(stage_.nodes[i].operation).op;
   const int from = stage_.nodes[i].inputs[0];
+  const trace::Span span("linear", pass_.linear_ops[static_cast<size_t>(op_index)].name);
   if (observer_) observer_(op_index, value(from).matrix, values_[i].matrix, dy.view);
   if (!wanted(from)) return;
   const LinearOp& op = pass_.linear_ops[static_cast<size_t>(op_index)];
@@ -245,6 +247,7 @@ void StageWalk::columns(const Node& node, const Cotangent& dy) {
 }
 
 void StageWalk::pull_back(const Node& node, const Cotangent& dy) {
+  const trace::Span span("row kernels", graph::name(node.operation));
   std::vector<const Value*> in;
   std::vector<Cotangent> dx;
   const bool scatter = std::holds_alternative<Scatter>(node.operation);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/trace.h"
 #include "ops/add.h"
 #include "ops/embedding.h"
 #include "ops/gather.h"
@@ -119,6 +120,7 @@ Value Forward::evaluate(const Node& node, const std::vector<const Value*>& input
     const Matrix<const float> m = pass_.batch.table(table->name).matrix<float>();
     return {nullptr, {const_cast<float*>(m.data), m.rows, m.cols}};
   }
+  const trace::Span span("row kernels", name(node.operation));
   Value y = allocate(node);
   if (const auto* attention = std::get_if<Attention>(&node.operation))
     pass_.workspace.pass_through(ops::attention::scratch_bytes(
@@ -131,6 +133,7 @@ Value Forward::evaluate(const Node& node, const std::vector<const Value*>& input
 void Forward::run(const Stage& stage, Values& values, const LinearObserver& observer) {
   run_with(stage, values, {.linear = [&](int op_index, const Value& x) {
              const LinearOp& op = pass_.linear_ops[static_cast<size_t>(op_index)];
+             const trace::Span span("linear", op.name);
              if (observer) observer(op_index, x.matrix);
              return linear(op, LinearWeights(pass_, op), x);
            }});

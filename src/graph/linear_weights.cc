@@ -1,5 +1,7 @@
 #include "graph/linear_weights.h"
 
+#include "base/trace.h"
+
 namespace qsweep::graph {
 
 using kernels::DeltaView;
@@ -28,6 +30,7 @@ DeltaView LinearWeights::for_rows(DType rows) const {
 DeltaView LinearWeights::f32() const {
   if (stored_.dtype == DType::f32) return in_place();
   if (f32_.view.data == nullptr) {
+    const trace::Span span("widening");
     f32_ = Scratch(pass_->workspace, DType::f32, out_, in_);
     if (!pass_->workspace.dry()) kernels::to_f32(pass_->ops.threads(), stored_, f32_.f32());
   }

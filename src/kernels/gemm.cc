@@ -5,6 +5,7 @@
 
 #include <omp.h>
 
+#include "base/trace.h"
 #include "kernels/onednn.h"
 
 namespace qsweep::kernels {
@@ -27,6 +28,17 @@ double flops_of(const GemmOperand& a, const GemmOperand& c) {
   double flops = 2.0 * static_cast<double>(a.sizes.back());
   for (const int64_t size : c.sizes) flops *= static_cast<double>(size);
   return flops;
+}
+
+constexpr const char* kSpans[kGemmPurposes] = {"gemm reference", "gemm deltas", "gemm cotangents"};
+
+// What a trace shows of a product.
+void describe(trace::Span& span, const GemmOperand& a, const GemmOperand& c) {
+  span.arg("dtype", name(a.dtype));
+  span.arg("batch", c.sizes.size() > 2 ? c.sizes.front() : 1);
+  span.arg("rows", c.sizes.end()[-2]);
+  span.arg("in", a.sizes.back());
+  span.arg("out", c.sizes.back());
 }
 
 // What makes two products the same primitive.
@@ -101,6 +113,9 @@ void Gemm::multiply(const GemmOperand& a, const GemmOperand& b, const GemmOperan
   for (const int64_t size : c.sizes)
     if (size == 0) return;
   QSWEEP_CHECK(a.sizes.back() > 0, "a product over no elements");
+  const double flops = flops_of(a, c);
+  trace::Span span(kSpans[static_cast<size_t>(options.purpose)], {.flops = flops});
+  describe(span, a, c);
   const auto start = Clock::now();
   const auto is_bf16 = [](const GemmOperand& m) { return m.dtype == DType::bf16; };
   const bool has_bf16 = is_bf16(a) || is_bf16(b) || is_bf16(c);
@@ -111,7 +126,6 @@ void Gemm::multiply(const GemmOperand& a, const GemmOperand& b, const GemmOperan
   } else {
     run(a, b, c, options);
   }
-  const double flops = flops_of(a, c);
   counts_[static_cast<size_t>(options.purpose)].add({.calls = 1,
                                                      .flops = flops,
                                                      .bf16_flops = has_bf16 && native_bf16_ ? flops : 0,
@@ -185,6 +199,7 @@ GemmOperand rows_of(const GemmOperand& m, int64_t first, int64_t count) {
 
 // The same elements and strides in f32. Elements between the strides are copied too: they are never read.
 GemmOperand widened(Threads threads, const GemmOperand& m, Tensor& storage) {
+  const trace::Span span("widening");
   const int64_t n = extent_elems(m);
   storage = Tensor(DType::f32, {1, n});
   to_f32(threads, {DType::bf16, {n}, static_cast<const std::byte*>(m.data)}, storage.matrix<float>());

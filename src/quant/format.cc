@@ -6,6 +6,7 @@
 
 #include <fmt/ranges.h>
 
+#include "base/trace.h"
 #include "kernels/rows.h"
 
 namespace qsweep::quant {
@@ -285,6 +286,7 @@ void fake_quantize_weight(Threads threads, const Format& format, Matrix<const fl
 
 void quantize_stored_weight(Threads threads, const Format& format, WeightPart part, const TensorView& weight,
                             std::optional<float> tensor_absmax, kernels::DeltaView result) {
+  const trace::Span span("quantize weights", format.name);
   QSWEEP_CHECK(result.stride == result.cols && result.rows * result.cols == weight.elements(),
                "{} elements into [{}, {}]", weight.elements(), result.rows, result.cols);
   if (needs_weight_range(format) && !tensor_absmax) tensor_absmax = weight_absmax(threads, weight);
@@ -306,6 +308,7 @@ void quantize_stored_weight(Threads threads, const Format& format, WeightPart pa
 
 void fake_quantize_input(Threads threads, const Format& format, Matrix<const float> x,
                          const std::optional<InputRange>& range, Matrix<float> quantized) {
+  const trace::Span span("quantize inputs", format.name);
   const Scheme& scheme = format.activations;
   if (!quantizes_activations(format)) return copy(threads, x, quantized);
   QSWEEP_CHECK(scheme.calibrated || (!uses_tensor_absmax(scheme) && scheme.codec != Codec::uint8),

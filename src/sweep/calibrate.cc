@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/trace.h"
+
 namespace qsweep::sweep {
 
 Ranges calibrate(const models::Model& model, const ops::Context& ops,
@@ -9,6 +11,7 @@ Ranges calibrate(const models::Model& model, const ops::Context& ops,
   Ranges ranges(model.ops.size());
   const Threads threads = ops.threads();
   const auto observe = [&](int op, Matrix<const float> x) {
+    const trace::Span span("row kernels", "ranges");
     const scores::LocalStats stats = graph::input_stats(threads, x);
     auto& range = ranges[static_cast<size_t>(op)];
     const auto min = static_cast<float>(stats.input_min), max = static_cast<float>(stats.input_max);

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 
+#include "base/trace.h"
 #include "graph/scratch.h"
 #include "ops/linear.h"
 #include "sweep/row_metrics.h"
@@ -308,6 +309,7 @@ class Scoring {
 
 double score_head(const PassInput& input, const graph::Pass& pass, graph::Variants& variants,
                   const std::vector<int>& carried, const PassSinks& sinks) {
+  const trace::Span span("head");
   return Scoring(input, pass, variants, carried).run(sinks);
 }
 

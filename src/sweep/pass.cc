@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/trace.h"
 #include "sweep/head.h"
 
 namespace qsweep::sweep {
@@ -40,6 +41,7 @@ Branches branches_of(const PassInput& input) {
 
 graph::Batch load_batch(const models::Model& model, const std::vector<const models::Sample*>& samples,
                         bool dry) {
+  const trace::Span span("inputs");
   using Pixels = models::InputBuilder::Pixels;
   std::vector<graph::SampleInputs> loaded;
   for (const models::Sample* sample : samples)
@@ -57,6 +59,7 @@ int64_t weight_bytes(const graph::Stage& stage) {
 void run_body_stage(const models::Model& model, const graph::Stage& stage, const graph::Stage* next,
                     graph::Workspace& workspace, int64_t held_bytes, PassReport& report,
                     const std::function<void()>& body) {
+  const trace::Span span("stage", stage.name);
   workspace.reset_peak();
   if (next != nullptr && !workspace.dry())
     for (const TensorView& weight : next->weights) model.checkpoint.prefetch(weight);
@@ -84,6 +87,9 @@ scores::ScopedSums position_counts(const models::Model& model, const models::Sam
 }
 
 PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const PassSinks& sinks) {
+  trace::Span span("pass", "variants");
+  span.arg("samples", static_cast<int64_t>(input.samples.size()));
+  span.arg("variants", static_cast<int64_t>(input.live.size()));
   const graph::Batch batch = load_batch(input.model, input.samples, workspace.dry());
   const graph::Pass pass{input.ops, workspace, batch, input.model.ops};
   Branches branches = branches_of(input);
@@ -113,6 +119,8 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
 
 PassReport run_reference(const PassInput& input, graph::Workspace& workspace,
                          const graph::LinearObserver& observer) {
+  trace::Span span("pass", "reference");
+  span.arg("samples", static_cast<int64_t>(input.samples.size()));
   const graph::Batch batch = load_batch(input.model, input.samples, workspace.dry());
   graph::Forward forward({input.ops, workspace, batch, input.model.ops});
   PassReport report;

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "base/rng.h"
+#include "base/trace.h"
 #include "graph/backward.h"
 #include "graph/linear_step.h"
 #include "graph/scratch.h"
@@ -44,6 +45,8 @@ class ProbePass {
   }
 
   PassReport run() {
+    trace::Span span("pass", "probes");
+    span.arg("samples", static_cast<int64_t>(input_.samples.size()));
     graph::Values values;
     forward(values);
     const graph::Value hidden = std::move(values.at("hidden"));
@@ -149,6 +152,7 @@ class ProbePass {
 
   // --- errors of one op and their products with the gradients at its output. g: empty without probes.
   void errors(int op_index, Matrix<const float> x, Matrix<const float> y, DeltaView g) {
+    const trace::Span span("errors");
     const graph::LinearOp& op = input_.model.ops[static_cast<size_t>(op_index)];
     const graph::LinearWeights weights(pass_, op);
     scores::LocalStats stats;
@@ -283,6 +287,7 @@ class ProbePass {
 
   // Gradients of the probes at the final hidden state.
   graph::Cotangent head(Matrix<const float> hidden) {
+    const trace::Span span("head");
     const HeadTiles tiles(input_.model, pass_);
     std::vector<ProbeRow> probes = probe_rows();
     const auto probe_rows = static_cast<int64_t>(probes.size());

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/trace.h"
 #include "sweep/calibrate.h"
 #include "sweep/plan.h"
 
@@ -61,6 +62,7 @@ class VariantRun {
   // Adds the time that body takes to a phase.
   template <class Body>
   void timed(const std::string& phase, Body&& body) {
+    const trace::Span span(trace::kPhase, phase);
     const Stopwatch watch(report_.phases_s[phase]);
     body();
   }
