@@ -27,15 +27,16 @@ struct Special {
   const char* content;
   const char* key;
   int64_t offset;
+  bool always;  // without the key at some id, as prompts need it
 };
 constexpr Special kSpecials[] = {
-    {"<|endoftext|>", "bos_token_id", 0},
-    {"<|im_start|>", "bos_token_id", 1},
-    {"<|im_end|>", "bos_token_id", 2},
-    {"<|vision_start|>", "vision_start_token_id", 0},
-    {"<|vision_end|>", "vision_end_token_id", 0},
-    {"<|image_pad|>", "image_token_id", 0},
-    {"<|video_pad|>", "video_token_id", 0},
+    {"<|endoftext|>", "bos_token_id", 0, true},
+    {"<|im_start|>", "bos_token_id", 1, true},
+    {"<|im_end|>", "bos_token_id", 2, true},
+    {"<|vision_start|>", "vision_start_token_id", 0, true},
+    {"<|vision_end|>", "vision_end_token_id", 0, true},
+    {"<|image_pad|>", "image_token_id", 0, false},
+    {"<|video_pad|>", "video_token_id", 0, false},
 };
 
 // The bytes' characters, in the order of GPT-2's and Qwen2's ids.
@@ -53,14 +54,23 @@ std::map<int64_t, std::string> special_tokens(const Json& config, const std::str
                                               int64_t vocab_size) {
   const ObjectReader top(config, where);
   std::map<int64_t, std::string> tokens;
+  std::vector<std::string> elsewhere;
   for (const Special& special : kSpecials) {
     const bool nested = !top.has(special.key) && top.has("text_config");
     const ObjectReader r = nested ? top.object("text_config") : top;
-    if (!r.has(special.key)) continue;
+    if (!r.has(special.key)) {
+      if (special.always) elsewhere.emplace_back(special.content);
+      continue;
+    }
     const int64_t id = r.integer_in(special.key, 0, vocab_size - 1 - special.offset) + special.offset;
     if (!tokens.emplace(id, special.content).second)
       fail("{}: \"{}\": {} and {} would both have id {}", r.path(), special.key, tokens[id], special.content,
            id);
+  }
+  int64_t id = vocab_size - 1;
+  for (const std::string& content : elsewhere) {
+    while (tokens.contains(id)) --id;
+    tokens[id] = content;
   }
   return tokens;
 }
