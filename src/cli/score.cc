@@ -23,7 +23,7 @@ constexpr int64_t kProbes = 4;  // where --probes is not given
 struct ScoreFlags {
   EngineFlags engine;
   std::string out;
-  std::string method = "exact";
+  std::optional<std::string> method;
   std::string mode = "isolated";
   std::optional<std::string> keep_float;
   bool cumulative = false;
@@ -104,8 +104,8 @@ void check_method(const sweep::ScoreOptions& o, bool probes_given) {
          name(o.method));
   if (probes_given && !probes && !o.hutchinson)
     fail("--probes: expected --method adjoint, auto, or hawq with --hutchinson; found {}", name(o.method));
-  if (!o.metrics.empty() && !probes)
-    fail("--metrics: expected --method adjoint or auto, found {}", name(o.method));
+  if (!o.metrics.empty() && !probes && o.method != Method::exact)
+    fail("--metrics: expected --method exact, adjoint or auto, found {}", name(o.method));
   if (o.hutchinson && o.method != Method::hawq)
     fail("--hutchinson: expected --method hawq, found {}", name(o.method));
   if (o.time_budget_s && o.method != Method::automatic)
@@ -123,7 +123,8 @@ sweep::ScoreOptions score_options(ScoreFlags& flags) {
          flags.cumulative ? "--cumulative" : "--keep-float", flags.mode);
   if (flags.keep_float) options.keep_float = *flags.keep_float;
   if (flags.cumulative) options.mode = scores::Mode::requantize_cumulative;
-  options.method = scores::parse_method(flags.method);
+  if (!flags.method) flags.method = flags.time_budget ? "auto" : "exact";
+  options.method = scores::parse_method(*flags.method);
   options.hutchinson = flags.hutchinson;
   for (const std::string& metric : flags.metrics)
     options.metrics.push_back(with_context("--metrics", [&] { return scores::parse_metric(metric); }));
@@ -160,11 +161,13 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   const auto start = Clock::now();
   Tracing tracing(flags.engine.trace);
   flags.engine.resolve();
-  const sweep::ScoreOptions options = score_options(flags);
+  sweep::ScoreOptions options = score_options(flags);
   Engine engine = open_engine(flags.engine);
   check_metric(options.metric, engine.data);
   Provenance provenance(engine, flags.engine, tracing.recorder(), start);
 
+  if (options.time_budget_s)
+    *options.time_budget_s -= std::chrono::duration<double>(Clock::now() - start).count();
   sweep::Sweep sweep(engine.model, *engine.context, engine.data, engine.calibration_data(), options);
   sweep.prepare();
   warn_of(sweep.outlook().records, scores::Status::unexercised,
@@ -214,7 +217,7 @@ void add_score(CLI::App& app) {
             "error. local: relative error of the op's own output. auto: adjoint, then exact for what matters "
             "most")
       ->check(CLI::IsMember({"exact", "adjoint", "fisher", "hawq", "local", "auto"}))
-      ->capture_default_str();
+      ->default_str("exact");
   flags
       ->add("probes", values->probes,
             "adjoint, auto, hawq --hutchinson: number of random probes, each one walk backward")
@@ -222,13 +225,14 @@ void add_score(CLI::App& app) {
       ->default_str(std::to_string(kProbes));
   flags
       ->add("metrics", values->metrics,
-            "adjoint, auto: metrics to estimate beside the one of --metric, separated by commas; each has "
-            "its own "
-            "probes")
+            "adjoint, auto: metrics to estimate beside the one of --metric, separated by commas; each has its own "
+            "probes. exact: the only metrics that are wanted beside it; where they are squared errors, the head "
+            "takes a fraction of its time")
       ->delimiter(',');
   flags->add_switch("hutchinson", values->hutchinson, "hawq: the trace by random probes");
   flags->add("time-budget", values->time_budget,
-             "auto: time that the run may take, such as 90s, 10m or 1.5h");
+             "Time that the run may take, such as 90s, 10m or 1.5h: --method auto, and then exact scores, the most "
+             "important first, as long as there is time");
   flags->add_switch(
       "inc", values->inc,
       "Also compute the scores of Intel Neural Compressor's mse_v2 as it does, under its op names: "

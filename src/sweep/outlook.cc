@@ -72,6 +72,14 @@ class Planner {
     return in(reached_, op) && (!format.activations.calibrated || in(calibrated_, op));
   }
 
+  scores::Measured measured() const {
+    if (options_.metrics.empty() || options_.method != scores::Method::exact) return scores::Measured::all();
+    scores::Measured wanted = scores::Measured::none();
+    wanted.add(options_.metric);
+    for (const scores::Metric metric : options_.metrics) wanted.add(metric);
+    return wanted;
+  }
+
   Status status_of(const Format& format, int op) const {
     if (!in(selected_, op) || (needs_members() && !in(members_, op))) return Status::skipped;
     if (!in(reached_, op)) return Status::unexercised;
@@ -108,6 +116,7 @@ class Planner {
       record.op = op;
       record.format = format.name;
       record.mode = options_.mode;
+      record.measured = measured();
       record.effective_bits =
           quant::effective_weight_bits(format, model_.ops[static_cast<size_t>(op)].in_features());
       record.status = status_of(format, op);

@@ -40,6 +40,9 @@ struct PassInput {
   std::span<const Variant> variants;  // of the whole run
   std::vector<int> live;              // those that this pass measures; leaves in the order of their forks
   const Ranges& ranges;
+  // Of leaves of the reference only the squared errors are wanted: kl and what else needs their logits may be
+  // left 0.
+  bool squared_errors_alone = false;
 };
 
 struct PassSinks {

@@ -14,6 +14,9 @@ using scores::ScoreRecord;
 // auto measures at least so many and this share of a format's ops, those with the largest estimates.
 constexpr size_t kLeastRefined = 10;
 constexpr double kRefinedShare = 0.25;
+// With a time budget it goes on, in rounds that are foretold to take this share of the time that is left, or
+// that finish within the other; until less than the last one of the budget is left.
+constexpr double kRoundShareOfTime = 0.7, kSafeShareOfTime = 0.85, kLeastShareOfBudget = 0.05;
 
 double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -54,6 +57,14 @@ double total_error(const ScoreRecord& record, scores::Metric metric) {
   return total;
 }
 
+bool squared_errors_alone(const ScoreOptions& o) {
+  const auto squared = [](scores::Metric m) {
+    return m.which == scores::Which::logits_sse || m.which == scores::Which::hidden_sse;
+  };
+  return o.method == Method::exact && !o.metrics.empty() && squared(o.metric) &&
+         std::all_of(o.metrics.begin(), o.metrics.end(), squared);
+}
+
 // Leaves of a cumulative run are nearly float again where few ops are quantized: a small difference of two
 // large ones, which bf16 cannot hold.
 bool strict(const ScoreOptions& options) {
@@ -64,7 +75,8 @@ bool strict(const ScoreOptions& options) {
 
 Sweep::Sweep(const models::Model& model, const ops::Context& ops, const std::vector<models::Sample>& data,
              const std::vector<models::Sample>& calibration, ScoreOptions options)
-    : setting_{model, ops, data, calibration, strict(options), options.memory_bytes},
+    : setting_{model, ops, data, calibration, strict(options), options.memory_bytes,
+               squared_errors_alone(options)},
       options_(std::move(options)),
       outlook_(make_outlook(model, data, calibration, options_)),
       variant_run_(setting_, exact_variants(outlook_, options_.method)) {
@@ -135,45 +147,66 @@ double Sweep::seconds_left() const {
   return options_.time_budget_s ? start_s_ + *options_.time_budget_s - now_s() : INFINITY;
 }
 
-void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
-  // Flagged ones first, then the largest, so many per format; formats in turn.
+std::vector<size_t> Sweep::worth_measuring(const scores::Run& run) const {
+  // Flagged ones first, then the largest; formats in turn.
   std::vector<std::pair<size_t, size_t>> ranked;  // place within the format, record
   for (const scores::ScoreGroup& group : scores::group_scores(run)) {
     std::vector<size_t> members;
-    size_t must = 0;
+    size_t flagged = 0;
     for (const size_t i : group.members)
       if (run.scores[i].status == scores::Status::ok) members.push_back(i);
-    for (const size_t i : members) must += run.scores[i].has_flag(kNonlinearFlag) ? 1 : 0;
+    for (const size_t i : members) flagged += run.scores[i].has_flag(kNonlinearFlag) ? 1 : 0;
     const auto key = [&](size_t i) {
       return std::pair(!run.scores[i].has_flag(kNonlinearFlag), -total_error(run.scores[i], options_.metric));
     };
     std::stable_sort(members.begin(), members.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
     const size_t share = static_cast<size_t>(kRefinedShare * static_cast<double>(members.size()));
-    members.resize(std::min(members.size(), std::max({must, share, kLeastRefined})));
+    if (!options_.time_budget_s)
+      members.resize(std::min(members.size(), std::max({flagged, share, kLeastRefined})));
     for (size_t place = 0; place < members.size(); ++place) ranked.emplace_back(place, members[place]);
   }
   std::sort(ranked.begin(), ranked.end());
-  std::vector<size_t> chosen;
-  for (const auto& [place, record] : ranked) chosen.push_back(record);
-  const double rate = (report().plan.flops() + estimator_->plan().flops()) /
-                      (report().phases_s.at("sweep") + report().phases_s.at("estimate"));
-  while (!chosen.empty()) {
-    std::vector<Variant> leaves;
-    std::vector<std::vector<Target>> targets;
-    for (size_t v = 0; v < outlook_.variants.size(); ++v) {
-      if (outlook_.variants[v].carried) continue;
-      if (std::find(chosen.begin(), chosen.end(), outlook_.targets[v].front().index) == chosen.end())
-        continue;
-      leaves.push_back(outlook_.variants[v]);
-      targets.push_back(outlook_.targets[v]);
+  std::vector<size_t> records;
+  for (const auto& [place, record] : ranked) records.push_back(record);
+  return records;
+}
+
+Sweep::Round Sweep::round_of(std::span<const size_t> records) const {
+  std::vector<Variant> leaves;
+  Round round;
+  for (size_t v = 0; v < outlook_.variants.size(); ++v) {
+    if (outlook_.variants[v].carried) continue;
+    const size_t record = outlook_.targets[v].front().index;
+    if (std::find(records.begin(), records.end(), record) == records.end()) continue;
+    leaves.push_back(outlook_.variants[v]);
+    round.targets.push_back(outlook_.targets[v]);
+  }
+  round.variants = std::make_unique<VariantRun>(setting_, std::move(leaves), variant_run_.ranges());
+  round.variants->prepare();
+  return round;
+}
+
+void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
+  const std::vector<size_t> worth = worth_measuring(run);
+  std::span<const size_t> left = worth;
+  double rate = (report().plan.flops() + estimator_->plan().flops()) /
+                (report().phases_s.at("sweep") + report().phases_s.at("estimate"));
+  while (!left.empty() && seconds_left() > kLeastShareOfBudget * options_.time_budget_s.value_or(0)) {
+    const auto seconds = [&](const Round& round) { return round.variants->report().plan.flops() / rate; };
+    // All that is left where that fits; else a part, so that the next round can make up for a wrong prediction.
+    size_t count = left.size();
+    Round round = round_of(left);
+    if (seconds(round) > kSafeShareOfTime * seconds_left()) {
+      size_t good = 0, bad = left.size();  // bisect: the time grows with the number
+      while (good + 1 < bad) {
+        count = (good + bad) / 2;
+        (seconds(round_of(left.first(count))) <= kRoundShareOfTime * seconds_left() ? good : bad) = count;
+      }
+      if (good == 0) return;
+      count = good;
+      round = round_of(left.first(count));
     }
-    VariantRun exact(setting_, std::move(leaves), variant_run_.ranges());
-    exact.prepare();
-    if (exact.report().plan.flops() > rate * seconds_left()) {
-      chosen.resize(chosen.size() / 2);
-      continue;
-    }
-    for (const size_t i : chosen) {
+    for (const size_t i : left.first(count)) {
       ScoreRecord& record = run.scores[i];
       record.method = Method::exact;
       record.measured = scores::Measured::all();
@@ -181,8 +214,10 @@ void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
       record.estimates.clear();
       record.local.reset();
     }
-    variant_run_.timed("refine", [&] { measure(exact, targets, run, progress); });
-    return;
+    const double before = now_s();
+    variant_run_.timed("refine", [&] { measure(*round.variants, round.targets, run, progress); });
+    rate = round.variants->report().plan.flops() / (now_s() - before);
+    left = left.subspan(count);
   }
 }
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
+#include <span>
 
 #include "sweep/estimate.h"
 #include "sweep/outlook.h"
@@ -37,6 +39,14 @@ class Sweep {
   void estimate(scores::Run& run, const ProgressObserver& progress);
   // auto: exact scores in place of the estimates that matter most.
   void refine(scores::Run& run, const ProgressObserver& progress);
+  // The records that refine() is to measure, in the order of their worth.
+  std::vector<size_t> worth_measuring(const scores::Run& run) const;
+  // The exact variants of some records, planned.
+  struct Round {
+    std::unique_ptr<VariantRun> variants;
+    std::vector<std::vector<Target>> targets;
+  };
+  Round round_of(std::span<const size_t> records) const;
   double seconds_left() const;
 
   Setting setting_;

@@ -34,6 +34,7 @@ struct Setting {
   const std::vector<models::Sample>& calibration;
   bool strict = false;  // deltas in f32 instead of bf16
   int64_t memory_bytes = 0;
+  bool squared_errors_alone = false;  // see PassInput
 
   DType delta_dtype() const { return strict ? DType::f32 : DType::bf16; }
 };
@@ -83,7 +84,8 @@ class VariantRun {
             samples_of(setting_.data, chunk.samples),
             variants_,
             chunk.variants,
-            ranges_};
+            ranges_,
+            setting_.squared_errors_alone};
   }
 
   Setting setting_;

@@ -63,6 +63,24 @@ TEST(SweepSlow, FastAgreesWithStrict) {
   }
 }
 
+// Without the logits themselves their squared change is d (W^T W) d.
+TEST(Sweep, SquaredErrorsAloneAreThoseOfTheWholeRun) {
+  const TinyRun tiny(kThreeSamples);
+  const scores::Metric logits{Which::logits_sse}, hidden{Which::hidden_sse};
+  sweep::ScoreOptions options{.formats = testing::formats({"w8a8"}), .metrics = {hidden}, .metric = logits};
+  const auto alone = tiny.score(options);
+  options.metrics.clear();
+  const auto whole = tiny.score(options);
+  for (const Which which : {Which::hidden_sse, Which::logits_sse}) {
+    const Difference d = difference(alone.run, whole.run, which);
+    std::printf("%s: worst %.2g\n", std::string(name(which)).c_str(), quantile(d.errors, 1.0));
+    EXPECT_TRUE(quantile(d.errors, 1.0) <= 1e-4);
+  }
+  EXPECT_TRUE(alone.report.deltas.flops < whole.report.deltas.flops);
+  EXPECT_NEAR(alone.report.plan.flops(), alone.report.deltas.flops, 0.01 * alone.report.deltas.flops);
+  EXPECT_TRUE(std::isnan(alone.run.scores.front().total->all.kl));
+}
+
 TEST(Sweep, FastAgreesWithStrictWithBf16ProductsAndWithout) {
   using kernels::Bf16Products;
   const TinyRun tiny(kThreeSamples);
