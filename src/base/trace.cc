@@ -1,7 +1,12 @@
 #include "base/trace.h"
 
 #include <algorithm>
+#include <iterator>
+#include <span>
+#include <tuple>
 #include <utility>
+
+#include <fmt/compile.h>
 
 #include "base/error.h"
 #include "base/process.h"
@@ -9,7 +14,7 @@
 namespace qsweep::trace {
 namespace {
 
-constexpr double kShortestUs = 20;  // of the spans in a trace at first
+constexpr std::chrono::microseconds kShortest{50};  // of the spans in a trace at first
 constexpr size_t kBufferBytes = size_t{1} << 16;
 // Counters are sampled this often at first, later so many times in the time so far.
 constexpr double kCountersS = 0.02, kCountersPerRun = 4000;
@@ -18,8 +23,14 @@ double seconds(std::chrono::steady_clock::duration time) {
   return std::chrono::duration<double>(time).count();
 }
 
-std::string quoted(std::string_view text) {
-  std::string json = "\"";
+// The format's times are in microseconds.
+void append_us(std::string& json, std::chrono::steady_clock::duration time) {
+  const int64_t ns = std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
+  fmt::format_to(std::back_inserter(json), FMT_COMPILE("{}.{:03}"), ns / 1000, ns % 1000);
+}
+
+void append_quoted(std::string& json, std::string_view text) {
+  json += '"';
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte < 0x20 || byte >= 0x7f || c == '"' || c == '\\')
@@ -27,7 +38,12 @@ std::string quoted(std::string_view text) {
     else
       json += c;
   }
-  return json + '"';
+  json += '"';
+}
+
+void append_arg(std::string& json, std::string_view key, int64_t value) {
+  append_quoted(json, key);
+  fmt::format_to(std::back_inserter(json), FMT_COMPILE(":{},"), value);
 }
 
 }  // namespace
@@ -35,11 +51,11 @@ std::string quoted(std::string_view text) {
 constinit thread_local Recorder* Recorder::current_ = nullptr;
 
 Recorder::Recorder(Writer writer, int64_t events_per_limit)
-    : writer_(std::move(writer)), events_per_limit_(events_per_limit), shortest_us_(kShortestUs) {
+    : writer_(std::move(writer)), events_per_limit_(events_per_limit), shortest_(kShortest) {
   QSWEEP_CHECK(current_ == nullptr, "this thread has a recorder already");
   current_ = this;
-  write(R"({"displayTimeUnit":"ms","traceEvents":[
-{"ph":"M","pid":1,"name":"process_name","args":{"name":"qsweep"}})");
+  buffer_ = R"({"displayTimeUnit":"ms","traceEvents":[
+{"ph":"M","pid":1,"name":"process_name","args":{"name":"qsweep"}})";
 }
 
 Recorder::~Recorder() { current_ = nullptr; }
@@ -78,20 +94,36 @@ void Recorder::end(Span& span) {
 }
 
 void Recorder::write_span(const Span& span, Clock::time_point now) {
-  const double length_us = seconds(now - span.start_) * 1e6;
-  if (length_us < shortest_us_) {
+  if (now - span.start_ < shortest_) {
     ++left_out_;
     return;
   }
-  std::string args = span.args_;
-  if (span.work_.flops > 0) args += fmt::format(R"(,"flops":{:.0f})", span.work_.flops);
-  if (span.work_.bytes > 0) args += fmt::format(R"(,"bytes":{:.0f})", span.work_.bytes);
-  write(fmt::format(R"(,
-{{"ph":"X","pid":1,"tid":1,"ts":{:.3f},"dur":{:.3f},"cat":{},"name":{},"args":{{{}}}}})",
-                    seconds(span.start_ - start_) * 1e6, length_us, quoted(span.kind_),
-                    quoted(span.name_.empty() ? span.kind_ : span.name_),
-                    std::string_view(args).substr(args.empty() ? 0 : 1)));
-  if (++written_ % events_per_limit_ == 0) shortest_us_ *= 2;
+  std::string& json = buffer_;
+  json += ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"ts\":";
+  append_us(json, span.start_ - start_);
+  json += ",\"dur\":";
+  append_us(json, now - span.start_);
+  json += ",\"cat\":";
+  append_quoted(json, span.kind_);
+  json += ",\"name\":";
+  append_quoted(json, span.name_.empty() ? span.kind_ : span.name_);
+  json += ",\"args\":{";
+  for (const Span::Arg& arg : std::span(span.arg_).first(span.args_)) {
+    if (arg.text.empty()) {
+      append_arg(json, arg.key, arg.number);
+      continue;
+    }
+    append_quoted(json, arg.key);
+    json += ':';
+    append_quoted(json, arg.text);
+    json += ',';
+  }
+  if (span.work_.flops > 0) append_arg(json, "flops", static_cast<int64_t>(span.work_.flops));
+  if (span.work_.bytes > 0) append_arg(json, "bytes", static_cast<int64_t>(span.work_.bytes));
+  if (json.back() == ',') json.pop_back();
+  json += "}}";
+  if (++written_ % events_per_limit_ == 0) shortest_ *= 2;
+  flush_if_full();
 }
 
 void Recorder::write_counters(Clock::time_point now) {
@@ -101,14 +133,13 @@ void Recorder::write_counters(Clock::time_point now) {
   for (const auto& [name, unit, value] :
        {std::tuple("resident memory", "MiB", static_cast<double>(resident_bytes()) * 0x1p-20),
         std::tuple("products", "GFLOP/s", std::exchange(flops_, 0) / since_s * 1e-9)})
-    write(fmt::format(R"(,
+    buffer_ += fmt::format(R"(,
 {{"ph":"C","pid":1,"ts":{:.3f},"name":"{}","args":{{"{}":{:.3f}}}}})",
-                      so_far_s * 1e6, name, unit, value));
+                           so_far_s * 1e6, name, unit, value);
+  flush_if_full();
 }
 
-void Recorder::write(std::string_view text) {
-  if (!writer_) return;
-  buffer_ += text;
+void Recorder::flush_if_full() {
   if (buffer_.size() >= kBufferBytes) flush();
 }
 
@@ -124,8 +155,8 @@ void Recorder::flush() {
 }
 
 void Recorder::finish() {
-  write(fmt::format("\n],\"otherData\":{{\"spans_left_out\":{},\"shorter_than_us\":{:.0f}}}}}\n", left_out_,
-                    shortest_us_));
+  buffer_ += fmt::format("\n],\"otherData\":{{\"spans_left_out\":{},\"shorter_than_us\":{}}}}}\n", left_out_,
+                         std::chrono::duration_cast<std::chrono::microseconds>(shortest_).count());
   if (writer_) flush();
   writer_ = {};
   if (error_) std::rethrow_exception(error_);
@@ -135,13 +166,6 @@ std::vector<Phase> Recorder::phases() const {
   std::vector<Phase> phases = phases_;
   if (phases.front().kinds.empty()) phases.erase(phases.begin());
   return phases;
-}
-
-void Span::add_arg(std::string_view key, int64_t value) {
-  args_ += fmt::format(",{}:{}", quoted(key), value);
-}
-void Span::add_arg(std::string_view key, std::string_view value) {
-  args_ += fmt::format(",{}:{}", quoted(key), quoted(value));
 }
 
 }  // namespace qsweep::trace

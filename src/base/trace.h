@@ -12,6 +12,7 @@
 // computed depends on it. Without one, and in other threads, a span is a comparison with null.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <exception>
@@ -80,7 +81,7 @@ class Recorder {
   void end(Span& span);
   void write_span(const Span& span, Clock::time_point now);
   void write_counters(Clock::time_point now);
-  void write(std::string_view text);
+  void flush_if_full();
   void flush();
 
   static constinit thread_local Recorder* current_;
@@ -95,7 +96,7 @@ class Recorder {
   std::string buffer_;
   int64_t events_per_limit_;
   int64_t written_ = 0, left_out_ = 0;
-  double shortest_us_;
+  Clock::duration shortest_;
   Clock::time_point last_counters_ = start_;
   double flops_ = 0;  // since the last counters
 };
@@ -114,25 +115,27 @@ class Span {
   Span(const Span&) = delete;
   Span& operator=(const Span&) = delete;
 
-  // Shown with the span in the trace; forgotten without one.
-  void arg(std::string_view key, int64_t value) {
-    if (in_trace()) add_arg(key, value);
-  }
-  void arg(std::string_view key, std::string_view value) {
-    if (in_trace()) add_arg(key, value);
-  }
+  // Shown with the span in the trace; at most kMaxArgs, whose texts must outlive the span.
+  void arg(std::string_view key, int64_t value) { add({.key = key, .number = value}); }
+  void arg(std::string_view key, std::string_view value) { add({.key = key, .text = value}); }
 
  private:
   friend class Recorder;
-  bool in_trace() const { return recorder_ != nullptr && recorder_->writer_; }
-  void add_arg(std::string_view key, int64_t value);
-  void add_arg(std::string_view key, std::string_view value);
+  static constexpr size_t kMaxArgs = 5;
+  struct Arg {
+    std::string_view key, text = {};  // without a text it is the number
+    int64_t number = 0;
+  };
+  void add(Arg arg) {
+    if (args_ < kMaxArgs) arg_[args_++] = arg;
+  }
 
   Recorder* recorder_;
   const char* kind_;
   std::string_view name_;
   Work work_;
-  std::string args_;  // JSON members, each after a comma
+  size_t args_ = 0;
+  std::array<Arg, kMaxArgs> arg_;
   Span* outer_ = nullptr;
   size_t outer_phase_ = 0;
   Recorder::Clock::time_point start_{};

@@ -13,6 +13,7 @@
 #include "cli/provenance.h"
 #include "io/atomic_file.h"
 #include "recipe/recipe.h"
+#include "report/time.h"
 #include "scores/files.h"
 #include "sweep/evaluate.h"
 
@@ -94,6 +95,7 @@ void print_summary(const scores::EvalRun& run, const std::string& out) {
                foretold ? fmt::format(" {:>12}", per_position(predicted)) : "");
     warn_of(recipe, predicted);
   }
+  fmt::print("{}\n", report::time_line(run.provenance));
   fmt::print("{0}/eval.md  {0}/eval.json  {0}/eval.csv\n", out);
 }
 
@@ -121,7 +123,8 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
              flags.recipe.size() == 1 ? "" : "s", describe(evaluation.plan()));
   if (flags.dry_run) return tracing.finish();
   with_context("--out", [&] { io::ensure_folder(flags.out); });
-  provenance.measure_rate(strict, flags.recipe.size());
+  tracing.open();
+  provenance.measure_rates(evaluation.main_products(), evaluation.plan());
   scores::EvalRun result;
   {
     ProgressBar bar;

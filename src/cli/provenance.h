@@ -6,7 +6,7 @@
 
 #include "cli/session.h"
 #include "cli/tracing.h"
-#include "sweep/variant_run.h"
+#include "sweep/rate.h"
 
 namespace qsweep::cli {
 
@@ -20,9 +20,8 @@ class Provenance {
 
   scores::ModelInfo model() const;
   void complete(scores::DataInfo& data) const;  // name and hash of the file
-  // Before the run: the machine's rate on the model's products, with the rows that a sweep of so many
-  // variants typically has.
-  void measure_rate(bool strict, size_t variants);
+  // Before the run: the machine's rate on the products that it will do most.
+  void measure_rates(const std::vector<sweep::ProductShape>& products, const sweep::MemoryPlan& plan);
   // At the end of the run.
   io::Json json(const sweep::RunReport& report, int64_t planned_bytes) const;
 
@@ -32,7 +31,7 @@ class Provenance {
   const trace::Recorder& recorder_;
   Clock::time_point start_;
   std::string data_sha256_;
-  double rate_ = 0;  // FLOP/s
+  std::vector<sweep::MeasuredProduct> rates_;
 };
 
 }  // namespace qsweep::cli

@@ -12,6 +12,7 @@
 #include "inc/mse_v2.h"
 #include "io/atomic_file.h"
 #include "report/report.h"
+#include "report/time.h"
 #include "scores/files.h"
 
 namespace qsweep::cli {
@@ -83,6 +84,7 @@ void print_summary(const scores::Run& run, const std::string& out, bool inc) {
                  local ? score.local->relative_error() : score.per_position(run.ranking_metric));
     }
   }
+  fmt::print("{}\n", report::time_line(run.provenance));
   fmt::print("{0}/report.md  {0}/scores.json  {0}/scores.csv", out);
   if (inc) fmt::print("  {}/inc_mse_v2.json", out);
   fmt::print("\n");
@@ -176,9 +178,10 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   print_outlook(engine, sweep);
   if (flags.dry_run) return tracing.finish();
   with_context("--out", [&] { io::ensure_folder(flags.out); });
+  tracing.open();
   std::optional<inc::Maps> inc;
   if (flags.inc) inc = inc_maps(engine, options.memory_bytes);
-  provenance.measure_rate(options.strict, sweep.outlook().variants.size());
+  provenance.measure_rates(sweep.main_products(), sweep.plan());
   scores::Run result;
   {
     ProgressBar bar;

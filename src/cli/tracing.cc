@@ -5,21 +5,6 @@
 #include "base/error.h"
 
 namespace qsweep::cli {
-namespace {
-
-std::optional<io::AtomicFile> open_trace(const std::string& path) {
-  if (path.empty()) return std::nullopt;
-  return with_context("--trace", [&] {
-    std::error_code ignored;
-    const std::filesystem::file_status found = std::filesystem::status(path, ignored);
-    if (exists(found) && !is_regular_file(found))
-      fail("{}: expected a file, found {}", path,
-           is_directory(found) ? "a folder" : "a device, pipe or socket");
-    return std::optional<io::AtomicFile>(path);
-  });
-}
-
-}  // namespace
 
 void add_trace_flag(Flags& flags, std::string& path) {
   flags
@@ -30,11 +15,33 @@ void add_trace_flag(Flags& flags, std::string& path) {
 }
 
 Tracing::Tracing(const std::string& path)
-    : file_(open_trace(path)),
-      recorder_(file_ ? [this](std::string_view text) { file_->write(text); } : trace::Recorder::Writer()) {}
+    : path_(path),
+      recorder_(path.empty() ? trace::Recorder::Writer() : [this](std::string_view text) { write(text); }) {}
+
+void Tracing::write(std::string_view text) {
+  if (file_)
+    file_->write(text);
+  else
+    before_open_ += text;
+}
+
+void Tracing::open() {
+  if (path_.empty()) return;
+  with_context("--trace", [&] {
+    std::error_code ignored;
+    const std::filesystem::file_status found = std::filesystem::status(path_, ignored);
+    if (exists(found) && !is_regular_file(found))
+      fail("{}: expected a file, found {}", path_,
+           is_directory(found) ? "a folder" : "a device, pipe or socket");
+    file_.emplace(path_);
+    file_->write(before_open_);
+  });
+  before_open_.clear();
+}
 
 void Tracing::finish() {
-  if (!file_) return;
+  if (path_.empty()) return;
+  if (!file_) open();
   with_context("--trace", [&] {
     recorder_.finish();
     file_->commit();

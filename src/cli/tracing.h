@@ -14,14 +14,21 @@ void add_trace_flag(Flags& flags, std::string& path);
 
 class Tracing {
  public:
-  // path: empty for no trace. Error where no file can be made there.
+  // path: empty for no trace.
   explicit Tracing(const std::string& path);
 
   const trace::Recorder& recorder() const { return recorder_; }
+  // Begins the file, whose folder must be there by now: --out may have made it. Error where there can be
+  // none.
+  void open();
   // Puts the trace in its place; without it there is none.
   void finish();
 
  private:
+  void write(std::string_view text);
+
+  std::string path_;
+  std::string before_open_;
   std::optional<io::AtomicFile> file_;
   trace::Recorder recorder_;
 };

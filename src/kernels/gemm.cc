@@ -34,8 +34,10 @@ constexpr const char* kSpans[kGemmPurposes] = {"gemm reference", "gemm deltas", 
 
 // What a trace shows of a product.
 void describe(trace::Span& span, const GemmOperand& a, const GemmOperand& c) {
+  int64_t batch = 1;
+  for (size_t i = 0; i + 2 < c.sizes.size(); ++i) batch *= c.sizes[i];
   span.arg("dtype", name(a.dtype));
-  span.arg("batch", c.sizes.size() > 2 ? c.sizes.front() : 1);
+  span.arg("batch", batch);
   span.arg("rows", c.sizes.end()[-2]);
   span.arg("in", a.sizes.back());
   span.arg("out", c.sizes.back());

@@ -174,13 +174,11 @@ class Planner {
 }  // namespace
 
 std::vector<bool> reached_ops(const models::Model& model, const std::vector<models::Sample>& samples) {
-  std::vector<bool> reached(model.ops.size());
-  for (const graph::Stage& stage : model.stages)
-    for (const graph::Node& node : stage.nodes)
-      if (const auto* linear = std::get_if<graph::Linear>(&node.operation))
-        reached[static_cast<size_t>(linear->op)] =
-            std::any_of(samples.begin(), samples.end(),
-                        [&](const models::Sample& s) { return s.rows[static_cast<size_t>(node.rows)] > 0; });
+  std::vector<bool> reached;
+  for (const graph::Rows kind : row_kinds(model))
+    reached.push_back(std::any_of(samples.begin(), samples.end(), [&](const models::Sample& s) {
+      return s.rows[static_cast<size_t>(kind)] > 0;
+    }));
   return reached;
 }
 

@@ -39,6 +39,15 @@ Branches branches_of(const PassInput& input) {
 
 }  // namespace
 
+std::vector<graph::Rows> row_kinds(const models::Model& model) {
+  std::vector<graph::Rows> kinds(model.ops.size(), graph::Rows::tokens);  // lm_head is in no stage's nodes
+  for (const graph::Stage& stage : model.stages)
+    for (const graph::Node& node : stage.nodes)
+      if (const auto* linear = std::get_if<graph::Linear>(&node.operation))
+        kinds[static_cast<size_t>(linear->op)] = node.rows;
+  return kinds;
+}
+
 graph::Batch load_batch(const models::Model& model, const std::vector<const models::Sample*>& samples,
                         bool dry) {
   const trace::Span span("inputs");

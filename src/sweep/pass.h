@@ -61,6 +61,9 @@ struct PassReport {
   double flops = 0;          // of products, the reference's excepted
 };
 
+// Per op, the kind of rows that it works on.
+std::vector<graph::Rows> row_kinds(const models::Model& model);
+
 // What a pass over some samples and stages needs, shared by all kinds of passes.
 graph::Batch load_batch(const models::Model& model, const std::vector<const models::Sample*>& samples,
                         bool dry);

@@ -63,15 +63,6 @@ class ProbePass {
   }
 
  private:
-  static std::vector<Rows> row_kinds(const models::Model& model) {
-    std::vector<Rows> kinds(model.ops.size(), Rows::tokens);
-    for (const graph::Stage& stage : model.stages)
-      for (const graph::Node& node : stage.nodes)
-        if (const auto* linear = std::get_if<graph::Linear>(&node.operation))
-          kinds[static_cast<size_t>(linear->op)] = node.rows;
-    return kinds;
-  }
-
   int64_t add_probes(bool at_hidden) {
     const size_t before = probes_.size();
     for (size_t s = 0; s < input_.sets.size(); ++s)

@@ -7,6 +7,7 @@
 
 #include "sweep/estimate.h"
 #include "sweep/outlook.h"
+#include "sweep/rate.h"
 
 namespace qsweep::sweep {
 
@@ -23,6 +24,11 @@ class Sweep {
   const MemoryPlan& plan() const { return report().plan; }
   // Of the walk backward; null where nothing is estimated.
   const MemoryPlan* estimate_plan() const { return estimator_ ? &estimator_->plan() : nullptr; }
+
+  // Of the passes of plan(), once they are there.
+  std::vector<ProductShape> main_products() const {
+    return sweep::main_products(setting_, variant_run_.variants(), plan());
+  }
 
   int64_t planned_bytes() const {
     return std::max(plan().peak_bytes(), estimator_ ? estimator_->plan().peak_bytes() : 0);
