@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -68,6 +69,8 @@ class ByteSource {
 // Collects bytes in memory.
 class ByteBuffer : public ByteSink {
  public:
+  ByteBuffer() = default;
+  explicit ByteBuffer(std::vector<std::byte> bytes) : bytes_(std::move(bytes)) {}
   void write(std::span<const std::byte> bytes) override {
     bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
   }

@@ -80,17 +80,24 @@ scores::ScopedSums position_counts(const models::Model& model, const models::Sam
   return counts;
 }
 
-PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const PassSinks& sinks) {
+PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const PassSinks& sinks,
+                    const Boundaries& boundaries) {
   const graph::Batch batch = load_batch(input.model, input.samples, workspace.dry());
   const graph::Pass pass{input.ops, workspace, batch, input.model.ops};
   Branches branches = branches_of(input);
   graph::Variants variants(pass, input.delta_dtype, input.ranges, std::move(branches.branches), sinks.local);
 
+  const std::span<const graph::Stage> stages = body_stages(input.model);
+  const size_t restored = boundaries.restore ? boundaries.restore(variants) : 0;
+  if (restored > 0 && sinks.stage_done) sinks.stage_done(stages[restored - 1].name, variants.flops());
+
   PassReport report;
-  for (const graph::Stage& stage : body_stages(input.model)) {
+  for (size_t i = restored; i < stages.size(); ++i) {
     const double before = variants.flops();
-    run_body_stage(input.model, stage, workspace, batch.size_bytes(), report, [&] { variants.run(stage); });
-    if (sinks.stage_done) sinks.stage_done(stage.name, variants.flops() - before);
+    run_body_stage(input.model, stages[i], workspace, batch.size_bytes(), report,
+                   [&] { variants.run(stages[i]); });
+    if (boundaries.reached) boundaries.reached(i + 1, variants);
+    if (sinks.stage_done) sinks.stage_done(stages[i].name, variants.flops() - before);
   }
 
   workspace.reset_peak();

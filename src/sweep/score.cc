@@ -15,6 +15,8 @@ using scores::ScoreRecord;
 constexpr size_t kLeastRefined = 10;
 constexpr double kRefinedShare = 0.25;
 
+constexpr const char* kChoiceKey = "refine/choice";
+
 double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -70,6 +72,12 @@ Sweep::Sweep(const models::Model& model, const ops::Context& ops, const std::vec
       variant_run_(setting_, exact_variants(outlook_, options_.method)) {
   if (options_.method != Method::exact)
     estimator_.emplace(setting_, estimate_options(options_), outlook_.records);
+}
+
+void Sweep::keep(const Keeping& keeping) {
+  keeping_ = keeping;
+  variant_run_.keep(keeping, "sweep");
+  if (estimator_) estimator_->keep(keeping);
 }
 
 void Sweep::prepare() {
@@ -128,15 +136,19 @@ void Sweep::estimate(scores::Run& run, const ProgressObserver& progress) {
   };
   const kernels::GemmCount before = all_products(setting_.ops.gemm);
   variant_run_.timed("estimate", [&] { estimator_->run(variant_run_.ranges(), run.scores, report); });
-  variant_run_.report().estimates = all_products(setting_.ops.gemm).since(before);
+  const Cost& earlier = estimator_->earlier();
+  variant_run_.report().add_earlier("estimate", earlier);
+  kernels::GemmCount& products = variant_run_.report().estimates;
+  products = all_products(setting_.ops.gemm).since(before);
+  for (const kernels::GemmCount& count : earlier.products) products.add(count);
 }
 
 double Sweep::seconds_left() const {
-  return options_.time_budget_s ? start_s_ + *options_.time_budget_s - now_s() : INFINITY;
+  return start_s_ + *options_.time_budget_s - now_s() - report().earlier_s;
 }
 
-void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
-  // Flagged ones first, then the largest, so many per format; formats in turn.
+// Flagged ones first, then the largest, so many per format; formats in turn. Indices of records.
+std::vector<size_t> Sweep::most_important(const scores::Run& run) const {
   std::vector<std::pair<size_t, size_t>> ranked;  // place within the format, record
   for (const scores::ScoreGroup& group : scores::group_scores(run)) {
     std::vector<size_t> members;
@@ -155,35 +167,59 @@ void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
   std::sort(ranked.begin(), ranked.end());
   std::vector<size_t> chosen;
   for (const auto& [place, record] : ranked) chosen.push_back(record);
+  return chosen;
+}
+
+Sweep::Refinement Sweep::refinement(const std::vector<size_t>& records) const {
+  Refinement exact;
+  for (size_t v = 0; v < outlook_.variants.size(); ++v) {
+    if (outlook_.variants[v].carried) continue;
+    if (std::find(records.begin(), records.end(), outlook_.targets[v].front().index) == records.end())
+      continue;
+    exact.leaves.push_back(outlook_.variants[v]);
+    exact.targets.push_back(outlook_.targets[v]);
+  }
+  return exact;
+}
+
+// As many of the most important ones as there is time for. Kept, since another process would find another
+// number.
+std::vector<size_t> Sweep::choose(const scores::Run& run) const {
+  std::vector<size_t> chosen;
+  const auto read = [&](io::ByteSource& from) { chosen = from.get<std::vector<size_t>>(); };
+  if (keeping_.journal != nullptr && keeping_.journal->read(kChoiceKey, read)) return chosen;
   const double rate = (report().plan.flops() + estimator_->plan().flops()) /
                       (report().phases_s.at("sweep") + report().phases_s.at("estimate"));
-  while (!chosen.empty()) {
-    std::vector<Variant> leaves;
-    std::vector<std::vector<Target>> targets;
-    for (size_t v = 0; v < outlook_.variants.size(); ++v) {
-      if (outlook_.variants[v].carried) continue;
-      if (std::find(chosen.begin(), chosen.end(), outlook_.targets[v].front().index) == chosen.end())
-        continue;
-      leaves.push_back(outlook_.variants[v]);
-      targets.push_back(outlook_.targets[v]);
-    }
-    VariantRun exact(setting_, std::move(leaves), variant_run_.ranges());
+  const auto takes_too_long = [&] {
+    if (!options_.time_budget_s) return false;
+    VariantRun exact(setting_, refinement(chosen).leaves, variant_run_.ranges());
     exact.prepare();
-    if (exact.report().plan.flops() > rate * seconds_left()) {
-      chosen.resize(chosen.size() / 2);
-      continue;
-    }
-    for (const size_t i : chosen) {
-      ScoreRecord& record = run.scores[i];
-      record.method = Method::exact;
-      record.measured = scores::Measured::all();
-      record.flags.clear();
-      record.estimates.clear();
-      record.local.reset();
-    }
-    variant_run_.timed("refine", [&] { measure(exact, targets, run, progress); });
-    return;
+    return exact.report().plan.flops() > rate * seconds_left();
+  };
+  chosen = most_important(run);
+  while (!chosen.empty() && takes_too_long()) chosen.resize(chosen.size() / 2);
+  if (keeping_.journal != nullptr)
+    keeping_.journal->write(kChoiceKey, [&](io::ByteSink& to) { to.put(chosen); });
+  return chosen;
+}
+
+void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
+  const std::vector<size_t> chosen = choose(run);
+  if (chosen.empty()) return;
+  Refinement refined = refinement(chosen);
+  VariantRun exact(setting_, std::move(refined.leaves), variant_run_.ranges());
+  exact.keep(keeping_, "refine");
+  exact.prepare();
+  for (const size_t i : chosen) {
+    ScoreRecord& record = run.scores[i];
+    record.method = Method::exact;
+    record.measured = scores::Measured::all();
+    record.flags.clear();
+    record.estimates.clear();
+    record.local.reset();
   }
+  variant_run_.timed("refine", [&] { measure(exact, refined.targets, run, progress); });
+  variant_run_.report().add_earlier("refine", {.seconds = exact.report().earlier_s});
 }
 
 }  // namespace qsweep::sweep

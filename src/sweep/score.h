@@ -14,6 +14,9 @@ class Sweep {
   Sweep(const models::Model& model, const ops::Context& ops, const std::vector<models::Sample>& data,
         const std::vector<models::Sample>& calibration, ScoreOptions options);
 
+  // Keeps what is finished in a journal, and goes on from what it holds already; then it comes before
+  // prepare(), so that the plans are those of the run's begin.
+  void keep(const Keeping& keeping);
   // The outlook and the memory plans; nothing is computed yet.
   void prepare();
   const Outlook& outlook() const { return outlook_; }
@@ -37,13 +40,21 @@ class Sweep {
   void estimate(scores::Run& run, const ProgressObserver& progress);
   // auto: exact scores in place of the estimates that matter most.
   void refine(scores::Run& run, const ProgressObserver& progress);
-  double seconds_left() const;
+  std::vector<size_t> most_important(const scores::Run& run) const;
+  std::vector<size_t> choose(const scores::Run& run) const;
+  struct Refinement {
+    std::vector<Variant> leaves;
+    std::vector<std::vector<Target>> targets;
+  };
+  Refinement refinement(const std::vector<size_t>& records) const;
+  double seconds_left() const;  // of the time budget
 
   Setting setting_;
   ScoreOptions options_;
   Outlook outlook_;
   VariantRun variant_run_;
   std::optional<Estimator> estimator_;
+  Keeping keeping_;
   double start_s_ = 0;
 };
 
