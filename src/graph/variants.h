@@ -6,6 +6,7 @@
 #include <map>
 
 #include "graph/linear_step.h"
+#include "io/bytes.h"
 
 namespace qsweep::graph {
 
@@ -57,6 +58,11 @@ class Variants {
   // that are live already, as they stand, then new ones in the leaves' order.
   std::vector<Fork> forks(size_t b, int op, Rows kind, const Delta& dx) const;
   const quant::Format* format_at(size_t b, size_t leaf, int op) const;
+
+  // Between two stages: everything that later ones need, bit for bit; and its return to the same variants of
+  // the same pass, before any stage has run. Error where the bytes cannot be theirs.
+  void save(io::ByteSink& to) const;
+  void restore(io::ByteSource& from);
 
  private:
   struct State {

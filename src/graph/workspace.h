@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "tensor/tensor.h"
 
@@ -43,6 +44,7 @@ class Workspace::Block {
   Block& operator=(const Block&) = delete;
 
   void* data() const { return data_; }
+  std::span<std::byte> bytes() const { return {static_cast<std::byte*>(data_), static_cast<size_t>(bytes_)}; }
 
  private:
   std::shared_ptr<Meter> meter_;

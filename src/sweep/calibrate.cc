@@ -5,19 +5,23 @@
 #include "base/trace.h"
 
 namespace qsweep::sweep {
+namespace {
+
+struct RangeSinks {
+  std::function<void(int op, float min, float max)> range;
+};
+auto results(RangeSinks& sinks) { return std::tie(sinks.range); }
+
+}  // namespace
 
 Ranges calibrate(const models::Model& model, const ops::Context& ops,
-                 const std::vector<models::Sample>& samples, int64_t budget_bytes) {
+                 const std::vector<models::Sample>& samples, int64_t budget_bytes, PhaseLog& log) {
   Ranges ranges(model.ops.size());
-  const Threads threads = ops.threads();
-  const auto observe = [&](int op, Matrix<const float> x) {
-    const trace::Span span("row kernels", "ranges");
-    const scores::LocalStats stats = graph::input_stats(threads, x);
+  const RangeSinks to{.range = [&](int op, float min, float max) {
     auto& range = ranges[static_cast<size_t>(op)];
-    const auto min = static_cast<float>(stats.input_min), max = static_cast<float>(stats.input_max);
     range = range ? quant::InputRange{std::min(range->min, min), std::max(range->max, max)}
                   : quant::InputRange{min, max};
-  };
+  }};
   const Ranges none(model.ops.size());
   const auto pass_of = [&](const Chunk& chunk) {
     return PassInput{model, ops, DType::f32, samples_of(samples, chunk.samples), {}, {}, none};
@@ -26,10 +30,17 @@ Ranges calibrate(const models::Model& model, const ops::Context& ops,
     graph::Workspace workspace(/*dry=*/true);
     return run_reference(pass_of(chunk), workspace, {});
   };
-  for (const Chunk& chunk : plan_memory({.samples = samples, .dry_run = dry_run}, budget_bytes).chunks) {
-    graph::Workspace workspace;
-    run_reference(pass_of(chunk), workspace, observe);
-  }
+  const std::vector<Chunk> chunks =
+      log.plan([&] { return plan_memory({.samples = samples, .dry_run = dry_run}, budget_bytes); }).chunks;
+  for (size_t i = 0; i < chunks.size(); ++i)
+    log.run(i, ops.gemm, to, [&](const RangeSinks& sinks, const Boundaries&) {
+      graph::Workspace workspace;
+      return run_reference(pass_of(chunks[i]), workspace, [&](int op, Matrix<const float> x) {
+        const trace::Span span("row kernels", "ranges");
+        const scores::LocalStats stats = graph::input_stats(ops.threads(), x);
+        sinks.range(op, static_cast<float>(stats.input_min), static_cast<float>(stats.input_max));
+      });
+    });
   return ranges;
 }
 

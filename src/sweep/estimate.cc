@@ -81,14 +81,21 @@ ProbePassInput Estimator::pass_input(const Chunk& chunk, const Ranges& ranges) c
           .keep_every = chunk.keep_every};
 }
 
+void Estimator::keep(const Keeping& keeping) {
+  log_ = PhaseLog(keeping, "estimate");
+  if (!plan_.chunks.empty()) log_.keep(plan_);
+}
+
 void Estimator::prepare() {
   const Ranges none(ops());
   const auto dry_run = [&](const Chunk& chunk) {
     graph::Workspace workspace(/*dry=*/true);
     return run_probe_pass(pass_input(chunk, none), workspace, {});
   };
-  plan_ = plan_memory({.samples = setting_.data, .may_recompute = !sets_.empty(), .dry_run = dry_run},
-                      setting_.memory_bytes);
+  plan_ = log_.plan([&] {
+    return plan_memory({.samples = setting_.data, .may_recompute = !sets_.empty(), .dry_run = dry_run},
+                       setting_.memory_bytes);
+  });
 }
 
 ProbeSinks Estimator::sinks(const Chunk& chunk, std::vector<ScoreRecord>& records) {
@@ -130,11 +137,13 @@ void Estimator::run(const Ranges& ranges, std::vector<ScoreRecord>& records,
   traces_.assign(ops(), std::vector<double>(samples()));
   weight_errors_.assign(records.size(), 0);
   logits_norms_.assign(samples(), {});
-  for (const Chunk& chunk : plan_.chunks) {
-    graph::Workspace workspace;
-    ProbeSinks to = sinks(chunk, records);
+  for (size_t i = 0; i < plan_.chunks.size(); ++i) {
+    ProbeSinks to = sinks(plan_.chunks[i], records);
     to.stage_done = progress;
-    run_probe_pass(pass_input(chunk, ranges), workspace, to);
+    log_.run(i, setting_.ops.gemm, to, [&](const ProbeSinks& noted, const Boundaries&) {
+      graph::Workspace workspace;
+      return run_probe_pass(pass_input(plan_.chunks[i], ranges), workspace, noted);
+    });
   }
   for (size_t i = 0; i < records.size(); ++i) {
     records[i].method = options_.method;

@@ -26,8 +26,10 @@ class Estimator {
   // records: format by format, ops in model order; those with status ok are estimated.
   Estimator(const Setting& setting, EstimateOptions options, const std::vector<scores::ScoreRecord>& records);
 
+  void keep(const Keeping& keeping);  // as VariantRun's
   void prepare();
   const MemoryPlan& plan() const { return plan_; }
+  const Cost& earlier() const { return log_.earlier(); }  // of run(), by processes before this one
 
   // Fills the records' metrics, local statistics, estimates and flags. done: before each stage's progress,
   // the arithmetic so far.
@@ -51,6 +53,7 @@ class Estimator {
   EstimateOptions options_;
   std::vector<ProbeSet> sets_;
   std::vector<bool> wanted_;  // per record
+  PhaseLog log_;
   MemoryPlan plan_;
   std::vector<size_t> first_probe_;                   // per set, among all probes; one more at the end
   std::vector<std::vector<ProbeProducts>> products_;  // per record: [all probes, samples]

@@ -95,7 +95,8 @@ scores::ScopedSums position_counts(const models::Model& model, const models::Sam
   return counts;
 }
 
-PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const PassSinks& sinks) {
+PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const PassSinks& sinks,
+                    const Boundaries& boundaries) {
   trace::Span span("pass", "variants");
   span.arg("samples", static_cast<int64_t>(input.samples.size()));
   span.arg("variants", static_cast<int64_t>(input.live.size()));
@@ -104,14 +105,17 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
   Branches branches = branches_of(input);
   graph::Variants variants(pass, input.delta_dtype, input.ranges, std::move(branches.branches), sinks.local);
 
+  const std::span<const graph::Stage> stages = body_stages(input.model);
+  const size_t restored = boundaries.restore ? boundaries.restore(variants) : 0;
+  if (restored > 0 && sinks.stage_done) sinks.stage_done(stages[restored - 1].name, variants.flops());
+
   PassReport report;
-  const auto stages = body_stages(input.model);
-  for (size_t i = 0; i < stages.size(); ++i) {
-    const graph::Stage& stage = stages[i];
+  for (size_t i = restored; i < stages.size(); ++i) {
     const double before = variants.flops();
-    run_body_stage(input.model, stage, following(stages, i), workspace, batch.size_bytes(), report,
-                   [&] { variants.run(stage); });
-    if (sinks.stage_done) sinks.stage_done(stage.name, variants.flops() - before);
+    run_body_stage(input.model, stages[i], following(stages, i), workspace, batch.size_bytes(), report,
+                   [&] { variants.run(stages[i]); });
+    if (boundaries.reached) boundaries.reached(i + 1, variants);
+    if (sinks.stage_done) sinks.stage_done(stages[i].name, variants.flops() - before);
   }
 
   workspace.reset_peak();

@@ -4,6 +4,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "graph/forward.h"
@@ -54,6 +55,15 @@ struct PassSinks {
   // After every stage: the product arithmetic done in it, the reference's excepted.
   std::function<void(const std::string& stage, double flops)> stage_done;
 };
+// Those whose calls are results.
+inline auto results(PassSinks& sinks) { return std::tie(sinks.metrics, sinks.local); }
+
+// Where a pass can be left and taken up again by another process: between two stages.
+struct Boundaries {
+  // Puts back what the first stages have left, and says how many they are.
+  std::function<size_t(graph::Variants&)> restore;
+  std::function<void(size_t stages, const graph::Variants&)> reached;
+};
 
 struct PassReport {
   int64_t peak_bytes = 0;    // tables, values, deltas, scratch and mapped weights at once
@@ -87,7 +97,8 @@ inline const graph::Stage* preceding(std::span<const graph::Stage> stages, size_
 
 // Runs the pass. In a dry workspace nothing is computed and no sink but stage_done is called: the report is
 // the plan.
-PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const PassSinks& sinks);
+PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const PassSinks& sinks,
+                    const Boundaries& boundaries = {});
 
 // The reference alone, up to the head: calls the observer with every op's input, the head's included.
 PassReport run_reference(const PassInput& input, graph::Workspace& workspace,

@@ -49,6 +49,10 @@ struct ProbeSinks {
   std::function<void(int64_t sample, scores::Scope, double)> logits_norm;
   std::function<void(const std::string& stage, double flops)> stage_done;
 };
+// Those whose calls are results.
+inline auto results(ProbeSinks& sinks) {
+  return std::tie(sinks.products, sinks.local, sinks.trace, sinks.weight_error, sinks.logits_norm);
+}
 
 // In a dry workspace nothing is computed and no sink but stage_done is called.
 PassReport run_probe_pass(const ProbePassInput& input, graph::Workspace& workspace, const ProbeSinks& sinks);

@@ -84,6 +84,12 @@ Sweep::Sweep(const models::Model& model, const ops::Context& ops, const std::vec
     estimator_.emplace(setting_, estimate_options(options_), outlook_.records);
 }
 
+void Sweep::keep(const Keeping& keeping) {
+  keeping_ = keeping;
+  variant_run_.keep(keeping, "sweep");
+  if (estimator_) estimator_->keep(keeping);
+}
+
 void Sweep::prepare() {
   start_s_ = now_s();
   variant_run_.prepare();
@@ -140,11 +146,16 @@ void Sweep::estimate(scores::Run& run, const ProgressObserver& progress) {
   };
   const kernels::GemmCount before = all_products(setting_.ops.gemm);
   variant_run_.timed("estimate", [&] { estimator_->run(variant_run_.ranges(), run.scores, report); });
-  variant_run_.report().estimates = all_products(setting_.ops.gemm).since(before);
+  const Cost& earlier = estimator_->earlier();
+  variant_run_.report().add_earlier("estimate", earlier);
+  kernels::GemmCount& products = variant_run_.report().estimates;
+  products = all_products(setting_.ops.gemm).since(before);
+  for (const kernels::GemmCount& count : earlier.products) products.add(count);
 }
 
 double Sweep::seconds_left() const {
-  return options_.time_budget_s ? start_s_ + *options_.time_budget_s - now_s() : INFINITY;
+  if (!options_.time_budget_s) return INFINITY;
+  return start_s_ + *options_.time_budget_s - now_s() - report().earlier_s;
 }
 
 std::vector<size_t> Sweep::worth_measuring(const scores::Run& run) const {
@@ -182,8 +193,26 @@ Sweep::Round Sweep::round_of(std::span<const size_t> records) const {
     round.targets.push_back(outlook_.targets[v]);
   }
   round.variants = std::make_unique<VariantRun>(setting_, std::move(leaves), variant_run_.ranges());
-  round.variants->prepare();
   return round;
+}
+
+// How many of the records the next round measures: all where there is time for them; else some, so that a
+// further round can make up for a wrong prediction. rate: FLOP/s so far.
+size_t Sweep::fitting(std::span<const size_t> records, double rate) const {
+  const double left = seconds_left();
+  if (records.empty() || left < kLeastShareOfBudget * options_.time_budget_s.value_or(0)) return 0;
+  const auto seconds = [&](size_t count) {
+    const Round round = round_of(records.first(count));
+    round.variants->prepare();
+    return round.variants->report().plan.flops() / rate;
+  };
+  if (left == INFINITY || seconds(records.size()) <= kSafeShareOfTime * left) return records.size();
+  size_t good = 0, bad = records.size();  // bisect: the time grows with the number
+  while (good + 1 < bad) {
+    const size_t count = (good + bad) / 2;
+    (seconds(count) <= kRoundShareOfTime * left ? good : bad) = count;
+  }
+  return good;
 }
 
 void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
@@ -191,21 +220,21 @@ void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
   std::span<const size_t> left = worth;
   double rate = (report().plan.flops() + estimator_->plan().flops()) /
                 (report().phases_s.at("sweep") + report().phases_s.at("estimate"));
-  while (!left.empty() && seconds_left() > kLeastShareOfBudget * options_.time_budget_s.value_or(0)) {
-    const auto seconds = [&](const Round& round) { return round.variants->report().plan.flops() / rate; };
-    // All that is left where that fits; else a part, so that the next round can make up for a wrong prediction.
-    size_t count = left.size();
-    Round round = round_of(left);
-    if (seconds(round) > kSafeShareOfTime * seconds_left()) {
-      size_t good = 0, bad = left.size();  // bisect: the time grows with the number
-      while (good + 1 < bad) {
-        count = (good + bad) / 2;
-        (seconds(round_of(left.first(count))) <= kRoundShareOfTime * seconds_left() ? good : bad) = count;
-      }
-      if (good == 0) return;
-      count = good;
-      round = round_of(left.first(count));
+  for (int n = 0;; ++n) {
+    // Kept, since another process would find another number.
+    const std::string phase = fmt::format("refine/{}", n);
+    size_t count = 0;
+    const auto read = [&](io::ByteSource& from) { count = from.get<size_t>(); };
+    if (keeping_.journal == nullptr || !keeping_.journal->read(phase + "/count", read)) {
+      count = fitting(left, rate);
+      if (keeping_.journal != nullptr)
+        keeping_.journal->write(phase + "/count", [&](io::ByteSink& to) { to.put(count); });
     }
+    if (count == 0) return;
+    if (count > left.size()) fail("the journal measures {} of {} scores", count, left.size());
+    Round round = round_of(left.first(count));
+    round.variants->keep(keeping_, phase);
+    round.variants->prepare();
     for (const size_t i : left.first(count)) {
       ScoreRecord& record = run.scores[i];
       record.method = Method::exact;
@@ -216,7 +245,9 @@ void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
     }
     const double before = now_s();
     variant_run_.timed("refine", [&] { measure(*round.variants, round.targets, run, progress); });
-    rate = round.variants->report().plan.flops() / (now_s() - before);
+    const double earlier = round.variants->report().earlier_s;
+    variant_run_.report().add_earlier("refine", {.seconds = earlier});
+    rate = round.variants->report().plan.flops() / (now_s() - before + earlier);
     left = left.subspan(count);
   }
 }

@@ -17,6 +17,9 @@ class Sweep {
   Sweep(const models::Model& model, const ops::Context& ops, const std::vector<models::Sample>& data,
         const std::vector<models::Sample>& calibration, ScoreOptions options);
 
+  // Keeps what is finished in a journal, and goes on from what it holds already; then it comes before
+  // prepare(), so that the plans are those of the run's begin.
+  void keep(const Keeping& keeping);
   // The outlook and the memory plans; nothing is computed yet.
   void prepare();
   const Outlook& outlook() const { return outlook_; }
@@ -47,12 +50,13 @@ class Sweep {
   void refine(scores::Run& run, const ProgressObserver& progress);
   // The records that refine() is to measure, in the order of their worth.
   std::vector<size_t> worth_measuring(const scores::Run& run) const;
-  // The exact variants of some records, planned.
+  // The exact variants of some records.
   struct Round {
     std::unique_ptr<VariantRun> variants;
     std::vector<std::vector<Target>> targets;
   };
   Round round_of(std::span<const size_t> records) const;
+  size_t fitting(std::span<const size_t> records, double rate) const;
   double seconds_left() const;
 
   Setting setting_;
@@ -60,6 +64,7 @@ class Sweep {
   Outlook outlook_;
   VariantRun variant_run_;
   std::optional<Estimator> estimator_;
+  Keeping keeping_;
   double start_s_ = 0;
 };
 

@@ -21,6 +21,11 @@ bool needs_range(const Variant& variant) {
 
 }  // namespace
 
+void RunReport::add_earlier(const std::string& phase, const Cost& cost) {
+  phases_s[phase] += cost.seconds;
+  earlier_s += cost.seconds;
+}
+
 VariantRun::Stopwatch::Stopwatch(double& s) : seconds(s), start(now_s()) {}
 VariantRun::Stopwatch::~Stopwatch() { seconds += now_s() - start; }
 
@@ -30,6 +35,12 @@ VariantRun::VariantRun(const Setting& setting, std::vector<Variant> variants, st
       calibrated_(ranges.has_value()),
       ranges_(ranges.value_or(Ranges(setting.model.ops.size()))) {}
 
+void VariantRun::keep(const Keeping& keeping, const std::string& phase) {
+  calibration_log_ = PhaseLog(keeping, "calibrate");
+  log_ = PhaseLog(keeping, phase);
+  if (!report_.plan.chunks.empty()) log_.keep(report_.plan);
+}
+
 void VariantRun::prepare() {
   timed("plan", [&] {
     report_.plan.budget_bytes = setting_.memory_bytes;
@@ -37,9 +48,11 @@ void VariantRun::prepare() {
       graph::Workspace workspace(/*dry=*/true);
       return run_pass(pass_input(chunk), workspace, {});
     };
-    if (!variants_.empty())
-      report_.plan = plan_memory({.samples = setting_.data, .variants = variants_.size(), .dry_run = dry_run},
-                                 setting_.memory_bytes);
+    if (variants_.empty()) return;
+    report_.plan = log_.plan([&] {
+      return plan_memory({.samples = setting_.data, .variants = variants_.size(), .dry_run = dry_run},
+                         setting_.memory_bytes);
+    });
   });
 }
 
@@ -47,8 +60,11 @@ void VariantRun::calibrate() {
   timed("calibrate", [&] {
     if (calibrated_) return;
     calibrated_ = true;
-    if (std::any_of(variants_.begin(), variants_.end(), [](const Variant& v) { return needs_range(v); }))
-      ranges_ = sweep::calibrate(setting_.model, setting_.ops, setting_.calibration, setting_.memory_bytes);
+    if (std::none_of(variants_.begin(), variants_.end(), [](const Variant& v) { return needs_range(v); }))
+      return;
+    ranges_ = sweep::calibrate(setting_.model, setting_.ops, setting_.calibration, setting_.memory_bytes,
+                               calibration_log_);
+    report_.add_earlier("calibrate", calibration_log_.earlier());
   });
 }
 
@@ -59,24 +75,30 @@ void VariantRun::run(const Sinks& sinks, const ProgressObserver& progress) {
   const kernels::GemmCount reference = gemm.count(kernels::GemmPurpose::reference);
   const kernels::GemmCount deltas = gemm.count(kernels::GemmPurpose::deltas);
   timed("sweep", [&] {
-    for (const Chunk& chunk : report_.plan.chunks) {
-      graph::Workspace workspace;
-      run_pass(pass_input(chunk), workspace,
-               {.metrics =
-                    [&](int variant, int64_t sample, const scores::ScopedSums& sums) {
-                      sinks.metrics(variant, chunk.samples[static_cast<size_t>(sample)], sums);
-                    },
-                .local = sinks.local,
-                .stage_done =
-                    [&](const std::string& stage, double flops) {
-                      state.what = stage;
-                      state.done_flops += flops;
-                      if (progress) progress(state);
-                    }});
+    for (size_t i = 0; i < report_.plan.chunks.size(); ++i) {
+      const Chunk& chunk = report_.plan.chunks[i];
+      const PassSinks to{.metrics =
+                             [&](int variant, int64_t sample, const scores::ScopedSums& sums) {
+                               sinks.metrics(variant, chunk.samples[static_cast<size_t>(sample)], sums);
+                             },
+                         .local = sinks.local,
+                         .stage_done =
+                             [&](const std::string& stage, double flops) {
+                               state.what = stage;
+                               state.done_flops += flops;
+                               if (progress) progress(state);
+                             }};
+      log_.run(i, gemm, to, [&](const PassSinks& noted, const Boundaries& boundaries) {
+        graph::Workspace workspace;
+        return run_pass(pass_input(chunk), workspace, noted, boundaries);
+      });
     }
+    report_.add_earlier("sweep", log_.earlier());
   });
   report_.reference = gemm.count(kernels::GemmPurpose::reference).since(reference);
   report_.deltas = gemm.count(kernels::GemmPurpose::deltas).since(deltas);
+  report_.reference.add(log_.earlier().of(kernels::GemmPurpose::reference));
+  report_.deltas.add(log_.earlier().of(kernels::GemmPurpose::deltas));
 }
 
 std::vector<scores::OpRecord> op_records(const models::Model& model) {

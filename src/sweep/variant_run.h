@@ -21,9 +21,12 @@ using ProgressObserver = std::function<void(const Progress&)>;
 
 struct RunReport {
   std::map<std::string, double> phases_s;
+  double earlier_s = 0;  // of these, by processes before this one
   MemoryPlan plan;
   kernels::GemmCount reference, deltas;  // of the sweep phase
   kernels::GemmCount estimates;          // all products of the estimate phase
+
+  void add_earlier(const std::string& phase, const Cost& cost);
 };
 
 // What a model, its data and the machine give to a run. Everything must outlive the run.
@@ -45,6 +48,9 @@ class VariantRun {
   // calibrates where a format needs it.
   VariantRun(const Setting& setting, std::vector<Variant> variants, std::optional<Ranges> ranges = {});
 
+  // Keeps what is finished in a journal, and goes on from what it holds already, the plan included where it
+  // comes before prepare().
+  void keep(const Keeping& keeping, const std::string& phase);
   // The memory plan; nothing is computed yet.
   void prepare();
   const std::vector<Variant>& variants() const { return variants_; }
@@ -90,6 +96,7 @@ class VariantRun {
 
   Setting setting_;
   std::vector<Variant> variants_;
+  PhaseLog calibration_log_, log_;
   bool calibrated_;
   Ranges ranges_;  // empty ones before calibration
   RunReport report_;

@@ -202,7 +202,8 @@ TEST(Estimate, CostDoesNotGrowWithTheNumberOfOps) {
   };
   // A forward: what calibration costs, and the head.
   const double before = flops(gemm);
-  sweep::calibrate(tiny.model, context, tiny.data, int64_t{4} << 30);
+  sweep::PhaseLog log;
+  sweep::calibrate(tiny.model, context, tiny.data, int64_t{4} << 30, log);
   double tokens = 0;
   for (const models::Sample& s : tiny.data) tokens += static_cast<double>(s.token_ids.size());
   const double forward =
