@@ -31,7 +31,7 @@ import models
 ROOT = models.ROOT
 VENV = ROOT / "build/peers-venv"
 REQUIREMENTS = ROOT / "bench/peers/requirements.txt"
-DATA = ROOT / "bench/data/captions.jsonl"
+CAPTIONS = ROOT / "bench/data/captions.jsonl"
 BASE = ("qwen2.5-vl-3b-4-layers", 4)
 SLOPE = (("small-vocabulary-2-layers", 2), ("small-vocabulary-4-layers", 4))
 
@@ -63,13 +63,35 @@ def python():
     return path
 
 
+def captions_for(model, folder):
+    """A file in `folder` with the captions, their ids wrapped into the model's vocabulary, before its special tokens."""
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    file = pathlib.Path(folder) / "captions.jsonl"
+    with open(file, "w", encoding="utf-8") as out:
+        for line in CAPTIONS.read_text(encoding="utf-8").splitlines():
+            sample = json.loads(line)
+            sample["input_ids"] = [id % config["bos_token_id"] for id in sample["input_ids"]]
+            print(json.dumps(sample), file=out)
+    return file
+
+
+def call(command, threads):
+    """What the program prints; ends the script where it fails."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    if done.returncode != 0:
+        sys.exit(f"peers: {' '.join(map(str, command))}: exit code {done.returncode}\n{done.stderr[-4000:]}")
+    return done.stdout
+
+
 def run_qsweep(program, arguments, model, options):
-    with tempfile.TemporaryDirectory() as out:
+    with tempfile.TemporaryDirectory() as place:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([program, "score", model, "--data", DATA, "--threads", str(options.threads), *arguments, "--out", out],
-                       check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)  # fmt: skip
+        call([program, "score", model, "--data", captions_for(model, place), "--threads", str(options.threads), *arguments,
+              "--out", place], options.threads)  # fmt: skip
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        run = json.loads((pathlib.Path(out) / "scores.json").read_text(encoding="utf-8"))
+        run = json.loads((pathlib.Path(place) / "scores.json").read_text(encoding="utf-8"))
     ops = sum(record["status"] == "ok" for record in run["scores"])
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"cpu_s_per_op": [seconds / ops], "load_average": os.getloadavg()[0], "ops": ops,
@@ -77,14 +99,10 @@ def run_qsweep(program, arguments, model, options):
 
 
 def run_tool(script, arguments, model, options):
-    command = [python(), ROOT / "bench/peers" / script, model, "--data", DATA, "--ops", str(options.ops), "--threads",
-               str(options.threads), *arguments]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": str(options.threads), "TOKENIZERS_PARALLELISM": "false"}
-    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
-    if done.returncode != 0:
-        sys.exit(f"peers: {' '.join(map(str, command))}: exit code {done.returncode}\n{done.stderr[-4000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    with tempfile.TemporaryDirectory() as place:
+        printed = call([python(), ROOT / "bench/peers" / script, model, "--data", captions_for(model, place), "--ops",
+                        str(options.ops), "--threads", str(options.threads), *arguments], options.threads)  # fmt: skip
+    return json.loads(printed.splitlines()[-1])
 
 
 def measure(name, options):

@@ -42,7 +42,7 @@ def everything_quantized(model, loader):
 def main():
     options = parse_arguments(__doc__)
     model = load_model(options)
-    loader = Loader(load_batch(options, model))
+    loader = Loader(load_batch(options))
     strategy, config = everything_quantized(model, loader)
     seconds = {}
 

@@ -12,7 +12,7 @@ from modelopt.torch.quantization.algorithms import AutoQuantizeGradientSearcher 
 def main():
     options = parse_arguments(__doc__)
     model = load_model(options)
-    batch = load_batch(options, model)
+    batch = load_batch(options)
     batch["labels"] = batch["input_ids"].clone()
     watch = Stopwatch()
     for phase in ("before_search", "estimate_sensitivity_scores"):  # the second may run within the first

@@ -24,7 +24,7 @@ def score(model, batch, linear, reference):
 def main():
     options = parse_arguments(__doc__)
     model = load_model(options)
-    batch = load_batch(options, model)
+    batch = load_batch(options)
     linears = {name: module for name, module in model.named_modules()
                if type(module) is torch.nn.Linear and ".language_model.layers." in name}  # fmt: skip
     watch, scores = Stopwatch(), {}
