@@ -175,6 +175,33 @@ MUTATIONS = {
         "src/sweep/estimate.cc", "    records[i].measured = scores::Measured::none();\n    if (!wanted_[i]) continue;",
         "    if (!wanted_[i]) continue;\n    records[i].measured = scores::Measured::none();",
         "cli", "*Methods.*"),
+    "span_time_counted_twice": (
+        "src/base/trace.cc", "account.self_s += total_s - span.inside_s_;", "account.self_s += total_s;", "base", "Trace.*"),
+    "inner_phase_taken": (
+        "src/base/trace.cc", "if (phase_ == 0 && std::string_view", "if (phase_ != SIZE_MAX && std::string_view", "base",
+        "Trace.*"),
+    "trace_keeps_every_span": (
+        "src/base/trace.cc", "events_per_limit_ == 0) shortest_ *= 2;", "events_per_limit_ == 0) shortest_ *= 1;",
+        "base", "Trace.*"),
+    "trace_error_swallowed": (
+        "src/base/trace.cc", "if (error_) std::rethrow_exception(error_);", "", "base", "Trace.*"),
+    "products_rows_of_unreached_samples": (
+        "src/sweep/rate.cc", "if (sample.rows[k] > 0) delta_rows", "if (sample.rows[k] >= 0) delta_rows", "sweep", "Rate.*"),
+    "rate_by_arithmetic_instead_of_time": (
+        "src/sweep/rate.cc", "seconds += product.shape.flops / product.flops_per_s;",
+        "seconds += flops / product.flops_per_s;", "sweep", "Rate.*"),
+    "short_work_listed_twice": (
+        "src/report/time.cc", "    listed_s += entry.seconds;", "", "report", "Time.*"),
+    "first_block_stands_for_others": (
+        "src/sweep/outlook.cc", "= ops[ops.size() / 2];", "= ops[0];", "sweep", "Coarse*"),
+    "representative_outside_the_choice": (
+        "src/sweep/outlook.cc", "statuses[op] != Status::ok || !linear.block", "!linear.block", "sweep", "Coarse*"),
+    "blocks_of_both_towers_together": (
+        "src/sweep/outlook.cc", "runs[{linear.tower, linear.role, run}]", "runs[{linear.tower, \"\", run}]", "sweep", "Coarse*"),
+    "spread_score_keeps_its_method": (
+        "src/scores/finalize.cc", "    score.method = representative.method;\n", "", "scores", "Finalize.Spread*"),
+    "spread_from_anything": (
+        "src/scores/schema_read.cc", "  check_representatives(run, where);", "", "scores", "Schema.*"),
     "hybrid_without_shrinkage": (
         "src/sweep/hybrid.cc", "mean + trust * (f.ratio - mean)", "f.ratio + 0 * trust * mean", "sweep", "Hybrid.*"),
 }

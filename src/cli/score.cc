@@ -80,8 +80,9 @@ void print_summary(const scores::Run& run, const std::string& out, bool inc) {
                methods_text(run, group), ranking_text(run, group));
     for (size_t i = 0; i < std::min(ranked.size(), kShown); ++i) {
       const scores::ScoreRecord& score = *ranked[i];
-      fmt::print("  {}. {:<42} {:.3g}\n", *score.rank, run.ops[static_cast<size_t>(score.op)].name,
-                 local ? score.local->relative_error() : score.per_position(run.ranking_metric));
+      fmt::print("  {}. {:<42} {:.3g}{}\n", *score.rank, run.ops[static_cast<size_t>(score.op)].name,
+                 local ? score.local->relative_error() : score.per_position(run.ranking_metric),
+                 score.spread_from ? "  spread from " + *score.spread_from : "");
     }
   }
   fmt::print("{}\n", report::time_line(run.provenance));
@@ -117,6 +118,15 @@ void check_method(const sweep::ScoreOptions& o, bool probes_given) {
          scores::name(o.metric));
 }
 
+// What a representative cannot speak for.
+void check_coarse(const sweep::ScoreOptions& o) {
+  if (o.coarse == sweep::Coarse::none) return;
+  if (o.mode == scores::Mode::requantize_cumulative)
+    fail("--coarse: expected no --cumulative beside it, whose scores depend on the ops before");
+  if (o.method == scores::Method::local)
+    fail("--coarse: expected a method that scores the output, found {}", name(o.method));
+}
+
 sweep::ScoreOptions score_options(ScoreFlags& flags) {
   sweep::ScoreOptions options = flags.engine.options();
   options.mode = scores::parse_mode(flags.mode);
@@ -132,6 +142,7 @@ sweep::ScoreOptions score_options(ScoreFlags& flags) {
   if (flags.time_budget)
     options.time_budget_s = with_context("--time-budget", [&] { return parse_seconds(*flags.time_budget); });
   check_method(options, flags.probes.has_value());
+  check_coarse(options);
   flags.probes = options.probes = flags.probes.value_or(kProbes);
   return options;
 }
@@ -146,13 +157,16 @@ inc::Maps inc_maps(const Engine& engine, int64_t memory_bytes) {
 
 void print_outlook(const Engine& engine, const sweep::Sweep& sweep) {
   const sweep::Outlook& outlook = sweep.outlook();
-  const auto to_compute =
-      std::count_if(outlook.records.begin(), outlook.records.end(),
-                    [](const scores::ScoreRecord& r) { return r.status == scores::Status::ok; });
+  const int64_t to_compute =
+      std::ranges::count(outlook.records, scores::Status::ok, &scores::ScoreRecord::status);
+  const int64_t spread =
+      std::ranges::count(outlook.records, scores::Status::spread, &scores::ScoreRecord::status);
   std::vector<std::string> beside;
   for (const scores::Baseline& baseline : outlook.baselines) beside.push_back(baseline.name);
-  fmt::print("{}: {} ops, {} score{} to compute, and {}\n", engine.model.family, engine.model.ops.size(),
-             to_compute, to_compute == 1 ? "" : "s", fmt::join(beside, ", "));
+  fmt::print("{}: {} ops, {} score{} to compute{}, and {}\n", engine.model.family, engine.model.ops.size(),
+             to_compute, to_compute == 1 ? "" : "s",
+             spread > 0 ? fmt::format(" and to be spread over {} more", spread) : "",
+             fmt::join(beside, ", "));
   fmt::print("memory plan: {}\n", describe(sweep.plan()));
   if (sweep.estimate_plan() != nullptr)
     fmt::print("  of the estimates: {}\n", describe(*sweep.estimate_plan()));

@@ -1,5 +1,7 @@
 #include <cmath>
 #include <limits>
+#include <set>
+#include <tuple>
 #include <unordered_set>
 
 #include "scores/schema.h"
@@ -92,6 +94,21 @@ ScoreRecord read_score(const ObjectReader& object, const Run& run) {
   return score;
 }
 
+// A spread score names an op that was measured for the same ranking.
+void check_representatives(const Run& run, const std::string& where) {
+  std::set<std::tuple<std::string, std::string, Mode>> measured;  // op, format, mode
+  for (const ScoreRecord& score : run.scores)
+    if (score.status == Status::ok) measured.insert({run.ops[score.op].name, score.format, score.mode});
+  for (size_t i = 0; i < run.scores.size(); ++i) {
+    const ScoreRecord& score = run.scores[i];
+    if (score.status == Status::spread && !measured.contains({*score.spread_from, score.format, score.mode}))
+      fail(
+          "{}: scores[{}]: \"spread_from\": expected an op with status ok in the same format and mode, found "
+          "\"{}\"",
+          where, i, *score.spread_from);
+  }
+}
+
 Reliability read_reliability(const ObjectReader& object) {
   Reliability r;
   r.format = object.string("format");
@@ -132,6 +149,7 @@ Run from_json(const Json& json, const std::string& where) {
   each(root, "reliability",
        [&](const ObjectReader& object) { run.reliability.push_back(read_reliability(object)); });
   each(root, "scores", [&](const ObjectReader& object) { run.scores.push_back(read_score(object, run)); });
+  check_representatives(run, where);
   return run;
 }
 

@@ -11,6 +11,10 @@
 
 namespace qsweep::sweep {
 
+// Which ops are measured. Of others with a block the score is that of a representative, the op of the same
+// tower and role in one block of every four, or in one of all.
+enum class Coarse { none, block, role };
+
 struct ScoreOptions {
   std::vector<const quant::Format*> formats;
   scores::Mode mode = scores::Mode::isolated;
@@ -22,6 +26,7 @@ struct ScoreOptions {
   std::string keep_float = "*";         // requantize: the ops that start in float; shell pattern
   std::string ops_glob = "*";           // over op names; shell pattern, `*` also crosses dots
   std::optional<int64_t> max_ops;       // the first so many in model order of those that match
+  Coarse coarse = Coarse::none;         // representatives are chosen among the ops that could be scored
   bool strict = false;                  // deltas in f32 instead of bf16
   int64_t memory_bytes = 0;
   scores::Metric metric;
@@ -35,7 +40,8 @@ struct Target {
 };
 
 struct Outlook {
-  std::vector<scores::ScoreRecord> records;  // format by format, ops in model order; status ok where computed
+  // Format by format, ops in model order; status ok where computed, spread where a representative is.
+  std::vector<scores::ScoreRecord> records;
   std::vector<scores::Baseline> baselines;   // all:f for every format
   std::vector<Variant> variants;             // carried ones, then leaves in the order of their forks
   std::vector<std::vector<Target>> targets;  // per variant

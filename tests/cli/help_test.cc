@@ -36,7 +36,7 @@ TEST(Help, DescribesEveryFlag) {
   for (const char* flag :
        {"--data", "--calib", "--samples", "--image-size", "--memory", "--threads", "--precision", "--metric"})
     for (const std::string& help : {score, inspect, eval}) EXPECT_THAT(help, describes(flag));
-  for (const char* flag : {"--format", "--ops", "--max-ops", "--seed"})
+  for (const char* flag : {"--format", "--ops", "--max-ops", "--coarse", "--seed"})
     for (const std::string& help : {score, inspect}) EXPECT_THAT(help, describes(flag));
   for (const char* flag :
        {"--out", "--method", "--probes", "--metrics", "--hutchinson", "--time-budget", "--mode",

@@ -188,7 +188,9 @@ TEST(Report, MarksSpreadScores) {
   run.scores[0].status = Status::spread;
   run.scores[0].spread_from = run.ops[2].name;
   const std::string text = markdown(finalized(run));
-  EXPECT_THAT(text, HasSubstr("`visual.blocks.0.attn.qkv` (spread)"));
+  EXPECT_THAT(text,
+              HasSubstr("| `visual.blocks.0.attn.qkv`, spread from `model.layers.0.self_attn.q_proj` |"));
+  EXPECT_THAT(text, HasSubstr("1 of 4 scores is not measured:"));
   EXPECT_THAT(text,
               HasSubstr("Not measured itself: its score is that of `model.layers.0.self_attn.q_proj`."));
 }

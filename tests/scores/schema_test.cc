@@ -141,6 +141,13 @@ TEST(Schema, ErrorsNameThePlace) {
       {[](io::Json& j) { j["scores"][1]["flags"] = {1}; },
        "t: scores[1]: \"flags\": expected an array of strings"},
       {[](io::Json& j) { j["scores"][3].erase("spread_from"); }, "t: scores[3]: missing key \"spread_from\""},
+      {[](io::Json& j) { j["scores"][3]["spread_from"] = "visual.blocks.9"; },
+       "t: scores[3]: \"spread_from\": expected an op with status ok in the same format and mode, found "
+       "\"visual.blocks.9\""},
+      {[](io::Json& j) { j["scores"][3]["spread_from"] = j["ops"][0]["name"]; },
+       "t: scores[3]: \"spread_from\": expected an op with status ok"},
+      {[](io::Json& j) { j["scores"][2]["format"] = "nvfp4"; },
+       "t: scores[3]: \"spread_from\": expected an op with status ok in the same format"},
       {[](io::Json& j) { j["scores"][1]["metrics"]["all"]["kl"] = "0"; },
        "t: scores[1]: metrics: all: \"kl\": expected a number, found \"0\""},
       {[](io::Json& j) { j["scores"][1]["metrics"]["answer"]["top1_flips"] = 1000; },
