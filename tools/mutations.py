@@ -201,7 +201,19 @@ MUTATIONS = {
     "spread_score_keeps_its_method": (
         "src/scores/finalize.cc", "    score.method = representative.method;\n", "", "scores", "Finalize.Spread*"),
     "spread_from_anything": (
-        "src/scores/schema_read.cc", "  check_representatives(run, where);", "", "scores", "Schema.*"),
+        "src/scores/schema_read.cc", "  check_representatives(run, where);", "  if (false) check_representatives(run, where);", "scores", "Schema.*"),
+    "verified_with_the_runs_own_deltas": (
+        "src/sweep/score.cc", "VariantRun again(in_f32(setting_), std", "VariantRun again(setting_, std", "sweep",
+        "VerifySlow.*"),
+    "verified_without_the_parent": (
+        "src/sweep/outlook.cc", "variant.parent = position[", "variant.parent = 0 * position[", "sweep", "VerifySlow.*"),
+    "verified_tops_of_one_format": (
+        "src/sweep/verify.cc", "places.emplace_back(place, members", "places.emplace_back(places.size(), members", "sweep",
+        "Verify.*"),
+    "verification_ignores_the_seed": (
+        "src/sweep/verify.cc", "Rng(seed, kStream)", "Rng(0 * seed, kStream)", "sweep", "Verify.*"),
+    "verification_fits_by_luck": (
+        "src/sweep/score.cc", "  again.prepare();\n  verify_plan_", "  verify_plan_", "sweep", "Verify.*"),
     "hybrid_without_shrinkage": (
         "src/sweep/hybrid.cc", "mean + trust * (f.ratio - mean)", "f.ratio + 0 * trust * mean", "sweep", "Hybrid.*"),
 }

@@ -71,12 +71,16 @@ void read_rank(const ObjectReader& object, const Run& run, ScoreRecord& score) {
   score.rank = object.integer_in("rank", 1, static_cast<int64_t>(run.ops.size()));
 }
 
-ScoreRecord read_score(const ObjectReader& object, const Run& run) {
+int read_op_index(const ObjectReader& object, const Run& run) {
   if (run.ops.empty()) fail("{}: there are scores but no ops", object.path());
-  ScoreRecord score;
   const auto last =
       std::min<int64_t>(static_cast<int64_t>(run.ops.size()), std::numeric_limits<int>::max()) - 1;
-  score.op = static_cast<int>(object.integer_in("op", 0, last));
+  return static_cast<int>(object.integer_in("op", 0, last));
+}
+
+ScoreRecord read_score(const ObjectReader& object, const Run& run) {
+  ScoreRecord score;
+  score.op = read_op_index(object, run);
   score.format = object.string("format");
   score.mode = named(object, "mode", parse_mode);
   score.method = named(object, "method", parse_own_method);
@@ -121,6 +125,23 @@ Reliability read_reliability(const ObjectReader& object) {
   return r;
 }
 
+VerifiedScore read_verified(const ObjectReader& object, const Run& run) {
+  const auto sum = [&](const char* key) { return is_null(object, key) ? NAN : object.number(key); };
+  VerifiedScore v;
+  v.op = read_op_index(object, run);
+  v.format = object.string("format");
+  v.mode = named(object, "mode", parse_mode);
+  v.method = named(object, "method", parse_own_method);
+  const std::string chosen = object.string("chosen");
+  if (chosen != kChosenTop && chosen != kChosenRandom)
+    fail("{}: \"chosen\": expected \"{}\" or \"{}\", found \"{}\"", object.path(), kChosenTop, kChosenRandom,
+         chosen);
+  v.top = chosen == kChosenTop;
+  v.score = sum("score");
+  v.strict = sum("strict");
+  return v;
+}
+
 Baseline read_baseline(const ObjectReader& object) {
   Baseline baseline;
   baseline.name = object.string("name");
@@ -149,6 +170,9 @@ Run from_json(const Json& json, const std::string& where) {
   each(root, "reliability",
        [&](const ObjectReader& object) { run.reliability.push_back(read_reliability(object)); });
   each(root, "scores", [&](const ObjectReader& object) { run.scores.push_back(read_score(object, run)); });
+  if (root.has("verification"))
+    each(root, "verification",
+         [&](const ObjectReader& object) { run.verification.push_back(read_verified(object, run)); });
   check_representatives(run, where);
   return run;
 }

@@ -202,6 +202,27 @@ std::vector<bool> reached_ops(const models::Model& model, const std::vector<mode
   return reached;
 }
 
+Selection select_leaves(const Outlook& outlook, const std::vector<size_t>& records) {
+  const std::vector<Variant>& all = outlook.variants;
+  const auto wanted = [&](size_t v) {
+    const Target& target = outlook.targets[v].front();
+    return !all[v].carried && std::ranges::count(records, target.index) > 0;
+  };
+  std::vector<bool> is_parent(all.size());
+  for (size_t v = 0; v < all.size(); ++v)
+    if (wanted(v) && all[v].parent != kReference) is_parent[static_cast<size_t>(all[v].parent)] = true;
+  Selection selection;
+  std::vector<int> position(all.size());
+  for (size_t v = 0; v < all.size(); ++v) {  // parents come before their leaves
+    if (!is_parent[v] && !wanted(v)) continue;
+    position[v] = static_cast<int>(selection.variants.size());
+    Variant& variant = selection.variants.emplace_back(all[v]);
+    if (variant.parent != kReference) variant.parent = position[static_cast<size_t>(variant.parent)];
+    selection.targets.push_back(is_parent[v] ? std::vector<Target>() : outlook.targets[v]);
+  }
+  return selection;
+}
+
 Outlook make_outlook(const models::Model& model, const std::vector<models::Sample>& data,
                      const std::vector<models::Sample>& calibration, const ScoreOptions& options) {
   return Planner(model, data, calibration, options).plan();

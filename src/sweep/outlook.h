@@ -31,6 +31,11 @@ struct ScoreOptions {
   int64_t memory_bytes = 0;
   scores::Metric metric;
   uint64_t seed = 0;
+  int64_t verify = 0;  // so many scores are measured once more, exactly and in f32
+
+  // Leaves of a cumulative run are nearly float again where few ops are quantized: a small difference of two
+  // large ones, which bf16 cannot hold.
+  bool f32_deltas() const { return strict || mode == scores::Mode::requantize_cumulative; }
 };
 
 // Where a variant's metrics go.
@@ -46,6 +51,14 @@ struct Outlook {
   std::vector<Variant> variants;             // carried ones, then leaves in the order of their forks
   std::vector<std::vector<Target>> targets;  // per variant
 };
+
+// Some leaves of an outlook with the parents that they need.
+struct Selection {
+  std::vector<Variant> variants;
+  std::vector<std::vector<Target>> targets;  // per variant; none of parents
+};
+// Those that give the scores at these indices.
+Selection select_leaves(const Outlook& outlook, const std::vector<size_t>& records);
 
 Outlook make_outlook(const models::Model& model, const std::vector<models::Sample>& data,
                      const std::vector<models::Sample>& calibration, const ScoreOptions& options);

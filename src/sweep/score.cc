@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 
 #include "scores/finalize.h"
 
@@ -47,24 +48,16 @@ kernels::GemmCount all_products(const kernels::Gemm& gemm) {
   return sum;
 }
 
-double total_error(const ScoreRecord& record, scores::Metric metric) {
-  double total = 0;
-  for (const scores::ScopedSums& sample : record.per_sample)
-    total += scores::sum(sample.of(metric.scope), metric.which);
-  return total;
-}
-
-// Leaves of a cumulative run are nearly float again where few ops are quantized: a small difference of two
-// large ones, which bf16 cannot hold.
-bool strict(const ScoreOptions& options) {
-  return options.strict || options.mode == scores::Mode::requantize_cumulative;
+Setting in_f32(Setting setting) {
+  setting.strict = true;
+  return setting;
 }
 
 }  // namespace
 
 Sweep::Sweep(const models::Model& model, const ops::Context& ops, const std::vector<models::Sample>& data,
              const std::vector<models::Sample>& calibration, ScoreOptions options)
-    : setting_{model, ops, data, calibration, strict(options), options.memory_bytes},
+    : setting_{model, ops, data, calibration, options.f32_deltas(), options.memory_bytes},
       options_(std::move(options)),
       outlook_(make_outlook(model, data, calibration, options_)),
       variant_run_(setting_, exact_variants(outlook_, options_.method)) {
@@ -76,6 +69,7 @@ void Sweep::prepare() {
   start_s_ = now_s();
   variant_run_.prepare();
   if (estimator_) variant_run_.timed("plan", [&] { estimator_->prepare(); });
+  if (options_.verify > 0) variant_run_.timed("plan", [&] { plan_verification(); });
 }
 
 scores::Run Sweep::run(const ProgressObserver& progress) {
@@ -88,6 +82,7 @@ scores::Run Sweep::run(const ProgressObserver& progress) {
   measure(variant_run_, outlook_.targets, run, progress);
   if (estimator_) estimate(run, progress);
   if (options_.method == Method::automatic) refine(run, progress);
+  if (options_.verify > 0) verify(run, progress);
   variant_run_.timed("statistics", [&] { scores::finalize(run, options_.metric, options_.seed); });
   return run;
 }
@@ -158,17 +153,9 @@ void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
   const double rate = (report().plan.flops() + estimator_->plan().flops()) /
                       (report().phases_s.at("sweep") + report().phases_s.at("estimate"));
   while (!chosen.empty()) {
-    std::vector<Variant> leaves;
-    std::vector<std::vector<Target>> targets;
-    for (size_t v = 0; v < outlook_.variants.size(); ++v) {
-      if (outlook_.variants[v].carried) continue;
-      if (std::find(chosen.begin(), chosen.end(), outlook_.targets[v].front().index) == chosen.end())
-        continue;
-      leaves.push_back(outlook_.variants[v]);
-      targets.push_back(outlook_.targets[v]);
-    }
-    VariantRun exact(setting_, std::move(leaves), variant_run_.ranges());
-    exact.prepare();
+    Selection selection = select_leaves(outlook_, chosen);
+    VariantRun exact(setting_, std::move(selection.variants), variant_run_.ranges());
+    exact.prepare(plan().base_bytes);
     if (exact.report().plan.flops() > rate * seconds_left()) {
       chosen.resize(chosen.size() / 2);
       continue;
@@ -181,8 +168,43 @@ void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
       record.estimates.clear();
       record.local.reset();
     }
-    variant_run_.timed("refine", [&] { measure(exact, targets, run, progress); });
+    variant_run_.timed("refine", [&] { measure(exact, selection.targets, run, progress); });
     return;
+  }
+}
+
+// Whichever scores are chosen in the end, they fit if all of them can be cut into passes.
+void Sweep::plan_verification() {
+  std::vector<size_t> all(outlook_.records.size());
+  std::iota(all.begin(), all.end(), size_t{0});
+  VariantRun again(in_f32(setting_), select_leaves(outlook_, all).variants);
+  again.prepare();
+  verify_plan_ = again.report().plan;
+}
+
+void Sweep::verify(scores::Run& run, const ProgressObserver& progress) {
+  const std::vector<Chosen> chosen =
+      choose_for_verification(run, options_.metric, options_.verify, options_.seed);
+  std::vector<size_t> records;
+  for (const Chosen& c : chosen) records.push_back(c.record);
+  Selection selection = select_leaves(outlook_, records);
+  VariantRun again(in_f32(setting_), std::move(selection.variants), variant_run_.ranges());
+  scores::Run measured;
+  measured.scores = outlook_.records;
+  variant_run_.timed("verify", [&] {
+    again.prepare(plan().base_bytes);
+    measure(again, selection.targets, measured, progress);
+  });
+  verify_bytes_ = again.report().plan.peak_bytes();
+  for (const auto& [i, top] : chosen) {
+    const ScoreRecord& score = run.scores[i];
+    run.verification.push_back({.op = score.op,
+                                .format = score.format,
+                                .mode = score.mode,
+                                .method = score.method,
+                                .top = top,
+                                .score = total_error(score, options_.metric),
+                                .strict = total_error(measured.scores[i], options_.metric)});
   }
 }
 

@@ -6,6 +6,7 @@
 #include "sweep/estimate.h"
 #include "sweep/outlook.h"
 #include "sweep/rate.h"
+#include "sweep/verify.h"
 
 namespace qsweep::sweep {
 
@@ -28,8 +29,11 @@ class Sweep {
     return sweep::main_products(setting_, variant_run_.variants(), plan());
   }
 
+  // Of all scores that might be verified, at once; null where none is.
+  const MemoryPlan* verify_plan() const { return verify_plan_ ? &*verify_plan_ : nullptr; }
+
   int64_t planned_bytes() const {
-    return std::max(plan().peak_bytes(), estimator_ ? estimator_->plan().peak_bytes() : 0);
+    return std::max({plan().peak_bytes(), estimator_ ? estimator_->plan().peak_bytes() : 0, verify_bytes_});
   }
 
   // Calibrates, if a format needs it, and computes all variants. The run has its ops and finalized scores;
@@ -44,6 +48,8 @@ class Sweep {
   // auto: exact scores in place of the estimates that matter most.
   void refine(scores::Run& run, const ProgressObserver& progress);
   double seconds_left() const;
+  void plan_verification();
+  void verify(scores::Run& run, const ProgressObserver& progress);
 
   Setting setting_;
   ScoreOptions options_;
@@ -51,6 +57,8 @@ class Sweep {
   VariantRun variant_run_;
   std::optional<Estimator> estimator_;
   double start_s_ = 0;
+  std::optional<MemoryPlan> verify_plan_;
+  int64_t verify_bytes_ = 0;  // of the plan for the scores that were chosen in the end
 };
 
 }  // namespace qsweep::sweep

@@ -30,7 +30,7 @@ VariantRun::VariantRun(const Setting& setting, std::vector<Variant> variants, st
       calibrated_(ranges.has_value()),
       ranges_(ranges.value_or(Ranges(setting.model.ops.size()))) {}
 
-void VariantRun::prepare() {
+void VariantRun::prepare(std::optional<int64_t> base_bytes) {
   timed("plan", [&] {
     report_.plan.budget_bytes = setting_.memory_bytes;
     const auto dry_run = [&](const Chunk& chunk) {
@@ -38,7 +38,10 @@ void VariantRun::prepare() {
       return run_pass(pass_input(chunk), workspace, {});
     };
     if (!variants_.empty())
-      report_.plan = plan_memory({.samples = setting_.data, .variants = variants_.size(), .dry_run = dry_run},
+      report_.plan = plan_memory({.samples = setting_.data,
+                                  .variants = variants_.size(),
+                                  .base_bytes = base_bytes,
+                                  .dry_run = dry_run},
                                  setting_.memory_bytes);
   });
 }

@@ -44,8 +44,8 @@ class VariantRun {
   // calibrates where a format needs it.
   VariantRun(const Setting& setting, std::vector<Variant> variants, std::optional<Ranges> ranges = {});
 
-  // The memory plan; nothing is computed yet.
-  void prepare();
+  // The memory plan; nothing is computed yet. base_bytes: of an earlier plan, once passes have run.
+  void prepare(std::optional<int64_t> base_bytes = {});
   const std::vector<Variant>& variants() const { return variants_; }
 
   struct Sinks {

@@ -40,7 +40,7 @@ TEST(Help, DescribesEveryFlag) {
     for (const std::string& help : {score, inspect}) EXPECT_THAT(help, describes(flag));
   for (const char* flag :
        {"--out", "--method", "--probes", "--metrics", "--hutchinson", "--time-budget", "--mode",
-        "--keep-float", "--cumulative", "--inc", "--device", "--trace", "--dry-run"})
+        "--keep-float", "--cumulative", "--inc", "--device", "--verify", "--trace", "--dry-run"})
     EXPECT_THAT(score, describes(flag));
   for (const char* flag : {"--recipe", "--scores", "--out", "--trace", "--dry-run"})
     EXPECT_THAT(eval, describes(flag));
