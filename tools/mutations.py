@@ -206,7 +206,7 @@ MUTATIONS = {
         "src/sweep/score.cc", "VariantRun again(in_f32(setting_), std", "VariantRun again(setting_, std", "sweep",
         "VerifySlow.*"),
     "verified_without_the_parent": (
-        "src/sweep/outlook.cc", "variant.parent = position[", "variant.parent = 0 * position[", "sweep", "VerifySlow.*"),
+        "src/sweep/outlook.cc", "variant.parent = position[static_cast<size_t>(variant.parent)];", "", "sweep", "Verify.*"),
     "verified_tops_of_one_format": (
         "src/sweep/verify.cc", "places.emplace_back(place, members", "places.emplace_back(places.size(), members", "sweep",
         "Verify.*"),

@@ -109,6 +109,24 @@ TEST(VerifySlow, MeasuresExactlyAndInF32) {
   expect_strict_sums(tiny, {.method = Method::adjoint}, 10);
 }
 
+TEST(Verify, SelectedLeavesBringTheirParents) {
+  const TinyRun tiny({"eval-005"});
+  const auto formats = testing::formats({"w8a16", "w4a8"});
+  const sweep::Outlook outlook = sweep::make_outlook(tiny.model, tiny.data, tiny.calibration,
+                                                     {.formats = formats, .mode = Mode::leave_one_out});
+  const auto last = outlook.records.size() - 1;  // lm_head in w4a8
+  const sweep::Selection selection = select_leaves(outlook, {last, last - 5});
+  ASSERT_EQ(selection.variants.size(), 3u);
+  EXPECT_TRUE(selection.variants[0].carried && selection.targets[0].empty());
+  EXPECT_EQ(selection.variants[0].formats.back(), formats[1]);
+  for (const size_t v : {1u, 2u}) {
+    EXPECT_EQ(selection.variants[v].parent, 0);
+    ASSERT_EQ(selection.targets[v].size(), 1u);
+    EXPECT_EQ(selection.targets[v][0].index, v == 1 ? last - 5 : last);
+  }
+  EXPECT_TRUE(select_leaves(outlook, {0}).variants.empty()) << "not exercised by text, so no leaf";
+}
+
 TEST(Verify, WhatWillNotFitIsSaidBefore) {
   const TinyRun tiny({"eval-000"});
   kernels::Gemm gemm({2});
