@@ -29,6 +29,13 @@ int64_t resident_bytes() { return kilobytes_line("/proc/self/status", "VmRSS:");
 
 int64_t peak_resident_bytes() { return kilobytes_line("/proc/self/status", "VmHWM:"); }
 
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("model name")) return line.substr(line.find(": ") + 2);
+  return "";
+}
+
 int64_t available_memory_bytes() {
   const int64_t machine = kilobytes_line("/proc/meminfo", "MemAvailable:");
   const int64_t limit = number_in("/sys/fs/cgroup/memory.max", INT64_MAX);  // "max" is not a number: no limit

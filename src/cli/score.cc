@@ -1,12 +1,14 @@
 #include "sweep/score.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include "cli/commands.h"
+#include "cli/identity.h"
 #include "cli/progress.h"
 #include "cli/provenance.h"
 #include "inc/mse_v2.h"
@@ -19,6 +21,7 @@ namespace {
 
 constexpr uint64_t kMaxProbes = 1024;
 constexpr int64_t kProbes = 4;  // where --probes is not given
+constexpr const char* kJournalFile = "/journal.sqlite";
 
 struct ScoreFlags {
   EngineFlags engine;
@@ -33,6 +36,7 @@ struct ScoreFlags {
   bool hutchinson = false;
   std::optional<std::string> time_budget;
   std::string device = "cpu";
+  bool resume = false;
   bool dry_run = false;
 };
 
@@ -86,6 +90,13 @@ void print_summary(const scores::Run& run, const std::string& out, bool inc) {
   fmt::print("{0}/report.md  {0}/scores.json  {0}/scores.csv", out);
   if (inc) fmt::print("  {}/inc_mse_v2.json", out);
   fmt::print("\n");
+}
+
+void print_finished(const std::string& out) {
+  if (!std::filesystem::exists(out + "/scores.json"))
+    fail("--resume: {}: the run was finished, but scores.json is missing; leave out --resume to run it again",
+         out);
+  fmt::print("{}: this run is finished, nothing is left to do\n", out);
 }
 
 // Warnings that the user should see at once; the report has them too.
@@ -157,6 +168,8 @@ void print_outlook(const Engine& engine, const sweep::Sweep& sweep) {
 
 void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   const auto start = Clock::now();
+  std::optional<io::Journal> journal;
+  if (flags.resume) journal = reopen_journal(flags.out + kJournalFile, flags.engine);
   flags.engine.resolve();
   const sweep::ScoreOptions options = score_options(flags);
   Engine engine = open_engine(flags.engine);
@@ -164,6 +177,12 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   Provenance provenance(engine, flags.engine, start);
 
   sweep::Sweep sweep(engine.model, *engine.context, engine.data, engine.calibration_data(), options);
+  const io::Json self = identity(engine, flags.engine, settings());
+  if (journal) {
+    journal->check_identity(self);
+    if (journal->finished()) return print_finished(flags.out);
+    sweep.keep({.journal = &*journal});
+  }
   sweep.prepare();
   warn_of(sweep.outlook().records, scores::Status::unexercised,
           "no sample reaches their ops (vision ops need samples with images)");
@@ -171,13 +190,18 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   print_outlook(engine, sweep);
   if (flags.dry_run) return;
   with_context("--out", [&] { io::ensure_folder(flags.out); });
+  if (!journal) {
+    journal = io::Journal::create(flags.out + kJournalFile, self);
+    sweep.keep({.journal = &*journal});
+  }
   std::optional<inc::Maps> inc;
   if (flags.inc) provenance.timed("inc", [&] { inc = inc_maps(engine, options.memory_bytes); });
   provenance.measure_rate(options.strict, sweep.outlook().variants.size());
   scores::Run result;
   {
     ProgressBar bar;
-    result = sweep.run([&](const sweep::Progress& p) { bar.update(p.done_flops, p.total_flops, p.what); });
+    result = sweep.run(
+        [&](const sweep::Progress& p) { bar.update(p.done_flops, p.total_flops, p.what, p.earlier_flops); });
   }
   warn_of(result.scores, scores::Status::non_finite, "the output overflowed or became NaN");
   result.model = provenance.model();
@@ -189,6 +213,7 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   scores::write_scores(result, flags.out);
   report::write_report(result, flags.out);
   if (inc) inc::write_maps(*inc, flags.out);
+  journal->finish();
   print_summary(result, flags.out, flags.inc);
 }
 
@@ -244,6 +269,9 @@ void add_score(CLI::App& app) {
   flags->add("device", values->device, "Where to compute")
       ->check(CLI::IsMember({"cpu"}))
       ->capture_default_str();
+  flags->add_switch(
+      "resume", values->resume,
+      "Go on with the run in the folder --out that was ended before it was through; all other flags as then");
   flags->add_switch("dry-run", values->dry_run, "Only show what would be scored, and the memory plan");
   command->callback([values, flags] { run(*values, [flags] { return flags->settings(); }); });
 }

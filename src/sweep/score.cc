@@ -130,8 +130,7 @@ void Sweep::measure(VariantRun& variants, const std::vector<std::vector<Target>>
 void Sweep::estimate(scores::Run& run, const ProgressObserver& progress) {
   Progress state{.what = {}, .done_flops = 0, .total_flops = estimator_->plan().flops()};
   const auto report = [&](const std::string& stage, double flops) {
-    state.what = stage;
-    state.done_flops += flops;
+    state.add(stage, flops);
     if (progress) progress(state);
   };
   const kernels::GemmCount before = all_products(setting_.ops.gemm);

@@ -21,6 +21,12 @@ bool needs_range(const Variant& variant) {
 
 }  // namespace
 
+void Progress::add(const std::string& stage, double flops) {
+  what = stage;
+  done_flops += flops;
+  if (stage.empty()) earlier_flops += flops;
+}
+
 void RunReport::add_earlier(const std::string& phase, const Cost& cost) {
   phases_s[phase] += cost.seconds;
   earlier_s += cost.seconds;
@@ -84,8 +90,7 @@ void VariantRun::run(const Sinks& sinks, const ProgressObserver& progress) {
                          .local = sinks.local,
                          .stage_done =
                              [&](const std::string& stage, double flops) {
-                               state.what = stage;
-                               state.done_flops += flops;
+                               state.add(stage, flops);
                                if (progress) progress(state);
                              }};
       log_.run(i, gemm, to, [&](const PassSinks& noted, const Boundaries& boundaries) {

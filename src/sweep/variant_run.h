@@ -12,9 +12,12 @@
 namespace qsweep::sweep {
 
 struct Progress {
-  std::string what;       // the stage that was finished
+  std::string what;       // the stage that was finished; empty: what an earlier process has done
   double done_flops = 0;  // of products, the reference's excepted
   double total_flops = 0;
+  double earlier_flops = 0;  // of the done ones, by an earlier process
+
+  void add(const std::string& stage, double flops);
 };
 using ProgressObserver = std::function<void(const Progress&)>;
 
