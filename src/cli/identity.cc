@@ -55,6 +55,15 @@ io::Json identity(const Engine& engine, const EngineFlags& flags, io::Json setti
   return all;
 }
 
+bool is_finished(const io::Journal& journal, const io::Json& identity, const std::string& results) {
+  journal.check_identity(identity);
+  if (!journal.finished()) return false;
+  if (!std::filesystem::exists(results))
+    fail("{}: missing, though its run is finished; leave out --resume to run it again", results);
+  fmt::print("{}: the run is finished, nothing is left to do\n", results);
+  return true;
+}
+
 io::Journal reopen_journal(const std::string& path, EngineFlags& flags) {
   io::Journal journal = io::Journal::reopen(path);
   if (flags.memory.empty()) flags.memory = io::ObjectReader(journal.identity(), path).string("memory");

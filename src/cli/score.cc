@@ -1,7 +1,6 @@
 #include "sweep/score.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <map>
 
 #include <fmt/ranges.h>
@@ -37,6 +36,7 @@ struct ScoreFlags {
   std::optional<std::string> time_budget;
   std::string device = "cpu";
   bool resume = false;
+  double journal_interval_s = sweep::Keeping().boundary_s;
   bool dry_run = false;
 };
 
@@ -90,13 +90,6 @@ void print_summary(const scores::Run& run, const std::string& out, bool inc) {
   fmt::print("{0}/report.md  {0}/scores.json  {0}/scores.csv", out);
   if (inc) fmt::print("  {}/inc_mse_v2.json", out);
   fmt::print("\n");
-}
-
-void print_finished(const std::string& out) {
-  if (!std::filesystem::exists(out + "/scores.json"))
-    fail("--resume: {}: the run was finished, but scores.json is missing; leave out --resume to run it again",
-         out);
-  fmt::print("{}: this run is finished, nothing is left to do\n", out);
 }
 
 // Warnings that the user should see at once; the report has them too.
@@ -178,11 +171,8 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
 
   sweep::Sweep sweep(engine.model, *engine.context, engine.data, engine.calibration_data(), options);
   const io::Json self = identity(engine, flags.engine, settings());
-  if (journal) {
-    journal->check_identity(self);
-    if (journal->finished()) return print_finished(flags.out);
-    sweep.keep({.journal = &*journal});
-  }
+  if (journal && is_finished(*journal, self, flags.out + "/scores.json")) return;
+  if (journal) sweep.keep({.journal = &*journal, .boundary_s = flags.journal_interval_s});
   sweep.prepare();
   warn_of(sweep.outlook().records, scores::Status::unexercised,
           "no sample reaches their ops (vision ops need samples with images)");
@@ -192,7 +182,7 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   with_context("--out", [&] { io::ensure_folder(flags.out); });
   if (!journal) {
     journal = io::Journal::create(flags.out + kJournalFile, self);
-    sweep.keep({.journal = &*journal});
+    sweep.keep({.journal = &*journal, .boundary_s = flags.journal_interval_s});
   }
   std::optional<inc::Maps> inc;
   if (flags.inc) provenance.timed("inc", [&] { inc = inc_maps(engine, options.memory_bytes); });
@@ -269,9 +259,9 @@ void add_score(CLI::App& app) {
   flags->add("device", values->device, "Where to compute")
       ->check(CLI::IsMember({"cpu"}))
       ->capture_default_str();
-  flags->add_switch(
-      "resume", values->resume,
-      "Go on with the run in the folder --out that was ended before it was through; all other flags as then");
+  flags->add_switch("resume", values->resume, kResumeHelp);
+  command->add_option("--journal-interval", values->journal_interval_s)
+      ->group("");  // for tests, so not in the help
   flags->add_switch("dry-run", values->dry_run, "Only show what would be scored, and the memory plan");
   command->callback([values, flags] { run(*values, [flags] { return flags->settings(); }); });
 }

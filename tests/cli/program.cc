@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <thread>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -32,19 +33,33 @@ constexpr int kCannotStart = 127;
   _exit(kCannotStart);
 }
 
-}  // namespace
-
-Outcome run_qsweep(const Arguments& arguments) {
+// body(child) before waiting for its end.
+template <class Body>
+Outcome run_beside(const Arguments& arguments, Body&& body) {
   const Workplace place;
   const std::string out = place.at("stdout"), err = place.at("stderr");
   const pid_t child = fork();
   if (child == 0) become_qsweep(arguments, out, err);
+  body(child);
   int status = 0;
   rusage usage{};
   EXPECT_EQ(wait4(child, &status, 0, &usage), child);
   const int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   EXPECT_NE(code, kCannotStart) << QSWEEP_PROGRAM;
   return {code, read_text(out), read_text(err), int64_t{usage.ru_maxrss} * 1024};
+}
+
+}  // namespace
+
+Outcome run_qsweep(const Arguments& arguments) {
+  return run_beside(arguments, [](pid_t) {});
+}
+
+Outcome run_and_kill(const Arguments& arguments, std::chrono::duration<double> after) {
+  return run_beside(arguments, [&](pid_t child) {
+    std::this_thread::sleep_for(after);
+    kill(child, SIGKILL);
+  });
 }
 
 double number_after(const std::string& text, const std::string& words) {
