@@ -14,7 +14,7 @@ namespace {
 // Flags that change nothing in the results, or whose files are compared instead of their paths.
 constexpr const char* kLeftOut[] = {"model", "data", "calib", "out", "resume", "dry-run"};
 
-// Weights are too large to be read for this alone.
+// Of files that are too large to be read for this alone.
 std::string size_and_time(const std::string& path) {
   struct stat file {};
   if (stat(path.c_str(), &file) != 0) fail("{}: cannot be looked at: {}", path, std::strerror(errno));
@@ -37,7 +37,7 @@ io::Json identity(const Engine& engine, const EngineFlags& flags, io::Json setti
   io::Json all = std::move(settings);
   for (const char* key : kLeftOut) all.erase(key);
   all["version"] = QSWEEP_VERSION;
-  all["program"] = io::sha256_hex_of_file("/proc/self/exe");
+  all["program"] = size_and_time("/proc/self/exe");
   all["processor"] = processor_name();
   all["isa"] = kernels::isa_name();
   all["oneDNN"] = kernels::onednn_version();
