@@ -17,7 +17,7 @@ FLOORS = {
     "ops": 3, "quant": 3, "text": 3, "image": 3, "scores": 3,
     "graph": 4,
     "models": 5, "compare": 5,
-    "sweep": 6, "inc": 6, "recipe": 6, "report": 6,
+    "sweep": 6, "inc": 6, "synth": 6, "recipe": 6, "report": 6,
     "cli": 7,
 }  # fmt: skip
 # Pure readers of score files: they never see the engine, though it lies below them.

@@ -177,6 +177,24 @@ MUTATIONS = {
         "cli", "*Methods.*"),
     "hybrid_without_shrinkage": (
         "src/sweep/hybrid.cc", "mean + trust * (f.ratio - mean)", "f.ratio + 0 * trust * mean", "sweep", "Hybrid.*"),
+    "outlier_channels_by_layer": (
+        "src/synth/values.cc", "norm ? static_cast<uint64_t>(width) : stream_of(name)", "stream_of(name)",
+        "synth", "Values.NormsShare*"),
+    "synthetic_fan_in_of_one_axis": (
+        "src/synth/values.cc", "element_count(shape) / shape[0]", "shape[1]", "synth", "Values.Convolutions*"),
+    "synthetic_values_by_piece": (
+        "src/synth/values.cc", "first / kDrawsPerWord + word", "word", "synth", "Values.Depend*"),
+    "synthetic_weights_too_large": (
+        "src/synth/values.cc", '{"", 1, true}', '{"", 4, true}', "synth", "Synthesize.ActivationsStaySane"),
+    "synthetic_config_of_all_layers": (
+        "src/synth/config.cc", "if (layer < layers) left.push_back(layer);", "left.push_back(layer);",
+        "synth", "Synthesize.OnlyTheFirstLayers"),
+    "failed_folder_left_behind": (
+        "src/io/atomic_file.cc", "std::filesystem::remove_all(temporary_path_, ignored);", "(void)ignored;",
+        "io", "AtomicFolder.*"),
+    "index_without_total": (
+        "src/io/checkpoint_writer.cc", 'index["metadata"]["total_size"] = total_bytes;', "(void)total_bytes;",
+        "io", "CheckpointWriter.*"),
 }
 
 

@@ -4,17 +4,28 @@
 #include <fstream>
 #include <string>
 
+#include <sys/resource.h>
+
 namespace qsweep {
 namespace {
 
-// The number behind `key` in a file of "key: number kB" lines, in bytes; 0 where there is none.
-int64_t kilobytes_line(const char* path, const std::string& key) {
+// The number behind `key` in a file of "key: number" lines.
+std::optional<int64_t> number_behind(const char* path, const std::string& key) {
   std::ifstream file(path);
   for (std::string word; file >> word;) {
-    int64_t kilobytes = 0;
-    if (word == key && file >> kilobytes) return kilobytes * 1024;
+    int64_t number = 0;
+    if (word == key && file >> number) return number;
   }
-  return 0;
+  return std::nullopt;
+}
+
+// The same of "key: number kB", in bytes; 0 where there is none.
+int64_t kilobytes_line(const char* path, const std::string& key) {
+  return number_behind(path, key).value_or(0) * 1024;
+}
+
+double seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
 }
 
 int64_t number_in(const char* path, int64_t otherwise) {
@@ -34,6 +45,16 @@ std::string processor_name() {
   for (std::string line; std::getline(file, line);)
     if (line.starts_with("model name")) return line.substr(line.find(": ") + 2);
   return "";
+}
+
+ProcessUsage process_usage() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return {.user_s = seconds(usage.ru_utime),
+          .system_s = seconds(usage.ru_stime),
+          .page_faults = usage.ru_minflt,
+          .page_faults_read = usage.ru_majflt,
+          .storage_read_bytes = number_behind("/proc/self/io", "read_bytes:")};
 }
 
 int64_t available_memory_bytes() {

@@ -15,6 +15,7 @@
 #include "io/atomic_file.h"
 #include "io/sha256.h"
 #include "recipe/recipe.h"
+#include "report/time.h"
 #include "scores/files.h"
 #include "sweep/evaluate.h"
 
@@ -107,11 +108,13 @@ void print_summary(const scores::EvalRun& run, const std::string& out) {
                foretold ? fmt::format(" {:>12}", per_position(predicted)) : "");
     warn_of(recipe, predicted);
   }
+  fmt::print("{}\n", report::time_line(run.provenance));
   fmt::print("{0}/eval.md  {0}/eval.json  {0}/eval.csv\n", out);
 }
 
 void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
   const auto start = Clock::now();
+  Tracing tracing(flags.engine.trace);
   std::optional<io::Journal> journal;
   if (flags.resume) journal = reopen_journal(flags.out + kJournalFile, flags.engine);
   flags.engine.resolve();
@@ -119,7 +122,7 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
       with_context("--metric", [&] { return scores::parse_metric(flags.engine.metric); });
   Engine engine = open_engine(flags.engine);
   check_metric(metric, engine.data);
-  Provenance provenance(engine, flags.engine, start);
+  Provenance provenance(engine, flags.engine, tracing.recorder(), start);
   const bool strict = flags.engine.precision == "strict";
   sweep::Evaluation evaluation({.model = engine.model,
                                 .ops = *engine.context,
@@ -136,13 +139,14 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
   evaluation.prepare();
   fmt::print("{}: {} recipe{}\nmemory plan: {}\n", engine.model.family, flags.recipe.size(),
              flags.recipe.size() == 1 ? "" : "s", describe(evaluation.plan()));
-  if (flags.dry_run) return;
+  if (flags.dry_run) return tracing.finish();
   with_context("--out", [&] { io::ensure_folder(flags.out); });
+  tracing.open();
   if (!journal) {
     journal = io::Journal::create(flags.out + kJournalFile, self);
     evaluation.keep({.journal = &*journal});
   }
-  provenance.measure_rate(strict, flags.recipe.size());
+  provenance.measure_rates(evaluation.main_products(), evaluation.plan());
   scores::EvalRun result;
   {
     ProgressBar bar;
@@ -160,6 +164,7 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
   scores::write_eval(result, flags.out);
   report::write_eval_report(result, flags.out);
   journal->finish();
+  tracing.finish();
   print_summary(result, flags.out);
 }
 
@@ -183,6 +188,7 @@ void add_eval(CLI::App& app) {
   flags->add("scores", values->scores, "Folder of a run of `score`, to predict from")->check(path());
   flags->add("out", values->out, "Folder for eval.json, eval.csv and eval.md")->required();
   flags->add_switch("resume", values->resume, kResumeHelp);
+  add_trace_flag(*flags, values->engine.trace);
   flags->add_switch("dry-run", values->dry_run, "Only show the memory plan");
   command->callback([values, flags] { run(*values, [flags] { return flags->settings(); }); });
 }

@@ -12,7 +12,7 @@ namespace qsweep::cli {
 namespace {
 
 // Flags that change nothing in the results, or whose files are compared instead of their paths.
-constexpr const char* kLeftOut[] = {"model", "data", "calib", "out", "resume", "dry-run"};
+constexpr const char* kLeftOut[] = {"model", "data", "calib", "out", "resume", "trace", "dry-run"};
 
 // Of files that are too large to be read for this alone.
 std::string size_and_time(const std::string& path) {

@@ -19,7 +19,11 @@ std::string duration(double seconds) {
 
 }  // namespace
 
-ProgressBar::ProgressBar() : terminal_(isatty(STDERR_FILENO) == 1), start_(Clock::now()), last_(start_) {}
+ProgressBar::ProgressBar(std::string rate_unit)
+    : rate_unit_(std::move(rate_unit)),
+      terminal_(isatty(STDERR_FILENO) == 1),
+      start_(Clock::now()),
+      last_(start_) {}
 
 ProgressBar::~ProgressBar() {
   if (drawn_) fmt::print(stderr, "\r\033[K");
@@ -37,12 +41,12 @@ void ProgressBar::update(double done, double total, const std::string& what, dou
   const double rate = flops / elapsed * 1e-9;
   if (terminal_) {
     const int filled = static_cast<int>(share * kBarWidth);
-    fmt::print(stderr, "\r\033[K[{:#<{}}{:.<{}}] {:3.0f} %  {:.0f} GFLOP/s  {}  {}", "", filled, "",
-               kBarWidth - filled, share * 100, rate, left, what);
+    fmt::print(stderr, "\r\033[K[{:#<{}}{:.<{}}] {:3.0f} %  {:.3g} {}  {}  {}", "", filled, "",
+               kBarWidth - filled, share * 100, rate, rate_unit_, left, what);
     std::fflush(stderr);
     drawn_ = true;
   } else {
-    fmt::print(stderr, "{:3.0f} %  {:.0f} GFLOP/s  {}  {}\n", share * 100, rate, left, what);
+    fmt::print(stderr, "{:3.0f} %  {:.3g} {}  {}  {}\n", share * 100, rate, rate_unit_, left, what);
   }
 }
 

@@ -1,11 +1,9 @@
 #include "cli/provenance.h"
 
-#include <algorithm>
 #include <filesystem>
 
 #include "base/process.h"
 #include "io/sha256.h"
-#include "sweep/rate.h"
 
 namespace qsweep::cli {
 namespace {
@@ -14,44 +12,75 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Rows that a typical product of the sweep has: half of all pairs are live on average.
-int64_t typical_rows(const Engine& engine, size_t variants) {
-  constexpr int64_t kMost = 4096;
-  int64_t tokens = 0;
-  for (const models::Sample& s : engine.data) tokens += static_cast<int64_t>(s.token_ids.size());
-  return std::clamp<int64_t>(tokens * static_cast<int64_t>(variants) / 2, 64, kMost);
+// By phase and kind of work.
+io::Json work_provenance(const std::vector<trace::Phase>& phases) {
+  io::Json work = io::Json::object();
+  for (const trace::Phase& phase : phases)
+    for (const auto& [kind, account] : phase.kinds) {
+      io::Json& entry = work[phase.name][kind] = {{"calls", account.calls}, {"seconds", account.self_s}};
+      if (account.work.flops > 0) entry["flops"] = account.work.flops;
+      if (account.work.bytes > 0) entry["bytes"] = account.work.bytes;
+    }
+  return work;
 }
 
-io::Json gemm_provenance(const sweep::RunReport& report, double measured_rate,
+io::Json usage_provenance(const ProcessUsage& usage) {
+  return {
+      {"user_s", usage.user_s},
+      {"system_s", usage.system_s},
+      {"page_faults", usage.page_faults},
+      {"page_faults_read", usage.page_faults_read},
+      {"storage_read_bytes", usage.storage_read_bytes ? io::Json(*usage.storage_read_bytes) : io::Json()}};
+}
+
+io::Json rates_provenance(std::span<const sweep::MeasuredProduct> rates) {
+  io::Json shapes = io::Json::array();
+  for (const auto& [shape, flops_per_s] : rates)
+    shapes.push_back({{"dtype", name(shape.dtype)},
+                      {"rows", shape.rows},
+                      {"in", shape.in},
+                      {"out", shape.out},
+                      {"planned_gflop", shape.flops * 1e-9},
+                      {"gflops_per_s", flops_per_s * 1e-9}});
+  return shapes;
+}
+
+// What a phase's products were in all, and what of the machine's rate that is.
+void add_rate(io::Json& gemm, const std::string& prefix, const kernels::GemmCount& products, double seconds,
+              double measured_rate) {
+  gemm[prefix + "gflop"] = products.flops * 1e-9;
+  gemm[prefix + "gflops_per_s"] = products.flops / seconds * 1e-9;
+  gemm[prefix + "share"] = products.flops / seconds / measured_rate;
+}
+
+io::Json gemm_provenance(const sweep::RunReport& report, std::span<const sweep::MeasuredProduct> rates,
                          const std::string& bf16_reason) {
-  const kernels::GemmCount &reference = report.reference, &deltas = report.deltas;
-  const double flops = reference.flops + deltas.flops, seconds = report.phases_s.at("sweep");
-  io::Json gemm = {{"gflop", flops * 1e-9},
-                   {"gflops_per_s", flops / seconds * 1e-9},
-                   {"peak_gflops_per_s", measured_rate * 1e-9},
-                   {"share", flops / seconds / measured_rate},
-                   {"share_within_products", flops / (reference.seconds + deltas.seconds) / measured_rate},
-                   {"delta_gflop", deltas.flops * 1e-9},
-                   {"delta_bf16_share", deltas.flops > 0 ? deltas.bf16_flops / deltas.flops : 0},
-                   {"delta_products", deltas.calls},
-                   {"bf16", bf16_reason}};
-  if (report.estimates.calls > 0) {
-    const double rate = report.estimates.flops / report.phases_s.at("estimate");
-    gemm["estimate_gflop"] = report.estimates.flops * 1e-9;
-    gemm["estimate_gflops_per_s"] = rate * 1e-9;
-    gemm["estimate_share"] = rate / measured_rate;
-  }
+  const double rate = sweep::overall_rate(rates);
+  kernels::GemmCount all = report.reference;
+  all.add(report.deltas);
+  io::Json gemm = io::Json::object();
+  add_rate(gemm, "", all, report.phases_s.at("sweep"), rate);
+  const kernels::GemmCount& deltas = report.deltas;
+  gemm.update({{"share_within_products", all.flops / all.seconds / rate},
+               {"peak_gflops_per_s", rate * 1e-9},
+               {"peak_of", rates_provenance(rates)},
+               {"delta_gflop", deltas.flops * 1e-9},
+               {"delta_bf16_share", deltas.flops > 0 ? deltas.bf16_flops / deltas.flops : 0},
+               {"delta_products", deltas.calls},
+               {"bf16", bf16_reason}});
+  if (report.estimates.calls > 0)
+    add_rate(gemm, "estimate_", report.estimates, report.phases_s.at("estimate"), rate);
   return gemm;
 }
 
 }  // namespace
 
-Provenance::Provenance(const Engine& engine, const EngineFlags& flags, Clock::time_point start)
-    : engine_(engine),
-      flags_(flags),
-      start_(start),
-      data_sha256_(io::sha256_hex_of_file(flags.data)),
-      phases_s_{{"load", seconds_since(start)}} {}
+Provenance::Provenance(const Engine& engine, const EngineFlags& flags, const trace::Recorder& recorder,
+                       Clock::time_point start)
+    : engine_(engine), flags_(flags), recorder_(recorder), start_(start) {
+  const trace::Span span(trace::kPhase, "load");
+  data_sha256_ = io::sha256_hex_of_file(flags.data);
+}
 
 scores::ModelInfo Provenance::model() const {
   return {.path_name = std::filesystem::absolute(flags_.model).lexically_normal().filename().string(),
@@ -65,27 +94,29 @@ void Provenance::complete(scores::DataInfo& data) const {
   data.sha256 = data_sha256_;
 }
 
-void Provenance::measure_rate(bool strict, size_t variants) {
-  const bool bf16 = !strict && engine_.gemm->native_bf16();
-  timed("rate", [&] {
-    rate_ = sweep::measure_model_rate(engine_.model, *engine_.gemm, bf16 ? DType::bf16 : DType::f32,
-                                      typical_rows(engine_, variants));
-  });
+void Provenance::measure_rates(const std::vector<sweep::ProductShape>& products,
+                               const sweep::MemoryPlan& plan) {
+  const trace::Span span(trace::kPhase, "rate");
+  rates_ = sweep::measure_rates(*engine_.gemm, products, plan);
 }
 
 io::Json Provenance::json(const sweep::RunReport& report, int64_t planned_bytes) const {
-  io::Json phases = report.phases_s;
-  for (const auto& [phase, seconds] : phases_s_) phases[phase] = seconds;
+  const std::vector<trace::Phase> recorded = recorder_.phases();
+  io::Json phases = io::Json::object();
+  for (const trace::Phase& phase : recorded) phases[phase.name] = phase.seconds;
+  for (const auto& [phase, seconds] : report.earlier_s) phases[phase] = phases.value(phase, 0.0) + seconds;
   return {{"version", QSWEEP_VERSION},
           {"isa", kernels::isa_name()},
           {"threads", flags_.threads},
           {"libraries", {{"oneDNN", kernels::onednn_version()}}},
-          {"wall_s", seconds_since(start_) + report.earlier_s},
+          {"wall_s", seconds_since(start_) + report.all_earlier_s()},
           {"earlier_s", report.earlier_s},
+          {"processor", usage_provenance(process_usage())},
           {"peak_rss_bytes", peak_resident_bytes()},
           {"planned_bytes", planned_bytes},
-          {"gemm", gemm_provenance(report, rate_, engine_.gemm->bf16_reason())},
-          {"phases_s", phases}};
+          {"gemm", gemm_provenance(report, rates_, engine_.gemm->bf16_reason())},
+          {"phases_s", phases},
+          {"work", work_provenance(recorded)}};
 }
 
 }  // namespace qsweep::cli

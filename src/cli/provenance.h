@@ -2,11 +2,11 @@
 #pragma once
 
 #include <chrono>
-#include <map>
 #include <string>
 
 #include "cli/session.h"
-#include "sweep/variant_run.h"
+#include "cli/tracing.h"
+#include "sweep/rate.h"
 
 namespace qsweep::cli {
 
@@ -15,30 +15,23 @@ using Clock = std::chrono::steady_clock;
 class Provenance {
  public:
   // At the end of loading, which began at `start`.
-  Provenance(const Engine& engine, const EngineFlags& flags, Clock::time_point start);
+  Provenance(const Engine& engine, const EngineFlags& flags, const trace::Recorder& recorder,
+             Clock::time_point start);
 
   scores::ModelInfo model() const;
   void complete(scores::DataInfo& data) const;  // name and hash of the file
-  // Adds the time of work that the sweep's own report does not know.
-  template <class Body>
-  void timed(const std::string& phase, Body&& body) {
-    const auto from = Clock::now();
-    body();
-    phases_s_[phase] += std::chrono::duration<double>(Clock::now() - from).count();
-  }
-  // Before the run: the machine's rate on the model's products, with the rows that a sweep of so many
-  // variants typically has.
-  void measure_rate(bool strict, size_t variants);
+  // Before the run: the machine's rate on the products that it will do most.
+  void measure_rates(const std::vector<sweep::ProductShape>& products, const sweep::MemoryPlan& plan);
   // At the end of the run.
   io::Json json(const sweep::RunReport& report, int64_t planned_bytes) const;
 
  private:
   const Engine& engine_;
   const EngineFlags& flags_;
+  const trace::Recorder& recorder_;
   Clock::time_point start_;
   std::string data_sha256_;
-  std::map<std::string, double> phases_s_;
-  double rate_ = 0;  // FLOP/s
+  std::vector<sweep::MeasuredProduct> rates_;
 };
 
 }  // namespace qsweep::cli

@@ -13,6 +13,7 @@
 #include "inc/mse_v2.h"
 #include "io/atomic_file.h"
 #include "report/report.h"
+#include "report/time.h"
 #include "scores/files.h"
 
 namespace qsweep::cli {
@@ -25,7 +26,7 @@ constexpr const char* kJournalFile = "/journal.sqlite";
 struct ScoreFlags {
   EngineFlags engine;
   std::string out;
-  std::string method = "exact";
+  std::optional<std::string> method;
   std::string mode = "isolated";
   std::optional<std::string> keep_float;
   bool cumulative = false;
@@ -87,6 +88,7 @@ void print_summary(const scores::Run& run, const std::string& out, bool inc) {
                  local ? score.local->relative_error() : score.per_position(run.ranking_metric));
     }
   }
+  fmt::print("{}\n", report::time_line(run.provenance));
   fmt::print("{0}/report.md  {0}/scores.json  {0}/scores.csv", out);
   if (inc) fmt::print("  {}/inc_mse_v2.json", out);
   fmt::print("\n");
@@ -108,8 +110,8 @@ void check_method(const sweep::ScoreOptions& o, bool probes_given) {
          name(o.method));
   if (probes_given && !probes && !o.hutchinson)
     fail("--probes: expected --method adjoint, auto, or hawq with --hutchinson; found {}", name(o.method));
-  if (!o.metrics.empty() && !probes)
-    fail("--metrics: expected --method adjoint or auto, found {}", name(o.method));
+  if (!o.metrics.empty() && !probes && o.method != Method::exact)
+    fail("--metrics: expected --method exact, adjoint or auto, found {}", name(o.method));
   if (o.hutchinson && o.method != Method::hawq)
     fail("--hutchinson: expected --method hawq, found {}", name(o.method));
   if (o.time_budget_s && o.method != Method::automatic)
@@ -127,7 +129,8 @@ sweep::ScoreOptions score_options(ScoreFlags& flags) {
          flags.cumulative ? "--cumulative" : "--keep-float", flags.mode);
   if (flags.keep_float) options.keep_float = *flags.keep_float;
   if (flags.cumulative) options.mode = scores::Mode::requantize_cumulative;
-  options.method = scores::parse_method(flags.method);
+  if (!flags.method) flags.method = flags.time_budget ? "auto" : "exact";
+  options.method = scores::parse_method(*flags.method);
   options.hutchinson = flags.hutchinson;
   for (const std::string& metric : flags.metrics)
     options.metrics.push_back(with_context("--metrics", [&] { return scores::parse_metric(metric); }));
@@ -139,6 +142,7 @@ sweep::ScoreOptions score_options(ScoreFlags& flags) {
 }
 
 inc::Maps inc_maps(const Engine& engine, int64_t memory_bytes) {
+  const trace::Span span(trace::kPhase, "inc");
   ProgressBar bar;
   return inc::mse_v2(engine.model, *engine.context, engine.data,
                      {.memory_bytes = memory_bytes,
@@ -161,14 +165,17 @@ void print_outlook(const Engine& engine, const sweep::Sweep& sweep) {
 
 void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   const auto start = Clock::now();
+  Tracing tracing(flags.engine.trace);
   std::optional<io::Journal> journal;
   if (flags.resume) journal = reopen_journal(flags.out + kJournalFile, flags.engine);
   flags.engine.resolve();
-  const sweep::ScoreOptions options = score_options(flags);
+  sweep::ScoreOptions options = score_options(flags);
   Engine engine = open_engine(flags.engine);
   check_metric(options.metric, engine.data);
-  Provenance provenance(engine, flags.engine, start);
+  Provenance provenance(engine, flags.engine, tracing.recorder(), start);
 
+  if (options.time_budget_s)
+    *options.time_budget_s -= std::chrono::duration<double>(Clock::now() - start).count();
   sweep::Sweep sweep(engine.model, *engine.context, engine.data, engine.calibration_data(), options);
   const io::Json self = identity(engine, flags.engine, settings());
   if (journal && is_finished(*journal, self, flags.out + "/scores.json")) return;
@@ -178,15 +185,16 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
           "no sample reaches their ops (vision ops need samples with images)");
   warn_of(sweep.outlook().records, scores::Status::uncalibrated, "no calibration sample reaches their ops");
   print_outlook(engine, sweep);
-  if (flags.dry_run) return;
+  if (flags.dry_run) return tracing.finish();
   with_context("--out", [&] { io::ensure_folder(flags.out); });
+  tracing.open();
   if (!journal) {
     journal = io::Journal::create(flags.out + kJournalFile, self);
     sweep.keep({.journal = &*journal, .boundary_s = flags.journal_interval_s});
   }
   std::optional<inc::Maps> inc;
-  if (flags.inc) provenance.timed("inc", [&] { inc = inc_maps(engine, options.memory_bytes); });
-  provenance.measure_rate(options.strict, sweep.outlook().variants.size());
+  if (flags.inc) inc = inc_maps(engine, options.memory_bytes);
+  provenance.measure_rates(sweep.main_products(), sweep.plan());
   scores::Run result;
   {
     ProgressBar bar;
@@ -204,6 +212,7 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   report::write_report(result, flags.out);
   if (inc) inc::write_maps(*inc, flags.out);
   journal->finish();
+  tracing.finish();
   print_summary(result, flags.out, flags.inc);
 }
 
@@ -226,7 +235,7 @@ void add_score(CLI::App& app) {
             "error. local: relative error of the op's own output. auto: adjoint, then exact for what matters "
             "most")
       ->check(CLI::IsMember({"exact", "adjoint", "fisher", "hawq", "local", "auto"}))
-      ->capture_default_str();
+      ->default_str("exact");
   flags
       ->add("probes", values->probes,
             "adjoint, auto, hawq --hutchinson: number of random probes, each one walk backward")
@@ -236,11 +245,15 @@ void add_score(CLI::App& app) {
       ->add("metrics", values->metrics,
             "adjoint, auto: metrics to estimate beside the one of --metric, separated by commas; each has "
             "its own "
-            "probes")
+            "probes. exact: the only metrics that are wanted beside it; where they are squared errors, the "
+            "head "
+            "takes a fraction of its time")
       ->delimiter(',');
   flags->add_switch("hutchinson", values->hutchinson, "hawq: the trace by random probes");
-  flags->add("time-budget", values->time_budget,
-             "auto: time that the run may take, such as 90s, 10m or 1.5h");
+  flags->add(
+      "time-budget", values->time_budget,
+      "Time that the run may take, such as 90s, 10m or 1.5h: --method auto, and then exact scores, the most "
+      "important first, as long as there is time");
   flags->add_switch(
       "inc", values->inc,
       "Also compute the scores of Intel Neural Compressor's mse_v2 as it does, under its op names: "
@@ -262,6 +275,7 @@ void add_score(CLI::App& app) {
   flags->add_switch("resume", values->resume, kResumeHelp);
   command->add_option("--journal-interval", values->journal_interval_s)
       ->group("");  // for tests, so not in the help
+  add_trace_flag(*flags, values->engine.trace);
   flags->add_switch("dry-run", values->dry_run, "Only show what would be scored, and the memory plan");
   command->callback([values, flags] { run(*values, [flags] { return flags->settings(); }); });
 }

@@ -7,6 +7,7 @@
 #include <omp.h>
 
 #include "base/process.h"
+#include "base/trace.h"
 
 namespace qsweep::cli {
 namespace {
@@ -112,6 +113,7 @@ sweep::ScoreOptions EngineFlags::options() const {
 }
 
 Engine open_engine(const EngineFlags& flags) {
+  const trace::Span span(trace::kPhase, "load");
   Engine engine{.model = models::load(flags.model, {.image_size = flags.image_size}),
                 .data = {},
                 .calibration = {},

@@ -25,6 +25,7 @@ struct EngineFlags {
   std::string precision = "fast";
   std::string metric = "kl:all";
   uint64_t seed = 0;
+  std::string trace;
 
   // Fills in what was left to the machine: memory, threads.
   void resolve();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/trace.h"
 #include "ops/add.h"
 #include "ops/gather.h"
 #include "ops/gelu.h"
@@ -73,30 +74,6 @@ Plan make_plan(const Stage& stage, const Batch& batch, const std::vector<bool>& 
     }
   }
   return plan;
-}
-
-// A weight in the dtype of the products on cotangents: the checkpoint's own memory where it has that dtype.
-struct ProductWeight {
-  LinearWeights f32;
-  std::shared_ptr<Workspace::Block> rounded;
-  DeltaView view;
-};
-
-ProductWeight product_weight(const Pass& pass, const LinearOp& op, DType dtype) {
-  ProductWeight w;
-  const int64_t out = op.out_features(), in = op.in_features();
-  if (dtype == DType::bf16 && op.weight.dtype == DType::bf16) {
-    w.view = {const_cast<std::byte*>(op.weight.data), dtype, out, in, in};
-    return w;
-  }
-  w.f32 = load_weights(pass, op);
-  w.view = kernels::view_of(w.f32.weight);
-  if (dtype == DType::f32) return w;
-  w.rounded = pass.workspace.allocate(dtype, out, in);
-  w.view = {w.rounded->data(), dtype, out, in, in};
-  if (!pass.workspace.dry()) kernels::convert(pass.ops.threads(), w.f32.weight, w.view);
-  w.f32 = {};
-  return w;
 }
 
 // The vjp of one node; linear ops, sums and views are handled before.
@@ -228,7 +205,7 @@ void StageWalk::compute_values(const Values& inputs) {
       values_[i] = inputs.at(input->name);
     } else if (const auto* linear_node = std::get_if<Linear>(&node.operation)) {
       const LinearOp& op = pass_.linear_ops[static_cast<size_t>(linear_node->op)];
-      values_[i] = forward.linear(op, load_weights(pass_, op), *in[0]);
+      values_[i] = forward.linear(op, LinearWeights(pass_, op), *in[0]);
     } else {
       values_[i] = forward.evaluate(node, in);
     }
@@ -242,13 +219,15 @@ void StageWalk::compute_values(const Values& inputs) {
 void StageWalk::linear(size_t i, const Cotangent& dy) {
   const int op_index = std::get<Linear>(stage_.nodes[i].operation).op;
   const int from = stage_.nodes[i].inputs[0];
+  const trace::Span span("linear", pass_.linear_ops[static_cast<size_t>(op_index)].name);
   if (observer_) observer_(op_index, value(from).matrix, values_[i].matrix, dy.view);
   if (!wanted(from)) return;
   const LinearOp& op = pass_.linear_ops[static_cast<size_t>(op_index)];
-  const ProductWeight weight = product_weight(pass_, op, dtype_);
+  const LinearWeights weights(pass_, op);
+  const DeltaView w = weights.for_rows(dtype_);
   flops_ += 2.0 * static_cast<double>(op.weight.elements()) * static_cast<double>(dy.view.rows);
   Cotangent dx = allocate_for(node(from));
-  if (!pass_.workspace.dry()) ops::linear::vjp(pass_.ops, dy.view, weight.view, dx.view);
+  if (!pass_.workspace.dry()) ops::linear::vjp(pass_.ops, dy.view, w, dx.view);
   add(std::move(dx), cotangent(from));
 }
 
@@ -268,6 +247,7 @@ void StageWalk::columns(const Node& node, const Cotangent& dy) {
 }
 
 void StageWalk::pull_back(const Node& node, const Cotangent& dy) {
+  const trace::Span span("row kernels", graph::name(node.operation));
   std::vector<const Value*> in;
   std::vector<Cotangent> dx;
   const bool scatter = std::holds_alternative<Scatter>(node.operation);

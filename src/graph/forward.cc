@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/trace.h"
 #include "ops/add.h"
 #include "ops/embedding.h"
 #include "ops/gather.h"
@@ -13,27 +14,6 @@
 #include "ops/swiglu.h"
 
 namespace qsweep::graph {
-
-LinearWeights load_weights(const Pass& pass, const LinearOp& op) {
-  LinearWeights loaded;
-  const int64_t out = op.out_features(), in = op.in_features();
-  if (op.bias) loaded.bias = load_vector(pass, *op.bias);
-  if (op.weight.dtype == DType::f32) {
-    loaded.weight = {op.weight.as<float>().data(), out, in};
-    return loaded;
-  }
-  loaded.block = pass.workspace.allocate(DType::f32, out, in);
-  const Matrix<float> weight{static_cast<float*>(loaded.block->data()), out, in};
-  if (!pass.workspace.dry()) kernels::to_f32(pass.ops.threads(), op.weight, weight);
-  loaded.weight = weight;
-  return loaded;
-}
-
-Tensor load_vector(const Pass& pass, const TensorView& vector) {
-  Tensor values(DType::f32, {1, vector.elements()});
-  kernels::to_f32(pass.ops.threads(), vector, values.matrix<float>());
-  return values;
-}
 
 std::vector<size_t> last_uses(const Stage& stage) {
   std::vector<size_t> last(stage.nodes.size());
@@ -81,8 +61,8 @@ Value Forward::linear(const LinearOp& op, const LinearWeights& weights, const Va
   const int64_t rows = x.matrix.rows;
   Value y{pass_.workspace.allocate(DType::f32, rows, op.out_features()), {}};
   y.matrix = {static_cast<float*>(y.block->data()), rows, op.out_features()};
-  if (!pass_.workspace.dry())
-    ops::linear::forward(pass_.ops, x.matrix, weights.weight, weights.bias_data(), y.matrix);
+  const kernels::DeltaView w = weights.for_rows(DType::f32);
+  if (!pass_.workspace.dry()) ops::linear::forward(pass_.ops, x.matrix, w, weights.bias(), y.matrix);
   return y;
 }
 
@@ -140,6 +120,7 @@ Value Forward::evaluate(const Node& node, const std::vector<const Value*>& input
     const Matrix<const float> m = pass_.batch.table(table->name).matrix<float>();
     return {nullptr, {const_cast<float*>(m.data), m.rows, m.cols}};
   }
+  const trace::Span span("row kernels", name(node.operation));
   Value y = allocate(node);
   if (const auto* attention = std::get_if<Attention>(&node.operation))
     pass_.workspace.pass_through(ops::attention::scratch_bytes(
@@ -152,8 +133,9 @@ Value Forward::evaluate(const Node& node, const std::vector<const Value*>& input
 void Forward::run(const Stage& stage, Values& values, const LinearObserver& observer) {
   run_with(stage, values, {.linear = [&](int op_index, const Value& x) {
              const LinearOp& op = pass_.linear_ops[static_cast<size_t>(op_index)];
+             const trace::Span span("linear", op.name);
              if (observer) observer(op_index, x.matrix);
-             return linear(op, load_weights(pass_, op), x);
+             return linear(op, LinearWeights(pass_, op), x);
            }});
 }
 

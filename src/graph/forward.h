@@ -4,32 +4,10 @@
 #include <functional>
 #include <span>
 
-#include "graph/graph.h"
+#include "graph/linear_weights.h"
 #include "graph/value.h"
-#include "ops/context.h"
 
 namespace qsweep::graph {
-
-// What every interpreter works with.
-struct Pass {
-  const ops::Context& ops;
-  Workspace& workspace;
-  const Batch& batch;
-  std::span<const LinearOp> linear_ops;
-};
-
-// A linear op's parameters in f32.
-struct LinearWeights {
-  std::shared_ptr<Workspace::Block> block;  // null where the checkpoint itself is f32
-  Matrix<const float> weight;
-  Tensor bias;  // empty: none
-
-  const float* bias_data() const { return bias.empty() ? nullptr : bias.as<float>().data(); }
-};
-LinearWeights load_weights(const Pass& pass, const LinearOp& op);
-
-// A small parameter vector in f32.
-Tensor load_vector(const Pass& pass, const TensorView& vector);
 
 // Called with every linear op's input before the product; in a dry walk too, where it must not touch the
 // elements.

@@ -14,6 +14,14 @@ std::string_view name(Tower tower) {
   return "";
 }
 
+std::string_view name(const Operation& operation) {
+  constexpr std::string_view kNames[] = {"input",     "table",  "linear", "rms_norm", "rope",
+                                         "attention", "swiglu", "gelu",   "add",      "embedding",
+                                         "scatter",   "gather", "merge",  "columns"};
+  static_assert(std::size(kNames) == std::variant_size_v<Operation>);
+  return kNames[operation.index()];
+}
+
 Builder::Value Builder::push(Operation operation, std::vector<int> inputs, Rows rows, int64_t cols) {
   stage_.nodes.push_back({std::move(operation), std::move(inputs), rows, cols});
   return {static_cast<int>(stage_.nodes.size()) - 1};

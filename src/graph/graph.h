@@ -73,6 +73,8 @@ struct Columns {
 using Operation = std::variant<Input, Table, Linear, RmsNorm, Rope, Attention, Swiglu, Gelu, Add, Embedding,
                                Scatter, Gather, Merge, Columns>;
 
+std::string_view name(const Operation& operation);  // "rms_norm"
+
 struct Node {
   Operation operation;
   std::vector<int> inputs;  // earlier nodes of the stage

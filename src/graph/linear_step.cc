@@ -17,47 +17,28 @@ using quant::Format;
 // All rows of a matrix, each with the same row of the parent.
 RowBlock whole(int64_t rows) { return {.rows = rows, .parent = 0, .in = {0, kAbsent, kAbsent}, .out = 0}; }
 
-// A matrix in the dtype of the products: itself, or a rounded copy.
-Scratch in_dtype(const Pass& pass, DType dtype, const Matrix<const float>& m) {
-  if (dtype == DType::f32) return Scratch(kernels::view_of(m));
-  Scratch rounded = Scratch(pass.workspace, dtype, m.rows, m.cols);
-  if (!pass.workspace.dry()) kernels::convert(pass.ops.threads(), m, rounded.view);
-  return rounded;
-}
-
-// The weight as products on deltas take it: f32, or bf16 (the checkpoint's own memory where it is bf16).
-Scratch delta_weight(const LinearStep& step) {
-  const Matrix<const float>& f32 = step.weights.weight;
-  if (step.delta_dtype == DType::bf16 && step.op.weight.dtype == DType::bf16)
-    return Scratch({const_cast<std::byte*>(step.op.weight.data), DType::bf16, f32.rows, f32.cols, f32.cols});
-  return in_dtype(step.pass, step.delta_dtype, f32);
-}
-
-// Q(W), f32.
-Scratch quantized_weight(const LinearStep& step, const Format& format) {
-  const Matrix<const float>& w = step.weights.weight;
-  Scratch quantized = Scratch(step.pass.workspace, DType::f32, w.rows, w.cols);
+// Q(W), or Q(W) - W.
+Scratch quantized_weight(const LinearStep& step, const Format& format, quant::WeightPart part, DType dtype) {
+  Scratch result(step.pass.workspace, dtype, step.op.out_features(), step.op.in_features());
   if (!step.pass.workspace.dry())
-    quant::fake_quantize_weight(step.pass.ops.threads(), format,
-                                quant::group_rows(format, step.op.weight.shape, w), step.weight_absmax,
-                                quant::group_rows(format, step.op.weight.shape, quantized.f32()));
-  return quantized;
+    quant::quantize_stored_weight(step.pass.ops.threads(), format, part, step.weights.stored(),
+                                  step.weight_absmax, result.view);
+  return result;
 }
 
 // One op in one format, for all branches.
 class FormatStep {
  public:
-  FormatStep(const LinearStep& step, const Format* format, const Scratch& delta_weight)
-      : step_(step), format_(format), weight_for_deltas_(delta_weight) {
-    if (format == nullptr) return;
-    quantized_ = quantized_weight(step, *format);
-  }
+  FormatStep(const LinearStep& step, const Format* format)
+      : step_(step), format_(format), dtype_(step.pass.ops.gemm.operand_dtype(step.delta_dtype)) {}
 
   void run(BranchLinear& branch) {
     const bool is_parents = branch.format == format_;
-    if (format_ != nullptr && needs_input(branch)) {
+    quantized_x_ = branch.x;
+    if (changes_input() && needs_input(branch)) {
       input_ = Scratch(step_.pass.workspace, DType::f32, branch.x.rows, branch.x.cols);
       if (!dry()) quant::fake_quantize_input(threads(), *format_, branch.x, step_.range, input_.f32());
+      quantized_x_ = input_.f32();
     }
     if (is_parents && branch.y.data != nullptr && !branch.y_is_known) parent_output(branch);
     if (is_parents)
@@ -69,6 +50,15 @@ class FormatStep {
  private:
   bool dry() const { return step_.pass.workspace.dry(); }
   Threads threads() const { return step_.pass.ops.threads(); }
+  bool changes_input() const { return format_ != nullptr && quant::quantizes_activations(*format_); }
+
+  // Made when first asked for, and kept for all branches.
+  DeltaView weight(Scratch& part, quant::WeightPart which) {
+    if (part.view.data == nullptr) part = quantized_weight(step_, *format_, which, dtype_);
+    return part.view;
+  }
+  DeltaView weight_error() { return weight(weight_error_, quant::WeightPart::error); }
+  DeltaView quantized() { return weight(quantized_, quant::WeightPart::quantized); }
 
   bool wants_error(const BranchLinear& b) const {
     const bool is_parents = b.format == format_;
@@ -82,28 +72,27 @@ class FormatStep {
     return wants_error(b) || (is_parents && (b.y.data != nullptr || !b.live.empty()));
   }
 
-  void parent_output(const BranchLinear& b) const {
-    const Matrix<const float> x = format_ == nullptr ? b.x : Matrix<const float>(input_.f32());
-    const Matrix<const float> w =
-        format_ == nullptr ? step_.weights.weight : Matrix<const float>(quantized_.f32());
-    if (format_ != nullptr) count(b.x.rows);
-    if (!dry()) ops::linear::forward(step_.pass.ops, x, w, step_.weights.bias_data(), b.y);
+  // Q(x) W^T + Q(x) (Q(W) - W)^T.
+  void parent_output(const BranchLinear& b) {
+    const DeltaView w = step_.weights.for_rows(DType::f32);
+    if (!dry()) ops::linear::forward(step_.pass.ops, quantized_x_, w, step_.weights.bias(), b.y);
+    if (format_ == nullptr) return;
+    count(b.x.rows);
+    product(kernels::view_of(quantized_x_), weight_error(), kernels::view_of(b.y), /*accumulate=*/true);
   }
 
   // The product of a run of live pairs.
   void live(const BranchLinear& b, const LiveRun& run) {
     const DeltaView dx = b.dx.rows_at(run.first_row, run.rows), dy = b.dy.rows_at(run.first_row, run.rows);
-    if (run.format == nullptr) return product(dx, weight_for_deltas_.view, dy);
+    if (run.format == nullptr) return product(dx, step_.weights.for_rows(step_.delta_dtype), dy);
     QSWEEP_CHECK(run.format == format_, "{}: a live pair goes from one format to another", step_.op.name);
-    if (!narrow_quantized_.view.data)
-      narrow_quantized_ = in_dtype(step_.pass, step_.delta_dtype, quantized_.f32());
-    if (!quant::quantizes_activations(*format_)) return product(dx, narrow_quantized_.view, dy);
+    if (!changes_input()) return product(dx, quantized(), dy);
     change_of_quantized(b, run);
   }
 
   // (Q(x + dx) - Q(x)) Q(W)^T, some pairs at a time.
-  void change_of_quantized(const BranchLinear& b, const LiveRun& run) const {
-    const int64_t row_bytes = b.x.cols * (4 + size_bytes(step_.delta_dtype));
+  void change_of_quantized(const BranchLinear& b, const LiveRun& run) {
+    const int64_t row_bytes = b.x.cols * (4 + size_bytes(dtype_));
     const int64_t most_rows = std::max<int64_t>(step_.pass.ops.tile_bytes / row_bytes, 1);
     for (size_t first = 0; first < run.blocks.size();) {
       size_t last = first;
@@ -116,14 +105,14 @@ class FormatStep {
         rows += run.blocks[last].rows;
       }
       const Scratch changed = Scratch(step_.pass.workspace, DType::f32, rows, b.x.cols);
-      const Scratch difference = Scratch(step_.pass.workspace, step_.delta_dtype, rows, b.x.cols);
+      const Scratch difference = Scratch(step_.pass.workspace, dtype_, rows, b.x.cols);
       if (!dry()) {
         kernels::add_to_parent(threads(), blocks, b.x, b.dx, changed.view);
         quant::fake_quantize_input(threads(), *format_, changed.f32(), step_.range, changed.f32());
         for (RowBlock& block : blocks) block.in[0] = block.out;
-        kernels::subtract_parent(threads(), blocks, changed.view, input_.f32(), difference.view);
+        kernels::subtract_parent(threads(), blocks, changed.view, quantized_x_, difference.view);
       }
-      product(difference.view, narrow_quantized_.view, b.dy.rows_at(run.blocks[first].out, rows));
+      product(difference.view, quantized(), b.dy.rows_at(run.blocks[first].out, rows));
       first = last;
     }
   }
@@ -154,21 +143,18 @@ class FormatStep {
   }
 
   void own_error(const BranchLinear& b, DeltaView error) {
-    const Matrix<const float>& w = step_.weights.weight;
-    if (!weight_error_.view.data) {
-      weight_error_ = Scratch(step_.pass.workspace, step_.delta_dtype, w.rows, w.cols);
-      const RowBlock all = whole(w.rows);
-      if (!dry()) kernels::subtract_parent(threads(), {&all, 1}, quantized_.view, w, weight_error_.view);
-    }
-    const bool activations = quant::quantizes_activations(*format_);
-    if (activations) {
-      const Scratch difference = Scratch(step_.pass.workspace, step_.delta_dtype, b.x.rows, b.x.cols);
+    if (changes_input()) {
+      const Scratch difference = Scratch(step_.pass.workspace, dtype_, b.x.rows, b.x.cols);
       const RowBlock all = whole(b.x.rows);
       if (!dry()) kernels::subtract_parent(threads(), {&all, 1}, input_.view, b.x, difference.view);
-      product(difference.view, weight_for_deltas_.view, error);
+      product(difference.view, step_.weights.for_rows(step_.delta_dtype), error);
     }
-    product(in_dtype(step_.pass, step_.delta_dtype, input_.f32()).view, weight_error_.view, error,
-            activations);
+    Scratch rounded(kernels::view_of(quantized_x_));
+    if (dtype_ != DType::f32) {
+      rounded = Scratch(step_.pass.workspace, dtype_, b.x.rows, b.x.cols);
+      if (!dry()) kernels::convert(threads(), quantized_x_, rounded.view);
+    }
+    product(rounded.view, weight_error(), error, changes_input());
   }
 
   void subtract_error(const BranchLinear& b, const LiveRun& run, const Scratch& error) const {
@@ -197,11 +183,11 @@ class FormatStep {
 
   const LinearStep& step_;
   const Format* format_;
-  const Scratch& weight_for_deltas_;
-  Scratch quantized_;         // Q(W), f32
-  Scratch narrow_quantized_;  // Q(W) for products on deltas, once it is needed
-  Scratch weight_error_;      // Q(W) - W, once it is needed
-  Scratch input_;             // Q(x) of the branch at hand
+  DType dtype_;           // of operands that are made here
+  Scratch quantized_;     // Q(W), once it is needed
+  Scratch weight_error_;  // Q(W) - W, once it is needed
+  Scratch input_;         // Q(x) of the branch at hand, where it is not x
+  Matrix<const float> quantized_x_;
 };
 
 // The formats in use at the op, float first.
@@ -220,22 +206,15 @@ std::vector<const Format*> formats_in_use(std::span<const BranchLinear> branches
 }  // namespace
 
 void run_linear_step(const LinearStep& step, std::span<BranchLinear> branches) {
-  const bool changes = std::any_of(branches.begin(), branches.end(), [](const BranchLinear& b) {
-    return b.dy.rows > 0 || b.own_error.data != nullptr;
-  });
-  const Scratch weight = changes ? delta_weight(step) : Scratch{};
   for (const Format* format : formats_in_use(branches)) {
-    FormatStep with_format(step, format, weight);
+    FormatStep with_format(step, format);
     for (BranchLinear& branch : branches) with_format.run(branch);
   }
 }
 
 double weight_error_sse(const LinearStep& step, const Format& format) {
-  const Scratch error = quantized_weight(step, format);
-  if (step.pass.workspace.dry()) return 0;
-  const RowBlock all = whole(error.view.rows);
-  kernels::subtract_parent(step.pass.ops.threads(), {&all, 1}, error.view, step.weights.weight, error.view);
-  return sum_of_squares(step.pass.ops.threads(), error.f32());
+  const Scratch error = quantized_weight(step, format, quant::WeightPart::error, DType::f32);
+  return step.pass.workspace.dry() ? 0 : sum_of_squares(step.pass.ops.threads(), error.f32());
 }
 
 scores::LocalStats input_stats(Threads threads, Matrix<const float> x) {

@@ -53,7 +53,7 @@ struct LinearStep {
   double& flops;  // adds up the products, those for the reference's own output excepted; in dry runs too
 };
 
-// y = Q(x) Q(W)^T + b for every parent, Q the identity where its format is null, and with
+// y = Q(x) W^T + Q(x) (Q(W) - W)^T + b for every parent, Q the identity where its format is null, and with
 // E_f(x) = (Q(x) - x) W^T + Q(x) (Q(W) - W)^T, E_null = 0, the deltas of leaves with format v under parent p:
 //   fork                              dy = E_v(x) - E_p(x)
 //   v = p = null                      dy = dx W^T

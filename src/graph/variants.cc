@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/trace.h"
 #include "ops/add.h"
 #include "ops/gather.h"
 #include "ops/gelu.h"
@@ -149,7 +150,8 @@ void Variants::linear(const Node& node, size_t index) {
     for (State& state : states_) state.local[index] = none;
     return;
   }
-  const LinearWeights weights = load_weights(pass_, op);
+  const trace::Span span("linear", op.name);
+  const LinearWeights weights(pass_, op);
   std::vector<BranchLinear> at_op;
   for (size_t b = 0; b < states_.size(); ++b) at_op.push_back(prepare_linear(b, node, index, op_index));
   run_linear_step({.pass = pass_,
@@ -221,6 +223,7 @@ Delta Variants::change(const State& state, const Node& node, const std::vector<c
     return {
         d.block, {d.view.data, dtype_, d.view.rows / merge->factor, node.cols, node.cols}, node.rows, ranges};
   }
+  const trace::Span span("row kernels", name(node.operation));
   Delta dy = allocate(state.pairs, node.rows, node.cols, ranges);
   // Scatter's first input is the embedding, which never changes.
   const std::vector<const Delta*> sources =

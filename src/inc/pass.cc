@@ -99,7 +99,7 @@ class Pass {
     if (!quantizes(variant, position(op))) return forward_.linear(op_at(op), loaded.weights, x);
     Value y{pass_.workspace.allocate(DType::f32, x.matrix.rows, op_at(op).out_features()), {}};
     y.matrix = {static_cast<float*>(y.block->data()), x.matrix.rows, op_at(op).out_features()};
-    quantized_linear(pass_, loaded.quantized, loaded.weights.bias_data(), ranges(position(op)), x.matrix,
+    quantized_linear(pass_, loaded.quantized, loaded.weights.bias(), ranges(position(op)), x.matrix,
                      y.matrix);
     return y;
   }
@@ -114,7 +114,7 @@ class Pass {
   void run_reference(const graph::Stage& stage, std::map<int, LoadedOp>& loaded) {
     forward_.run_with(stage, reference_, {.linear = [&](int op, const Value& x) {
                         LoadedOp& here = loaded[op];
-                        here.weights = graph::load_weights(pass_, op_at(op));
+                        here.weights = graph::LinearWeights(pass_, op_at(op));
                         Value y = forward_.linear(op_at(op), here.weights, x);
                         calibrate(op, x.matrix, y.matrix);
                         return y;
@@ -135,7 +135,7 @@ class Pass {
     std::map<int, LoadedOp> loaded;
     run_reference(stage, loaded);
     for (auto& [op, here] : loaded)
-      if (position(op) >= 0) here.quantized = quantize_weight(pass_, here.weights.weight);
+      if (position(op) >= 0) here.quantized = quantize_weight(pass_, here.weights.f32().as<float>());
     const Values before = all_;  // where a variant that forks in this stage begins
     run_variant(stage, nullptr, loaded, all_);
     size_t live = 0;
@@ -154,8 +154,8 @@ class Pass {
   // A tile of lm_head; with codes, when its ranges are known.
   LoadedOp load_tile(int64_t first, int64_t columns, bool codes) const {
     LoadedOp tile;
-    tile.weights = graph::load_weights(pass_, head_rows(input_.model.lm_head(), first, columns));
-    if (codes) tile.quantized = quantize_weight(pass_, tile.weights.weight);
+    tile.weights = graph::LinearWeights(pass_, head_rows(input_.model.lm_head(), first, columns));
+    if (codes) tile.quantized = quantize_weight(pass_, tile.weights.f32().as<float>());
     return tile;
   }
 
@@ -179,7 +179,7 @@ class Pass {
     for_tiles([&](int64_t first, int64_t columns) {
       const LoadedOp tile = load_tile(first, columns, false);
       if (!dry())
-        ops::linear::forward(pass_.ops, hidden, tile.weights.weight, tile.weights.bias_data(),
+        ops::linear::forward(pass_.ops, hidden, tile.weights.f32(), tile.weights.bias(),
                              logits.cols_at(first, columns));
     });
     calibrate(op, hidden, logits);
@@ -207,9 +207,9 @@ class Pass {
     const auto block = pass_.workspace.allocate(DType::f32, expected.rows, expected.cols);
     const Matrix<float> y{static_cast<float*>(block->data()), expected.rows, expected.cols};
     if (quantizes(variant, at))
-      quantized_linear(pass_, tile.quantized, tile.weights.bias_data(), ranges(at), hidden.matrix, y);
+      quantized_linear(pass_, tile.quantized, tile.weights.bias(), ranges(at), hidden.matrix, y);
     else if (!dry())
-      ops::linear::forward(pass_.ops, hidden.matrix, tile.weights.weight, tile.weights.bias_data(), y);
+      ops::linear::forward(pass_.ops, hidden.matrix, tile.weights.f32(), tile.weights.bias(), y);
     if (dry()) return;
     parallel_for(threads(), y.rows, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r)

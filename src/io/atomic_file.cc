@@ -66,6 +66,35 @@ void AtomicFile::commit() {
   sync_folder(folder_of(path_));
 }
 
+AtomicFolder::AtomicFolder(const std::string& target) {
+  if (target.empty()) fail("expected a folder, found an empty path");
+  std::error_code error;
+  if (std::filesystem::exists(target, error) &&
+      !(std::filesystem::is_directory(target, error) && std::filesystem::is_empty(target, error)))
+    fail("{}: expected a new or an empty folder, found {}", target,
+         std::filesystem::is_directory(target, error) ? "one with files" : "a file");
+  // Absolute and without a slash at the end, so that the new folder's name stands beside it.
+  const std::filesystem::path absolute = std::filesystem::weakly_canonical(target, error);
+  target_ = (absolute.has_filename() ? absolute : absolute.parent_path()).string();
+  ensure_folder(folder_of(target_));
+  temporary_path_ = fmt::format("{}.{}.tmp", target_, getpid());
+  if (!std::filesystem::create_directory(temporary_path_, error))
+    fail("{}: cannot create the folder: {}", temporary_path_, error ? error.message() : "it exists");
+}
+
+AtomicFolder::~AtomicFolder() {
+  std::error_code ignored;
+  if (!temporary_path_.empty()) std::filesystem::remove_all(temporary_path_, ignored);
+}
+
+void AtomicFolder::commit() {
+  // rename() itself refuses a folder that has got files meanwhile.
+  if (rename(temporary_path_.c_str(), target_.c_str()) != 0)
+    fail("{}: cannot replace the folder: {}", target_, std::strerror(errno));
+  temporary_path_.clear();
+  sync_folder(folder_of(target_));
+}
+
 void write_file_atomically(const std::string& path, std::string_view content) {
   AtomicFile file(path);
   file.write(content);

@@ -30,6 +30,23 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
+// The same for a folder: files go into path(), a new folder beside `target`; commit() gives it the name.
+// Error where `target` exists and is anything but an empty folder.
+class AtomicFolder {
+ public:
+  explicit AtomicFolder(const std::string& target);
+  AtomicFolder(const AtomicFolder&) = delete;
+  AtomicFolder& operator=(const AtomicFolder&) = delete;
+  ~AtomicFolder();
+
+  const std::string& path() const { return temporary_path_; }
+  void commit();
+
+ private:
+  std::string target_;
+  std::string temporary_path_;
+};
+
 void write_file_atomically(const std::string& path, std::string_view content);
 
 // Creates the folder and its parents where they are missing. Error where something else has that name, or

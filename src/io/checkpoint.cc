@@ -80,14 +80,16 @@ Checkpoint Checkpoint::open(const std::string& model_folder) {
   if (exists(single)) {
     std::vector<SafetensorsFile> files;
     files.push_back(SafetensorsFile::open(single));
-    return {model_folder, std::move(files)};
+    return {model_folder, std::move(files), true};
   }
-  if (exists(index)) return {model_folder, open_shards(model_folder, index)};
+  if (exists(index)) return {model_folder, open_shards(model_folder, index), true};
   fail("{}: expected a model folder with {} or {}, found neither", model_folder, kSingleFile, kIndexFile);
 }
 
-Checkpoint::Checkpoint(std::string folder, std::vector<SafetensorsFile> files)
-    : folder_(std::move(folder)), files_(std::move(files)) {
+Checkpoint Checkpoint::wanted(const std::string& model_folder) { return {model_folder, {}, false}; }
+
+Checkpoint::Checkpoint(std::string folder, std::vector<SafetensorsFile> files, bool exists)
+    : folder_(std::move(folder)), files_(std::move(files)), exists_(exists) {
   for (const SafetensorsFile& file : files_)
     for (const TensorEntry& entry : file.entries()) tensors_.emplace(entry.name, file.view(entry));
 }
@@ -98,6 +100,7 @@ const TensorView* Checkpoint::find(const std::string& name) const {
 }
 
 TensorView Checkpoint::get(const std::string& name, const Shape& expected_shape) const {
+  if (!exists_) tensors_.try_emplace(name, TensorView{DType::bf16, expected_shape, nullptr});
   const TensorView* tensor = find(name);
   if (tensor == nullptr)
     fail("{}: tensor \"{}\" is missing; expected shape {}", folder_, name, to_string(expected_shape));

@@ -16,6 +16,9 @@ class Checkpoint {
   // Reads all headers, no weights. Error where neither model.safetensors nor model.safetensors.index.json
   // exists, or where the index and its shards do not name exactly the same tensors.
   static Checkpoint open(const std::string& model_folder);
+  // Weights that are not there yet: get() takes whatever it is asked for as stored in bf16 and gives a view
+  // without data; find() knows what get() was asked for.
+  static Checkpoint wanted(const std::string& model_folder);
 
   // nullptr where no tensor has this name. Views are valid while this object (or what it was moved to) lives.
   const TensorView* find(const std::string& name) const;
@@ -35,12 +38,13 @@ class Checkpoint {
   void prefetch(const TensorView& tensor) const;
 
  private:
-  Checkpoint(std::string folder, std::vector<SafetensorsFile> files);
+  Checkpoint(std::string folder, std::vector<SafetensorsFile> files, bool exists);
   const MappedFile& file_of(const TensorView& tensor) const;
 
   std::string folder_;
   std::vector<SafetensorsFile> files_;  // by name
-  std::map<std::string, TensorView> tensors_;
+  bool exists_;
+  mutable std::map<std::string, TensorView> tensors_;  // what is wanted becomes known by get()
 };
 
 }  // namespace qsweep::io

@@ -66,6 +66,13 @@ std::string header_text(std::span<const NamedTensor* const> order,
 
 void write_safetensors(const std::string& path, std::span<const NamedTensor> tensors,
                        const std::map<std::string, std::string>& metadata) {
+  write_safetensors(path, tensors, metadata, [](const NamedTensor& item, const ByteSink& sink) {
+    sink({item.tensor.data, static_cast<size_t>(item.tensor.size_bytes())});
+  });
+}
+
+void write_safetensors(const std::string& path, std::span<const NamedTensor> tensors,
+                       const std::map<std::string, std::string>& metadata, const TensorSource& source) {
   static_assert(std::endian::native == std::endian::little,
                 "the length is written in the machine's byte order");
   check_names(tensors);
@@ -75,8 +82,15 @@ void write_safetensors(const std::string& path, std::span<const NamedTensor> ten
   AtomicFile file(path);
   file.write(std::as_bytes(std::span(&header_bytes, 1)));
   file.write(header);
-  for (const NamedTensor* item : order)
-    file.write({item->tensor.data, static_cast<size_t>(item->tensor.size_bytes())});
+  for (const NamedTensor* item : order) {
+    size_t written_bytes = 0;
+    source(*item, [&](std::span<const std::byte> bytes) {
+      file.write(bytes);
+      written_bytes += bytes.size();
+    });
+    QSWEEP_CHECK(written_bytes == static_cast<size_t>(item->tensor.size_bytes()), "{}: {} bytes for shape {}",
+                 item->name, written_bytes, to_string(item->tensor.shape));
+  }
   file.commit();
 }
 

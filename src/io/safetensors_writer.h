@@ -1,6 +1,8 @@
 // Writing safetensors files.
 #pragma once
 
+#include <cstddef>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -19,5 +21,15 @@ struct NamedTensor {
 // "__metadata__".
 void write_safetensors(const std::string& path, std::span<const NamedTensor> tensors,
                        const std::map<std::string, std::string>& metadata = {});
+
+// Takes the next bytes of a tensor.
+using ByteSink = std::function<void(std::span<const std::byte>)>;
+// Hands a tensor's data to the sink, all of it, in as many pieces as it likes.
+using TensorSource = std::function<void(const NamedTensor&, const ByteSink&)>;
+
+// The same for data that is made as it is written: `source` is called once per tensor, in the file's order,
+// and the views need no data.
+void write_safetensors(const std::string& path, std::span<const NamedTensor> tensors,
+                       const std::map<std::string, std::string>& metadata, const TensorSource& source);
 
 }  // namespace qsweep::io

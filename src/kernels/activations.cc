@@ -16,20 +16,29 @@ using V = L::V;
 
 V silu(V a) { return a * L::sigmoid(a); }
 
-// silu(a + d) - silu(a) without cancellation. For d >= 0: d s(a+d) + a s(a+d) s(-a) (1 - e^-d); for d < 0:
-// d s(a+d) + a s(a) s(-a-d) (e^d - 1), with s the sigmoid. e^-|d| never overflows.
+// silu(a + d) - silu(a) without cancellation, s the sigmoid. For small d, with u = e^d - 1:
+// d s(a+d) + a s(a) s(-a) u / (1 + s(a) u), where s(a+d) = s(a) (1 + u) / (1 + s(a) u). Else for d >= 0:
+// d s(a+d) + a s(a+d) s(-a) (1 - e^-d); for d < 0: d s(a+d) + a s(a) s(-a-d) (e^d - 1); e^-|d| never
+// overflows.
 V silu_change(V a, V d) {
-  const V changed = a + d, zero = L::zero();
-  const V s = L::sigmoid(changed);
-  const V e = L::expm1(zero - L::abs(d));
-  const auto grows = d >= zero;
-  const V left = L::select(grows, s, L::sigmoid(a));
-  const V right = L::select(grows, L::sigmoid(zero - a), L::sigmoid(zero - changed));
-  return L::fma(a * (left * right), L::select(grows, zero - e, e), d * s);
+  const V one = L::set(1);
+  const auto [s, rest] = L::sigmoids(a);
+  if (L::all(L::abs(d) < L::set(L::kSmallExponent))) {
+    const V u = L::expm1_small(d), inverse = one / L::fma(s, u, one), left = s * inverse;
+    return L::fma(d * left, one + u, a * rest * left * u);
+  }
+  const V e = L::expm1(L::zero() - L::abs(d));
+  const auto [changed, changed_rest] = L::sigmoids(a + d);
+  const auto grows = d >= L::zero();
+  const V product = L::select(grows, changed * rest, s * changed_rest);
+  return L::fma(a * product, L::select(grows, L::zero() - e, e), d * changed);
 }
 
 // The derivative of silu: s(a) (1 + a s(-a)).
-V silu_slope(V a) { return L::sigmoid(a) * L::fma(a, L::sigmoid(L::zero() - a), L::set(1)); }
+V silu_slope(V a) {
+  const auto [s, rest] = L::sigmoids(a);
+  return s * L::fma(a, rest, L::set(1));
+}
 
 constexpr float kInverseRootTwoPi = 0.39894228040143268f;
 

@@ -134,6 +134,33 @@ void WidenBf16(int64_t n, const bf16* x, float* y) {
   L::each(n, [&](auto at) QSWEEP_LANES { L::store(L::load(x, at), y, at); });
 }
 
+// Rows [begin, end) of x; the groups of parts are `rows` rows apart.
+void Split(int64_t begin, int64_t end, Matrix<const float> x, Matrix<bf16> parts) {
+  for (int64_t r = begin; r < end; ++r) {
+    L::each(x.cols, [&](auto at) QSWEEP_LANES {
+      auto rest = L::load(x.row(r), at);
+      for (int64_t part = 0; part < kBf16Parts; ++part) {
+        bf16* rounded = parts.row(part * x.rows + r);
+        L::store(rest, rounded, at);
+        rest = rest - L::load(rounded, at);
+      }
+    });
+  }
+}
+
+void AddParts(int64_t begin, int64_t end, Matrix<const float> parts, const float* bias, bool accumulate,
+              Matrix<float> y) {
+  for (int64_t r = begin; r < end; ++r) {
+    L::each(y.cols, [&](auto at) QSWEEP_LANES {
+      auto sum = L::zero();
+      for (int64_t part = kBf16Parts; part-- > 0;) sum = sum + L::load(parts.row(part * y.rows + r), at);
+      if (bias != nullptr) sum = sum + L::load(bias, at);
+      if (accumulate) sum = sum + L::load(y.row(r), at);
+      L::store(sum, y.row(r), at);
+    });
+  }
+}
+
 template <class A, class Y>
 void subtract_row(int64_t n, const A* a, const float* b, Y* y) {
   L::each(n, [&](auto at) QSWEEP_LANES {
@@ -175,6 +202,8 @@ HWY_EXPORT(GatherDelta);
 HWY_EXPORT(SumRows);
 HWY_EXPORT(Convert);
 HWY_EXPORT(WidenBf16);
+HWY_EXPORT(Split);
+HWY_EXPORT(AddParts);
 HWY_EXPORT(SubtractParent);
 }  // namespace
 
@@ -262,6 +291,23 @@ void to_f32(Threads threads, TensorView x, Matrix<float> y) {
       default:
         std::copy(x.as<float>().begin() + begin, x.as<float>().begin() + end, y.data + begin);
     }
+  });
+}
+
+void split(Threads threads, Matrix<const float> x, Matrix<bf16> parts) {
+  QSWEEP_CHECK(parts.rows == kBf16Parts * x.rows && parts.cols == x.cols, "[{}, {}] in parts of [{}, {}]",
+               parts.rows, parts.cols, x.rows, x.cols);
+  parallel_for(threads, x.rows, [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(Split)(begin, end, x, parts);
+  });
+}
+
+void add_parts(Threads threads, Matrix<const float> parts, const float* bias, bool accumulate,
+               Matrix<float> y) {
+  QSWEEP_CHECK(parts.rows == kBf16Parts * y.rows && parts.cols == y.cols, "parts of [{}, {}] into [{}, {}]",
+               parts.rows, parts.cols, y.rows, y.cols);
+  parallel_for(threads, y.rows, [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(AddParts)(begin, end, parts, bias, accumulate, y);
   });
 }
 

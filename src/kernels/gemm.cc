@@ -5,6 +5,7 @@
 
 #include <omp.h>
 
+#include "base/trace.h"
 #include "kernels/onednn.h"
 
 namespace qsweep::kernels {
@@ -29,6 +30,19 @@ double flops_of(const GemmOperand& a, const GemmOperand& c) {
   return flops;
 }
 
+constexpr const char* kSpans[kGemmPurposes] = {"gemm reference", "gemm deltas", "gemm cotangents"};
+
+// What a trace shows of a product.
+void describe(trace::Span& span, const GemmOperand& a, const GemmOperand& c) {
+  int64_t batch = 1;
+  for (size_t i = 0; i + 2 < c.sizes.size(); ++i) batch *= c.sizes[i];
+  span.arg("dtype", name(a.dtype));
+  span.arg("batch", batch);
+  span.arg("rows", c.sizes.end()[-2]);
+  span.arg("in", a.sizes.back());
+  span.arg("out", c.sizes.back());
+}
+
 // What makes two products the same primitive.
 std::vector<int64_t> cache_key(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
                                const GemmOptions& options) {
@@ -47,8 +61,7 @@ bool has_isa(dnnl::cpu_isa wanted) {
   return (bits(dnnl::get_effective_cpu_isa()) & bits(wanted)) == bits(wanted);
 }
 
-std::pair<bool, std::string> find_native_bf16(bool allowed) {
-  if (!allowed) return {false, "bf16 products are switched off"};
+std::pair<bool, std::string> find_native_bf16() {
   if (has_isa(dnnl::cpu_isa::avx512_core_amx)) return {true, "the processor has AMX"};
   if (has_isa(dnnl::cpu_isa::avx512_core_bf16)) return {true, "the processor has AVX-512 BF16"};
   return {false, "the processor has neither AVX-512 BF16 nor AMX: products of bf16 run in f32"};
@@ -83,8 +96,15 @@ struct Gemm::State {
   Tensor scratch;
 };
 
-Gemm::Gemm(Threads threads, bool allow_bf16) : threads_(threads), state_(std::make_unique<State>()) {
-  std::tie(native_bf16_, bf16_reason_) = find_native_bf16(allow_bf16);
+Gemm::Gemm(Threads threads, Bf16Products bf16) : threads_(threads), state_(std::make_unique<State>()) {
+  std::tie(native_bf16_, bf16_reason_) = find_native_bf16();
+  if (bf16 == Bf16Products::never) {
+    native_bf16_ = false;
+    bf16_reason_ = "bf16 products are switched off";
+  } else if (bf16 == Bf16Products::always && !native_bf16_) {
+    native_bf16_ = emulated_ = true;
+    bf16_reason_ = "bf16 products are emulated in f32";
+  }
   dnnl::set_primitive_cache_capacity(0);  // oneDNN would keep a thousand more
 }
 
@@ -95,10 +115,27 @@ void Gemm::multiply(const GemmOperand& a, const GemmOperand& b, const GemmOperan
   for (const int64_t size : c.sizes)
     if (size == 0) return;
   QSWEEP_CHECK(a.sizes.back() > 0, "a product over no elements");
-  if (a.dtype == DType::bf16 && !native_bf16_) return multiply_widened(a, b, c, options);
-
-  omp_set_num_threads(threads_.count);  // oneDNN's team is the caller's
+  const double flops = flops_of(a, c);
+  trace::Span span(kSpans[static_cast<size_t>(options.purpose)], {.flops = flops});
+  describe(span, a, c);
   const auto start = Clock::now();
+  const auto is_bf16 = [](const GemmOperand& m) { return m.dtype == DType::bf16; };
+  const bool has_bf16 = is_bf16(a) || is_bf16(b) || is_bf16(c);
+  if (native_bf16_ && a.dtype == DType::f32 && b.dtype == DType::bf16) {
+    run_split(a, b, c, options);
+  } else if (has_bf16 && (!native_bf16_ || emulated_)) {
+    run_widened(a, b, c, options);
+  } else {
+    run(a, b, c, options);
+  }
+  counts_[static_cast<size_t>(options.purpose)].add({.calls = 1,
+                                                     .flops = flops,
+                                                     .bf16_flops = has_bf16 && native_bf16_ ? flops : 0,
+                                                     .seconds = seconds_since(start)});
+}
+
+void Gemm::run(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c, const GemmOptions& options) {
+  omp_set_num_threads(threads_.count);  // oneDNN's team is the caller's
   auto& cache = state_->primitives;
   const auto key = cache_key(a, b, c, options);
   auto found = cache.find(key);
@@ -140,17 +177,14 @@ void Gemm::multiply(const GemmOperand& a, const GemmOperand& b, const GemmOperan
                       memory(primitive.descriptor.bias_desc(), const_cast<float*>(options.bias)));
   primitive.matmul.execute(state_->stream, arguments);
   state_->stream.wait();
-
-  const double flops = flops_of(a, c);
-  counts_[static_cast<size_t>(options.purpose)].add({.calls = 1,
-                                                     .flops = flops,
-                                                     .bf16_flops = a.dtype == DType::bf16 ? flops : 0,
-                                                     .seconds = seconds_since(start)});
 }
 
 namespace {
 
-constexpr int64_t kWidenedElems = int64_t{1} << 21;  // 8 MiB
+// Of the copies that a plain product makes of its rows, a piece at a time.
+constexpr int64_t kPieceBytes = int64_t{32} << 20;
+
+int64_t piece_rows(int64_t row_bytes) { return std::max<int64_t>(1, kPieceBytes / row_bytes); }
 
 int64_t extent_elems(const GemmOperand& m) {
   int64_t last = 0;
@@ -167,6 +201,7 @@ GemmOperand rows_of(const GemmOperand& m, int64_t first, int64_t count) {
 
 // The same elements and strides in f32. Elements between the strides are copied too: they are never read.
 GemmOperand widened(Threads threads, const GemmOperand& m, Tensor& storage) {
+  const trace::Span span("widening");
   const int64_t n = extent_elems(m);
   storage = Tensor(DType::f32, {1, n});
   to_f32(threads, {DType::bf16, {n}, static_cast<const std::byte*>(m.data)}, storage.matrix<float>());
@@ -175,29 +210,48 @@ GemmOperand widened(Threads threads, const GemmOperand& m, Tensor& storage) {
 
 }  // namespace
 
-void Gemm::multiply_widened(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
-                            const GemmOptions& options) {
+void Gemm::run_widened(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
+                       const GemmOptions& options) {
   Tensor wide_b;
-  const GemmOperand b32 = widened(threads_, b, wide_b);
+  const GemmOperand b32 = b.dtype == DType::f32 ? b : widened(threads_, b, wide_b);
   // Rows of plain products some at a time, so that the copies stay small; tiles of batched ones are small
   // already.
   const bool plain = c.sizes.size() == 2;
   const int64_t rows = c.sizes.front();
-  const int64_t piece =
-      plain ? std::max<int64_t>(1, kWidenedElems / (a.strides.front() + c.strides.front())) : rows;
+  const int64_t piece = plain ? piece_rows(4 * (a.strides.front() + c.strides.front())) : rows;
   for (int64_t first = 0; first < rows; first += piece) {
     const int64_t count = std::min(piece, rows - first);
     Tensor wide_a, wide_c;
     const GemmOperand from = plain ? rows_of(a, first, count) : a, to = plain ? rows_of(c, first, count) : c;
-    const GemmOperand a32 = widened(threads_, from, wide_a);
+    const GemmOperand a32 = from.dtype == DType::f32 ? from : widened(threads_, from, wide_a);
     if (c.dtype == DType::f32) {
-      multiply(a32, b32, to, options);
+      run(a32, b32, to, options);
       continue;
     }
-    multiply(a32, b32, widened(threads_, to, wide_c), options);
+    run(a32, b32, widened(threads_, to, wide_c), options);
     // Elements between the strides return as they came: widening and rounding back is exact for them.
     const int64_t n = extent_elems(to);
     convert(threads_, wide_c.matrix<float>(), {to.data, DType::bf16, 1, n, n});
+  }
+}
+
+void Gemm::run_split(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
+                     const GemmOptions& options) {
+  QSWEEP_CHECK(c.sizes.size() == 2 && c.dtype == DType::f32 && a.strides[1] == 1 && c.strides[1] == 1,
+               "f32 x bf16 is a plain product of dense rows");
+  const int64_t in = a.sizes[1], out = c.sizes[1];
+  const int64_t piece = piece_rows(kBf16Parts * (2 * in + 4 * out));
+  for (int64_t first = 0; first < c.sizes[0]; first += piece) {
+    const int64_t rows = std::min(piece, c.sizes[0] - first);
+    Tensor parts(DType::bf16, {kBf16Parts * rows, in}), products(DType::f32, {kBf16Parts * rows, out});
+    const auto rows_at = [&](const GemmOperand& m, int64_t cols) {
+      return Matrix<float>(static_cast<float*>(m.data) + first * m.strides[0], rows, cols, m.strides[0]);
+    };
+    split(threads_, rows_at(a, in), parts.matrix<bf16>());
+    const DeltaView from{parts.bytes(), DType::bf16, kBf16Parts * rows, in, in};
+    const GemmOperand to = operand(view_of(products.matrix<float>()));
+    emulated_ ? run_widened(operand(from), b, to, {}) : run(operand(from), b, to, {});
+    add_parts(threads_, products.matrix<float>(), options.bias, options.accumulate, rows_at(c, out));
   }
 }
 
@@ -210,10 +264,6 @@ void Gemm::linear(DeltaView x, DeltaView w, DeltaView y, const GemmOptions& opti
 GemmOperand operand(DeltaView m, bool transposed) {
   if (transposed) return {m.data, m.dtype, {m.cols, m.rows}, {1, m.stride}};
   return {m.data, m.dtype, {m.rows, m.cols}, {m.stride, 1}};
-}
-
-DeltaView view_of(Matrix<const float> m) {
-  return {const_cast<float*>(m.data), DType::f32, m.rows, m.cols, m.stride};
 }
 
 std::string onednn_version() {

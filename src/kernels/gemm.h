@@ -41,41 +41,52 @@ struct GemmOptions {
   GemmPurpose purpose = GemmPurpose::reference;
 };
 
+// Whether products of bf16 are computed as such: where the processor has them; never; or always, emulated
+// where it has none (slow: so that tests take the same paths everywhere).
+enum class Bf16Products { where_native, never, always };
+
 // Not thread-safe: one caller, whose products use all its threads.
 class Gemm {
  public:
-  // allow_bf16 = false takes the fallback of processors without bf16 products, whatever this one has.
-  explicit Gemm(Threads threads, bool allow_bf16 = true);
+  explicit Gemm(Threads threads, Bf16Products bf16 = Bf16Products::where_native);
   ~Gemm();
   Gemm(const Gemm&) = delete;
   Gemm& operator=(const Gemm&) = delete;
 
-  // c = a b. Types: f32 x f32 -> f32; bf16 x bf16 -> f32 or bf16, accumulated in f32. Where the processor has
-  // no bf16 products the operands are widened and multiplied in f32. An empty product does nothing (k = 0 is
-  // refused).
+  // c = a b, accumulated in f32; an empty product does nothing (k = 0 is refused). Types: f32 x f32 -> f32;
+  // bf16 x bf16 -> f32 or bf16; f32 x bf16 -> f32, which equals the f32 product: a is the sum of three bf16
+  // matrices. Where the processor has no bf16 products, bf16 operands are widened and multiplied in f32, and
+  // bf16 x f32 is allowed too.
   void multiply(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
                 const GemmOptions& options = {});
 
-  // y [rows, out] = x [rows, in] w^T, w [out, in]: a linear layer. w has x's dtype.
+  // y [rows, out] = x [rows, in] w^T, w [out, in]: a linear layer.
   void linear(DeltaView x, DeltaView w, DeltaView y, const GemmOptions& options = {});
 
-  bool native_bf16() const { return native_bf16_; }
+  bool native_bf16() const { return native_bf16_; }  // or emulated
+  // What an operand that is made for a product with rows of this dtype should be: no conversion is left to
+  // do.
+  DType operand_dtype(DType rows) const { return native_bf16_ ? rows : DType::f32; }
   const std::string& bf16_reason() const {
     return bf16_reason_;
   }  // why bf16 is or is not native, one sentence
   const GemmCount& count(GemmPurpose purpose) const { return counts_[static_cast<size_t>(purpose)]; }
   Threads threads() const { return threads_; }
 
-  // Upper bound of the memory that one product needs beside its operands, when it runs natively.
-  static constexpr int64_t kScratchBytes = int64_t{4} << 20;
+  // Upper bound of the memory that one plain product needs beside its operands, unless it has to widen b.
+  static constexpr int64_t kScratchBytes = int64_t{36} << 20;
 
  private:
   struct State;
-  void multiply_widened(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
-                        const GemmOptions& options);
+  // The product as it is: no conversions.
+  void run(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c, const GemmOptions& options);
+  void run_widened(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
+                   const GemmOptions& options);
+  void run_split(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
+                 const GemmOptions& options);
 
   Threads threads_;
-  bool native_bf16_;
+  bool native_bf16_, emulated_ = false;
   std::string bf16_reason_;
   GemmCount counts_[kGemmPurposes];
   std::unique_ptr<State> state_;
@@ -83,7 +94,6 @@ class Gemm {
 
 // A dense or strided matrix as an operand, transposed or not.
 GemmOperand operand(DeltaView m, bool transposed = false);
-DeltaView view_of(Matrix<const float> m);
 
 std::string onednn_version();
 // The instruction set that oneDNN's products use here, such as "avx512_core_bf16".

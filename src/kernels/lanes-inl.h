@@ -84,8 +84,16 @@ struct LanesOf {
     int64_t i = 0;
     for (; i + width() <= n; i += width()) total = total + body(AllLanes{i});
     if (i < n) total = total + keep_first(body(SomeLanes{i, static_cast<size_t>(n - i)}), n - i, zero());
-    return hn::GetLane(hn::SumOfLanes(d, total));
+    return sum_of(total);
   }
+
+  // v in the lanes that `at` has, `other` beyond the end of the row.
+  static HWY_INLINE V inside(V v, AllLanes, V) { return v; }
+  static HWY_INLINE V inside(V v, SomeLanes at, V other) {
+    return keep_first(v, static_cast<int64_t>(at.count), other);
+  }
+  static HWY_INLINE T sum_of(V v) { return hn::GetLane(hn::SumOfLanes(d, v)); }
+  static HWY_INLINE T max_of(V v) { return hn::GetLane(hn::MaxOfLanes(d, v)); }
 
   // Maximum over the row, -inf for an empty one. NaN elements are ignored or propagated: check inputs
   // elsewhere.
@@ -97,7 +105,7 @@ struct LanesOf {
     for (; i + width() <= n; i += width()) best = hn::Max(best, body(AllLanes{i}));
     if (i < n)
       best = hn::Max(best, keep_first(body(SomeLanes{i, static_cast<size_t>(n - i)}), n - i, lowest));
-    return hn::GetLane(hn::MaxOfLanes(d, best));
+    return max_of(best);
   }
 
   static HWY_INLINE V abs(V x) { return hn::Abs(x); }
@@ -138,19 +146,34 @@ struct LanesOf {
     return scale(p + (set(1) - scale(set(1), zero() - n)), n);
   }
 
+  // The same for |x| < kSmallExponent, for less.
+  static constexpr T kSmallExponent = T{0.34};
+  static HWY_INLINE V expm1_small(V x) { return expm1_reduced(x); }
+
   // e^x - 1 - x without cancellation.
   static HWY_INLINE V expm1_minus_x(V x) {
-    const auto small = abs(x) < set(T{0.34});
+    const auto small = abs(x) < set(kSmallExponent);
     const V series = x * x * expm1_tail(x);
     if (all(small)) return series;
     return select(small, series, expm1(x) - x);
   }
 
-  // 1 / (1 + e^-x), accurate in both tails.
-  static HWY_INLINE V sigmoid(V x) {
-    const V e = exp(zero() - abs(x));
-    return select(x < zero(), e, set(1)) / (set(1) + e);
+  // The same for |x| <= 2^-6, for less.
+  static HWY_INLINE V expm1_minus_x_tiny(V x) {
+    return x * x * expm1_series < std::is_same_v<T, float> ? 3 : 5 > (x);
   }
+
+  // 1 / (1 + e^-x), and with it 1 / (1 + e^x): both accurate in both tails.
+  struct Sigmoids {
+    V of, of_minus;
+  };
+  static HWY_INLINE Sigmoids sigmoids(V x) {
+    const V e = exp(zero() - abs(x));
+    const V large = set(1) / (set(1) + e), small = e * large;
+    const auto negative = x < zero();
+    return {select(negative, small, large), select(negative, large, small)};
+  }
+  static HWY_INLINE V sigmoid(V x) { return sigmoids(x).of; }
 
   // The standard normal distribution function; one lane at a time (the merger is small).
   static HWY_INLINE V normal_cdf(V x) {
@@ -216,8 +239,9 @@ struct LanesOf {
     }
   }
   // (e^r - 1 - r) / r^2 for |r| <= 0.35: the Taylor series to the last bit.
-  static HWY_INLINE V expm1_tail(V r) {
-    constexpr int terms = std::is_same_v<T, float> ? 6 : 12;
+  static HWY_INLINE V expm1_tail(V r) { return expm1_series < std::is_same_v<T, float> ? 6 : 12 > (r); }
+  template <int terms>
+  static HWY_INLINE V expm1_series(V r) {
     constexpr long double factorials[] = {2.L,         6.L,          24.L,         120.L,     720.L,
                                           5040.L,      40320.L,      362880.L,     3628800.L, 39916800.L,
                                           479001600.L, 6227020800.L, 87178291200.L};

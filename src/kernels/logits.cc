@@ -41,35 +41,51 @@ void Probabilities(int64_t begin, int64_t end, Matrix<const float> logits, const
   }
 }
 
+// How large the changes of a row are: how e^d - 1 - d is computed.
+enum class Changes { tiny, small, any };
+
+template <Changes kChanges>
 void accumulate_row(int64_t n, const float* z, const double* p, const float* d, int64_t first_column,
                     LogitsSums& sums) {
-  sums.squared += L64::sum(n, [&](auto at) QSWEEP_LANES {
-    const auto v = L64::load(d, at);
-    return v * v;
+  const auto shift = L64::set(sums.shift), lowest = L64::set(-std::numeric_limits<double>::infinity());
+  auto squared = L64::zero(), mean = L64::zero(), curvature = L64::zero(), mass = L64::zero(), top = lowest;
+  L64::each(n, [&](auto at) QSWEEP_LANES {
+    const auto change = L64::load(d, at), weight = L64::load(p, at);
+    const auto x = L64::inside(change - shift, at, L64::zero());
+    squared = L64::fma(change, change, squared);
+    mean = L64::fma(weight, x, mean);
+    if constexpr (kChanges == Changes::tiny) {
+      curvature = L64::fma(weight, L64::expm1_minus_x_tiny(x), curvature);
+    } else {
+      curvature = L64::fma(weight, L64::expm1_minus_x(x), curvature);
+    }
+    // Where every change is small the three sums add up without loss; otherwise e^d is worth its cost.
+    mass = kChanges == Changes::any ? L64::fma(weight, L64::exp(x), mass) : mass + weight;
+    top = L64::larger(top, L64::inside(L64::load(z, at) + change, at, lowest));
   });
-  const auto shift = L64::set(sums.shift);
-  const auto shifted = [&](auto at) QSWEEP_LANES { return L64::load(d, at) - shift; };
-  const double mean = L64::sum(n, [&](auto at) QSWEEP_LANES { return L64::load(p, at) * shifted(at); });
-  const double curvature =
-      L64::sum(n, [&](auto at) QSWEEP_LANES { return L64::load(p, at) * L64::expm1_minus_x(shifted(at)); });
-  sums.mean += mean;
-  sums.curvature += curvature;
-  // Where every change is small the three sums add up without loss; otherwise e^d is worth its cost.
-  if (L64::max(n, [&](auto at) QSWEEP_LANES { return L64::abs(shifted(at)); }) < 0.3) {
-    sums.mass += L64::sum(n, [&](auto at) QSWEEP_LANES { return L64::load(p, at); }) + mean + curvature;
-  } else {
-    sums.mass += L64::sum(n, [&](auto at) QSWEEP_LANES { return L64::load(p, at) * L64::exp(shifted(at)); });
-  }
-  const auto changed = [&](auto at) QSWEEP_LANES { return L64::load(z, at) + L64::load(d, at); };
-  const double top = L64::max(n, changed);
-  if (sums.argmax < 0 || top > sums.best) {
-    sums.best = top;
+  const double mean_sum = L64::sum_of(mean), curvature_sum = L64::sum_of(curvature);
+  sums.squared += L64::sum_of(squared);
+  sums.mean += mean_sum;
+  sums.curvature += curvature_sum;
+  sums.mass += L64::sum_of(mass) + (kChanges == Changes::any ? 0 : mean_sum + curvature_sum);
+  const double best = L64::max_of(top);
+  if (sums.argmax < 0 || best > sums.best) {
+    sums.best = best;
     for (int64_t c = 0; c < n; ++c) {
-      if (static_cast<double>(z[c]) + static_cast<double>(d[c]) != top) continue;
+      if (static_cast<double>(z[c]) + static_cast<double>(d[c]) != best) continue;
       sums.argmax = first_column + c;
       break;
     }
   }
+}
+
+void accumulate_row(int64_t n, const float* z, const double* p, const float* d, int64_t first_column,
+                    LogitsSums& sums) {
+  const auto shift = L::set(static_cast<float>(sums.shift));
+  const float largest = L::max(n, [&](auto at) QSWEEP_LANES { return L::abs(L::load(d, at) - shift); });
+  if (largest < 0x1p-6f) return accumulate_row<Changes::tiny>(n, z, p, d, first_column, sums);
+  if (largest < 0.3f) return accumulate_row<Changes::small>(n, z, p, d, first_column, sums);
+  accumulate_row<Changes::any>(n, z, p, d, first_column, sums);
 }
 
 template <class T>

@@ -37,6 +37,11 @@ struct DeltaView {
   }
 };
 
+// An f32 matrix as an operand, which is only read.
+inline DeltaView view_of(Matrix<const float> m) {
+  return {const_cast<float*>(m.data), DType::f32, m.rows, m.cols, m.stride};
+}
+
 inline constexpr int64_t kAbsent = -1;
 
 // The consecutive rows of one (variant, sample) pair: `rows` of them from row `parent` of the parent's value,
@@ -121,6 +126,13 @@ void softmax_vjp(Threads threads, const AttentionTile& tile, Matrix<const float>
 // --- conversions
 void to_f32(Threads threads, TensorView x, Matrix<float> y);  // bf16, f16 or f32, same number of elements
 void convert(Threads threads, Matrix<const float> x, DeltaView y);
+// x as a sum of bf16 matrices, exact but for underflow: parts [kBf16Parts * rows, cols], the first `rows`
+// rows hold x rounded, each further group what the ones before leave. add_parts: the rows' sums, smallest
+// first, the same way back: y = (y if accumulate) + (bias if any) + parts.
+inline constexpr int64_t kBf16Parts = 3;
+void split(Threads threads, Matrix<const float> x, Matrix<bf16> parts);
+void add_parts(Threads threads, Matrix<const float> parts, const float* bias, bool accumulate,
+               Matrix<float> y);
 // y = parent + d, in d's dtype or f32 (a block without delta rows copies the parent).
 void add_to_parent(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> parent, DeltaView d,
                    DeltaView y);

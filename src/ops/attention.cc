@@ -4,6 +4,7 @@
 #include <map>
 #include <vector>
 
+#include "base/trace.h"
 #include "ops/attention_tile.h"
 
 namespace qsweep::ops::attention {
@@ -202,6 +203,7 @@ std::span<const Segment> segments_within(std::span<const Segment> segments, int6
 
 void forward(const Context& context, const Spec& spec, std::span<const Segment> segments,
              Matrix<const float> q, Matrix<const float> k, Matrix<const float> v, Matrix<float> o) {
+  const trace::Span span("attention");
   for (const Segment& segment : segments) {
     const Tiling tiling = choose_tiling(context, spec, segment.rows, 0, DType::f32);
     for (int64_t first = 0; first < segment.rows; first += tiling.queries) {
@@ -217,6 +219,7 @@ void forward(const Context& context, const Spec& spec, std::span<const Segment> 
 void delta(const Context& context, const Spec& spec, std::span<const Segment> segments,
            std::span<const RowBlock> blocks, Matrix<const float> q, Matrix<const float> k,
            Matrix<const float> v, DeltaView dq, DeltaView dk, DeltaView dv, DeltaView d_o) {
+  const trace::Span span("attention");
   const DeltaCall call{context, spec, q, k, v, {dq, dk, dv}, d_o};
   for (const auto& [parent, runs] : pair_runs(blocks))
     delta_sample(call, segments_within(segments, parent, runs.front().rows), runs);

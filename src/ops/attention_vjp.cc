@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/trace.h"
 #include "ops/attention_tile.h"
 
 namespace qsweep::ops::attention {
@@ -159,6 +160,7 @@ void vjp_segment(const VjpCall& call, const Segment& segment, int64_t tile_queri
 void vjp(const Context& context, const Spec& spec, std::span<const Segment> segments, Matrix<const float> q,
          Matrix<const float> k, Matrix<const float> v, DeltaView d_o, int64_t probes, DeltaView dq,
          DeltaView dk, DeltaView dv) {
+  const trace::Span span("attention");
   QSWEEP_CHECK(
       d_o.rows == probes * q.rows && dq.rows == d_o.rows && dk.rows == probes * k.rows && dv.rows == dk.rows,
       "{} probes of {} rows: [{}], [{}], [{}], [{}]", probes, q.rows, d_o.rows, dq.rows, dk.rows, dv.rows);

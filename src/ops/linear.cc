@@ -4,9 +4,9 @@ namespace qsweep::ops::linear {
 
 using kernels::view_of;
 
-void forward(const Context& context, Matrix<const float> x, Matrix<const float> w, const float* bias,
+void forward(const Context& context, Matrix<const float> x, kernels::DeltaView w, const float* bias,
              Matrix<float> y) {
-  context.gemm.linear(view_of(x), view_of(w), view_of(y), {.bias = bias});
+  context.gemm.linear(view_of(x), w, view_of(y), {.bias = bias});
 }
 
 void delta(const Context& context, kernels::DeltaView dx, kernels::DeltaView w, kernels::DeltaView dy,

@@ -8,15 +8,15 @@
 
 namespace qsweep::ops::linear {
 
-// w is f32; bias may be null.
-void forward(const Context& context, Matrix<const float> x, Matrix<const float> w, const float* bias,
+// w is f32 or bf16; bias may be null.
+void forward(const Context& context, Matrix<const float> x, kernels::DeltaView w, const float* bias,
              Matrix<float> y);
 
-// w has dx's dtype. With `accumulate`, dy += dx W^T.
+// w: of a dtype that Gemm takes with dx's. With `accumulate`, dy += dx W^T.
 void delta(const Context& context, kernels::DeltaView dx, kernels::DeltaView w, kernels::DeltaView dy,
            bool accumulate = false);
 
-// w has dy's dtype.
+// w: of a dtype that Gemm takes with dy's.
 void vjp(const Context& context, kernels::DeltaView dy, kernels::DeltaView w, kernels::DeltaView dx);
 
 }  // namespace qsweep::ops::linear

@@ -6,6 +6,7 @@
 
 #include <fmt/ranges.h>
 
+#include "base/trace.h"
 #include "kernels/rows.h"
 
 namespace qsweep::quant {
@@ -174,6 +175,12 @@ void quantize_symmetric(Threads threads, const Scheme& scheme, Matrix<const floa
       x, y);
 }
 
+float absmax_of_rows(Threads threads, Matrix<const float> w) {
+  std::vector<float> rows(static_cast<size_t>(w.rows));
+  kernels::row_absmax(threads, w, rows);
+  return rows.empty() ? 0 : *std::max_element(rows.begin(), rows.end());
+}
+
 void copy(Threads threads, Matrix<const float> x, Matrix<float> y) {
   kernels::convert(threads, x, {y.data, DType::f32, y.rows, y.cols, y.stride});
 }
@@ -228,10 +235,43 @@ double effective_weight_bits(const Format& format, int64_t in_features) {
 
 bool needs_weight_range(const Format& format) { return uses_tensor_absmax(format.weights); }
 
-float weight_absmax(Threads threads, Matrix<const float> w) {
-  std::vector<float> rows(static_cast<size_t>(w.rows));
-  kernels::row_absmax(threads, w, rows);
-  return rows.empty() ? 0 : *std::max_element(rows.begin(), rows.end());
+namespace {
+
+// Calls body(first, rows) with some rows of a stored weight at a time, widened, on all threads. The weight is
+// seen as rows of `cols` elements.
+template <class Body>
+void widened_rows(Threads threads, const TensorView& weight, int64_t cols, Body&& body) {
+  constexpr int64_t kBlockElems = 8192;
+  const int64_t rows = weight.elements() / cols, block = std::max<int64_t>(1, kBlockElems / cols);
+  parallel_for(threads, rows, [&](int64_t begin, int64_t end) {
+    Tensor widened;
+    for (int64_t first = begin; first < end; first += block) {
+      const int64_t count = std::min(block, end - first);
+      const TensorView some{
+          weight.dtype, {count, cols}, weight.data + first * cols * size_bytes(weight.dtype)};
+      if (weight.dtype == DType::f32) {
+        body(first, Matrix<const float>(some.as<float>().data(), count, cols));
+        continue;
+      }
+      if (widened.empty()) widened = Tensor(DType::f32, {block, cols});
+      const Matrix<float> buffer = widened.matrix<float>().rows_at(0, count);
+      kernels::to_f32(Threads{1}, some, buffer);
+      body(first, Matrix<const float>(buffer));
+    }
+  });
+}
+
+}  // namespace
+
+float weight_absmax(Threads threads, const TensorView& weight) {
+  if (weight.elements() == 0) return 0;
+  const int64_t cols = weight.shape.back();
+  std::vector<float> rows(static_cast<size_t>(weight.elements() / cols));
+  widened_rows(threads, weight, cols, [&](int64_t first, Matrix<const float> w) {
+    kernels::row_absmax(Threads{1}, w,
+                        std::span(rows).subspan(static_cast<size_t>(first), static_cast<size_t>(w.rows)));
+  });
+  return *std::max_element(rows.begin(), rows.end());
 }
 
 void fake_quantize_weight(Threads threads, const Format& format, Matrix<const float> w,
@@ -240,12 +280,35 @@ void fake_quantize_weight(Threads threads, const Format& format, Matrix<const fl
   QSWEEP_CHECK(format.weights.codec != Codec::uint8 && !format.weights.calibrated,
                "weights of {} would need a calibrated range", format.name);
   float absmax = 0;
-  if (needs_weight_range(format)) absmax = tensor_absmax ? *tensor_absmax : weight_absmax(threads, w);
+  if (needs_weight_range(format)) absmax = tensor_absmax ? *tensor_absmax : absmax_of_rows(threads, w);
   quantize_symmetric(threads, format.weights, w, absmax, quantized);
+}
+
+void quantize_stored_weight(Threads threads, const Format& format, WeightPart part, const TensorView& weight,
+                            std::optional<float> tensor_absmax, kernels::DeltaView result) {
+  const trace::Span span("quantize weights", format.name);
+  QSWEEP_CHECK(result.stride == result.cols && result.rows * result.cols == weight.elements(),
+               "{} elements into [{}, {}]", weight.elements(), result.rows, result.cols);
+  if (needs_weight_range(format) && !tensor_absmax) tensor_absmax = weight_absmax(threads, weight);
+  const int64_t cols = format.weights.in_stored_rows ? weight.shape.back() : result.cols;
+  widened_rows(threads, weight, cols, [&](int64_t first, Matrix<const float> w) {
+    Tensor quantized(DType::f32, {w.rows, cols});
+    fake_quantize_weight(Threads{1}, format, w, tensor_absmax, quantized.matrix<float>());
+    const kernels::DeltaView q = kernels::view_of(quantized.matrix<float>());
+    const kernels::DeltaView to{static_cast<std::byte*>(result.data) + first * cols * result.element_bytes(),
+                                result.dtype, w.rows, cols, cols};
+    const kernels::RowBlock all{.rows = w.rows, .parent = 0, .in = {0, kernels::kAbsent, kernels::kAbsent}};
+    if (part == WeightPart::error) {
+      kernels::subtract_parent(Threads{1}, {&all, 1}, q, w, to);
+    } else {
+      kernels::convert(Threads{1}, quantized.matrix<float>(), to);
+    }
+  });
 }
 
 void fake_quantize_input(Threads threads, const Format& format, Matrix<const float> x,
                          const std::optional<InputRange>& range, Matrix<float> quantized) {
+  const trace::Span span("quantize inputs", format.name);
   const Scheme& scheme = format.activations;
   if (!quantizes_activations(format)) return copy(threads, x, quantized);
   QSWEEP_CHECK(scheme.calibrated || (!uses_tensor_absmax(scheme) && scheme.codec != Codec::uint8),

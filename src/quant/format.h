@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/quantize.h"
+#include "kernels/rows.h"
 #include "tensor/tensor.h"
 
 namespace qsweep::quant {
@@ -68,22 +69,18 @@ struct InputRange {
 
 // Whether quantized rows of a weight depend on the largest absolute value of the whole weight.
 bool needs_weight_range(const Format& format);
-float weight_absmax(Threads threads, Matrix<const float> w);
+float weight_absmax(Threads threads, const TensorView& weight);
 
 // Quantized and dequantized weight, f32; w [out, in], or some of its rows. tensor_absmax: of the whole
 // weight, for formats that need it; by default that of w.
 void fake_quantize_weight(Threads threads, const Format& format, Matrix<const float> w,
                           std::optional<float> tensor_absmax, Matrix<float> quantized);
 
-// A weight [out, in] as the rows that its format's groups run along; stored: its shape in the checkpoint. The
-// rows are w's own but where groups end with the stored rows, which a convolution's kernel has many of.
-template <class T>
-Matrix<T> group_rows(const Format& format, const Shape& stored, Matrix<T> w) {
-  if (!format.weights.in_stored_rows || stored.back() == w.cols) return w;
-  QSWEEP_CHECK(w.contiguous() && w.cols % stored.back() == 0, "{} columns of stored rows of {}", w.cols,
-               stored.back());
-  return {w.data, w.rows * (w.cols / stored.back()), stored.back()};
-}
+// Of a weight as the checkpoint stores it (bf16, f16 or f32), or some of its rows: Q(W), or Q(W) - W, rounded
+// to the result's dtype. The f32 numbers on the way stay in the cache. The result is [out, in], dense.
+enum class WeightPart { quantized, error };
+void quantize_stored_weight(Threads threads, const Format& format, WeightPart part, const TensorView& weight,
+                            std::optional<float> tensor_absmax, kernels::DeltaView result);
 
 // Quantized and dequantized input. range: only for calibrated formats.
 void fake_quantize_input(Threads threads, const Format& format, Matrix<const float> x,

@@ -7,6 +7,7 @@
 #include "io/atomic_file.h"
 #include "report/overview.h"
 #include "report/text.h"
+#include "report/time.h"
 
 namespace qsweep::report {
 namespace {
@@ -153,7 +154,8 @@ std::string eval_markdown(const EvalRun& run) {
   std::string warnings;
   for (const std::string& warning : eval_warnings(run)) warnings += "- " + warning + "\n";
   if (!warnings.empty()) text += "## Warnings\n\n" + warnings + "\n";
-  return text + run_section(run) + recipe_table(run) + prediction_section(run) + kHowToRead;
+  return text + run_section(run) + recipe_table(run) + prediction_section(run) +
+         time_section(run.provenance) + kHowToRead;
 }
 
 void write_eval_report(const EvalRun& run, const std::string& folder) {

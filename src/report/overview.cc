@@ -53,28 +53,6 @@ void add_members(Table& table, const Json& object, const char* key, const char* 
   if (!text.empty()) table.row({label, plain(text)});
 }
 
-void add_gemm(Table& table, const Json& provenance) {
-  const Json* gemm = find(provenance, "gemm");
-  if (!gemm) return;
-  add_number(table, *gemm, "share", "GEMM rate, share of what the shapes allow", percent);
-  add_number(table, *gemm, "gflop", "GEMM work, Gflop", number);
-  add_number(table, *gemm, "gflops_per_s", "GEMM rate, Gflop/s", number);
-  add_number(table, *gemm, "peak_gflops_per_s", "GEMM rate of the machine on these shapes, Gflop/s", number);
-}
-
-void add_phases(Table& table, const Json& provenance) {
-  const Json* phases = find(provenance, "phases_s");
-  if (!phases || !phases->is_object()) return;
-  std::vector<std::pair<double, std::string>> sorted;
-  for (const auto& [phase, time] : phases->items())
-    if (time.is_number()) sorted.emplace_back(time.get<double>(), phase);
-  std::stable_sort(sorted.begin(), sorted.end(),
-                   [](const auto& a, const auto& b) { return a.first > b.first; });
-  std::vector<std::string> parts;
-  for (const auto& [time, phase] : sorted) parts.push_back(phase + " " + seconds(time));
-  if (!parts.empty()) table.row({"Time by phase", plain(fmt::format("{}", fmt::join(parts, ", ")))});
-}
-
 std::string settings_text(const Json& settings) {
   std::string text;
   for (const auto& [key, value] : settings.items())
@@ -137,9 +115,7 @@ std::string what_was_run(const AnyRun& run, size_t ops, const std::string& ranke
   add_value(table, run.provenance, "threads", "Threads");
   add_members(table, run.provenance, "libraries", "Libraries");
   add_number(table, run.provenance, "wall_s", "Wall time", seconds);
-  add_phases(table, run.provenance);
   add_number(table, run.provenance, "peak_rss_bytes", "Peak memory", bytes);
-  add_gemm(table, run.provenance);
   return table.text();
 }
 

@@ -4,6 +4,7 @@
 #include "report/overview.h"
 #include "report/ranking.h"
 #include "report/text.h"
+#include "report/time.h"
 #include "report/warnings.h"
 #include "scores/files.h"
 
@@ -43,6 +44,7 @@ std::string markdown(const scores::Run& run) {
   for (const scores::ScoreGroup& group : group_scores(run)) rankings += ranking_section(run, group);
   if (!rankings.empty()) text += "## The most sensitive ops\n\n" + rankings;
   text += unscored_section(run);
+  text += time_section(run.provenance);
   return text + kHowToRead;
 }
 

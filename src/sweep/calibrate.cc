@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/trace.h"
+
 namespace qsweep::sweep {
 namespace {
 
@@ -34,6 +36,7 @@ Ranges calibrate(const models::Model& model, const ops::Context& ops,
     log.run(i, ops.gemm, to, [&](const RangeSinks& sinks, const Boundaries&) {
       graph::Workspace workspace;
       return run_reference(pass_of(chunks[i]), workspace, [&](int op, Matrix<const float> x) {
+        const trace::Span span("row kernels", "ranges");
         const scores::LocalStats stats = graph::input_stats(ops.threads(), x);
         sinks.range(op, static_cast<float>(stats.input_min), static_cast<float>(stats.input_max));
       });

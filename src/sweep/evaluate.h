@@ -2,7 +2,7 @@
 #pragma once
 
 #include "scores/eval.h"
-#include "sweep/variant_run.h"
+#include "sweep/rate.h"
 
 namespace qsweep::sweep {
 
@@ -19,6 +19,9 @@ class Evaluation {
   void keep(const Keeping& keeping) { variant_run_.keep(keeping, "eval"); }  // as Sweep's
   void prepare() { variant_run_.prepare(); }
   const MemoryPlan& plan() const { return variant_run_.report().plan; }
+  std::vector<ProductShape> main_products() const {
+    return sweep::main_products(setting_, variant_run_.variants(), plan());
+  }
   // All recipes in one sweep. Metrics are finalized; data, settings, provenance and predictions are the
   // caller's.
   scores::EvalRun run(scores::Metric ranking, const ProgressObserver& progress);

@@ -4,7 +4,9 @@
 #include <map>
 #include <memory>
 
+#include "base/trace.h"
 #include "graph/scratch.h"
+#include "kernels/probes.h"
 #include "ops/linear.h"
 #include "sweep/row_metrics.h"
 #include "sweep/token_rows.h"
@@ -51,12 +53,14 @@ struct HeadBranch {
   std::vector<graph::LiveRun> live;
   std::vector<graph::ForkRows> forks;
   std::vector<int> leaf_ids;
-  Group leaves;  // live pairs, then every fork's
-  Group self;    // the parent itself; empty for the reference
+  Group leaves;   // live pairs, then every fork's
+  Group self;     // the parent itself; empty for the reference
+  Group squared;  // in place of leaves: live pairs of which only the squared errors are wanted
   size_t live_pairs = 0;
 
   bool is_reference() const { return variant == kReference; }
-  int64_t live_rows() const { return hidden_delta.empty() ? 0 : hidden_delta.view.rows; }
+  // Rows of hidden_delta whose logits are looked at.
+  int64_t live_rows() const { return hidden_delta.empty() || squared.rows > 0 ? 0 : hidden_delta.view.rows; }
   std::span<const RowBlock> live_blocks() const { return {leaves.blocks.data(), live_pairs}; }
 };
 
@@ -76,8 +80,11 @@ class Scoring {
     weight_absmax_ = tiles_.normalize(hidden(), formats(), rows_.normalizer);
     if (!dry()) set_shifts();
     tiles_.each([&](const HeadTile& tile) { score_tile(tile); });
+    flops_ *= tiles_.scale();
+    for (const HeadBranch& b : branches_)
+      if (b.squared.rows > 0) square(b);
     if (!dry()) report(sinks);
-    return flops_ * tiles_.scale();
+    return flops_;
   }
 
  private:
@@ -98,14 +105,20 @@ class Scoring {
                       .hidden_delta = variants.take_delta(b, "hidden")};
     const auto& leaves = variants.branch(b).leaves;
     for (const graph::Leaf& leaf : leaves) branch.leaf_ids.push_back(leaf.id);
-    branch.live = variants.live_runs(b, head_index(), branch.hidden_delta);
+    const int64_t live_rows = branch.live_rows();
+    const bool by_gram = input_.squared_errors_alone && branch.is_reference() && branch.format == nullptr &&
+                         live_rows > branch.hidden_delta.view.cols;
+    if (!by_gram) branch.live = variants.live_runs(b, head_index(), branch.hidden_delta);
+    Group& group = by_gram ? branch.squared : branch.leaves;
     const auto live = graph::row_blocks(pass_.batch, variants.pairs(b), branch.hidden_delta, {});
+    size_t places = 0;
     for (const graph::PairRange& range : branch.hidden_delta.ranges)
       for (int64_t i = range.first; i < range.last; ++i) {
         const auto [leaf, sample] = variants.pairs(b)[i];
-        branch.leaves.add({leaves[static_cast<size_t>(leaf)].id, sample}, live[branch.live_pairs++],
-                          sum_rows_);
+        group.add({leaves[static_cast<size_t>(leaf)].id, sample}, live[places++], sum_rows_);
       }
+    branch.live_pairs = branch.leaves.pairs.size();
+    sum_rows_ += branch.squared.rows;
     for (const auto& [leaf, sample] : variants.forks(b, head_index(), Rows::tokens, branch.hidden_delta)) {
       const int id = leaves[leaf].id;
       if (branch.forks.empty() || branch.forks.back().leaf != id)
@@ -164,6 +177,8 @@ class Scoring {
   };
 
   void score_tile(const HeadTile& tile) {
+    for (const HeadBranch& b : branches_)
+      if (b.squared.rows > 0) add_gram(tile);
     const int64_t cols = tile.op.out_features();
     const Scratch logits(pass_.workspace, DType::f32, hidden().rows, cols);
     const Scratch p(pass_.workspace, DType::f64, hidden().rows, cols);
@@ -178,7 +193,7 @@ class Scoring {
                        .y = logits.matrix<float>(),
                        .y_is_known = !b.is_reference(),
                        .own_error = b.format == nullptr ? Matrix<float>() : c.self.matrix<float>(),
-                       .dx = b.hidden_delta.view,
+                       .dx = b.live_rows() > 0 ? b.hidden_delta.view : kernels::DeltaView{},
                        .dy = c.leaves.view,
                        .live = b.live,
                        .forks = b.forks,
@@ -214,8 +229,9 @@ class Scoring {
     };
     if (!b.is_reference()) {
       flops_ += 2.0 * static_cast<double>(tile.op.weight.elements()) * static_cast<double>(hidden().rows);
+      const kernels::DeltaView w = tile.weights.for_rows(DType::f32);
       if (dry()) return;
-      ops::linear::delta(pass_.ops, b.change.view, kernels::view_of(tile.weights.weight), changes.self.view,
+      ops::linear::delta(pass_.ops, b.change.view, w, changes.self.view,
                          /*accumulate=*/b.format != nullptr);
       add(b.self, changes.self);
     }
@@ -225,6 +241,52 @@ class Scoring {
                              changes.leaves.view, changes.leaves.view);
     }
     add(b.leaves, changes.leaves);
+  }
+
+  // The rows' |W d|^2 = d (W^T W) d, for far fewer products than W d has where there are more rows than
+  // elements in one: the Gram form.
+  void square(const HeadBranch& b) {
+    const int64_t in = hidden().cols, rows = b.squared.rows;
+    const double elements = static_cast<double>(in) * static_cast<double>(in);
+    flops_ += 2 * elements * static_cast<double>(rows);
+    constexpr int64_t kPieceRows = 2048;
+    const Scratch d(pass_.workspace, DType::f32, std::min(rows, kPieceRows), in);
+    const Scratch product(pass_.workspace, DType::f32, d.view.rows, in);
+    if (dry()) return;
+    std::vector<double> squares(static_cast<size_t>(rows));
+    for (int64_t first = 0; first < rows; first += kPieceRows) {
+      const int64_t count = std::min(kPieceRows, rows - first);
+      const kernels::DeltaView piece = d.view.rows_at(0, count), along = product.view.rows_at(0, count);
+      kernels::to_f32(threads(), dense(b.hidden_delta.view.rows_at(first, count)), d.f32().rows_at(0, count));
+      pass_.ops.gemm.multiply(kernels::operand(piece), kernels::operand(gram_.view), kernels::operand(along),
+                              {.purpose = kernels::GemmPurpose::deltas});
+      kernels::row_products(
+          threads(), piece, product.f32().rows_at(0, count),
+          std::span(squares).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
+    }
+    for (const RowBlock& block : b.squared.blocks)
+      for (int64_t r = 0; r < block.rows; ++r)
+        sum_at(block.out + r).squared = squares[static_cast<size_t>(block.in[0] + r)];
+  }
+
+  // W^T W of a tile, added to the whole.
+  void add_gram(const HeadTile& tile) {
+    const int64_t in = hidden().cols;
+    flops_ += 2.0 * static_cast<double>(tile.op.weight.elements()) * static_cast<double>(in);
+    const kernels::DeltaView w = tile.weights.for_rows(input_.delta_dtype);
+    if (gram_.view.data == nullptr) {
+      gram_ = Scratch(pass_.workspace, DType::f32, in, in);
+      if (!dry()) std::fill_n(gram_.f32().data, in * in, 0.0f);
+    }
+    if (dry()) return;
+    pass_.ops.gemm.multiply(kernels::operand(w, /*transposed=*/true), kernels::operand(w),
+                            kernels::operand(gram_.view),
+                            {.accumulate = true, .purpose = kernels::GemmPurpose::deltas});
+  }
+
+  static TensorView dense(const kernels::DeltaView& m) {
+    QSWEEP_CHECK(m.stride == m.cols, "rows {} apart", m.stride);
+    return {m.dtype, {m.rows, m.cols}, static_cast<const std::byte*>(m.data)};
   }
 
   // Squared change of the hidden state from the reference's, per row of the branch's leaves.
@@ -260,6 +322,12 @@ class Scoring {
       }
       for (const auto& [pair, total] : totals(b.leaves, leaves))
         sinks.metrics(pair.variant, pair.sample, total);
+      if (b.squared.rows > 0) {
+        std::vector<double> squared(static_cast<size_t>(b.squared.rows));
+        kernels::row_squared_norm(threads(), b.hidden_delta.view, squared);
+        for (const auto& [pair, total] : totals(b.squared, squared))
+          sinks.metrics(pair.variant, pair.sample, total);
+      }
       for (const graph::ForkRows& fork : b.forks) {
         scores::LocalStats stats = graph::input_stats(threads(), b.hidden.matrix);
         stats.error_sse = local_[fork.leaf].error_sse;
@@ -299,6 +367,7 @@ class Scoring {
   Scratch sum_storage_;
   std::span<LogitsSums> sums_;
   std::optional<float> weight_absmax_;
+  Scratch gram_;                             // W^T W of the tiles so far, where it is needed
   std::map<int, scores::LocalStats> local_;  // of the leaves that fork at lm_head
   double flops_ = 0;
 };
@@ -307,6 +376,7 @@ class Scoring {
 
 double score_head(const PassInput& input, const graph::Pass& pass, graph::Variants& variants,
                   const std::vector<int>& carried, const PassSinks& sinks) {
+  const trace::Span span("head");
   return Scoring(input, pass, variants, carried).run(sinks);
 }
 

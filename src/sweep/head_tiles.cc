@@ -15,7 +15,7 @@ HeadTile HeadTiles::load(int64_t first) const {
   HeadTile tile{.first = first, .op = {}, .weights = {}};
   tile.op.name = model_.lm_head().name;
   tile.op.weight = rows(first, std::min(kHeadTile, columns() - first));
-  tile.weights = graph::load_weights(pass_, tile.op);
+  tile.weights = graph::LinearWeights(pass_, tile.op);
   return tile;
 }
 
@@ -31,10 +31,11 @@ std::optional<float> HeadTiles::normalize(Matrix<const float> hidden,
     const int64_t cols = tile.op.out_features();
     const auto block = pass_.workspace.allocate(DType::f32, hidden.rows, cols);
     const Matrix<float> logits{static_cast<float*>(block->data()), hidden.rows, cols};
+    const kernels::DeltaView w = tile.weights.for_rows(DType::f32);
     if (pass_.workspace.dry()) return;
-    ops::linear::forward(pass_.ops, hidden, tile.weights.weight, nullptr, logits);
+    ops::linear::forward(pass_.ops, hidden, w, nullptr, logits);
     kernels::update_normalizers(threads, logits, tile.first, normalizers);
-    if (ranged) absmax = std::max(absmax, quant::weight_absmax(threads, tile.weights.weight));
+    if (ranged) absmax = std::max(absmax, quant::weight_absmax(threads, tile.op.weight));
   });
   return ranged ? std::optional(absmax) : std::nullopt;
 }

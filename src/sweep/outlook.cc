@@ -72,6 +72,14 @@ class Planner {
     return in(reached_, op) && (!format.activations.calibrated || in(calibrated_, op));
   }
 
+  scores::Measured measured() const {
+    if (options_.metrics.empty() || options_.method != scores::Method::exact) return scores::Measured::all();
+    scores::Measured wanted = scores::Measured::none();
+    wanted.add(options_.metric);
+    for (const scores::Metric metric : options_.metrics) wanted.add(metric);
+    return wanted;
+  }
+
   Status status_of(const Format& format, int op) const {
     if (!in(selected_, op) || (needs_members() && !in(members_, op))) return Status::skipped;
     if (!in(reached_, op)) return Status::unexercised;
@@ -108,6 +116,7 @@ class Planner {
       record.op = op;
       record.format = format.name;
       record.mode = options_.mode;
+      record.measured = measured();
       record.effective_bits =
           quant::effective_weight_bits(format, model_.ops[static_cast<size_t>(op)].in_features());
       record.status = status_of(format, op);
@@ -165,13 +174,11 @@ class Planner {
 }  // namespace
 
 std::vector<bool> reached_ops(const models::Model& model, const std::vector<models::Sample>& samples) {
-  std::vector<bool> reached(model.ops.size());
-  for (const graph::Stage& stage : model.stages)
-    for (const graph::Node& node : stage.nodes)
-      if (const auto* linear = std::get_if<graph::Linear>(&node.operation))
-        reached[static_cast<size_t>(linear->op)] =
-            std::any_of(samples.begin(), samples.end(),
-                        [&](const models::Sample& s) { return s.rows[static_cast<size_t>(node.rows)] > 0; });
+  std::vector<bool> reached;
+  for (const graph::Rows kind : row_kinds(model))
+    reached.push_back(std::any_of(samples.begin(), samples.end(), [&](const models::Sample& s) {
+      return s.rows[static_cast<size_t>(kind)] > 0;
+    }));
   return reached;
 }
 

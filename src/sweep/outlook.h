@@ -15,7 +15,9 @@ struct ScoreOptions {
   std::vector<const quant::Format*> formats;
   scores::Mode mode = scores::Mode::isolated;
   scores::Method method = scores::Method::exact;  // others: isolated scores only
-  std::vector<scores::Metric> metrics;            // adjoint, auto: to estimate beside the ranking one
+  // adjoint, auto: to estimate beside the ranking one. exact: these alone and the ranking one are wanted; all
+  // where there is none.
+  std::vector<scores::Metric> metrics;
   int64_t probes = 4;
   bool hutchinson = false;              // hawq: the trace by random probes
   std::optional<double> time_budget_s;  // auto: exact scores until then

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/trace.h"
 #include "sweep/head.h"
 
 namespace qsweep::sweep {
@@ -38,8 +39,18 @@ Branches branches_of(const PassInput& input) {
 
 }  // namespace
 
+std::vector<graph::Rows> row_kinds(const models::Model& model) {
+  std::vector<graph::Rows> kinds(model.ops.size(), graph::Rows::tokens);  // lm_head is in no stage's nodes
+  for (const graph::Stage& stage : model.stages)
+    for (const graph::Node& node : stage.nodes)
+      if (const auto* linear = std::get_if<graph::Linear>(&node.operation))
+        kinds[static_cast<size_t>(linear->op)] = node.rows;
+  return kinds;
+}
+
 graph::Batch load_batch(const models::Model& model, const std::vector<const models::Sample*>& samples,
                         bool dry) {
+  const trace::Span span("inputs");
   using Pixels = models::InputBuilder::Pixels;
   std::vector<graph::SampleInputs> loaded;
   for (const models::Sample* sample : samples)
@@ -54,9 +65,13 @@ int64_t weight_bytes(const graph::Stage& stage) {
   return bytes;
 }
 
-void run_body_stage(const models::Model& model, const graph::Stage& stage, graph::Workspace& workspace,
-                    int64_t held_bytes, PassReport& report, const std::function<void()>& body) {
+void run_body_stage(const models::Model& model, const graph::Stage& stage, const graph::Stage* next,
+                    graph::Workspace& workspace, int64_t held_bytes, PassReport& report,
+                    const std::function<void()>& body) {
+  const trace::Span span("stage", stage.name);
   workspace.reset_peak();
+  if (next != nullptr && !workspace.dry())
+    for (const TensorView& weight : next->weights) model.checkpoint.prefetch(weight);
   body();
   const int64_t weights = weight_bytes(stage);
   report.weight_bytes += weights;
@@ -82,6 +97,9 @@ scores::ScopedSums position_counts(const models::Model& model, const models::Sam
 
 PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const PassSinks& sinks,
                     const Boundaries& boundaries) {
+  trace::Span span("pass", "variants");
+  span.arg("samples", static_cast<int64_t>(input.samples.size()));
+  span.arg("variants", static_cast<int64_t>(input.live.size()));
   const graph::Batch batch = load_batch(input.model, input.samples, workspace.dry());
   const graph::Pass pass{input.ops, workspace, batch, input.model.ops};
   Branches branches = branches_of(input);
@@ -94,7 +112,7 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
   PassReport report;
   for (size_t i = restored; i < stages.size(); ++i) {
     const double before = variants.flops();
-    run_body_stage(input.model, stages[i], workspace, batch.size_bytes(), report,
+    run_body_stage(input.model, stages[i], following(stages, i), workspace, batch.size_bytes(), report,
                    [&] { variants.run(stages[i]); });
     if (boundaries.reached) boundaries.reached(i + 1, variants);
     if (sinks.stage_done) sinks.stage_done(stages[i].name, variants.flops() - before);
@@ -114,13 +132,16 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
 
 PassReport run_reference(const PassInput& input, graph::Workspace& workspace,
                          const graph::LinearObserver& observer) {
+  trace::Span span("pass", "reference");
+  span.arg("samples", static_cast<int64_t>(input.samples.size()));
   const graph::Batch batch = load_batch(input.model, input.samples, workspace.dry());
   graph::Forward forward({input.ops, workspace, batch, input.model.ops});
   PassReport report;
   graph::Values values;
-  for (const graph::Stage& stage : body_stages(input.model))
-    run_body_stage(input.model, stage, workspace, batch.size_bytes(), report,
-                   [&] { forward.run(stage, values, observer); });
+  const auto stages = body_stages(input.model);
+  for (size_t i = 0; i < stages.size(); ++i)
+    run_body_stage(input.model, stages[i], following(stages, i), workspace, batch.size_bytes(), report,
+                   [&] { forward.run(stages[i], values, observer); });
   if (!workspace.dry()) observer(static_cast<int>(input.model.ops.size()) - 1, values.at("hidden").matrix);
   return report;
 }

@@ -41,6 +41,9 @@ struct PassInput {
   std::span<const Variant> variants;  // of the whole run
   std::vector<int> live;              // those that this pass measures; leaves in the order of their forks
   const Ranges& ranges;
+  // Of leaves of the reference only the squared errors are wanted: kl and what else needs their logits may be
+  // left 0.
+  bool squared_errors_alone = false;
 };
 
 struct PassSinks {
@@ -69,6 +72,9 @@ struct PassReport {
   double flops = 0;          // of products, the reference's excepted
 };
 
+// Per op, the kind of rows that it works on.
+std::vector<graph::Rows> row_kinds(const models::Model& model);
+
 // What a pass over some samples and stages needs, shared by all kinds of passes.
 graph::Batch load_batch(const models::Model& model, const std::vector<const models::Sample*>& samples,
                         bool dry);
@@ -77,10 +83,18 @@ int64_t weight_bytes(const graph::Stage& stage);
 inline std::span<const graph::Stage> body_stages(const models::Model& model) {
   return std::span(model.stages).first(model.stages.size() - 1);
 }
-// Runs body() for one stage before the head, lets the stage's weights go, and adds to the report.
-// held_bytes: of the batch.
-void run_body_stage(const models::Model& model, const graph::Stage& stage, graph::Workspace& workspace,
-                    int64_t held_bytes, PassReport& report, const std::function<void()>& body);
+// Runs body() for one stage before the head while the weights of the next one (null: none) are read ahead,
+// lets the stage's weights go, and adds to the report. held_bytes: of the batch.
+void run_body_stage(const models::Model& model, const graph::Stage& stage, const graph::Stage* next,
+                    graph::Workspace& workspace, int64_t held_bytes, PassReport& report,
+                    const std::function<void()>& body);
+// The stage after (or before, in a walk back) the one given; null at the end.
+inline const graph::Stage* following(std::span<const graph::Stage> stages, size_t i) {
+  return i + 1 < stages.size() ? &stages[i + 1] : nullptr;
+}
+inline const graph::Stage* preceding(std::span<const graph::Stage> stages, size_t i) {
+  return i > 0 ? &stages[i - 1] : nullptr;
+}
 
 // Runs the pass. In a dry workspace nothing is computed and no sink but stage_done is called: the report is
 // the plan.

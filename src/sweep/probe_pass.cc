@@ -3,6 +3,7 @@
 #include <map>
 
 #include "base/rng.h"
+#include "base/trace.h"
 #include "graph/backward.h"
 #include "graph/linear_step.h"
 #include "graph/scratch.h"
@@ -44,6 +45,8 @@ class ProbePass {
   }
 
   PassReport run() {
+    trace::Span span("pass", "probes");
+    span.arg("samples", static_cast<int64_t>(input_.samples.size()));
     graph::Values values;
     forward(values);
     const graph::Value hidden = std::move(values.at("hidden"));
@@ -60,15 +63,6 @@ class ProbePass {
   }
 
  private:
-  static std::vector<Rows> row_kinds(const models::Model& model) {
-    std::vector<Rows> kinds(model.ops.size(), Rows::tokens);
-    for (const graph::Stage& stage : model.stages)
-      for (const graph::Node& node : stage.nodes)
-        if (const auto* linear = std::get_if<graph::Linear>(&node.operation))
-          kinds[static_cast<size_t>(linear->op)] = node.rows;
-    return kinds;
-  }
-
   int64_t add_probes(bool at_hidden) {
     const size_t before = probes_.size();
     for (size_t s = 0; s < input_.sets.size(); ++s)
@@ -91,8 +85,8 @@ class ProbePass {
     reported_flops_ = flops_;
   }
 
-  void run_stage(const graph::Stage& stage, const std::function<void()>& body) {
-    run_body_stage(input_.model, stage, workspace_, batch_.size_bytes(), report_, body);
+  void run_stage(const graph::Stage& stage, const graph::Stage* next, const std::function<void()>& body) {
+    run_body_stage(input_.model, stage, next, workspace_, batch_.size_bytes(), report_, body);
   }
 
   // The reference up to the head; keeps the inputs of every keep_every-th stage.
@@ -103,16 +97,17 @@ class ProbePass {
       if (!probes_.empty() && i % static_cast<size_t>(input_.keep_every) == 0) kept_[i] = values;
       graph::LinearObserver observer;
       if (probes_.empty()) observer = [&](int op, Matrix<const float> x) { local_errors(op, x); };
-      run_stage(stages[i], [&] { forward.run(stages[i], values, observer); });
+      run_stage(stages[i], following(stages, i), [&] { forward.run(stages[i], values, observer); });
     }
   }
 
   // Without probes nothing walks backward, and the errors are measured on the way forward.
   void local_errors(int op_index, Matrix<const float> x) {
     const graph::LinearOp& op = input_.model.ops[static_cast<size_t>(op_index)];
-    const graph::LinearWeights weights = graph::load_weights(pass_, op);
+    const graph::LinearWeights weights(pass_, op);
     const Scratch y(workspace_, DType::f32, x.rows, op.out_features());
-    if (!dry()) ops::linear::forward(input_.ops, x, weights.weight, weights.bias_data(), y.f32());
+    const DeltaView w = weights.for_rows(DType::f32);
+    if (!dry()) ops::linear::forward(input_.ops, x, w, weights.bias(), y.f32());
     errors(op_index, x, y.f32(), {});
   }
 
@@ -122,7 +117,7 @@ class ProbePass {
     for (size_t i = stages.size(); i-- > 0;) {
       if (!kept_.contains(i)) recompute_inputs(i);
       const double before = backward.flops();
-      run_stage(stages[i], [&] {
+      run_stage(stages[i], preceding(stages, i), [&] {
         backward.run(
             stages[i], kept_.at(i), cotangents,
             [&](int op, Matrix<const float> x, Matrix<const float> y, DeltaView g) { errors(op, x, y, g); });
@@ -141,15 +136,16 @@ class ProbePass {
     graph::Forward forward(pass_);
     graph::Values values = kept_.at(from);
     for (size_t s = from; s < i; ++s) {
-      run_stage(stages[s], [&] { forward.run(stages[s], values); });
+      run_stage(stages[s], following(stages, s), [&] { forward.run(stages[s], values); });
       kept_[s + 1] = values;
     }
   }
 
   // --- errors of one op and their products with the gradients at its output. g: empty without probes.
   void errors(int op_index, Matrix<const float> x, Matrix<const float> y, DeltaView g) {
+    const trace::Span span("errors");
     const graph::LinearOp& op = input_.model.ops[static_cast<size_t>(op_index)];
-    const graph::LinearWeights weights = graph::load_weights(pass_, op);
+    const graph::LinearWeights weights(pass_, op);
     scores::LocalStats stats;
     if (!dry()) {
       stats = graph::input_stats(threads(), x);
@@ -282,6 +278,7 @@ class ProbePass {
 
   // Gradients of the probes at the final hidden state.
   graph::Cotangent head(Matrix<const float> hidden) {
+    const trace::Span span("head");
     const HeadTiles tiles(input_.model, pass_);
     std::vector<ProbeRow> probes = probe_rows();
     const auto probe_rows = static_cast<int64_t>(probes.size());
@@ -337,7 +334,8 @@ class ProbePass {
 
   Scratch tile_logits(const HeadTile& tile, Matrix<const float> hidden) {
     Scratch logits(workspace_, DType::f32, hidden.rows, tile.op.out_features());
-    if (!dry()) ops::linear::forward(input_.ops, hidden, tile.weights.weight, nullptr, logits.f32());
+    const DeltaView w = tile.weights.for_rows(DType::f32);
+    if (!dry()) ops::linear::forward(input_.ops, hidden, w, nullptr, logits.f32());
     return logits;
   }
 
@@ -394,10 +392,9 @@ class ProbePass {
   void add_product(const HeadTile& tile, DeltaView u, DeltaView sum) {
     flops_ += 2.0 * static_cast<double>(u.rows) * static_cast<double>(tile.op.weight.elements());
     if (u.rows == 0) return;
-    const Scratch narrow(workspace_, input_.dtype, tile.op.out_features(), tile.op.in_features());
+    const DeltaView w = tile.weights.for_rows(input_.dtype);
     if (dry()) return;
-    kernels::convert(threads(), tile.weights.weight, narrow.view);
-    input_.ops.gemm.multiply(kernels::operand(u), kernels::operand(narrow.view), kernels::operand(sum),
+    input_.ops.gemm.multiply(kernels::operand(u), kernels::operand(w), kernels::operand(sum),
                              {.accumulate = true, .purpose = kernels::GemmPurpose::cotangents});
   }
 

@@ -2,24 +2,120 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <tuple>
+
+#include "sweep/head_tiles.h"
 
 namespace qsweep::sweep {
+namespace {
 
-double measure_model_rate(const models::Model& model, kernels::Gemm& gemm, DType dtype, int64_t rows) {
-  constexpr size_t kShapes = 5;
-  constexpr double kSecondsPerShape = 0.1;
-  std::map<std::pair<int64_t, int64_t>, double> flops_of;
-  for (const graph::LinearOp& op : model.ops)
-    if (&op != &model.lm_head())
-      flops_of[{op.in_features(), op.out_features()}] += static_cast<double>(op.weight.elements());
-  std::vector<std::pair<double, std::pair<int64_t, int64_t>>> shapes;
-  for (const auto& [shape, flops] : flops_of) shapes.push_back({flops, shape});
-  std::sort(shapes.rbegin(), shapes.rend());
-  shapes.resize(std::min(shapes.size(), kShapes));
+constexpr size_t kShapes = 5;
+constexpr double kSecondsPerShape = 0.05;
+constexpr int64_t kMostRows = 4096;  // more make a product longer, not faster
+
+using graph::kRowKinds;
+
+// What the products of one pass are, op by op.
+class Tally {
+ public:
+  Tally(const Setting& setting, std::span<const Variant> variants)
+      : setting_(setting), variants_(variants), kinds_(row_kinds(setting.model)) {}
+
+  void add(const Chunk& chunk) {
+    std::set<int> parents{kReference};
+    std::vector<int64_t> forks(kinds_.size());  // per op: leaves that leave their parent there
+    for (const int v : chunk.variants) {
+      const Variant& variant = variants_[static_cast<size_t>(v)];
+      parents.insert(variant.carried ? v : variant.parent);
+      if (!variant.carried) ++forks[static_cast<size_t>(variant.overrides.front().op)];
+    }
+    std::array<int64_t, kRowKinds> live{};  // leaves by the kind of rows that they forked on
+    for (size_t op = 0; op < kinds_.size(); ++op) {
+      const auto kind = static_cast<size_t>(kinds_[op]);
+      int64_t rows = 0, delta_rows = 0;
+      for (const int s : chunk.samples) {
+        const models::Sample& sample = setting_.data[static_cast<size_t>(s)];
+        rows += sample.rows[kind];
+        for (size_t k = 0; k < kRowKinds; ++k)
+          if (sample.rows[k] > 0) delta_rows += sample.rows[kind] * live[k];
+      }
+      for (size_t i = 0; i < parents.size(); ++i) add(DType::f32, op, rows);
+      add(delta_dtype(), op, delta_rows);
+      live[kind] += forks[op];
+    }
+  }
+
+  std::vector<ProductShape> largest() const {
+    std::vector<ProductShape> shapes;
+    for (const auto& [key, sum] : sums_)
+      shapes.push_back({.dtype = std::get<0>(key),
+                        .in = std::get<1>(key),
+                        .out = std::get<2>(key),
+                        .rows = static_cast<int64_t>(sum.weighted_rows / sum.flops),
+                        .flops = sum.flops});
+    std::ranges::stable_sort(shapes, std::greater(), &ProductShape::flops);
+    shapes.resize(std::min(shapes.size(), kShapes));
+    return shapes;
+  }
+
+ private:
+  struct Sum {
+    double flops = 0, weighted_rows = 0;
+  };
+
+  // Without bf16 products, those of bf16 run in f32.
+  DType delta_dtype() const { return setting_.ops.gemm.native_bf16() ? setting_.delta_dtype() : DType::f32; }
+
+  void add(DType dtype, size_t op, int64_t rows) {
+    if (rows == 0) return;
+    const graph::LinearOp& linear = setting_.model.ops[op];
+    const bool head = &linear == &setting_.model.lm_head();
+    const int64_t in = linear.in_features(), out = linear.out_features();
+    const double flops = 2.0 * static_cast<double>(rows) * static_cast<double>(in) * static_cast<double>(out);
+    Sum& sum = sums_[{dtype, in, head ? std::min(out, kHeadTile) : out}];
+    sum.flops += flops;
+    sum.weighted_rows += flops * static_cast<double>(rows);
+  }
+
+  const Setting& setting_;
+  std::span<const Variant> variants_;
+  std::vector<graph::Rows> kinds_;
+  std::map<std::tuple<DType, int64_t, int64_t>, Sum> sums_;
+};
+
+// Rows whose operands are not more than a pass holds.
+int64_t measured_rows(const ProductShape& shape, const MemoryPlan& plan) {
+  const int64_t held_bytes = (plan.peak_bytes() - plan.base_bytes) / size_bytes(shape.dtype);
+  const int64_t fitting = (held_bytes - shape.in * shape.out) / (shape.in + shape.out);
+  return std::clamp<int64_t>(std::min(shape.rows, fitting), 1, kMostRows);
+}
+
+}  // namespace
+
+std::vector<ProductShape> main_products(const Setting& setting, std::span<const Variant> variants,
+                                        const MemoryPlan& plan) {
+  Tally tally(setting, variants);
+  for (const Chunk& chunk : plan.chunks) tally.add(chunk);
+  return tally.largest();
+}
+
+std::vector<MeasuredProduct> measure_rates(kernels::Gemm& gemm, std::span<const ProductShape> shapes,
+                                           const MemoryPlan& plan) {
+  std::vector<MeasuredProduct> measured;
+  for (ProductShape shape : shapes) {
+    shape.rows = measured_rows(shape, plan);
+    measured.push_back(
+        {shape, kernels::measure_rate(gemm, shape.dtype, shape.rows, shape.in, shape.out, kSecondsPerShape)});
+  }
+  return measured;
+}
+
+double overall_rate(std::span<const MeasuredProduct> products) {
   double flops = 0, seconds = 0;
-  for (const auto& [weight, shape] : shapes) {
-    flops += weight;
-    seconds += weight / kernels::measure_rate(gemm, dtype, rows, shape.first, shape.second, kSecondsPerShape);
+  for (const MeasuredProduct& product : products) {
+    flops += product.shape.flops;
+    seconds += product.shape.flops / product.flops_per_s;
   }
   return flops / seconds;
 }

@@ -1,13 +1,31 @@
-// The machine's own matrix rate on a model's products, against which a run is measured.
+// The machine's own matrix rate on the products that a run is going to do, against which it is measured.
 #pragma once
 
-#include "kernels/gemm.h"
-#include "models/model.h"
+#include "sweep/variant_run.h"
 
 namespace qsweep::sweep {
 
-// FLOP/s of y = x W^T over the (at most five) shapes in which the model spends most of its arithmetic,
-// weighted by their time. Takes about half a second.
-double measure_model_rate(const models::Model& model, kernels::Gemm& gemm, DType dtype, int64_t rows);
+// Products y = x W^T of one shape.
+struct ProductShape {
+  DType dtype = DType::f32;
+  int64_t in = 0, out = 0;
+  int64_t rows = 0;  // of x, on average over the arithmetic
+  double flops = 0;  // in all of them
+};
+
+// The (at most five) shapes of linear ops in which the planned passes do most of their arithmetic. Rows are
+// counted by the rule, not by a walk: every variant with all rows of a sample from the op behind its fork on.
+std::vector<ProductShape> main_products(const Setting& setting, std::span<const Variant> variants,
+                                        const MemoryPlan& plan);
+
+struct MeasuredProduct {
+  ProductShape shape;
+  double flops_per_s = 0;
+};
+// Each shape by itself, with its rows as far as the memory of a pass goes; some 50 ms each.
+std::vector<MeasuredProduct> measure_rates(kernels::Gemm& gemm, std::span<const ProductShape> shapes,
+                                           const MemoryPlan& plan);
+// Of all of them: their arithmetic over the time that it would take at these rates, FLOP/s.
+double overall_rate(std::span<const MeasuredProduct> products);
 
 }  // namespace qsweep::sweep

@@ -14,8 +14,9 @@ using scores::ScoreRecord;
 // auto measures at least so many and this share of a format's ops, those with the largest estimates.
 constexpr size_t kLeastRefined = 10;
 constexpr double kRefinedShare = 0.25;
-
-constexpr const char* kChoiceKey = "refine/choice";
+// With a time budget it goes on, in rounds that are foretold to take this share of the time that is left, or
+// that finish within the other; until less than the last one of the budget is left.
+constexpr double kRoundShareOfTime = 0.7, kSafeShareOfTime = 0.85, kLeastShareOfBudget = 0.05;
 
 double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -56,6 +57,14 @@ double total_error(const ScoreRecord& record, scores::Metric metric) {
   return total;
 }
 
+bool squared_errors_alone(const ScoreOptions& o) {
+  const auto squared = [](scores::Metric m) {
+    return m.which == scores::Which::logits_sse || m.which == scores::Which::hidden_sse;
+  };
+  return o.method == Method::exact && !o.metrics.empty() && squared(o.metric) &&
+         std::all_of(o.metrics.begin(), o.metrics.end(), squared);
+}
+
 // Leaves of a cumulative run are nearly float again where few ops are quantized: a small difference of two
 // large ones, which bf16 cannot hold.
 bool strict(const ScoreOptions& options) {
@@ -66,7 +75,13 @@ bool strict(const ScoreOptions& options) {
 
 Sweep::Sweep(const models::Model& model, const ops::Context& ops, const std::vector<models::Sample>& data,
              const std::vector<models::Sample>& calibration, ScoreOptions options)
-    : setting_{model, ops, data, calibration, strict(options), options.memory_bytes},
+    : setting_{model,
+               ops,
+               data,
+               calibration,
+               strict(options),
+               options.memory_bytes,
+               squared_errors_alone(options)},
       options_(std::move(options)),
       outlook_(make_outlook(model, data, calibration, options_)),
       variant_run_(setting_, exact_variants(outlook_, options_.method)) {
@@ -136,89 +151,109 @@ void Sweep::estimate(scores::Run& run, const ProgressObserver& progress) {
   const kernels::GemmCount before = all_products(setting_.ops.gemm);
   variant_run_.timed("estimate", [&] { estimator_->run(variant_run_.ranges(), run.scores, report); });
   const Cost& earlier = estimator_->earlier();
-  variant_run_.report().add_earlier("estimate", earlier);
+  variant_run_.report().add_earlier("estimate", earlier.seconds);
   kernels::GemmCount& products = variant_run_.report().estimates;
   products = all_products(setting_.ops.gemm).since(before);
   for (const kernels::GemmCount& count : earlier.products) products.add(count);
 }
 
 double Sweep::seconds_left() const {
-  return start_s_ + *options_.time_budget_s - now_s() - report().earlier_s;
+  if (!options_.time_budget_s) return INFINITY;
+  return start_s_ + *options_.time_budget_s - now_s() - report().all_earlier_s();
 }
 
-// Flagged ones first, then the largest, so many per format; formats in turn. Indices of records.
-std::vector<size_t> Sweep::most_important(const scores::Run& run) const {
+std::vector<size_t> Sweep::worth_measuring(const scores::Run& run) const {
+  // Flagged ones first, then the largest; formats in turn.
   std::vector<std::pair<size_t, size_t>> ranked;  // place within the format, record
   for (const scores::ScoreGroup& group : scores::group_scores(run)) {
     std::vector<size_t> members;
-    size_t must = 0;
+    size_t flagged = 0;
     for (const size_t i : group.members)
       if (run.scores[i].status == scores::Status::ok) members.push_back(i);
-    for (const size_t i : members) must += run.scores[i].has_flag(kNonlinearFlag) ? 1 : 0;
+    for (const size_t i : members) flagged += run.scores[i].has_flag(kNonlinearFlag) ? 1 : 0;
     const auto key = [&](size_t i) {
       return std::pair(!run.scores[i].has_flag(kNonlinearFlag), -total_error(run.scores[i], options_.metric));
     };
     std::stable_sort(members.begin(), members.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
     const size_t share = static_cast<size_t>(kRefinedShare * static_cast<double>(members.size()));
-    members.resize(std::min(members.size(), std::max({must, share, kLeastRefined})));
+    if (!options_.time_budget_s)
+      members.resize(std::min(members.size(), std::max({flagged, share, kLeastRefined})));
     for (size_t place = 0; place < members.size(); ++place) ranked.emplace_back(place, members[place]);
   }
   std::sort(ranked.begin(), ranked.end());
-  std::vector<size_t> chosen;
-  for (const auto& [place, record] : ranked) chosen.push_back(record);
-  return chosen;
+  std::vector<size_t> records;
+  for (const auto& [place, record] : ranked) records.push_back(record);
+  return records;
 }
 
-Sweep::Refinement Sweep::refinement(const std::vector<size_t>& records) const {
-  Refinement exact;
+Sweep::Round Sweep::round_of(std::span<const size_t> records) const {
+  std::vector<Variant> leaves;
+  Round round;
   for (size_t v = 0; v < outlook_.variants.size(); ++v) {
     if (outlook_.variants[v].carried) continue;
-    if (std::find(records.begin(), records.end(), outlook_.targets[v].front().index) == records.end())
-      continue;
-    exact.leaves.push_back(outlook_.variants[v]);
-    exact.targets.push_back(outlook_.targets[v]);
+    const size_t record = outlook_.targets[v].front().index;
+    if (std::find(records.begin(), records.end(), record) == records.end()) continue;
+    leaves.push_back(outlook_.variants[v]);
+    round.targets.push_back(outlook_.targets[v]);
   }
-  return exact;
+  round.variants = std::make_unique<VariantRun>(setting_, std::move(leaves), variant_run_.ranges());
+  return round;
 }
 
-// As many of the most important ones as there is time for. Kept, since another process would find another
-// number.
-std::vector<size_t> Sweep::choose(const scores::Run& run) const {
-  std::vector<size_t> chosen;
-  const auto read = [&](io::ByteSource& from) { chosen = from.get<std::vector<size_t>>(); };
-  if (keeping_.journal != nullptr && keeping_.journal->read(kChoiceKey, read)) return chosen;
-  const double rate = (report().plan.flops() + estimator_->plan().flops()) /
-                      (report().phases_s.at("sweep") + report().phases_s.at("estimate"));
-  const auto takes_too_long = [&] {
-    if (!options_.time_budget_s) return false;
-    VariantRun exact(setting_, refinement(chosen).leaves, variant_run_.ranges());
-    exact.prepare();
-    return exact.report().plan.flops() > rate * seconds_left();
+// How many of the records the next round measures: all where there is time for them; else some, so that a
+// further round can make up for a wrong prediction. rate: FLOP/s so far.
+size_t Sweep::fitting(std::span<const size_t> records, double rate) const {
+  const double left = seconds_left();
+  if (records.empty() || left < kLeastShareOfBudget * options_.time_budget_s.value_or(0)) return 0;
+  const auto seconds = [&](size_t count) {
+    const Round round = round_of(records.first(count));
+    round.variants->prepare();
+    return round.variants->report().plan.flops() / rate;
   };
-  chosen = most_important(run);
-  while (!chosen.empty() && takes_too_long()) chosen.resize(chosen.size() / 2);
-  if (keeping_.journal != nullptr)
-    keeping_.journal->write(kChoiceKey, [&](io::ByteSink& to) { to.put(chosen); });
-  return chosen;
+  if (left == INFINITY || seconds(records.size()) <= kSafeShareOfTime * left) return records.size();
+  size_t good = 0, bad = records.size();  // bisect: the time grows with the number
+  while (good + 1 < bad) {
+    const size_t count = (good + bad) / 2;
+    (seconds(count) <= kRoundShareOfTime * left ? good : bad) = count;
+  }
+  return good;
 }
 
 void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
-  const std::vector<size_t> chosen = choose(run);
-  if (chosen.empty()) return;
-  Refinement refined = refinement(chosen);
-  VariantRun exact(setting_, std::move(refined.leaves), variant_run_.ranges());
-  exact.keep(keeping_, "refine");
-  exact.prepare();
-  for (const size_t i : chosen) {
-    ScoreRecord& record = run.scores[i];
-    record.method = Method::exact;
-    record.measured = scores::Measured::all();
-    record.flags.clear();
-    record.estimates.clear();
-    record.local.reset();
+  const std::vector<size_t> worth = worth_measuring(run);
+  std::span<const size_t> left = worth;
+  double rate = (report().plan.flops() + estimator_->plan().flops()) /
+                (report().phases_s.at("sweep") + report().phases_s.at("estimate"));
+  for (int n = 0;; ++n) {
+    // Kept, since another process would find another number.
+    const std::string phase = fmt::format("refine/{}", n);
+    size_t count = 0;
+    const auto read = [&](io::ByteSource& from) { count = from.get<size_t>(); };
+    if (keeping_.journal == nullptr || !keeping_.journal->read(phase + "/count", read)) {
+      count = fitting(left, rate);
+      if (keeping_.journal != nullptr)
+        keeping_.journal->write(phase + "/count", [&](io::ByteSink& to) { to.put(count); });
+    }
+    if (count == 0) return;
+    if (count > left.size()) fail("the journal measures {} of {} scores", count, left.size());
+    Round round = round_of(left.first(count));
+    round.variants->keep(keeping_, phase);
+    round.variants->prepare();
+    for (const size_t i : left.first(count)) {
+      ScoreRecord& record = run.scores[i];
+      record.method = Method::exact;
+      record.measured = scores::Measured::all();
+      record.flags.clear();
+      record.estimates.clear();
+      record.local.reset();
+    }
+    const double before = now_s();
+    variant_run_.timed("refine", [&] { measure(*round.variants, round.targets, run, progress); });
+    const double earlier = round.variants->report().all_earlier_s();
+    variant_run_.report().add_earlier("refine", earlier);
+    rate = round.variants->report().plan.flops() / (now_s() - before + earlier);
+    left = left.subspan(count);
   }
-  variant_run_.timed("refine", [&] { measure(exact, refined.targets, run, progress); });
-  variant_run_.report().add_earlier("refine", {.seconds = exact.report().earlier_s});
 }
 
 }  // namespace qsweep::sweep

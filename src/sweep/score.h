@@ -2,9 +2,12 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
+#include <span>
 
 #include "sweep/estimate.h"
 #include "sweep/outlook.h"
+#include "sweep/rate.h"
 
 namespace qsweep::sweep {
 
@@ -25,6 +28,11 @@ class Sweep {
   // Of the walk backward; null where nothing is estimated.
   const MemoryPlan* estimate_plan() const { return estimator_ ? &estimator_->plan() : nullptr; }
 
+  // Of the passes of plan(), once they are there.
+  std::vector<ProductShape> main_products() const {
+    return sweep::main_products(setting_, variant_run_.variants(), plan());
+  }
+
   int64_t planned_bytes() const {
     return std::max(plan().peak_bytes(), estimator_ ? estimator_->plan().peak_bytes() : 0);
   }
@@ -40,14 +48,16 @@ class Sweep {
   void estimate(scores::Run& run, const ProgressObserver& progress);
   // auto: exact scores in place of the estimates that matter most.
   void refine(scores::Run& run, const ProgressObserver& progress);
-  std::vector<size_t> most_important(const scores::Run& run) const;
-  std::vector<size_t> choose(const scores::Run& run) const;
-  struct Refinement {
-    std::vector<Variant> leaves;
+  // The records that refine() is to measure, in the order of their worth.
+  std::vector<size_t> worth_measuring(const scores::Run& run) const;
+  // The exact variants of some records.
+  struct Round {
+    std::unique_ptr<VariantRun> variants;
     std::vector<std::vector<Target>> targets;
   };
-  Refinement refinement(const std::vector<size_t>& records) const;
-  double seconds_left() const;  // of the time budget
+  Round round_of(std::span<const size_t> records) const;
+  size_t fitting(std::span<const size_t> records, double rate) const;
+  double seconds_left() const;
 
   Setting setting_;
   ScoreOptions options_;

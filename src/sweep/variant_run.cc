@@ -27,9 +27,15 @@ void Progress::add(const std::string& stage, double flops) {
   if (stage.empty()) earlier_flops += flops;
 }
 
-void RunReport::add_earlier(const std::string& phase, const Cost& cost) {
-  phases_s[phase] += cost.seconds;
-  earlier_s += cost.seconds;
+void RunReport::add_earlier(const std::string& phase, double seconds) {
+  phases_s[phase] += seconds;
+  earlier_s[phase] += seconds;
+}
+
+double RunReport::all_earlier_s() const {
+  double sum = 0;
+  for (const auto& [phase, seconds] : earlier_s) sum += seconds;
+  return sum;
 }
 
 VariantRun::Stopwatch::Stopwatch(double& s) : seconds(s), start(now_s()) {}
@@ -70,7 +76,7 @@ void VariantRun::calibrate() {
       return;
     ranges_ = sweep::calibrate(setting_.model, setting_.ops, setting_.calibration, setting_.memory_bytes,
                                calibration_log_);
-    report_.add_earlier("calibrate", calibration_log_.earlier());
+    report_.add_earlier("calibrate", calibration_log_.earlier().seconds);
   });
 }
 
@@ -98,7 +104,7 @@ void VariantRun::run(const Sinks& sinks, const ProgressObserver& progress) {
         return run_pass(pass_input(chunk), workspace, noted, boundaries);
       });
     }
-    report_.add_earlier("sweep", log_.earlier());
+    report_.add_earlier("sweep", log_.earlier().seconds);
   });
   report_.reference = gemm.count(kernels::GemmPurpose::reference).since(reference);
   report_.deltas = gemm.count(kernels::GemmPurpose::deltas).since(deltas);

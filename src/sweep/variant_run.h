@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/trace.h"
 #include "sweep/calibrate.h"
 #include "sweep/plan.h"
 
@@ -23,12 +24,13 @@ using ProgressObserver = std::function<void(const Progress&)>;
 
 struct RunReport {
   std::map<std::string, double> phases_s;
-  double earlier_s = 0;  // of these, by processes before this one
+  std::map<std::string, double> earlier_s;  // of these, by processes before this one
   MemoryPlan plan;
   kernels::GemmCount reference, deltas;  // of the sweep phase
   kernels::GemmCount estimates;          // all products of the estimate phase
 
-  void add_earlier(const std::string& phase, const Cost& cost);
+  void add_earlier(const std::string& phase, double seconds);
+  double all_earlier_s() const;
 };
 
 // What a model, its data and the machine give to a run. Everything must outlive the run.
@@ -39,6 +41,7 @@ struct Setting {
   const std::vector<models::Sample>& calibration;
   bool strict = false;  // deltas in f32 instead of bf16
   int64_t memory_bytes = 0;
+  bool squared_errors_alone = false;  // see PassInput
 
   DType delta_dtype() const { return strict ? DType::f32 : DType::bf16; }
 };
@@ -70,6 +73,7 @@ class VariantRun {
   // Adds the time that body takes to a phase.
   template <class Body>
   void timed(const std::string& phase, Body&& body) {
+    const trace::Span span(trace::kPhase, phase);
     const Stopwatch watch(report_.phases_s[phase]);
     body();
   }
@@ -90,7 +94,8 @@ class VariantRun {
             samples_of(setting_.data, chunk.samples),
             variants_,
             chunk.variants,
-            ranges_};
+            ranges_,
+            setting_.squared_errors_alone};
   }
 
   Setting setting_;

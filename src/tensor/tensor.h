@@ -60,8 +60,9 @@ struct TensorView {
   }
 };
 
-// Owns its elements: 64-byte aligned, not initialised. Large blocks come from and go back to the system at
-// once, so that freeing a value lowers the resident memory.
+// Owns its elements: 64-byte aligned, not initialised. Large blocks are kept for the next tensors when they
+// are freed, as long as those in use and those kept are together no more than the most that was in use at
+// once: a loop over tensors of the same sizes asks the system for nothing.
 class Tensor {
  public:
   Tensor() = default;
@@ -111,6 +112,9 @@ class Tensor {
   Shape shape_;
   std::unique_ptr<std::byte, Release> data_;
 };
+
+// Gives the blocks kept for later tensors back to the system, and forgets how much was in use at most.
+void release_kept_memory();
 
 template <class T>
 Tensor Tensor::from(std::span<const T> values, Shape shape) {

@@ -162,6 +162,17 @@ TEST_F(BadFlags, PlacesThatCannotBeWritten) {
   EXPECT_EQ(read_text(file), "content");
 }
 
+TEST_F(BadFlags, TracesThatCannotBeWritten) {
+  expect_flags_refused({"--trace", ""}, {"--trace", "expected a path, found an empty text"});
+  expect_flags_refused({"--trace", place.at("")}, {"--trace", "expected a file, found a folder"});
+  expect_flags_refused({"--trace", "/dev/null"}, {"--trace", "/dev/null", "found a device, pipe or socket"});
+  expect_flags_refused({"--trace", place.at("none/trace.json")},
+                       {"--trace", "none/trace.json", "cannot create", "No such file"});
+  const std::string old = place.write("old.json", "old");
+  expect_flags_refused({"--trace", old, "--format", "x"}, {"--format"});
+  EXPECT_EQ(read_text(old), "old");
+}
+
 // Without an earlier run, a refused one leaves nothing behind.
 TEST_F(BadFlags, NoFolderIsMadeForNothing) {
   const std::string fresh = place.at("fresh");

@@ -38,10 +38,12 @@ TEST(Help, DescribesEveryFlag) {
     for (const std::string& help : {score, inspect, eval}) EXPECT_THAT(help, describes(flag));
   for (const char* flag : {"--format", "--ops", "--max-ops", "--seed"})
     for (const std::string& help : {score, inspect}) EXPECT_THAT(help, describes(flag));
-  for (const char* flag : {"--out", "--method", "--probes", "--metrics", "--hutchinson", "--time-budget",
-                           "--mode", "--keep-float", "--cumulative", "--inc", "--device", "--dry-run"})
+  for (const char* flag :
+       {"--out", "--method", "--probes", "--metrics", "--hutchinson", "--time-budget", "--mode",
+        "--keep-float", "--cumulative", "--inc", "--device", "--trace", "--dry-run"})
     EXPECT_THAT(score, describes(flag));
-  for (const char* flag : {"--recipe", "--scores", "--out", "--dry-run"}) EXPECT_THAT(eval, describes(flag));
+  for (const char* flag : {"--recipe", "--scores", "--out", "--trace", "--dry-run"})
+    EXPECT_THAT(eval, describes(flag));
   EXPECT_THAT(score, AllOf(HasSubstr("int, fp and all"), HasSubstr("w8a8, w8a8_dynamic"),
                            HasSubstr("--probes INT=4")));
 }

@@ -19,9 +19,9 @@ namespace {
 constexpr rlim_t kMaxProcessorSeconds = 600;
 constexpr int kCannotStart = 127;
 
-[[noreturn]] void become_qsweep(const Arguments& arguments, const std::string& out, const std::string& err) {
+[[noreturn]] void become(std::string program, const Arguments& arguments, const std::string& out,
+                         const std::string& err) {
   std::vector<char*> argv;
-  std::string program = QSWEEP_PROGRAM;
   argv.push_back(program.data());
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
@@ -35,28 +35,31 @@ constexpr int kCannotStart = 127;
 
 // body(child) before waiting for its end.
 template <class Body>
-Outcome run_beside(const Arguments& arguments, Body&& body) {
+Outcome run(const std::string& program, const Arguments& arguments, Body&& body) {
   const Workplace place;
   const std::string out = place.at("stdout"), err = place.at("stderr");
   const pid_t child = fork();
-  if (child == 0) become_qsweep(arguments, out, err);
+  if (child == 0) become(program, arguments, out, err);
   body(child);
   int status = 0;
   rusage usage{};
   EXPECT_EQ(wait4(child, &status, 0, &usage), child);
   const int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-  EXPECT_NE(code, kCannotStart) << QSWEEP_PROGRAM;
+  EXPECT_NE(code, kCannotStart) << program;
   return {code, read_text(out), read_text(err), int64_t{usage.ru_maxrss} * 1024};
 }
 
 }  // namespace
 
 Outcome run_qsweep(const Arguments& arguments) {
-  return run_beside(arguments, [](pid_t) {});
+  return run(QSWEEP_PROGRAM, arguments, [](pid_t) {});
+}
+Outcome run_qsweep_synth(const Arguments& arguments) {
+  return run(QSWEEP_SYNTH_PROGRAM, arguments, [](pid_t) {});
 }
 
 Outcome run_and_kill(const Arguments& arguments, std::chrono::duration<double> after) {
-  return run_beside(arguments, [&](pid_t child) {
+  return run(QSWEEP_PROGRAM, arguments, [&](pid_t child) {
     std::this_thread::sleep_for(after);
     kill(child, SIGKILL);
   });

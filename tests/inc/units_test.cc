@@ -42,14 +42,14 @@ int64_t differing(Matrix<const float> y, std::span<const uint8_t> codes, const i
   return differences;
 }
 
-// The inputs are those of the peer's run with everything quantized, the ranges its own. allow_bf16 = false:
+// The inputs are those of the peer's run with everything quantized, the ranges its own. Bf16Products::never:
 // the codes are multiplied in f32.
-void expect_units_bit_exact(bool allow_bf16) {
+void expect_units_bit_exact(kernels::Bf16Products bf16) {
   const models::Model model = testing::load_image_model();
   const graph::Batch batch = testing::image_batch(model);  // its contents play no part
   const auto units = io::SafetensorsFile::open(kTinyVl + "/units.safetensors");
   const io::Json ranges = testing::peer_results().at("qparams_text");
-  kernels::Gemm gemm({2}, allow_bf16);
+  kernels::Gemm gemm({2}, bf16);
   const ops::Context context{gemm};
   graph::Workspace workspace;
   const graph::Pass pass{context, workspace, batch, model.ops};
@@ -59,9 +59,9 @@ void expect_units_bit_exact(bool allow_bf16) {
     if (units.find(name + ".x") == nullptr) continue;
     const TensorView x = units.view(*units.find(name + ".x"));
     const inc::LinearRanges q{affine(ranges[name]["input"]), affine(ranges[name]["output"])};
-    const graph::LinearWeights weights = graph::load_weights(pass, op);
+    const graph::LinearWeights weights = graph::LinearWeights(pass, op);
     Tensor y(DType::f32, {x.shape[0], op.out_features()});
-    inc::quantized_linear(pass, inc::quantize_weight(pass, weights.weight), weights.bias_data(), q,
+    inc::quantized_linear(pass, inc::quantize_weight(pass, weights.f32().as<float>()), weights.bias(), q,
                           {x.as<float>().data(), x.shape[0], x.shape[1]}, y.matrix<float>());
     const auto codes = units.view(*units.find(name + ".y")).as<uint8_t>();
     ASSERT_EQ(static_cast<int64_t>(codes.size()), y.elements());
@@ -71,8 +71,8 @@ void expect_units_bit_exact(bool allow_bf16) {
   EXPECT_EQ(compared, 15);
 }
 
-TEST(Inc, EveryOpsOutputIsBitExact) { expect_units_bit_exact(true); }
-TEST(Inc, EveryOpsOutputIsBitExactInF32) { expect_units_bit_exact(false); }
+TEST(Inc, EveryOpsOutputIsBitExact) { expect_units_bit_exact(kernels::Bf16Products::always); }
+TEST(Inc, EveryOpsOutputIsBitExactInF32) { expect_units_bit_exact(kernels::Bf16Products::never); }
 
 TEST(Inc, EmbeddingRowsAreBitExact) {
   const models::Model model = models::load(kTinyVl);
@@ -125,7 +125,7 @@ TEST(Inc, RangesDoNotDependOnThreads) {
 }
 
 // Sums far beyond 2^24, where f32 does not hold every integer: the inner dimension must be cut.
-void expect_long_sums_exact(bool allow_bf16) {
+void expect_long_sums_exact(kernels::Bf16Products bf16) {
   constexpr int64_t kRows = 3, kIn = 5000, kOut = 4;
   Rng rng(1);
   std::vector<float> w(kIn * kOut), x(kIn * kRows);
@@ -134,7 +134,7 @@ void expect_long_sums_exact(bool allow_bf16) {
   const inc::LinearRanges q{{.scale = 0.01f, .zero_point = 0}, {.scale = 60.0f, .zero_point = 3}};
   const models::Model model = testing::load_image_model();
   const graph::Batch batch = testing::image_batch(model);
-  kernels::Gemm gemm({2}, allow_bf16);
+  kernels::Gemm gemm({2}, bf16);
   const ops::Context context{gemm};
   graph::Workspace workspace;
   const graph::Pass pass{context, workspace, batch, model.ops};
@@ -159,8 +159,8 @@ void expect_long_sums_exact(bool allow_bf16) {
     }
 }
 
-TEST(Inc, LongSumsAreExact) { expect_long_sums_exact(true); }
-TEST(Inc, LongSumsAreExactInF32) { expect_long_sums_exact(false); }
+TEST(Inc, LongSumsAreExact) { expect_long_sums_exact(kernels::Bf16Products::always); }
+TEST(Inc, LongSumsAreExactInF32) { expect_long_sums_exact(kernels::Bf16Products::never); }
 
 TEST(Inc, NamesAreThoseOfTheTransformersModules) {
   EXPECT_EQ(inc::inc_name("visual.patch_embed.proj"), "model.visual.patch_embed.proj");

@@ -119,5 +119,40 @@ TEST(EnsureFolder, RefusesFilesAndImpossiblePlaces) {
   EXPECT_THAT([] { ensure_folder("/proc/below"); }, fails_with("/proc/below: cannot"));
 }
 
+TEST(AtomicFolder, AppearsWithAllItsFilesOrNotAtAll) {
+  const TempFolder place;
+  const std::string target = place.path() + "/a/b/";
+  {
+    const AtomicFolder folder(target);
+    write_file_atomically(folder.path() + "/f", "lost");
+    EXPECT_FALSE(std::filesystem::exists(target));
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(place.path() + "/a"));
+  for (int i = 0; i < 2; ++i) {  // the second time over an empty folder
+    AtomicFolder folder(target);
+    write_file_atomically(folder.path() + "/f", "kept");
+    folder.commit();
+    EXPECT_EQ(read_text(target + "f"), "kept");
+    std::filesystem::remove(target + "f");
+  }
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(place.path() + "/a"),
+                          std::filesystem::directory_iterator()),
+            1);
+}
+
+TEST(AtomicFolder, ReplacesNothing) {
+  const TempFolder place;
+  const std::string file = place.write("f", "old");
+  EXPECT_THAT([&] { AtomicFolder folder(place.path()); }, fails_with("expected a new or an empty folder"));
+  EXPECT_THAT([&] { AtomicFolder folder(file); }, fails_with("found a file"));
+  EXPECT_THAT([&] { AtomicFolder folder(file + "/x"); }, fails_with(file));
+  EXPECT_THAT([&] { AtomicFolder folder(""); }, fails_with("empty path"));
+  EXPECT_EQ(read_text(file), "old");
+  AtomicFolder late(place.path() + "/new");
+  std::filesystem::create_directory(place.path() + "/new");
+  write_file_atomically(place.path() + "/new/f", "theirs");
+  EXPECT_THAT([&] { late.commit(); }, fails_with("new: cannot replace the folder"));
+}
+
 }  // namespace
 }  // namespace qsweep::io

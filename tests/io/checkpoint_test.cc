@@ -115,5 +115,18 @@ TEST(Checkpoint, IndexIsChecked) {
   expect_refused(R"({"a":"s1","a":"s2"})", "duplicate key \"a\"");
 }
 
+TEST(Checkpoint, WantedTensorsAreThoseAskedFor) {
+  const auto checkpoint = Checkpoint::wanted("folder");
+  EXPECT_EQ(checkpoint.find("a"), nullptr);
+  const TensorView a = checkpoint.get("a", {2, 3});
+  EXPECT_EQ(a.shape, (Shape{2, 3}));
+  EXPECT_EQ(a.dtype, DType::bf16);
+  EXPECT_EQ(checkpoint.get("a", {2, 3}).shape, a.shape);
+  EXPECT_THAT([&] { checkpoint.get("a", {6}); },
+              fails_with("folder: tensor \"a\": expected shape [6], found [2, 3]"));
+  EXPECT_THAT(checkpoint.names(), testing::ElementsAre("a"));
+  EXPECT_EQ(checkpoint.size_bytes(), 12);
+}
+
 }  // namespace
 }  // namespace qsweep::io

@@ -145,24 +145,36 @@ void each_matrix(const std::vector<int64_t>& sizes, Body&& body) {
 
 struct Types {
   const char* name;
-  DType in, out;
-  bool allow_bf16 = true;
+  DType a, b, c;
+  Bf16Products bf16 = Bf16Products::where_native;
+
+  // f32 rows are split in bf16 parts in plain products of dense rows alone.
+  bool allows(const Case& test) const {
+    const bool splits = a == DType::f32 && b == DType::bf16 && bf16 != Bf16Products::never;
+    return !splits || (test.batch_c.empty() && !test.a_transposed);
+  }
 };
 
-constexpr Types kTypes[] = {{"f32", DType::f32, DType::f32},
-                            {"bf16_to_f32", DType::bf16, DType::f32},
-                            {"bf16_to_bf16", DType::bf16, DType::bf16},
-                            {"widened_to_f32", DType::bf16, DType::f32, false},
-                            {"widened_to_bf16", DType::bf16, DType::bf16, false}};
+constexpr DType kF32 = DType::f32, kBf16 = DType::bf16;
+constexpr Types kTypes[] = {{"f32", kF32, kF32, kF32},
+                            {"bf16_to_f32", kBf16, kBf16, kF32},
+                            {"bf16_to_bf16", kBf16, kBf16, kBf16},
+                            {"split", kF32, kBf16, kF32, Bf16Products::always},
+                            {"emulated_to_bf16", kBf16, kBf16, kBf16, Bf16Products::always},
+                            {"widened_to_f32", kBf16, kBf16, kF32, Bf16Products::never},
+                            {"widened_to_bf16", kBf16, kBf16, kBf16, Bf16Products::never},
+                            {"widened_rows", kBf16, kF32, kBf16, Bf16Products::never},
+                            {"widened_weight", kF32, kBf16, kF32, Bf16Products::never},
+                            {"rounded", kF32, kF32, kBf16, Bf16Products::never}};
 
 // One product of a case with integers in [-3, 3] or normal values, and its naive counterpart.
 class Product {
  public:
   Product(const Case& test, const Types& types, bool integers)
       : case_(test),
-        a_(types.in, test.batch_a, test.m, test.k, test.a_transposed, test.padding),
-        b_(types.in, test.batch_b, test.k, test.n, test.b_transposed, test.padding),
-        c_(types.out, test.batch_c, test.m, test.n, false, test.padding),
+        a_(types.a, test.batch_a, test.m, test.k, test.a_transposed, test.padding),
+        b_(types.b, test.batch_b, test.k, test.n, test.b_transposed, test.padding),
+        c_(types.c, test.batch_c, test.m, test.n, false, test.padding),
         bias_(static_cast<size_t>(test.n)) {
     Rng rng(7);
     const auto draw = [&] {
@@ -226,7 +238,8 @@ INSTANTIATE_TEST_SUITE_P(, GemmTest, ::testing::ValuesIn(cases()),
 
 TEST_P(GemmTest, SmallIntegersAreExact) {
   for (const Types& types : kTypes) {
-    Gemm gemm({2}, types.allow_bf16);
+    if (!types.allows(GetParam())) continue;
+    Gemm gemm({2}, types.bf16);
     Product product(GetParam(), types, true);
     product.run(gemm);
     product.each_element([&](double got, double exact, double) { EXPECT_EQ(got, exact) << types.name; });
@@ -236,12 +249,13 @@ TEST_P(GemmTest, SmallIntegersAreExact) {
 
 TEST_P(GemmTest, RandomValuesStayWithinTheBound) {
   for (const Types& types : kTypes) {
-    Gemm gemm({2}, types.allow_bf16);
+    if (!types.allows(GetParam())) continue;
+    Gemm gemm({2}, types.bf16);
     Product product(GetParam(), types, false);
     product.run(gemm);
-    const auto terms = static_cast<double>(GetParam().k + 2);
+    const auto terms = static_cast<double>(GetParam().k + 2 + kBf16Parts);
     product.each_element([&](double got, double exact, double absolute) {
-      const double rounding = types.out == DType::bf16 ? kUnitBf16 * std::fabs(exact) : 0;
+      const double rounding = types.c == DType::bf16 ? kUnitBf16 * std::fabs(exact) : 0;
       const double bound = 1.01 * (terms * kUnitF32 * absolute + rounding);
       EXPECT_TRUE(std::fabs(got - exact) <= bound) << types.name << ": " << got << ", exact " << exact;
     });
@@ -290,8 +304,10 @@ TEST(Gemm, EmptyProductsDoNothingAndEmptySumsAreRefused) {
 }
 
 TEST(Gemm, WithoutBf16SaysWhy) {
-  EXPECT_FALSE(Gemm({1}, false).native_bf16());
-  EXPECT_EQ(Gemm({1}, false).bf16_reason(), "bf16 products are switched off");
+  EXPECT_FALSE(Gemm({1}, Bf16Products::never).native_bf16());
+  EXPECT_EQ(Gemm({1}, Bf16Products::never).bf16_reason(), "bf16 products are switched off");
+  EXPECT_EQ(Gemm({1}, Bf16Products::never).operand_dtype(DType::bf16), DType::f32);
+  EXPECT_EQ(Gemm({1}, Bf16Products::always).operand_dtype(DType::bf16), DType::bf16);
 }
 
 TEST(Gemm, MeasuredRateIsPositive) {

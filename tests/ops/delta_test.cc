@@ -20,11 +20,13 @@ using qsweep::testing::target_name;
 
 constexpr double kSizes[] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1};
 
+using kernels::Bf16Products;
+
 // Kept between tests: making a product's code takes longer than running it. Waking threads does too, so most
 // tests run on one; ThreadsDoNotChangeTheDelta compares with more.
-kernels::Gemm& gemm_of(int threads, bool allow_bf16 = true) {
-  static std::map<std::pair<int, bool>, kernels::Gemm> all;
-  return all.try_emplace({threads, allow_bf16}, Threads{threads}, allow_bf16).first->second;
+kernels::Gemm& gemm_of(int threads, Bf16Products bf16 = Bf16Products::where_native) {
+  static std::map<std::pair<int, Bf16Products>, kernels::Gemm> all;
+  return all.try_emplace({threads, bf16}, Threads{threads}, bf16).first->second;
 }
 
 std::vector<std::vector<float>> rows_of(const Problem& problem, const Buffer& result) {
@@ -129,11 +131,12 @@ TEST_P(DeltaTest, Bf16IsTheRoundedF32) {
   Problem problem(*op, size, true);
   const auto f32 = rows_of(problem, problem.delta(gemm_of(1), DType::f32));
   double worst = 0;
-  for (const bool native : {true, false}) {
-    const Buffer got = problem.delta(gemm_of(1, native), DType::bf16);
+  for (const Bf16Products bf16 : {Bf16Products::always, Bf16Products::never}) {
+    const Buffer got = problem.delta(gemm_of(1, bf16), DType::bf16);
     const double error = worst_error(problem, got, f32);
-    EXPECT_TRUE(error <= op->bf16_bound(size)) << (native ? "native: " : "widened: ") << error;
-    EXPECT_TRUE(problem.only_pairs_written(got)) << native;
+    EXPECT_TRUE(error <= op->bf16_bound(size))
+        << (bf16 == Bf16Products::always ? "native: " : "widened: ") << error;
+    EXPECT_TRUE(problem.only_pairs_written(got)) << error;
     worst = std::max(worst, error);
   }
   RecordProperty("worst_error", fmt::format("{:.2e}", worst));

@@ -13,8 +13,10 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/rng.h"
 #include "io/json.h"
 #include "io/safetensors.h"
+#include "support/random.h"
 
 namespace qsweep::quant {
 namespace {
@@ -152,7 +154,7 @@ TEST(Format, SlicesOfAWeight) {
     std::vector<float> whole(static_cast<size_t>(w.rows * w.cols)), slices(whole.size());
     fake_quantize_weight(kThreads, format, w, std::nullopt, {whole.data(), w.rows, w.cols});
     std::optional<float> absmax;
-    if (needs_weight_range(format)) absmax = weight_absmax(kThreads, w);
+    if (needs_weight_range(format)) absmax = weight_absmax(kThreads, x);
     with_range += needs_weight_range(format) ? 1 : 0;
     const Matrix<float> out(slices.data(), w.rows, w.cols);
     for (int64_t r = 0; r < w.rows; ++r)
@@ -162,16 +164,53 @@ TEST(Format, SlicesOfAWeight) {
   EXPECT_EQ(with_range, 3);  // nvfp4, nvfp4a16, modelopt_fp8
 }
 
+// As stored in bf16, some rows at a time: what the whole widened weight gives, to the bit.
+TEST(Format, StoredWeights) {
+  constexpr int64_t kOut = 700, kIn = 44;  // more than one block of rows, a short last group
+  Rng rng(5);
+  std::vector<bf16> stored(kOut * kIn);
+  for (bf16& v : stored) v = to_bf16(static_cast<float>(qsweep::testing::normal(rng)));
+  std::vector<float> w(stored.size());
+  std::ranges::transform(stored, w.begin(), [](bf16 v) { return to_float(v); });
+  const TensorView view{DType::bf16, {kOut, kIn}, reinterpret_cast<const std::byte*>(stored.data())};
+  for (const Format& format : all_formats()) {
+    std::vector<float> expected(w.size()), quantized(w.size()), error(w.size());
+    std::vector<bf16> rounded(w.size());
+    fake_quantize_weight(kThreads, format, {w.data(), kOut, kIn}, std::nullopt, {expected.data(), kOut, kIn});
+    const auto result = [](auto& values, DType dtype) {
+      return kernels::DeltaView{values.data(), dtype, kOut, kIn, kIn};
+    };
+    const auto run = [&](WeightPart part, kernels::DeltaView to) {
+      quantize_stored_weight(kThreads, format, part, view, std::nullopt, to);
+    };
+    run(WeightPart::quantized, result(quantized, DType::f32));
+    EXPECT_EQ(quantized, expected) << format.name;
+    run(WeightPart::error, result(error, DType::f32));
+    run(WeightPart::error, result(rounded, DType::bf16));
+    int64_t wrong = 0;
+    for (size_t i = 0; i < w.size(); ++i) {
+      const float exact = expected[i] - w[i];
+      wrong += error[i] != exact || to_float(rounded[i]) != to_float(to_bf16(exact)) ? 1 : 0;
+    }
+    EXPECT_EQ(wrong, 0) << format.name;
+  }
+}
+
 // ModelOpt's groups end with the rows of a convolution's kernel; ours run along the flattened kernel.
 TEST(Format, GroupsOfAConvolution) {
-  std::vector<float> w(2 * 3 * 2 * 14 * 14);
-  const Matrix<float> flat(w.data(), 2, 1176);
+  Rng rng(6);
+  std::vector<float> w(2 * 3 * 2 * 14 * 14), got(w.size());
+  for (float& v : w) v = static_cast<float>(qsweep::testing::normal(rng));
+  const TensorView view{DType::f32, {2, 3, 2, 14, 14}, reinterpret_cast<const std::byte*>(w.data())};
   for (const char* name : {"modelopt_int4", "w4a16_g128"}) {
-    const Matrix<float> rows = group_rows(find_format(name), {2, 3, 2, 14, 14}, flat);
-    EXPECT_EQ(rows.data, w.data());
-    EXPECT_EQ(rows.rows, name[0] == 'm' ? 2 * 84 : 2) << name;
-    EXPECT_EQ(rows.cols, name[0] == 'm' ? 14 : 1176) << name;
-    EXPECT_EQ(group_rows(find_format(name), {2, 1176}, flat).rows, 2);
+    const Format& format = find_format(name);
+    const int64_t rows = format.weights.in_stored_rows ? 2 * 84 : 2, cols = 2 * 1176 / rows;
+    std::vector<float> expected(w.size());
+    fake_quantize_weight(kThreads, format, {w.data(), rows, cols}, std::nullopt,
+                         {expected.data(), rows, cols});
+    quantize_stored_weight(kThreads, format, WeightPart::quantized, view, std::nullopt,
+                           {got.data(), DType::f32, 2, 1176, 1176});
+    EXPECT_EQ(got, expected) << name;
   }
 }
 

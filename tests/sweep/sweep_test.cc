@@ -61,17 +61,45 @@ TEST(SweepSlow, FastAgreesWithStrict) {
   if (gemm.native_bf16()) {
     EXPECT_TRUE(fast.report.deltas.bf16_flops >= 0.9 * fast.report.deltas.flops);
   }
-  EXPECT_EQ(strict.report.deltas.bf16_flops, 0.0);
 }
 
-TEST(Sweep, FastWithoutNativeBf16AgreesWithStrict) {
+// Without the logits themselves their squared change is d (W^T W) d.
+TEST(Sweep, SquaredErrorsAloneAreThoseOfTheWholeRun) {
   const TinyRun tiny(kThreeSamples);
-  const auto fallback = tiny.score({.formats = testing::formats({"w8a8"})}, 2, /*allow_bf16=*/false);
-  const auto strict = tiny.score({.formats = testing::formats({"w8a8"}), .strict = true});
-  EXPECT_EQ(fallback.report.deltas.bf16_flops, 0.0);
-  const Difference d = difference(fallback.run, strict.run, Which::kl);
-  EXPECT_TRUE(median(d.errors) <= 2e-3);
-  EXPECT_TRUE(quantile(d.errors, 1.0) <= 2e-2);
+  const scores::Metric logits{Which::logits_sse}, hidden{Which::hidden_sse};
+  sweep::ScoreOptions options{.formats = testing::formats({"w8a8"}), .metrics = {hidden}, .metric = logits};
+  const auto alone = tiny.score(options);
+  options.metrics.clear();
+  const auto whole = tiny.score(options);
+  for (const Which which : {Which::hidden_sse, Which::logits_sse}) {
+    const Difference d = difference(alone.run, whole.run, which);
+    std::printf("%s: worst %.2g\n", std::string(name(which)).c_str(), quantile(d.errors, 1.0));
+    EXPECT_TRUE(quantile(d.errors, 1.0) <= 1e-4);
+  }
+  EXPECT_TRUE(alone.report.deltas.flops < whole.report.deltas.flops);
+  EXPECT_NEAR(alone.report.plan.flops(), alone.report.deltas.flops, 0.01 * alone.report.deltas.flops);
+  EXPECT_TRUE(std::isnan(alone.run.scores.front().total->all.kl));
+}
+
+TEST(Sweep, FastAgreesWithStrictWithBf16ProductsAndWithout) {
+  using kernels::Bf16Products;
+  const TinyRun tiny(kThreeSamples);
+  const auto score = [&](bool strict, Bf16Products bf16) {
+    return tiny.score({.formats = testing::formats({"w8a8"}), .strict = strict}, 2, bf16);
+  };
+  const auto expected = score(true, Bf16Products::never);
+  for (const Bf16Products bf16 : {Bf16Products::never, Bf16Products::always})
+    for (const bool strict : {false, true}) {
+      const auto found = score(strict, bf16);
+      const auto& deltas = found.report.deltas;
+      EXPECT_EQ(deltas.bf16_flops > 0, bf16 == Bf16Products::always);
+      const Difference d = difference(found.run, expected.run, Which::kl);
+      std::printf("%s, bf16 products %s: median %.2g, worst %.2g\n", strict ? "strict" : "fast",
+                  bf16 == Bf16Products::always ? "always" : "never", median(d.errors),
+                  quantile(d.errors, 1.0));
+      EXPECT_TRUE(median(d.errors) <= (strict ? 1e-4 : 2e-3));
+      EXPECT_TRUE(quantile(d.errors, 1.0) <= 2e-2);
+    }
 }
 
 TEST(Sweep, TwoRunsGiveTheSameBits) {

@@ -37,9 +37,10 @@ struct TinyRun {
     scores::Run run;
     sweep::RunReport report;
   };
-  Result score(sweep::ScoreOptions options, int threads = 2, bool allow_bf16 = true) const {
+  Result score(sweep::ScoreOptions options, int threads = 2,
+               kernels::Bf16Products bf16 = kernels::Bf16Products::where_native) const {
     if (options.memory_bytes == 0) options.memory_bytes = int64_t{4} << 30;
-    kernels::Gemm gemm({threads}, allow_bf16);
+    kernels::Gemm gemm({threads}, bf16);
     const ops::Context context{gemm};
     sweep::Sweep sweep(model, context, data, calibration, options);
     sweep.prepare();

@@ -7,6 +7,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/process.h"
+
 namespace qsweep {
 namespace {
 
@@ -80,6 +82,35 @@ TEST(Tensor, ZerosAndSizesAroundTheMappingLimit) {
     EXPECT_EQ(std::count(tensor.as<float>().begin(), tensor.as<float>().end(), 0.0f), n);
   }
   EXPECT_TRUE(Tensor().empty());
+}
+
+// Freed blocks serve later tensors of like sizes, and no more is kept than was in use at once.
+TEST(Tensor, FreedBlocksAreKeptWithinThePeak) {
+  constexpr int64_t kMiB = int64_t{1} << 20;
+  const auto touched = [](int64_t bytes) {
+    Tensor t(DType::u8, {bytes});
+    std::fill_n(t.bytes(), bytes, std::byte{1});
+    return t;
+  };
+  release_kept_memory();
+  const int64_t before = resident_bytes();
+  const auto grown = [&] { return (resident_bytes() - before) / kMiB; };
+  {
+    const Tensor a = touched(40 * kMiB), b = touched(24 * kMiB);
+    EXPECT_GE(grown(), 64);
+  }
+  EXPECT_GE(grown(), 63);
+  {
+    const Tensor a = touched(30 * kMiB), b = touched(30 * kMiB);  // one shrunk, one grown
+    EXPECT_LE(grown(), 66);
+  }
+  {
+    const Tensor a = touched(3 * kMiB),
+                 b = touched(60 * kMiB);  // of no use to each other: others are dropped
+    EXPECT_LE(grown(), 66);
+  }
+  release_kept_memory();
+  EXPECT_LE(grown(), 2);
 }
 
 TEST(Tensor, ImpossibleSizesAreErrors) {

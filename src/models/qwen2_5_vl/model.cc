@@ -15,13 +15,12 @@ namespace {
 // are stored as a head would silently not be scored.
 void check_head(bool tied, const Config& config, const Weights& weights, const io::Checkpoint& checkpoint) {
   const Shape shape{config.text.vocab_size, config.text.hidden_size};
-  const bool stored = weights.has("lm_head.weight");
-  if (!tied && !stored)
-    fail(
-        "tensor \"lm_head.weight\" is missing; expected shape {}, as config.json says "
-        "\"tie_word_embeddings\": false",
-        to_string(shape));
-  if (!tied || !stored) return;
+  if (!tied) {
+    with_context("config.json says \"tie_word_embeddings\": false",
+                 [&] { weights.get("lm_head.weight", shape); });
+    return;
+  }
+  if (!weights.has("lm_head.weight")) return;
   const TensorView head = weights.get("lm_head.weight", shape);
   const TensorView embedding = weights.get("model.embed_tokens.weight", shape);
   if (head.dtype != embedding.dtype ||
@@ -35,9 +34,10 @@ void check_head(bool tied, const Config& config, const Weights& weights, const i
 
 }  // namespace
 
-Model load(const std::string& folder, const io::Json& json, const LoadOptions& options) {
+Model load(const std::string& folder, const io::Json& json, io::Checkpoint checkpoint,
+           const LoadOptions& options) {
   const Config config = read_config(json, folder + "/config.json");
-  Model model{.family = "qwen2_5_vl", .checkpoint = io::Checkpoint::open(folder)};
+  Model model{.family = "qwen2_5_vl", .checkpoint = std::move(checkpoint)};
   const Weights weights(model.checkpoint);
   model.tied_embeddings = config.tie_word_embeddings.value_or(!weights.has("lm_head.weight"));
   with_context(folder, [&] { check_head(model.tied_embeddings, config, weights, model.checkpoint); });

@@ -7,6 +7,7 @@
 
 namespace qsweep::models::qwen2_5_vl {
 
-Model load(const std::string& folder, const io::Json& config, const LoadOptions& options);
+Model load(const std::string& folder, const io::Json& config, io::Checkpoint checkpoint,
+           const LoadOptions& options);
 
 }  // namespace qsweep::models::qwen2_5_vl

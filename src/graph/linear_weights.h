@@ -1,0 +1,35 @@
+// The parameters of a linear op, in the form that a product asks for.
+#pragma once
+
+#include "graph/graph.h"
+#include "graph/pass.h"
+#include "graph/scratch.h"
+
+namespace qsweep::graph {
+
+class LinearWeights {
+ public:
+  LinearWeights() = default;
+  LinearWeights(const Pass& pass, const LinearOp& op);
+
+  // The weight [out, in] for products with rows of this dtype: the checkpoint's own memory where the products
+  // take it as it is, else a copy in the pass's workspace, made when it is first asked for.
+  kernels::DeltaView for_rows(DType rows) const;
+  kernels::DeltaView f32() const;
+  const TensorView& stored() const { return stored_; }
+  const float* bias() const { return bias_.empty() ? nullptr : bias_.as<float>().data(); }
+
+ private:
+  kernels::DeltaView in_place() const;
+
+  const Pass* pass_ = nullptr;
+  TensorView stored_;
+  int64_t out_ = 0, in_ = 0;
+  mutable Scratch f32_, bf16_;  // empty until they are asked for
+  Tensor bias_;                 // empty: none
+};
+
+// A small parameter vector in f32.
+Tensor load_vector(const Pass& pass, const TensorView& vector);
+
+}  // namespace qsweep::graph
