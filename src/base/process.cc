@@ -40,6 +40,13 @@ int64_t resident_bytes() { return kilobytes_line("/proc/self/status", "VmRSS:");
 
 int64_t peak_resident_bytes() { return kilobytes_line("/proc/self/status", "VmHWM:"); }
 
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("model name")) return line.substr(line.find(": ") + 2);
+  return "";
+}
+
 ProcessUsage process_usage() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);

@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 namespace qsweep {
 
 int64_t resident_bytes();          // now
 int64_t peak_resident_bytes();     // since the process began
 int64_t available_memory_bytes();  // that could be taken without swapping; the cgroup's limit counts
+std::string processor_name();      // as the system has it, such as "AMD EPYC 7B13"; empty where it has none
 
 // Of this process since it began.
 struct ProcessUsage {

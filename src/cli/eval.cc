@@ -9,9 +9,11 @@
 #include <spdlog/spdlog.h>
 
 #include "cli/commands.h"
+#include "cli/identity.h"
 #include "cli/progress.h"
 #include "cli/provenance.h"
 #include "io/atomic_file.h"
+#include "io/sha256.h"
 #include "recipe/recipe.h"
 #include "report/time.h"
 #include "scores/files.h"
@@ -20,11 +22,14 @@
 namespace qsweep::cli {
 namespace {
 
+constexpr const char* kJournalFile = "/eval_journal.sqlite";  // the folder may be that of the scores
+
 struct EvalFlags {
   EngineFlags engine;
   std::vector<std::string> recipe;
   std::string scores;
   std::string out;
+  bool resume = false;
   bool dry_run = false;
 };
 
@@ -54,6 +59,14 @@ scores::Run read_scored(const std::string& folder, const scores::ModelInfo& mode
   if (scores::predict_all(scored, {}).empty())
     fail("--scores: {}: expected isolated scores of the output's error, found none", folder);
   return scored;
+}
+
+// The settings that measured values depend on: recipes by content, and not what the scores foretell.
+io::Json of_recipes(io::Json settings, const std::vector<std::string>& paths) {
+  settings.erase("scores");
+  settings["recipe"] = io::Json::array();
+  for (const std::string& path : paths) settings["recipe"].push_back(io::sha256_hex_of_file(path));
+  return settings;
 }
 
 // What the scores foretold.
@@ -102,6 +115,8 @@ void print_summary(const scores::EvalRun& run, const std::string& out) {
 void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
   const auto start = Clock::now();
   Tracing tracing(flags.engine.trace);
+  std::optional<io::Journal> journal;
+  if (flags.resume) journal = reopen_journal(flags.out + kJournalFile, flags.engine);
   flags.engine.resolve();
   const scores::Metric metric =
       with_context("--metric", [&] { return scores::parse_metric(flags.engine.metric); });
@@ -118,18 +133,26 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
                                read_recipes(flags.recipe, engine.model));
   std::optional<scores::Run> scored;
   if (!flags.scores.empty()) scored = read_scored(flags.scores, provenance.model());
+  const io::Json self = identity(engine, flags.engine, of_recipes(settings(), flags.recipe));
+  if (journal && is_finished(*journal, self, flags.out + "/eval.json")) return;
+  if (journal) evaluation.keep({.journal = &*journal});
   evaluation.prepare();
   fmt::print("{}: {} recipe{}\nmemory plan: {}\n", engine.model.family, flags.recipe.size(),
              flags.recipe.size() == 1 ? "" : "s", describe(evaluation.plan()));
   if (flags.dry_run) return tracing.finish();
   with_context("--out", [&] { io::ensure_folder(flags.out); });
   tracing.open();
+  if (!journal) {
+    journal = io::Journal::create(flags.out + kJournalFile, self);
+    evaluation.keep({.journal = &*journal});
+  }
   provenance.measure_rates(evaluation.main_products(), evaluation.plan());
   scores::EvalRun result;
   {
     ProgressBar bar;
-    result = evaluation.run(
-        metric, [&](const sweep::Progress& p) { bar.update(p.done_flops, p.total_flops, p.what); });
+    result = evaluation.run(metric, [&](const sweep::Progress& p) {
+      bar.update(p.done_flops, p.total_flops, p.what, p.earlier_flops);
+    });
   }
   result.model = provenance.model();
   provenance.complete(result.data);
@@ -140,6 +163,7 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
   result.provenance = provenance.json(evaluation.report(), evaluation.plan().peak_bytes());
   scores::write_eval(result, flags.out);
   report::write_eval_report(result, flags.out);
+  journal->finish();
   tracing.finish();
   print_summary(result, flags.out);
 }
@@ -163,6 +187,7 @@ void add_eval(CLI::App& app) {
       ->required();
   flags->add("scores", values->scores, "Folder of a run of `score`, to predict from")->check(path());
   flags->add("out", values->out, "Folder for eval.json, eval.csv and eval.md")->required();
+  flags->add_switch("resume", values->resume, kResumeHelp);
   add_trace_flag(*flags, values->engine.trace);
   flags->add_switch("dry-run", values->dry_run, "Only show the memory plan");
   command->callback([values, flags] { run(*values, [flags] { return flags->settings(); }); });

@@ -29,15 +29,16 @@ ProgressBar::~ProgressBar() {
   if (drawn_) fmt::print(stderr, "\r\033[K");
 }
 
-void ProgressBar::update(double done, double total, const std::string& what) {
+void ProgressBar::update(double done, double total, const std::string& what, double earlier) {
   const auto now = Clock::now();
   const double since_last = std::chrono::duration<double>(now - last_).count();
   if (since_last < (terminal_ ? kTerminalSeconds : kPlainSeconds)) return;
   last_ = now;
   const double elapsed = std::chrono::duration<double>(now - start_).count();
   const double share = total > 0 ? std::min(done / total, 1.0) : 0;
-  const std::string left = share > 0.01 ? duration(elapsed * (1 - share) / share) + " left" : "";
-  const double rate = done / elapsed * 1e-9;
+  const double flops = done - earlier;
+  const std::string left = flops > 0.01 * total ? duration(elapsed * (total - done) / flops) + " left" : "";
+  const double rate = flops / elapsed * 1e-9;
   if (terminal_) {
     const int filled = static_cast<int>(share * kBarWidth);
     fmt::print(stderr, "\r\033[K[{:#<{}}{:.<{}}] {:3.0f} %  {:.3g} {}  {}  {}", "", filled, "",

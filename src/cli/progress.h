@@ -14,8 +14,9 @@ class ProgressBar {
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
 
-  // done and total in FLOP or what else is counted; `what` names what was just finished.
-  void update(double done, double total, const std::string& what);
+  // done and total in FLOP or what else is counted, earlier of the done ones by other processes; `what` names
+  // what was just finished.
+  void update(double done, double total, const std::string& what, double earlier = 0);
 
  private:
   using Clock = std::chrono::steady_clock;

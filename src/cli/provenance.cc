@@ -104,11 +104,13 @@ io::Json Provenance::json(const sweep::RunReport& report, int64_t planned_bytes)
   const std::vector<trace::Phase> recorded = recorder_.phases();
   io::Json phases = io::Json::object();
   for (const trace::Phase& phase : recorded) phases[phase.name] = phase.seconds;
+  for (const auto& [phase, seconds] : report.earlier_s) phases[phase] = phases.value(phase, 0.0) + seconds;
   return {{"version", QSWEEP_VERSION},
           {"isa", kernels::isa_name()},
           {"threads", flags_.threads},
           {"libraries", {{"oneDNN", kernels::onednn_version()}}},
-          {"wall_s", seconds_since(start_)},
+          {"wall_s", seconds_since(start_) + report.all_earlier_s()},
+          {"earlier_s", report.earlier_s},
           {"processor", usage_provenance(process_usage())},
           {"peak_rss_bytes", peak_resident_bytes()},
           {"planned_bytes", planned_bytes},

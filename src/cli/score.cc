@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include "cli/commands.h"
+#include "cli/identity.h"
 #include "cli/progress.h"
 #include "cli/provenance.h"
 #include "inc/mse_v2.h"
@@ -21,6 +22,7 @@ namespace {
 
 constexpr uint64_t kMaxProbes = 1024;
 constexpr int64_t kProbes = 4;  // where --probes is not given
+constexpr const char* kJournalFile = "/journal.sqlite";
 
 struct ScoreFlags {
   EngineFlags engine;
@@ -36,6 +38,8 @@ struct ScoreFlags {
   std::optional<std::string> time_budget;
   std::optional<int64_t> verify;
   std::string device = "cpu";
+  bool resume = false;
+  double journal_interval_s = sweep::Keeping().boundary_s;
   bool dry_run = false;
 };
 
@@ -197,6 +201,8 @@ void print_outlook(const Engine& engine, const sweep::Sweep& sweep, int64_t veri
 void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   const auto start = Clock::now();
   Tracing tracing(flags.engine.trace);
+  std::optional<io::Journal> journal;
+  if (flags.resume) journal = reopen_journal(flags.out + kJournalFile, flags.engine);
   flags.engine.resolve();
   sweep::ScoreOptions options = score_options(flags);
   Engine engine = open_engine(flags.engine);
@@ -206,6 +212,9 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   if (options.time_budget_s)
     *options.time_budget_s -= std::chrono::duration<double>(Clock::now() - start).count();
   sweep::Sweep sweep(engine.model, *engine.context, engine.data, engine.calibration_data(), options);
+  const io::Json self = identity(engine, flags.engine, settings());
+  if (journal && is_finished(*journal, self, flags.out + "/scores.json")) return;
+  if (journal) sweep.keep({.journal = &*journal, .boundary_s = flags.journal_interval_s});
   sweep.prepare();
   warn_of(sweep.outlook().records, scores::Status::unexercised,
           "no sample reaches their ops (vision ops need samples with images)");
@@ -214,13 +223,18 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   if (flags.dry_run) return tracing.finish();
   with_context("--out", [&] { io::ensure_folder(flags.out); });
   tracing.open();
+  if (!journal) {
+    journal = io::Journal::create(flags.out + kJournalFile, self);
+    sweep.keep({.journal = &*journal, .boundary_s = flags.journal_interval_s});
+  }
   std::optional<inc::Maps> inc;
   if (flags.inc) inc = inc_maps(engine, options.memory_bytes);
   provenance.measure_rates(sweep.main_products(), sweep.plan());
   scores::Run result;
   {
     ProgressBar bar;
-    result = sweep.run([&](const sweep::Progress& p) { bar.update(p.done_flops, p.total_flops, p.what); });
+    result = sweep.run(
+        [&](const sweep::Progress& p) { bar.update(p.done_flops, p.total_flops, p.what, p.earlier_flops); });
   }
   warn_of(result.scores, scores::Status::non_finite, "the output overflowed or became NaN");
   result.model = provenance.model();
@@ -232,6 +246,7 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   scores::write_scores(result, flags.out);
   report::write_report(result, flags.out);
   if (inc) inc::write_maps(*inc, flags.out);
+  journal->finish();
   tracing.finish();
   print_summary(result, flags.out, flags.inc);
 }
@@ -263,14 +278,17 @@ void add_score(CLI::App& app) {
       ->default_str(std::to_string(kProbes));
   flags
       ->add("metrics", values->metrics,
-            "adjoint, auto: metrics to estimate beside the one of --metric, separated by commas; each has its own "
-            "probes. exact: the only metrics that are wanted beside it; where they are squared errors, the head "
+            "adjoint, auto: metrics to estimate beside the one of --metric, separated by commas; each has "
+            "its own "
+            "probes. exact: the only metrics that are wanted beside it; where they are squared errors, the "
+            "head "
             "takes a fraction of its time")
       ->delimiter(',');
   flags->add_switch("hutchinson", values->hutchinson, "hawq: the trace by random probes");
-  flags->add("time-budget", values->time_budget,
-             "Time that the run may take, such as 90s, 10m or 1.5h: --method auto, and then exact scores, the most "
-             "important first, as long as there is time");
+  flags->add(
+      "time-budget", values->time_budget,
+      "Time that the run may take, such as 90s, 10m or 1.5h: --method auto, and then exact scores, the most "
+      "important first, as long as there is time");
   flags->add_switch(
       "inc", values->inc,
       "Also compute the scores of Intel Neural Compressor's mse_v2 as it does, under its op names: "
@@ -295,6 +313,9 @@ void add_score(CLI::App& app) {
             "ops, "
             "half drawn by --seed, and say how far the run's own are off; not part of --time-budget")
       ->check(whole_number(1, 1'000'000));
+  flags->add_switch("resume", values->resume, kResumeHelp);
+  command->add_option("--journal-interval", values->journal_interval_s)
+      ->group("");  // for tests, so not in the help
   add_trace_flag(*flags, values->engine.trace);
   flags->add_switch("dry-run", values->dry_run, "Only show what would be scored, and the memory plan");
   command->callback([values, flags] { run(*values, [flags] { return flags->settings(); }); });

@@ -131,6 +131,12 @@ int64_t Checkpoint::size_bytes() const {
   return total;
 }
 
+std::vector<std::string> Checkpoint::paths() const {
+  std::vector<std::string> paths;
+  for (const SafetensorsFile& file : files_) paths.push_back(file.file().path());
+  return paths;
+}
+
 std::string Checkpoint::headers_sha256() const {
   Sha256 digest;
   for (const SafetensorsFile& file : files_) digest.update(file.header_bytes());

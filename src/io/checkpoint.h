@@ -29,6 +29,7 @@ class Checkpoint {
   std::vector<std::string> names() const;  // sorted
   int64_t parameters() const;              // elements of all tensors
   int64_t size_bytes() const;              // of all tensors
+  std::vector<std::string> paths() const;  // of the files, in the order of their names
   std::string headers_sha256() const;      // of the headers of all files, in the order of the files' names
 
   // A view of this checkpoint: drops its pages from resident memory (a later read brings them back), asks for

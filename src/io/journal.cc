@@ -228,9 +228,11 @@ Journal Journal::create(const std::string& path, const Json& identity) {
   const bool is_new = value_of(database, path, kCountTables) == "0";
   if (!is_new && value_of(database, path, "PRAGMA application_id") != std::to_string(kApplicationId))
     fail_as_damaged(path, "another file");
-  sqlite3_db_config(database, SQLITE_DBCONFIG_RESET_DATABASE, 1, nullptr);  // also where it is damaged
-  execute(database, path, "VACUUM");
-  sqlite3_db_config(database, SQLITE_DBCONFIG_RESET_DATABASE, 0, nullptr);
+  if (!is_new) {  // empties it, also where it is damaged
+    sqlite3_db_config(database, SQLITE_DBCONFIG_RESET_DATABASE, 1, nullptr);
+    execute(database, path, "VACUUM");
+    sqlite3_db_config(database, SQLITE_DBCONFIG_RESET_DATABASE, 0, nullptr);
+  }
   journal.identity_ = identity;
   journal.atomically([&] {
     execute(
@@ -359,7 +361,8 @@ void Journal::finish() {
     write(kIdentity, [&](ByteSink& to) { to.put(identity_.dump()); });
     write(kFinished, [](ByteSink&) {});
   });
-  execute(database_.get(), path_, "VACUUM");  // gives the disk space back
+  if (std::filesystem::file_size(path_) > kPieceBytes)
+    execute(database_.get(), path_, "VACUUM");  // gives space back
 }
 
 bool Journal::finished() const { return has(kFinished); }

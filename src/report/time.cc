@@ -36,6 +36,7 @@ constexpr KindLabel kLabels[] = {
     {"head", "metrics at the head"},
     {"inputs", "decoding images, building inputs"},
     {"stage", "releasing weights and memory"},
+    {"journal", "writing the journal"},
 };
 
 double number_at(const Json& object, const char* key) {

@@ -60,9 +60,7 @@ struct HeadBranch {
 
   bool is_reference() const { return variant == kReference; }
   // Rows of hidden_delta whose logits are looked at.
-  int64_t live_rows() const {
-    return hidden_delta.empty() || squared.rows > 0 ? 0 : hidden_delta.view.rows;
-  }
+  int64_t live_rows() const { return hidden_delta.empty() || squared.rows > 0 ? 0 : hidden_delta.view.rows; }
   std::span<const RowBlock> live_blocks() const { return {leaves.blocks.data(), live_pairs}; }
 };
 
@@ -108,8 +106,8 @@ class Scoring {
     const auto& leaves = variants.branch(b).leaves;
     for (const graph::Leaf& leaf : leaves) branch.leaf_ids.push_back(leaf.id);
     const int64_t live_rows = branch.live_rows();
-    const bool by_gram = input_.squared_errors_alone && branch.is_reference() &&
-                         branch.format == nullptr && live_rows > branch.hidden_delta.view.cols;
+    const bool by_gram = input_.squared_errors_alone && branch.is_reference() && branch.format == nullptr &&
+                         live_rows > branch.hidden_delta.view.cols;
     if (!by_gram) branch.live = variants.live_runs(b, head_index(), branch.hidden_delta);
     Group& group = by_gram ? branch.squared : branch.leaves;
     const auto live = graph::row_blocks(pass_.batch, variants.pairs(b), branch.hidden_delta, {});
@@ -262,8 +260,9 @@ class Scoring {
       kernels::to_f32(threads(), dense(b.hidden_delta.view.rows_at(first, count)), d.f32().rows_at(0, count));
       pass_.ops.gemm.multiply(kernels::operand(piece), kernels::operand(gram_.view), kernels::operand(along),
                               {.purpose = kernels::GemmPurpose::deltas});
-      kernels::row_products(threads(), piece, product.f32().rows_at(0, count),
-                            std::span(squares).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
+      kernels::row_products(
+          threads(), piece, product.f32().rows_at(0, count),
+          std::span(squares).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
     }
     for (const RowBlock& block : b.squared.blocks)
       for (int64_t r = 0; r < block.rows; ++r)
@@ -368,7 +367,7 @@ class Scoring {
   Scratch sum_storage_;
   std::span<LogitsSums> sums_;
   std::optional<float> weight_absmax_;
-  Scratch gram_;  // W^T W of the tiles so far, where it is needed
+  Scratch gram_;                             // W^T W of the tiles so far, where it is needed
   std::map<int, scores::LocalStats> local_;  // of the leaves that fork at lm_head
   double flops_ = 0;
 };

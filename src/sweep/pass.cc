@@ -116,7 +116,7 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
 
   const std::span<const graph::Stage> stages = body_stages(input.model);
   const size_t restored = boundaries.restore ? boundaries.restore(variants) : 0;
-  if (restored > 0 && sinks.stage_done) sinks.stage_done(stages[restored - 1].name, variants.flops());
+  if (restored > 0 && sinks.stage_done) sinks.stage_done("", variants.flops());
 
   PassReport report;
   for (size_t i = restored; i < stages.size(); ++i) {

@@ -52,7 +52,8 @@ struct PassSinks {
   std::function<void(int variant, int64_t sample, const scores::ScopedSums&)> metrics;
   // Local errors and input statistics, over the samples of this pass.
   std::function<void(int variant, const scores::LocalStats&)> local;
-  // After every stage: the product arithmetic done in it, the reference's excepted.
+  // After every stage: the product arithmetic done in it, the reference's excepted. No stage: what an earlier
+  // process has done.
   std::function<void(const std::string& stage, double flops)> stage_done;
 };
 // Those whose calls are results.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/trace.h"
+
 namespace qsweep::sweep {
 namespace {
 
@@ -80,6 +82,7 @@ std::optional<double> PhaseLog::finished(Pass& pass) {
 }
 
 void PhaseLog::finish(const Pass& pass, double flops) {
+  const trace::Span span("journal");
   keeping_.journal->atomically([&] {
     keeping_.journal->write(pass.key, [&](io::ByteSink& to) {
       to.put(cost_of(pass));
@@ -120,6 +123,7 @@ size_t PhaseLog::restore(Pass& pass, graph::Variants& variants) {
 void PhaseLog::reached(Pass& pass, size_t stages, const graph::Variants& variants) {
   const double begin = now(pass.gemm).seconds;
   if (begin - pass.last_s < keeping_.boundary_s * std::max(1.0, pass.last_took_s)) return;
+  const trace::Span span("journal");
   keeping_.journal->write(boundary_key(pass.key), [&](io::ByteSink& to) {
     to.put(uint64_t{stages});
     to.put(cost_of(pass));

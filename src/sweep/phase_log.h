@@ -47,7 +47,7 @@ class PhaseLog {
     if (const std::optional<double> flops = finished(at)) {
       tell(io::ByteReader(at.told.bytes()), sinks);
       if constexpr (requires { sinks.stage_done; })
-        if (sinks.stage_done) sinks.stage_done("an earlier process", *flops);
+        if (sinks.stage_done) sinks.stage_done("", *flops);
       return;
     }
     const Boundaries boundaries = boundaries_of(at, [&] { tell(io::ByteReader(at.told.bytes()), sinks); });

@@ -68,7 +68,12 @@ Setting in_f32(Setting setting) {
 
 Sweep::Sweep(const models::Model& model, const ops::Context& ops, const std::vector<models::Sample>& data,
              const std::vector<models::Sample>& calibration, ScoreOptions options)
-    : setting_{model, ops, data, calibration, options.f32_deltas(), options.memory_bytes,
+    : setting_{model,
+               ops,
+               data,
+               calibration,
+               options.f32_deltas(),
+               options.memory_bytes,
                squared_errors_alone(options)},
       options_(std::move(options)),
       outlook_(make_outlook(model, data, calibration, options_)),
@@ -135,14 +140,13 @@ void Sweep::measure(VariantRun& variants, const std::vector<std::vector<Target>>
 void Sweep::estimate(scores::Run& run, const ProgressObserver& progress) {
   Progress state{.what = {}, .done_flops = 0, .total_flops = estimator_->plan().flops()};
   const auto report = [&](const std::string& stage, double flops) {
-    state.what = stage;
-    state.done_flops += flops;
+    state.add(stage, flops);
     if (progress) progress(state);
   };
   const kernels::GemmCount before = all_products(setting_.ops.gemm);
   variant_run_.timed("estimate", [&] { estimator_->run(variant_run_.ranges(), run.scores, report); });
   const Cost& earlier = estimator_->earlier();
-  variant_run_.report().add_earlier("estimate", earlier);
+  variant_run_.report().add_earlier("estimate", earlier.seconds);
   kernels::GemmCount& products = variant_run_.report().estimates;
   products = all_products(setting_.ops.gemm).since(before);
   for (const kernels::GemmCount& count : earlier.products) products.add(count);
@@ -150,7 +154,7 @@ void Sweep::estimate(scores::Run& run, const ProgressObserver& progress) {
 
 double Sweep::seconds_left() const {
   if (!options_.time_budget_s) return INFINITY;
-  return start_s_ + *options_.time_budget_s - now_s() - report().earlier_s;
+  return start_s_ + *options_.time_budget_s - now_s() - report().all_earlier_s();
 }
 
 std::vector<size_t> Sweep::worth_measuring(const scores::Run& run) const {
@@ -227,8 +231,8 @@ void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
     }
     const double before = now_s();
     variant_run_.timed("refine", [&] { measure(round, selection.targets, run, progress); });
-    const double earlier = round.report().earlier_s;
-    variant_run_.report().add_earlier("refine", {.seconds = earlier});
+    const double earlier = round.report().all_earlier_s();
+    variant_run_.report().add_earlier("refine", earlier);
     rate = round.report().plan.flops() / (now_s() - before + earlier);
     left = left.subspan(count);
   }

@@ -21,9 +21,21 @@ bool needs_range(const Variant& variant) {
 
 }  // namespace
 
-void RunReport::add_earlier(const std::string& phase, const Cost& cost) {
-  phases_s[phase] += cost.seconds;
-  earlier_s += cost.seconds;
+void Progress::add(const std::string& stage, double flops) {
+  what = stage;
+  done_flops += flops;
+  if (stage.empty()) earlier_flops += flops;
+}
+
+void RunReport::add_earlier(const std::string& phase, double seconds) {
+  phases_s[phase] += seconds;
+  earlier_s[phase] += seconds;
+}
+
+double RunReport::all_earlier_s() const {
+  double sum = 0;
+  for (const auto& [phase, seconds] : earlier_s) sum += seconds;
+  return sum;
 }
 
 VariantRun::Stopwatch::Stopwatch(double& s) : seconds(s), start(now_s()) {}
@@ -67,7 +79,7 @@ void VariantRun::calibrate() {
       return;
     ranges_ = sweep::calibrate(setting_.model, setting_.ops, setting_.calibration, setting_.memory_bytes,
                                calibration_log_);
-    report_.add_earlier("calibrate", calibration_log_.earlier());
+    report_.add_earlier("calibrate", calibration_log_.earlier().seconds);
   });
 }
 
@@ -87,8 +99,7 @@ void VariantRun::run(const Sinks& sinks, const ProgressObserver& progress) {
                          .local = sinks.local,
                          .stage_done =
                              [&](const std::string& stage, double flops) {
-                               state.what = stage;
-                               state.done_flops += flops;
+                               state.add(stage, flops);
                                if (progress) progress(state);
                              }};
       log_.run(i, gemm, to, [&](const PassSinks& noted, const Boundaries& boundaries) {
@@ -96,7 +107,7 @@ void VariantRun::run(const Sinks& sinks, const ProgressObserver& progress) {
         return run_pass(pass_input(chunk), workspace, noted, boundaries);
       });
     }
-    report_.add_earlier("sweep", log_.earlier());
+    report_.add_earlier("sweep", log_.earlier().seconds);
   });
   report_.reference = gemm.count(kernels::GemmPurpose::reference).since(reference);
   report_.deltas = gemm.count(kernels::GemmPurpose::deltas).since(deltas);

@@ -13,20 +13,24 @@
 namespace qsweep::sweep {
 
 struct Progress {
-  std::string what;       // the stage that was finished
+  std::string what;       // the stage that was finished; empty: what an earlier process has done
   double done_flops = 0;  // of products, the reference's excepted
   double total_flops = 0;
+  double earlier_flops = 0;  // of the done ones, by an earlier process
+
+  void add(const std::string& stage, double flops);
 };
 using ProgressObserver = std::function<void(const Progress&)>;
 
 struct RunReport {
   std::map<std::string, double> phases_s;
-  double earlier_s = 0;  // of these, by processes before this one
+  std::map<std::string, double> earlier_s;  // of these, by processes before this one
   MemoryPlan plan;
   kernels::GemmCount reference, deltas;  // of the sweep phase
   kernels::GemmCount estimates;          // all products of the estimate phase
 
-  void add_earlier(const std::string& phase, const Cost& cost);
+  void add_earlier(const std::string& phase, double seconds);
+  double all_earlier_s() const;
 };
 
 // What a model, its data and the machine give to a run. Everything must outlive the run.

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <thread>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -32,11 +33,14 @@ constexpr int kCannotStart = 127;
   _exit(kCannotStart);
 }
 
-Outcome run(const std::string& program, const Arguments& arguments) {
+// body(child) before waiting for its end.
+template <class Body>
+Outcome run(const std::string& program, const Arguments& arguments, Body&& body) {
   const Workplace place;
   const std::string out = place.at("stdout"), err = place.at("stderr");
   const pid_t child = fork();
   if (child == 0) become(program, arguments, out, err);
+  body(child);
   int status = 0;
   rusage usage{};
   EXPECT_EQ(wait4(child, &status, 0, &usage), child);
@@ -47,8 +51,19 @@ Outcome run(const std::string& program, const Arguments& arguments) {
 
 }  // namespace
 
-Outcome run_qsweep(const Arguments& arguments) { return run(QSWEEP_PROGRAM, arguments); }
-Outcome run_qsweep_synth(const Arguments& arguments) { return run(QSWEEP_SYNTH_PROGRAM, arguments); }
+Outcome run_qsweep(const Arguments& arguments) {
+  return run(QSWEEP_PROGRAM, arguments, [](pid_t) {});
+}
+Outcome run_qsweep_synth(const Arguments& arguments) {
+  return run(QSWEEP_SYNTH_PROGRAM, arguments, [](pid_t) {});
+}
+
+Outcome run_and_kill(const Arguments& arguments, std::chrono::duration<double> after) {
+  return run(QSWEEP_PROGRAM, arguments, [&](pid_t child) {
+    std::this_thread::sleep_for(after);
+    kill(child, SIGKILL);
+  });
+}
 
 double number_after(const std::string& text, const std::string& words) {
   const size_t at = text.find(words);

@@ -1,6 +1,7 @@
 // Running the real program as a user does, and the folders it works in.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -23,6 +24,8 @@ using Arguments = std::vector<std::string>;
 
 // Runs a program and waits for its end; a run that takes minutes of processor time is killed.
 Outcome run_qsweep(const Arguments& arguments);
+// The same, but kills it after that time, unless it has ended by itself.
+Outcome run_and_kill(const Arguments& arguments, std::chrono::duration<double> after);
 Outcome run_qsweep_synth(const Arguments& arguments);
 
 // The number that follows these words in a text; a failure of the test where they are not there.
