@@ -241,15 +241,15 @@ TEST_P(VjpTest, Bf16IsTheRoundedF32) {
   VjpProblem problem(op);
   kernels::Gemm gemm({1});
   const std::vector<Buffer> f32 = problem.cotangents(gemm, DType::f32);
-  for (const bool native : {true, false}) {
-    kernels::Gemm narrow({1}, native);
+  for (const auto products : {kernels::Bf16Products::always, kernels::Bf16Products::never}) {
+    kernels::Gemm narrow({1}, products);
     const std::vector<Buffer> bf16 = problem.cotangents(narrow, DType::bf16);
     for (size_t i = 0; i < problem.inputs(); ++i) {
       const int64_t rows = f32[i].rows() - kSpareRows;
       const std::vector<float> got = bf16[i].rows_at(0, rows), want = f32[i].rows_at(0, rows);
       const double error = relative_error(std::span<const float>(got), std::span<const float>(want));
       EXPECT_TRUE(error <= op.bf16_vjp_bound())
-          << (native ? "native" : "widened") << ", input " << i << ": " << error;
+          << (narrow.native_bf16() ? "native" : "widened") << ", input " << i << ": " << error;
       EXPECT_TRUE(surroundings_untouched(bf16[i])) << i;
     }
   }
