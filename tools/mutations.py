@@ -11,6 +11,21 @@ WORK = ROOT / "build" / "mutations"
 
 # name: (file, text, replacement, test program, test filter)
 MUTATIONS = {
+    "smallest_part_dropped": (
+        "src/kernels/elementwise.cc", "for (int64_t part = kBf16Parts; part-- > 0;) sum",
+        "for (int64_t part = kBf16Parts - 1; part-- > 0;) sum", "kernels", "*GemmTest.*"),
+    "small_silu_without_its_curvature": (
+        "src/kernels/activations.cc", "return L::fma(d * left, one + u, a * rest * left * u);",
+        "return L::fma(d * left, one, a * rest * left * u);", "ops", "*DeltaTest*swiglu*"),
+    "parent_without_its_weight_error": (
+        "src/graph/linear_step.cc", "kernels::view_of(b.y), /*accumulate=*/true);",
+        "kernels::view_of(b.y), /*accumulate=*/false);", "sweep", "Modes*"),
+    "gram_of_the_last_tile": (
+        "src/sweep/head.cc", "{.accumulate = true, .purpose = kernels::GemmPurpose::deltas});",
+        "{.accumulate = false, .purpose = kernels::GemmPurpose::deltas});", "sweep", "Sweep.SquaredErrors*"),
+    "kept_beyond_the_peak": (
+        "src/tensor/tensor.cc", "while (used_ + kept_ > most_used_) drop(std::prev(free_.end()));", "",
+        "tensor", "Tensor.FreedBlocks*"),
     "mrope_sections_permuted": (
         "src/models/qwen2_5_vl/inputs.cc",
         "static_cast<size_t>(c.mrope_section[section]), section);",
@@ -48,8 +63,8 @@ MUTATIONS = {
     "tensor_scale_ignored": (
         "src/kernels/quantize.cc", "q.tensor_absmax / (q.high * kE4M3.max);", "1.0f;", "quant", "*"),
     "slices_with_a_range_of_their_own": (
-        "src/quant/format.cc", "tensor_absmax ? *tensor_absmax : weight_absmax(threads, w)",
-        "tensor_absmax && w.rows > 1 ? *tensor_absmax : weight_absmax(threads, w)", "quant", "*"),
+        "src/quant/format.cc", "tensor_absmax ? *tensor_absmax : absmax_of_rows(threads, w)",
+        "tensor_absmax && w.rows > 1 ? *tensor_absmax : absmax_of_rows(threads, w)", "quant", "*"),
     "subnormal_small_floats_flushed": (
         "src/kernels/quantize.cc", "return (inside + shift) - shift;",
         "return L::select(L::abs(inside) < L::set(std::ldexp(1.0f, format.min_exponent)), L::zero(), (inside + shift) - shift);",
@@ -57,12 +72,12 @@ MUTATIONS = {
     "zero_point_off_by_one": (
         "src/quant/format.cc", "std::nearbyint(-low / scale)", "std::nearbyint(-low / scale) + 1", "quant", "*"),
     "fork_at_the_wrong_op": (
-        "src/graph/variants.cc", "forks_(op_index)", "forks_(op_index > 0 ? op_index - 1 : 0)", "sweep", "Oracle*"),
+        "src/graph/variants.cc", "forks(b, op, node.rows, dx)", "forks(b, op > 0 ? op - 1 : 0, node.rows, dx)", "sweep", "Oracle*"),
     "neighbours_rows": (
         "src/graph/value.cc", ".parent = batch.first_row(out.kind, sample),",
         ".parent = batch.first_row(out.kind, sample > 0 ? sample - 1 : 0),", "sweep", "Sweep.NoSampleLeaks*"),
     "weight_error_left_out": (
-        "src/graph/fork.cc", "/*accumulate=*/true);", "/*accumulate=*/false);", "sweep", "Oracle*"),
+        "src/graph/linear_step.cc", "product(rounded.view, weight_error(), error, changes_input());", "product(rounded.view, weight_error(), error, false);", "sweep", "Oracle*"),
     "old_keys_in_attention": (
         "src/ops/attention.cc", "{run.has(input) ? run.in[i]", "{run.has(input) && input == 2 ? run.in[i]",
         "ops", "*ttention*"),
@@ -73,8 +88,8 @@ MUTATIONS = {
         "src/kernels/norm.cc", "scale_x = L::set(-projection /", "scale_x = L::set(projection /",
         "ops", "VjpTest.*rms_norm*"),
     "silu_slope_sign": (
-        "src/kernels/activations.cc", "L::fma(a, L::sigmoid(L::zero() - a), L::set(1))",
-        "L::fma(a, L::zero() - L::sigmoid(L::zero() - a), L::set(1))", "ops", "VjpTest.*swiglu*"),
+        "src/kernels/activations.cc", "L::fma(a, rest, L::set(1))",
+        "L::fma(a, L::zero() - rest, L::set(1))", "ops", "VjpTest.*swiglu*"),
     "rotation_not_turned_back": (
         "src/kernels/elementwise.cc", "(b, first, count, cos_sin, -1.0f, dy, dx);",
         "(b, first, count, cos_sin, 1.0f, dy, dx);", "sweep", "F64Backward.Gradients*"),
@@ -143,7 +158,7 @@ MUTATIONS = {
         "src/graph/linear_step.cc", "kernels::subtract_parent(threads(), fork.blocks, b.dy, e.f32(), b.dy);",
         "kernels::add_to_parent(threads(), fork.blocks, e.f32(), {}, b.dy);", "sweep", "ModesSlow.LeavesEqual*"),
     "activations_of_leaves_not_quantized": (
-        "src/graph/linear_step.cc", "if (!quant::quantizes_activations(*format_)) return product(dx,",
+        "src/graph/linear_step.cc", "if (!changes_input()) return product(dx,",
         "if (format_ != nullptr) return product(dx,", "sweep", "ModesSlow.LeavesWith*"),
     "live_pairs_do_not_fork_again": (
         "src/graph/variants.cc", "pair >= 0 && pair < first_without_rows;", "pair >= 0 + 0 * first_without_rows;",
