@@ -53,12 +53,13 @@ function(qsweep_test name)
   add_executable(qsweep_test_${name} ${sources} ${QSWEEP_TEST_SOURCES})
   target_include_directories(qsweep_test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(qsweep_test_${name} PRIVATE QSWEEP_TESTDATA="${PROJECT_SOURCE_DIR}/testdata")
-  # To compile a test takes longer than to run it, the more so with sanitizers; but for those that compute much.
-  set(optimization -O1)
+  # To compile a test takes longer than to run it, the more so with sanitizers; but for those that compute much, and
+  # those with SIMD code, which must be inlined.
   if(QSWEEP_SANITIZE AND NOT name MATCHES "^(kernels|ops|graph|sweep)$")
-    set(optimization -O0)
+    target_compile_options(qsweep_test_${name} PRIVATE -O0)
+  elseif(NOT name STREQUAL "kernels")
+    target_compile_options(qsweep_test_${name} PRIVATE -O1)
   endif()
-  target_compile_options(qsweep_test_${name} PRIVATE ${optimization})
   list(TRANSFORM ARG_DEPS PREPEND qsweep_)
   target_link_libraries(qsweep_test_${name} PRIVATE ${ARG_DEPS} qsweep_options GTest::gtest_main GTest::gmock)
   gtest_discover_tests(qsweep_test_${name} TEST_PREFIX ${name}. TEST_FILTER -*Slow* DISCOVERY_TIMEOUT 60

@@ -17,7 +17,8 @@ HeadTile HeadTiles::load(int64_t first) const {
   tile.op.name = model_.lm_head().name;
   tile.op.weight = rows(first, std::min(kHeadTile, columns() - first));
   if (!pass_.workspace.dry()) {
-    const trace::Span span("weights", tile.op.name, {.bytes = static_cast<double>(tile.op.weight.size_bytes())});
+    const trace::Span span("weights", tile.op.name,
+                           {.bytes = static_cast<double>(tile.op.weight.size_bytes())});
     model_.checkpoint.populate(tile.op.weight);
   }
   tile.weights = graph::LinearWeights(pass_, tile.op);

@@ -83,8 +83,7 @@ void run_body_stage(const models::Model& model, const graph::Stage& stage, const
     for (const TensorView& weight : next->weights) model.checkpoint.prefetch(weight);
   body();
   report.weight_bytes += bytes;
-  report.peak_bytes =
-      std::max(report.peak_bytes, batch.size_bytes() + bytes + workspace.peak_bytes());
+  report.peak_bytes = std::max(report.peak_bytes, batch.size_bytes() + bytes + workspace.peak_bytes());
   if (workspace.dry()) return;
   for (const TensorView& weight : stage.weights) model.checkpoint.release(weight);
 }

@@ -48,7 +48,8 @@ TEST(MappedFile, ReleaseLowersResidentMemoryAndKeepsTheData) {
   const int64_t after = resident_file_bytes();
   EXPECT_GE(before - after, kBytes / 10 * 9);
   file.populate(file.bytes());  // does nothing on old systems
-  EXPECT_THAT(resident_file_bytes() - after, testing::AnyOf(testing::Le(kBytes / 10), testing::Ge(kBytes / 10 * 9)));
+  EXPECT_THAT(resident_file_bytes() - after,
+              testing::AnyOf(testing::Le(kBytes / 10), testing::Ge(kBytes / 10 * 9)));
   file.prefetch(file.bytes());
   EXPECT_EQ(std::memcmp(file.bytes().data(), content.data(), content.size()), 0);
 }

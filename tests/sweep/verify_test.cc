@@ -115,7 +115,7 @@ TEST(Verify, SelectedLeavesBringTheirParents) {
   const sweep::Outlook outlook = sweep::make_outlook(tiny.model, tiny.data, tiny.calibration,
                                                      {.formats = formats, .mode = Mode::leave_one_out});
   const auto last = outlook.records.size() - 1;  // lm_head in w4a8
-  const sweep::Selection selection = select_leaves(outlook, {last, last - 5});
+  const sweep::Selection selection = select_leaves(outlook, std::vector<size_t>{last, last - 5});
   ASSERT_EQ(selection.variants.size(), 3u);
   EXPECT_TRUE(selection.variants[0].carried && selection.targets[0].empty());
   EXPECT_EQ(selection.variants[0].formats.back(), formats[1]);
@@ -124,7 +124,8 @@ TEST(Verify, SelectedLeavesBringTheirParents) {
     ASSERT_EQ(selection.targets[v].size(), 1u);
     EXPECT_EQ(selection.targets[v][0].index, v == 1 ? last - 5 : last);
   }
-  EXPECT_TRUE(select_leaves(outlook, {0}).variants.empty()) << "not exercised by text, so no leaf";
+  EXPECT_TRUE(select_leaves(outlook, std::vector<size_t>{0}).variants.empty())
+      << "not exercised by text, so no leaf";
 }
 
 TEST(Verify, WhatWillNotFitIsSaidBefore) {
