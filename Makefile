@@ -26,12 +26,15 @@ test: build ## Build and run all tests
 	@cmake --build build/release -j $(JOBS)
 	@$(CTEST) --test-dir build/release --output-junit ctest.xml
 
-bench: build ## Build and run the workloads, whose scores are checked, and the micro-benchmarks
+bench: build ## Run workloads, whose scores are checked, and micro-benchmarks (WORKLOADS="NAME ...": those workloads only)
 	@tools/install-packages.sh build bench
-	@bench/run_workloads.py build/release/qsweep
+	@cmake --build build/release --target qsweep-synth -j $(JOBS)
+	@bench/run_workloads.py build/release/qsweep $(WORKLOADS)
+ifeq ($(WORKLOADS),)
 	@cmake --preset bench >/dev/null
 	@cmake --build build/bench --target benchmarks -j $(JOBS)
 	@for program in build/bench/bench/bench_*; do "$$program" || exit 1; done
+endif
 
 asan: ## Run the tests, but for the slow ones, under the address and undefined-behaviour sanitizers
 	@tools/install-packages.sh build test

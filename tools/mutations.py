@@ -175,6 +175,45 @@ MUTATIONS = {
         "src/sweep/estimate.cc", "    records[i].measured = scores::Measured::none();\n    if (!wanted_[i]) continue;",
         "    if (!wanted_[i]) continue;\n    records[i].measured = scores::Measured::none();",
         "cli", "*Methods.*"),
+    "span_time_counted_twice": (
+        "src/base/trace.cc", "account.self_s += total_s - span.inside_s_;", "account.self_s += total_s;", "base", "Trace.*"),
+    "inner_phase_taken": (
+        "src/base/trace.cc", "if (phase_ == 0 && std::string_view", "if (phase_ != SIZE_MAX && std::string_view", "base",
+        "Trace.*"),
+    "trace_keeps_every_span": (
+        "src/base/trace.cc", "events_per_limit_ == 0) shortest_ *= 2;", "events_per_limit_ == 0) shortest_ *= 1;",
+        "base", "Trace.*"),
+    "trace_error_swallowed": (
+        "src/base/trace.cc", "if (error_) std::rethrow_exception(error_);", "", "base", "Trace.*"),
+    "products_rows_of_unreached_samples": (
+        "src/sweep/rate.cc", "if (sample.rows[k] > 0) delta_rows", "if (sample.rows[k] >= 0) delta_rows", "sweep", "Rate.*"),
+    "rate_by_arithmetic_instead_of_time": (
+        "src/sweep/rate.cc", "seconds += product.shape.flops / product.flops_per_s;",
+        "seconds += flops / product.flops_per_s;", "sweep", "Rate.*"),
+    "short_work_listed_twice": (
+        "src/report/time.cc", "    listed_s += entry.seconds;", "", "report", "Time.*"),
+    "first_block_stands_for_others": (
+        "src/sweep/outlook.cc", "= ops[ops.size() / 2];", "= ops[0];", "sweep", "Coarse*"),
+    "representative_outside_the_choice": (
+        "src/sweep/outlook.cc", "statuses[op] != Status::ok || !linear.block", "!linear.block", "sweep", "Coarse*"),
+    "blocks_of_both_towers_together": (
+        "src/sweep/outlook.cc", "runs[{linear.tower, linear.role, run}]", "runs[{linear.tower, \"\", run}]", "sweep", "Coarse*"),
+    "spread_score_keeps_its_method": (
+        "src/scores/finalize.cc", "    score.method = representative.method;\n", "", "scores", "Finalize.Spread*"),
+    "spread_from_anything": (
+        "src/scores/schema_read.cc", "  check_representatives(run, where);", "  if (false) check_representatives(run, where);", "scores", "Schema.*"),
+    "verified_with_the_runs_own_deltas": (
+        "src/sweep/score.cc", "VariantRun again(in_f32(setting_), std", "VariantRun again(setting_, std", "sweep",
+        "VerifySlow.*"),
+    "verified_without_the_parent": (
+        "src/sweep/outlook.cc", "variant.parent = position[static_cast<size_t>(variant.parent)];", "", "sweep", "Verify.*"),
+    "verified_tops_of_one_format": (
+        "src/sweep/verify.cc", "places.emplace_back(place, members", "places.emplace_back(places.size(), members", "sweep",
+        "Verify.*"),
+    "verification_ignores_the_seed": (
+        "src/sweep/verify.cc", "Rng(seed, kStream)", "Rng(0 * seed, kStream)", "sweep", "Verify.*"),
+    "verification_fits_by_luck": (
+        "src/sweep/score.cc", "  again.prepare();\n  verify_plan_", "  verify_plan_", "sweep", "Verify.*"),
     "hybrid_without_shrinkage": (
         "src/sweep/hybrid.cc", "mean + trust * (f.ratio - mean)", "f.ratio + 0 * trust * mean", "sweep", "Hybrid.*"),
     "outlier_channels_by_layer": (

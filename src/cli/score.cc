@@ -14,6 +14,7 @@
 #include "io/atomic_file.h"
 #include "report/report.h"
 #include "report/time.h"
+#include "report/verification.h"
 #include "scores/files.h"
 
 namespace qsweep::cli {
@@ -35,6 +36,7 @@ struct ScoreFlags {
   std::optional<int64_t> probes;
   bool hutchinson = false;
   std::optional<std::string> time_budget;
+  std::optional<int64_t> verify;
   std::string device = "cpu";
   bool resume = false;
   double journal_interval_s = sweep::Keeping().boundary_s;
@@ -84,10 +86,12 @@ void print_summary(const scores::Run& run, const std::string& out, bool inc) {
                methods_text(run, group), ranking_text(run, group));
     for (size_t i = 0; i < std::min(ranked.size(), kShown); ++i) {
       const scores::ScoreRecord& score = *ranked[i];
-      fmt::print("  {}. {:<42} {:.3g}\n", *score.rank, run.ops[static_cast<size_t>(score.op)].name,
-                 local ? score.local->relative_error() : score.per_position(run.ranking_metric));
+      fmt::print("  {}. {:<42} {:.3g}{}\n", *score.rank, run.ops[static_cast<size_t>(score.op)].name,
+                 local ? score.local->relative_error() : score.per_position(run.ranking_metric),
+                 score.spread_from ? "  spread from " + *score.spread_from : "");
     }
   }
+  if (!run.verification.empty()) fmt::print("{}\n", report::verification_line(run));
   fmt::print("{}\n", report::time_line(run.provenance));
   fmt::print("{0}/report.md  {0}/scores.json  {0}/scores.csv", out);
   if (inc) fmt::print("  {}/inc_mse_v2.json", out);
@@ -121,6 +125,25 @@ void check_method(const sweep::ScoreOptions& o, bool probes_given) {
          scores::name(o.metric));
 }
 
+// What a representative cannot speak for.
+void check_coarse(const sweep::ScoreOptions& o) {
+  if (o.coarse == sweep::Coarse::none) return;
+  if (o.mode == scores::Mode::requantize_cumulative)
+    fail("--coarse: expected no --cumulative beside it, whose scores depend on the ops before");
+  if (o.method == scores::Method::local)
+    fail("--coarse: expected a method that scores the output, found {}", name(o.method));
+}
+
+// What would be compared with itself, or with nothing.
+void check_verify(const sweep::ScoreOptions& o) {
+  if (o.verify == 0) return;
+  if (o.method == scores::Method::exact && o.f32_deltas())
+    fail("--verify: expected scores that are not exact and strict already, found {}",
+         o.strict ? "--precision strict" : "--cumulative, whose deltas are f32");
+  if (o.method == scores::Method::local)
+    fail("--verify: expected a method that scores the output, found {}", name(o.method));
+}
+
 sweep::ScoreOptions score_options(ScoreFlags& flags) {
   sweep::ScoreOptions options = flags.engine.options();
   options.mode = scores::parse_mode(flags.mode);
@@ -137,6 +160,9 @@ sweep::ScoreOptions score_options(ScoreFlags& flags) {
   if (flags.time_budget)
     options.time_budget_s = with_context("--time-budget", [&] { return parse_seconds(*flags.time_budget); });
   check_method(options, flags.probes.has_value());
+  check_coarse(options);
+  options.verify = flags.verify.value_or(0);
+  check_verify(options);
   flags.probes = options.probes = flags.probes.value_or(kProbes);
   return options;
 }
@@ -149,18 +175,27 @@ inc::Maps inc_maps(const Engine& engine, int64_t memory_bytes) {
                       .progress = [&](const inc::Progress& p) { bar.update(p.done, p.total, p.what); }});
 }
 
-void print_outlook(const Engine& engine, const sweep::Sweep& sweep) {
+void print_outlook(const Engine& engine, const sweep::Sweep& sweep, int64_t verify) {
   const sweep::Outlook& outlook = sweep.outlook();
-  const auto to_compute =
-      std::count_if(outlook.records.begin(), outlook.records.end(),
-                    [](const scores::ScoreRecord& r) { return r.status == scores::Status::ok; });
+  const int64_t to_compute =
+      std::ranges::count(outlook.records, scores::Status::ok, &scores::ScoreRecord::status);
+  const int64_t spread =
+      std::ranges::count(outlook.records, scores::Status::spread, &scores::ScoreRecord::status);
   std::vector<std::string> beside;
   for (const scores::Baseline& baseline : outlook.baselines) beside.push_back(baseline.name);
-  fmt::print("{}: {} ops, {} score{} to compute, and {}\n", engine.model.family, engine.model.ops.size(),
-             to_compute, to_compute == 1 ? "" : "s", fmt::join(beside, ", "));
+  fmt::print("{}: {} ops, {} score{} to compute{}, and {}\n", engine.model.family, engine.model.ops.size(),
+             to_compute, to_compute == 1 ? "" : "s",
+             spread > 0 ? fmt::format(" and to be spread over {} more", spread) : "",
+             fmt::join(beside, ", "));
   fmt::print("memory plan: {}\n", describe(sweep.plan()));
   if (sweep.estimate_plan() != nullptr)
     fmt::print("  of the estimates: {}\n", describe(*sweep.estimate_plan()));
+  if (const sweep::MemoryPlan* all = sweep.verify_plan(); all != nullptr && to_compute > 0) {
+    const int64_t verified = std::min(verify, to_compute);
+    fmt::print("  of the verification: at most {} at the peak, about {:.3g} GFLOP\n",
+               format_bytes(all->peak_bytes()),
+               all->flops() * 1e-9 * static_cast<double>(verified) / static_cast<double>(to_compute));
+  }
 }
 
 void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
@@ -184,7 +219,7 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   warn_of(sweep.outlook().records, scores::Status::unexercised,
           "no sample reaches their ops (vision ops need samples with images)");
   warn_of(sweep.outlook().records, scores::Status::uncalibrated, "no calibration sample reaches their ops");
-  print_outlook(engine, sweep);
+  print_outlook(engine, sweep, options.verify);
   if (flags.dry_run) return tracing.finish();
   with_context("--out", [&] { io::ensure_folder(flags.out); });
   tracing.open();
@@ -272,6 +307,12 @@ void add_score(CLI::App& app) {
   flags->add("device", values->device, "Where to compute")
       ->check(CLI::IsMember({"cpu"}))
       ->capture_default_str();
+  flags
+      ->add("verify", values->verify,
+            "Measure so many scores once more, exactly and with f32 deltas, half of them the most sensitive "
+            "ops, "
+            "half drawn by --seed, and say how far the run's own are off; not part of --time-budget")
+      ->check(whole_number(1, 1'000'000));
   flags->add_switch("resume", values->resume, kResumeHelp);
   command->add_option("--journal-interval", values->journal_interval_s)
       ->group("");  // for tests, so not in the help

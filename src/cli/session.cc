@@ -52,6 +52,13 @@ void add_scoring_flags(Flags& flags, EngineFlags& v) {
       ->capture_default_str();
   flags.add("max-ops", v.max_ops, "Of the ops that --ops chooses, only the first so many in model order")
       ->check(whole_number(1, kAnyNumber));
+  flags
+      .add(
+          "coarse", v.coarse,
+          "Measure only one block of every four (block), or one of each tower (role), the middle one; ops of "
+          "the same role in the others get its scores, with the status spread. Ops outside of blocks are "
+          "always measured")
+      ->check(CLI::IsMember({"block", "role"}));
   flags.add("seed", v.seed, "Seed of everything random: probes, and the reliability's splits")
       ->check(whole_number(0, UINT64_MAX))
       ->capture_default_str();
@@ -97,6 +104,9 @@ sweep::ScoreOptions EngineFlags::options() const {
   sweep::ScoreOptions options{.formats = {},
                               .ops_glob = ops,
                               .max_ops = max_ops,
+                              .coarse = !coarse             ? sweep::Coarse::none
+                                        : *coarse == "role" ? sweep::Coarse::role
+                                                            : sweep::Coarse::block,
                               .strict = precision == "strict",
                               .memory_bytes = parse_bytes(memory),
                               .metric = {},

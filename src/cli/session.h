@@ -18,6 +18,7 @@ struct EngineFlags {
   std::vector<std::string> format{"w8a8"};
   std::string ops = "*";
   std::optional<int64_t> max_ops;
+  std::optional<std::string> coarse;
   std::optional<int64_t> samples;
   std::optional<int64_t> image_size;
   std::string memory;

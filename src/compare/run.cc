@@ -99,6 +99,12 @@ Ranking ranking_of(const Run& run, const ScoreGroup& group, const std::string& s
       ranking.unscored.emplace_back(
           op, carries_metrics(score.status) ? value + " not measured" : std::string(name(score.status)));
   }
+  const auto spread = std::ranges::count_if(
+      group.members, [&](size_t i) { return run.scores[i].status == scores::Status::spread; });
+  if (spread > 0)
+    ranking.notes.push_back(
+        fmt::format("spread: {} of {} ops have the score of the op of the same role in another block", spread,
+                    group.members.size()));
   if (ranking.entries.empty()) fail("{}: no op of {} has a score by {}", source, describe(group), value);
   if (group.mode == Mode::leave_one_out && !local) orient_leave_one_out(run, group, metric, ranking);
   return ranking;

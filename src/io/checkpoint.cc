@@ -161,4 +161,9 @@ void Checkpoint::prefetch(const TensorView& tensor) const {
   file_of(tensor).prefetch({tensor.data, static_cast<size_t>(tensor.size_bytes())});
 }
 
+void Checkpoint::populate(const TensorView& tensor) const {
+  if (tensor.elements() == 0) return;
+  file_of(tensor).populate({tensor.data, static_cast<size_t>(tensor.size_bytes())});
+}
+
 }  // namespace qsweep::io

@@ -32,10 +32,11 @@ class Checkpoint {
   std::vector<std::string> paths() const;  // of the files, in the order of their names
   std::string headers_sha256() const;      // of the headers of all files, in the order of the files' names
 
-  // A view of this checkpoint: drops its pages from resident memory (a later read brings them back), or asks
-  // for them ahead of use.
+  // A view of this checkpoint: drops its pages from resident memory (a later read brings them back), asks for
+  // them ahead of use, or brings them in at once.
   void release(const TensorView& tensor) const;
   void prefetch(const TensorView& tensor) const;
+  void populate(const TensorView& tensor) const;
 
  private:
   Checkpoint(std::string folder, std::vector<SafetensorsFile> files, bool exists);

@@ -74,12 +74,22 @@ void MappedFile::release(std::span<const std::byte> part) const {
   advise((first + page - 1) / page * page, last / page * page, MADV_DONTNEED);
 }
 
-void MappedFile::prefetch(std::span<const std::byte> part) const {
+void MappedFile::advise_whole(std::span<const std::byte> part, int advice) const {
   if (part.empty()) return;
   check_inside(part);
   const uintptr_t page = page_bytes();
   const auto first = reinterpret_cast<uintptr_t>(part.data()), last = first + part.size();
-  advise(first / page * page, (last + page - 1) / page * page, MADV_WILLNEED);
+  advise(first / page * page, (last + page - 1) / page * page, advice);
+}
+
+void MappedFile::prefetch(std::span<const std::byte> part) const { advise_whole(part, MADV_WILLNEED); }
+
+void MappedFile::populate(std::span<const std::byte> part) const {
+#ifdef MADV_POPULATE_READ  // since Linux 5.14
+  advise_whole(part, MADV_POPULATE_READ);
+#else
+  check_inside(part);
+#endif
 }
 
 }  // namespace qsweep::io

@@ -24,8 +24,13 @@ class MappedFile {
   void release(std::span<const std::byte> part) const;
   // Asks the system to read the pages of `part` ahead.
   void prefetch(std::span<const std::byte> part) const;
+  // Brings the pages of `part` into resident memory in one call, where the system can: else every page costs
+  // a fault of its own when it is first touched.
+  void populate(std::span<const std::byte> part) const;
 
  private:
+  // All pages that `part` touches.
+  void advise_whole(std::span<const std::byte> part, int advice) const;
   MappedFile(std::string path, std::span<const std::byte> bytes) : path_(std::move(path)), bytes_(bytes) {}
   // Contract: `part` lies in the mapping.
   void check_inside(std::span<const std::byte> part) const;

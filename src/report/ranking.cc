@@ -117,7 +117,7 @@ std::vector<Column> top_columns(const Ranking& ranking) {
                               {"Op",
                                [&](const ScoreRecord& s) {
                                  return code(ranking.op(s).name) +
-                                        (s.status == Status::spread ? " (spread)" : "");
+                                        (s.spread_from ? ", spread from " + code(*s.spread_from) : "");
                                }},
                               {"Tower", [&](const ScoreRecord& s) { return plain(ranking.op(s).tower); }}};
   if (ranking.group.method == Method::automatic)

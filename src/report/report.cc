@@ -5,6 +5,7 @@
 #include "report/ranking.h"
 #include "report/text.h"
 #include "report/time.h"
+#include "report/verification.h"
 #include "report/warnings.h"
 #include "scores/files.h"
 
@@ -40,6 +41,7 @@ std::string markdown(const scores::Run& run) {
   text += run_section(run);
   text += baseline_section(run);
   text += reliability_section(run);
+  text += verification_section(run);
   std::string rankings;
   for (const scores::ScoreGroup& group : group_scores(run)) rankings += ranking_section(run, group);
   if (!rankings.empty()) text += "## The most sensitive ops\n\n" + rankings;

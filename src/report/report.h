@@ -8,8 +8,8 @@
 namespace qsweep::report {
 
 // The report of a finalized run as Markdown: warnings, what was run, everything quantized at once,
-// reliability, the ranking per format, mode and method, what has no score, where the time went, and how to
-// read it.
+// reliability, verified scores, the ranking per format, mode and method, what has no score, where the time
+// went, and how to read it.
 std::string markdown(const scores::Run& run);
 
 // Replaces report.md in the folder atomically.

@@ -86,6 +86,20 @@ void warn_of_statuses(const Run& run, std::vector<std::string>& out) {
   }
 }
 
+void warn_of_spread_scores(const Run& run, std::vector<std::string>& out) {
+  int64_t measured = 0, spread = 0;
+  for (const auto& score : run.scores) {
+    measured += score.status == Status::ok;
+    spread += score.status == Status::spread;
+  }
+  if (spread > 0)
+    out.push_back(
+        fmt::format("{} of {} not measured: each is the score of the op of the same role in another block "
+                    "(spread), and ranks "
+                    "beside it. How blocks differ is not in them.",
+                    spread, counted(measured + spread, "score") + (spread == 1 ? " is" : " are")));
+}
+
 void warn_of_estimates(const Run& run, std::vector<std::string>& out) {
   int64_t approximate = 0, local = 0, nonlinear = 0, unranked = 0;
   for (const auto& score : run.scores) {
@@ -132,6 +146,7 @@ std::vector<std::string> warnings(const Run& run) {
   warn_of_reliability(run, out);
   warn_of_statuses(run, out);
   warn_of_baselines(run, out);
+  warn_of_spread_scores(run, out);
   warn_of_estimates(run, out);
   return out;
 }

@@ -14,6 +14,7 @@ namespace qsweep::scores {
 namespace {
 
 constexpr size_t kMinReliabilityOps = 3;
+constexpr const char* kLocalNonFinite = "local_non_finite";
 
 // No total where a measured sum is not finite.
 void sum_up(Measurement& m) {
@@ -60,7 +61,7 @@ void conclude(ScoreRecord& score) {
   if (score.status != Status::ok || (score.local && score.local->rows == 0)) score.local.reset();
   if (score.local && !score.local->finite()) {
     score.local.reset();
-    add_flag(score, "local_non_finite");
+    add_flag(score, kLocalNonFinite);
   }
   if (score.method != Method::exact && carries_metrics(score.status)) add_flag(score, "approximate");
 }
@@ -82,10 +83,18 @@ void spread_metrics(Run& run, const ScoreGroup& group) {
     const auto from = by_name.find(*score.spread_from);
     QSWEEP_CHECK(from != by_name.end(), "{} is spread from {}, which has no score", run.ops[score.op].name,
                  *score.spread_from);
-    if (!carries_metrics(from->second->status)) score.status = from->second->status;
-    score.measured = from->second->measured;
-    score.total = from->second->total;
-    score.intervals = from->second->intervals;
+    const ScoreRecord& representative = *from->second;
+    if (!carries_metrics(representative.status)) {
+      score.status = representative.status;
+      score.spread_from.reset();
+      continue;
+    }
+    static_cast<Measurement&>(score) = representative;
+    score.per_sample.clear();
+    score.method = representative.method;
+    score.flags = representative.flags;
+    std::erase(score.flags, kLocalNonFinite);
+    score.estimates = representative.estimates;
   }
 }
 

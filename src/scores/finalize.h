@@ -22,7 +22,9 @@ void finalize(Measurement& alone);
 //   - status non_finite, without metrics, where a measured sum is not finite; estimates that are not finite
 //     are dropped, and local statistics are with the flag local_non_finite;
 //   - 95 % intervals (interval.h) per (format, mode, method); a baseline stands alone;
-//   - spread scores: the representative's metrics, or its status where it carries none;
+//   - spread scores: the representative's method, metrics, intervals, flags and estimates, or its status
+//   where
+//     it carries no metrics;
 //   - the flag approximate on every score whose method is not exact;
 //   - ranks per (format, mode, method), in a joint ranking per (format, mode), by `ranking_value`: 1 is the
 //     most sensitive op, that is the largest value, in leave-one-out the smallest; equal ones in op order;

@@ -106,6 +106,11 @@ bool ScoreRecord::has_flag(std::string_view flag) const {
   return std::find(flags.begin(), flags.end(), flag) != flags.end();
 }
 
+double VerifiedScore::deviation() const {
+  const double relative = score == strict ? 0 : score / strict - 1;
+  return std::isfinite(relative) ? relative : kUndefined;
+}
+
 std::string format_of_baseline(std::string_view name) {
   return name.starts_with(kEverything) ? std::string(name.substr(kEverything.size())) : "";
 }

@@ -139,6 +139,19 @@ struct Reliability {
   int64_t splits = 0;
 };
 
+// A score that was measured once more, exactly and with f32 deltas.
+struct VerifiedScore {
+  int op = 0;  // index in Run::ops
+  std::string format;
+  Mode mode = Mode::isolated;
+  Method method = Method::exact;  // of the score
+  bool top = false;               // chosen for its rank, not by chance
+  // Sums of the ranking metric; not finite where that could not be measured again.
+  double score = 0, strict = 0;
+
+  double deviation() const;  // relative: score / strict - 1; NaN where that is not finite
+};
+
 struct ModelInfo {
   std::string path_name, family;
   int64_t parameters = 0;
@@ -159,6 +172,7 @@ struct Run {
   std::vector<OpRecord> ops;
   std::vector<Baseline> baselines;
   std::vector<Reliability> reliability;
+  std::vector<VerifiedScore> verification;
   std::vector<ScoreRecord> scores;
   Metric ranking_metric;  // stands in settings["metric"] in the file
   // Scores of all methods are ranked together; settings["method"] is "auto" in the file.

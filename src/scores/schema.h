@@ -4,6 +4,8 @@
 //   ops[]        name, tower, block, role, in_features, out_features, parameters, fusion_group
 //   baselines[]  name, format (null unless the name is all:FORMAT), float_ops, metrics
 //   reliability[] format, mode, method ("auto" for a joint ranking), spearman, splits
+//   verification[] op (index in ops), format, mode, method, chosen ("top" or "random"), score, strict,
+//                deviation (null where a sum is not finite or strict is 0); [] in older files
 //   scores[]     op (index in ops), format, mode, method, status, flags, metrics, local, estimates,
 //                effective_bits, rank, and spread_from for status spread
 //   metrics      {"all": {...}, "answer": {...}} with raw sums and counts and ci95: per metric the [low,

@@ -8,6 +8,9 @@
 
 namespace qsweep::scores {
 
+// How a verified score was chosen.
+inline constexpr std::string_view kChosenTop = "top", kChosenRandom = "random";
+
 // Writing.
 template <class T>
 io::Json or_null(const std::optional<T>& value) {

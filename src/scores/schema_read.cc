@@ -1,5 +1,7 @@
 #include <cmath>
 #include <limits>
+#include <set>
+#include <tuple>
 #include <unordered_set>
 
 #include "scores/schema.h"
@@ -69,12 +71,16 @@ void read_rank(const ObjectReader& object, const Run& run, ScoreRecord& score) {
   score.rank = object.integer_in("rank", 1, static_cast<int64_t>(run.ops.size()));
 }
 
-ScoreRecord read_score(const ObjectReader& object, const Run& run) {
+int read_op_index(const ObjectReader& object, const Run& run) {
   if (run.ops.empty()) fail("{}: there are scores but no ops", object.path());
-  ScoreRecord score;
   const auto last =
       std::min<int64_t>(static_cast<int64_t>(run.ops.size()), std::numeric_limits<int>::max()) - 1;
-  score.op = static_cast<int>(object.integer_in("op", 0, last));
+  return static_cast<int>(object.integer_in("op", 0, last));
+}
+
+ScoreRecord read_score(const ObjectReader& object, const Run& run) {
+  ScoreRecord score;
+  score.op = read_op_index(object, run);
   score.format = object.string("format");
   score.mode = named(object, "mode", parse_mode);
   score.method = named(object, "method", parse_own_method);
@@ -92,6 +98,21 @@ ScoreRecord read_score(const ObjectReader& object, const Run& run) {
   return score;
 }
 
+// A spread score names an op that was measured for the same ranking.
+void check_representatives(const Run& run, const std::string& where) {
+  std::set<std::tuple<std::string, std::string, Mode>> measured;  // op, format, mode
+  for (const ScoreRecord& score : run.scores)
+    if (score.status == Status::ok) measured.insert({run.ops[score.op].name, score.format, score.mode});
+  for (size_t i = 0; i < run.scores.size(); ++i) {
+    const ScoreRecord& score = run.scores[i];
+    if (score.status == Status::spread && !measured.contains({*score.spread_from, score.format, score.mode}))
+      fail(
+          "{}: scores[{}]: \"spread_from\": expected an op with status ok in the same format and mode, found "
+          "\"{}\"",
+          where, i, *score.spread_from);
+  }
+}
+
 Reliability read_reliability(const ObjectReader& object) {
   Reliability r;
   r.format = object.string("format");
@@ -102,6 +123,23 @@ Reliability read_reliability(const ObjectReader& object) {
     fail("{}: \"spearman\": expected a value from -1 to 1, found {}", object.path(), r.spearman);
   r.splits = count_at(object, "splits");
   return r;
+}
+
+VerifiedScore read_verified(const ObjectReader& object, const Run& run) {
+  const auto sum = [&](const char* key) { return is_null(object, key) ? NAN : object.number(key); };
+  VerifiedScore v;
+  v.op = read_op_index(object, run);
+  v.format = object.string("format");
+  v.mode = named(object, "mode", parse_mode);
+  v.method = named(object, "method", parse_own_method);
+  const std::string chosen = object.string("chosen");
+  if (chosen != kChosenTop && chosen != kChosenRandom)
+    fail("{}: \"chosen\": expected \"{}\" or \"{}\", found \"{}\"", object.path(), kChosenTop, kChosenRandom,
+         chosen);
+  v.top = chosen == kChosenTop;
+  v.score = sum("score");
+  v.strict = sum("strict");
+  return v;
 }
 
 Baseline read_baseline(const ObjectReader& object) {
@@ -132,6 +170,10 @@ Run from_json(const Json& json, const std::string& where) {
   each(root, "reliability",
        [&](const ObjectReader& object) { run.reliability.push_back(read_reliability(object)); });
   each(root, "scores", [&](const ObjectReader& object) { run.scores.push_back(read_score(object, run)); });
+  if (root.has("verification"))
+    each(root, "verification",
+         [&](const ObjectReader& object) { run.verification.push_back(read_verified(object, run)); });
+  check_representatives(run, where);
   return run;
 }
 

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "scores/schema.h"
 #include "scores/schema_parts.h"
 
@@ -59,6 +61,19 @@ Json reliability_json(const Reliability& r) {
           {"splits", r.splits}};
 }
 
+Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+
+Json verified_json(const VerifiedScore& v) {
+  return {{"op", v.op},
+          {"format", v.format},
+          {"mode", name(v.mode)},
+          {"method", name(v.method)},
+          {"chosen", v.top ? kChosenTop : kChosenRandom},
+          {"score", finite_or_null(v.score)},
+          {"strict", finite_or_null(v.strict)},
+          {"deviation", finite_or_null(v.deviation())}};
+}
+
 Json baseline_json(const Baseline& baseline) {
   return {{"name", baseline.name},
           {"format", baseline.format.empty() ? Json() : Json(baseline.format)},
@@ -80,6 +95,7 @@ Json to_json(const Run& run) {
           {"ops", array_of(run.ops, op_json)},
           {"baselines", array_of(run.baselines, baseline_json)},
           {"reliability", array_of(run.reliability, reliability_json)},
+          {"verification", array_of(run.verification, verified_json)},
           {"scores", array_of(run.scores, score_json)}};
 }
 

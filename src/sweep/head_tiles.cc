@@ -1,5 +1,6 @@
 #include "sweep/head_tiles.h"
 
+#include "base/trace.h"
 #include "ops/linear.h"
 
 namespace qsweep::sweep {
@@ -15,6 +16,10 @@ HeadTile HeadTiles::load(int64_t first) const {
   HeadTile tile{.first = first, .op = {}, .weights = {}};
   tile.op.name = model_.lm_head().name;
   tile.op.weight = rows(first, std::min(kHeadTile, columns() - first));
+  if (!pass_.workspace.dry()) {
+    const trace::Span span("weights", tile.op.name, {.bytes = static_cast<double>(tile.op.weight.size_bytes())});
+    model_.checkpoint.populate(tile.op.weight);
+  }
   tile.weights = graph::LinearWeights(pass_, tile.op);
   return tile;
 }

@@ -1,6 +1,8 @@
 #include "sweep/outlook.h"
 
 #include <algorithm>
+#include <map>
+#include <tuple>
 
 #include <fnmatch.h>
 
@@ -35,6 +37,26 @@ std::vector<bool> float_ops(const models::Model& model, const ScoreOptions& opti
   if (std::find(members.begin(), members.end(), true) == members.end())
     fail("--keep-float: no op matches \"{}\"", options.keep_float);
   return members;
+}
+
+constexpr int64_t kBlockRun = 4;  // blocks that share a representative
+
+// Per op, the one whose score it gets: itself, or of those with its tower and role in its run of blocks the
+// middle one.
+std::vector<int> representatives(const models::Model& model, Coarse coarse,
+                                 const std::vector<Status>& statuses) {
+  std::map<std::tuple<graph::Tower, std::string, int64_t>, std::vector<int>> runs;
+  std::vector<int> representative;
+  for (size_t op = 0; op < statuses.size(); ++op) {
+    representative.push_back(static_cast<int>(op));
+    const graph::LinearOp& linear = model.ops[op];
+    if (coarse == Coarse::none || statuses[op] != Status::ok || !linear.block) continue;
+    const int64_t run = coarse == Coarse::block ? *linear.block / kBlockRun : 0;
+    runs[{linear.tower, linear.role, run}].push_back(static_cast<int>(op));
+  }
+  for (const auto& [key, ops] : runs)
+    for (const int op : ops) representative[static_cast<size_t>(op)] = ops[ops.size() / 2];
+  return representative;
 }
 
 class Planner {
@@ -111,15 +133,22 @@ class Planner {
         if (members_[op]) all[op] = nullptr;
       parent = everything ? kReference : carried(all, "all-but-float", format);
     }
+    std::vector<Status> statuses;
+    for (int op = 0; op < op_count(); ++op) statuses.push_back(status_of(format, op));
+    const std::vector<int> from = representatives(model_, options_.coarse, statuses);
     for (int op = 0; op < op_count(); ++op) {
+      const auto i = static_cast<size_t>(op);
       scores::ScoreRecord record;
       record.op = op;
       record.format = format.name;
       record.mode = options_.mode;
       record.measured = measured();
-      record.effective_bits =
-          quant::effective_weight_bits(format, model_.ops[static_cast<size_t>(op)].in_features());
-      record.status = status_of(format, op);
+      record.effective_bits = quant::effective_weight_bits(format, model_.ops[i].in_features());
+      record.status = statuses[i];
+      if (from[i] != op) {
+        record.status = Status::spread;
+        record.spread_from = model_.ops[static_cast<size_t>(from[i])].name;
+      }
       const Target target{Target::Kind::score, outlook_.records.size()};
       if (record.status == Status::ok) plan_leaf(format, op, parent, target);
       outlook_.records.push_back(std::move(record));
@@ -180,6 +209,27 @@ std::vector<bool> reached_ops(const models::Model& model, const std::vector<mode
       return s.rows[static_cast<size_t>(kind)] > 0;
     }));
   return reached;
+}
+
+Selection select_leaves(const Outlook& outlook, std::span<const size_t> records) {
+  const std::vector<Variant>& all = outlook.variants;
+  const auto wanted = [&](size_t v) {
+    const Target& target = outlook.targets[v].front();
+    return !all[v].carried && std::ranges::count(records, target.index) > 0;
+  };
+  std::vector<bool> is_parent(all.size());
+  for (size_t v = 0; v < all.size(); ++v)
+    if (wanted(v) && all[v].parent != kReference) is_parent[static_cast<size_t>(all[v].parent)] = true;
+  Selection selection;
+  std::vector<int> position(all.size());
+  for (size_t v = 0; v < all.size(); ++v) {  // parents come before their leaves
+    if (!is_parent[v] && !wanted(v)) continue;
+    position[v] = static_cast<int>(selection.variants.size());
+    Variant& variant = selection.variants.emplace_back(all[v]);
+    if (variant.parent != kReference) variant.parent = position[static_cast<size_t>(variant.parent)];
+    selection.targets.push_back(is_parent[v] ? std::vector<Target>() : outlook.targets[v]);
+  }
+  return selection;
 }
 
 Outlook make_outlook(const models::Model& model, const std::vector<models::Sample>& data,

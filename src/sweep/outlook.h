@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,10 @@
 #include "sweep/pass.h"
 
 namespace qsweep::sweep {
+
+// Which ops are measured. Of others with a block the score is that of a representative, the op of the same
+// tower and role in one block of every four, or in one of all.
+enum class Coarse { none, block, role };
 
 struct ScoreOptions {
   std::vector<const quant::Format*> formats;
@@ -24,10 +29,16 @@ struct ScoreOptions {
   std::string keep_float = "*";         // requantize: the ops that start in float; shell pattern
   std::string ops_glob = "*";           // over op names; shell pattern, `*` also crosses dots
   std::optional<int64_t> max_ops;       // the first so many in model order of those that match
+  Coarse coarse = Coarse::none;         // representatives are chosen among the ops that could be scored
   bool strict = false;                  // deltas in f32 instead of bf16
   int64_t memory_bytes = 0;
   scores::Metric metric;
   uint64_t seed = 0;
+  int64_t verify = 0;  // so many scores are measured once more, exactly and in f32
+
+  // Leaves of a cumulative run are nearly float again where few ops are quantized: a small difference of two
+  // large ones, which bf16 cannot hold.
+  bool f32_deltas() const { return strict || mode == scores::Mode::requantize_cumulative; }
 };
 
 // Where a variant's metrics go.
@@ -37,11 +48,20 @@ struct Target {
 };
 
 struct Outlook {
-  std::vector<scores::ScoreRecord> records;  // format by format, ops in model order; status ok where computed
+  // Format by format, ops in model order; status ok where computed, spread where a representative is.
+  std::vector<scores::ScoreRecord> records;
   std::vector<scores::Baseline> baselines;   // all:f for every format
   std::vector<Variant> variants;             // carried ones, then leaves in the order of their forks
   std::vector<std::vector<Target>> targets;  // per variant
 };
+
+// Some leaves of an outlook with the parents that they need.
+struct Selection {
+  std::vector<Variant> variants;
+  std::vector<std::vector<Target>> targets;  // per variant; none of parents
+};
+// Those that give the scores at these indices.
+Selection select_leaves(const Outlook& outlook, std::span<const size_t> records);
 
 Outlook make_outlook(const models::Model& model, const std::vector<models::Sample>& data,
                      const std::vector<models::Sample>& calibration, const ScoreOptions& options);

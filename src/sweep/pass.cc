@@ -59,23 +59,32 @@ graph::Batch load_batch(const models::Model& model, const std::vector<const mode
                       dry ? graph::Batch::Contents::shapes : graph::Batch::Contents::values);
 }
 
-int64_t weight_bytes(const graph::Stage& stage) {
+int64_t weight_bytes(const graph::Stage& stage, const graph::Batch& batch) {
+  const auto reached = [&](const graph::Node& node) {
+    return std::holds_alternative<graph::Linear>(node.operation) && batch.rows(node.rows) > 0;
+  };
+  if (std::none_of(stage.nodes.begin(), stage.nodes.end(), reached)) return 0;
   int64_t bytes = 0;
   for (const TensorView& weight : stage.weights) bytes += weight.size_bytes();
   return bytes;
 }
 
 void run_body_stage(const models::Model& model, const graph::Stage& stage, const graph::Stage* next,
-                    graph::Workspace& workspace, int64_t held_bytes, PassReport& report,
+                    graph::Workspace& workspace, const graph::Batch& batch, PassReport& report,
                     const std::function<void()>& body) {
   const trace::Span span("stage", stage.name);
   workspace.reset_peak();
-  if (next != nullptr && !workspace.dry())
+  const int64_t bytes = weight_bytes(stage, batch);
+  if (!workspace.dry() && bytes > 0) {
+    const trace::Span reading("weights", stage.name, {.bytes = static_cast<double>(bytes)});
+    for (const TensorView& weight : stage.weights) model.checkpoint.populate(weight);
+  }
+  if (!workspace.dry() && next != nullptr && weight_bytes(*next, batch) > 0)
     for (const TensorView& weight : next->weights) model.checkpoint.prefetch(weight);
   body();
-  const int64_t weights = weight_bytes(stage);
-  report.weight_bytes += weights;
-  report.peak_bytes = std::max(report.peak_bytes, held_bytes + weights + workspace.peak_bytes());
+  report.weight_bytes += bytes;
+  report.peak_bytes =
+      std::max(report.peak_bytes, batch.size_bytes() + bytes + workspace.peak_bytes());
   if (workspace.dry()) return;
   for (const TensorView& weight : stage.weights) model.checkpoint.release(weight);
 }
@@ -112,7 +121,7 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
   PassReport report;
   for (size_t i = restored; i < stages.size(); ++i) {
     const double before = variants.flops();
-    run_body_stage(input.model, stages[i], following(stages, i), workspace, batch.size_bytes(), report,
+    run_body_stage(input.model, stages[i], following(stages, i), workspace, batch, report,
                    [&] { variants.run(stages[i]); });
     if (boundaries.reached) boundaries.reached(i + 1, variants);
     if (sinks.stage_done) sinks.stage_done(stages[i].name, variants.flops() - before);
@@ -140,7 +149,7 @@ PassReport run_reference(const PassInput& input, graph::Workspace& workspace,
   graph::Values values;
   const auto stages = body_stages(input.model);
   for (size_t i = 0; i < stages.size(); ++i)
-    run_body_stage(input.model, stages[i], following(stages, i), workspace, batch.size_bytes(), report,
+    run_body_stage(input.model, stages[i], following(stages, i), workspace, batch, report,
                    [&] { forward.run(stages[i], values, observer); });
   if (!workspace.dry()) observer(static_cast<int>(input.model.ops.size()) - 1, values.at("hidden").matrix);
   return report;

@@ -78,15 +78,16 @@ std::vector<graph::Rows> row_kinds(const models::Model& model);
 // What a pass over some samples and stages needs, shared by all kinds of passes.
 graph::Batch load_batch(const models::Model& model, const std::vector<const models::Sample*>& samples,
                         bool dry);
-int64_t weight_bytes(const graph::Stage& stage);
+// 0 where no row of the batch reaches the stage: then they are not read.
+int64_t weight_bytes(const graph::Stage& stage, const graph::Batch& batch);
 // All stages but the head.
 inline std::span<const graph::Stage> body_stages(const models::Model& model) {
   return std::span(model.stages).first(model.stages.size() - 1);
 }
 // Runs body() for one stage before the head while the weights of the next one (null: none) are read ahead,
-// lets the stage's weights go, and adds to the report. held_bytes: of the batch.
+// lets the stage's weights go, and adds to the report.
 void run_body_stage(const models::Model& model, const graph::Stage& stage, const graph::Stage* next,
-                    graph::Workspace& workspace, int64_t held_bytes, PassReport& report,
+                    graph::Workspace& workspace, const graph::Batch& batch, PassReport& report,
                     const std::function<void()>& body);
 // The stage after (or before, in a walk back) the one given; null at the end.
 inline const graph::Stage* following(std::span<const graph::Stage> stages, size_t i) {

@@ -112,7 +112,8 @@ MemoryPlan plan_memory(const PlanProblem& problem, int64_t budget_bytes) {
   MemoryPlan plan;
   plan.budget_bytes = budget_bytes;
   release_kept_memory();
-  plan.base_bytes = resident_bytes() + kernels::Gemm::kScratchBytes + kProductCodeBytes;
+  plan.base_bytes =
+      problem.base_bytes.value_or(resident_bytes() + kernels::Gemm::kScratchBytes + kProductCodeBytes);
   plan.chunks = Planner(problem, budget_bytes, plan.base_bytes).plan();
   return plan;
 }

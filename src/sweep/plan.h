@@ -1,6 +1,8 @@
 // The memory plan: cuts a run into passes, each of which fits the memory it is given.
 #pragma once
 
+#include <optional>
+
 #include "sweep/pass.h"
 
 namespace qsweep::sweep {
@@ -37,6 +39,9 @@ struct PlanProblem {
   size_t variants = 0;  // none: the samples alone are cut
   // Whether a pass can keep the inputs of fewer stages and compute the others once more.
   bool may_recompute = false;
+  // What the process holds besides passes; where not given, what it holds now, which after a pass is too
+  // much.
+  std::optional<int64_t> base_bytes = {};
   // Walks a pass without computing.
   std::function<PassReport(const Chunk&)> dry_run;
 };

@@ -86,7 +86,7 @@ class ProbePass {
   }
 
   void run_stage(const graph::Stage& stage, const graph::Stage* next, const std::function<void()>& body) {
-    run_body_stage(input_.model, stage, next, workspace_, batch_.size_bytes(), report_, body);
+    run_body_stage(input_.model, stage, next, workspace_, batch_, report_, body);
   }
 
   // The reference up to the head; keeps the inputs of every keep_every-th stage.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 
 #include "scores/finalize.h"
 
@@ -50,13 +51,6 @@ kernels::GemmCount all_products(const kernels::Gemm& gemm) {
   return sum;
 }
 
-double total_error(const ScoreRecord& record, scores::Metric metric) {
-  double total = 0;
-  for (const scores::ScopedSums& sample : record.per_sample)
-    total += scores::sum(sample.of(metric.scope), metric.which);
-  return total;
-}
-
 bool squared_errors_alone(const ScoreOptions& o) {
   const auto squared = [](scores::Metric m) {
     return m.which == scores::Which::logits_sse || m.which == scores::Which::hidden_sse;
@@ -65,10 +59,9 @@ bool squared_errors_alone(const ScoreOptions& o) {
          std::all_of(o.metrics.begin(), o.metrics.end(), squared);
 }
 
-// Leaves of a cumulative run are nearly float again where few ops are quantized: a small difference of two
-// large ones, which bf16 cannot hold.
-bool strict(const ScoreOptions& options) {
-  return options.strict || options.mode == scores::Mode::requantize_cumulative;
+Setting in_f32(Setting setting) {
+  setting.strict = true;
+  return setting;
 }
 
 }  // namespace
@@ -79,7 +72,7 @@ Sweep::Sweep(const models::Model& model, const ops::Context& ops, const std::vec
                ops,
                data,
                calibration,
-               strict(options),
+               options.f32_deltas(),
                options.memory_bytes,
                squared_errors_alone(options)},
       options_(std::move(options)),
@@ -99,6 +92,7 @@ void Sweep::prepare() {
   start_s_ = now_s();
   variant_run_.prepare();
   if (estimator_) variant_run_.timed("plan", [&] { estimator_->prepare(); });
+  if (options_.verify > 0) variant_run_.timed("plan", [&] { plan_verification(); });
 }
 
 scores::Run Sweep::run(const ProgressObserver& progress) {
@@ -111,6 +105,7 @@ scores::Run Sweep::run(const ProgressObserver& progress) {
   measure(variant_run_, outlook_.targets, run, progress);
   if (estimator_) estimate(run, progress);
   if (options_.method == Method::automatic) refine(run, progress);
+  if (options_.verify > 0) verify(run, progress);
   variant_run_.timed("statistics", [&] { scores::finalize(run, options_.metric, options_.seed); });
   return run;
 }
@@ -186,29 +181,15 @@ std::vector<size_t> Sweep::worth_measuring(const scores::Run& run) const {
   return records;
 }
 
-Sweep::Round Sweep::round_of(std::span<const size_t> records) const {
-  std::vector<Variant> leaves;
-  Round round;
-  for (size_t v = 0; v < outlook_.variants.size(); ++v) {
-    if (outlook_.variants[v].carried) continue;
-    const size_t record = outlook_.targets[v].front().index;
-    if (std::find(records.begin(), records.end(), record) == records.end()) continue;
-    leaves.push_back(outlook_.variants[v]);
-    round.targets.push_back(outlook_.targets[v]);
-  }
-  round.variants = std::make_unique<VariantRun>(setting_, std::move(leaves), variant_run_.ranges());
-  return round;
-}
-
 // How many of the records the next round measures: all where there is time for them; else some, so that a
 // further round can make up for a wrong prediction. rate: FLOP/s so far.
 size_t Sweep::fitting(std::span<const size_t> records, double rate) const {
   const double left = seconds_left();
   if (records.empty() || left < kLeastShareOfBudget * options_.time_budget_s.value_or(0)) return 0;
   const auto seconds = [&](size_t count) {
-    const Round round = round_of(records.first(count));
-    round.variants->prepare();
-    return round.variants->report().plan.flops() / rate;
+    VariantRun round(setting_, select_leaves(outlook_, records.first(count)).variants, variant_run_.ranges());
+    round.prepare(plan().base_bytes);
+    return round.report().plan.flops() / rate;
   };
   if (left == INFINITY || seconds(records.size()) <= kSafeShareOfTime * left) return records.size();
   size_t good = 0, bad = records.size();  // bisect: the time grows with the number
@@ -236,9 +217,10 @@ void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
     }
     if (count == 0) return;
     if (count > left.size()) fail("the journal measures {} of {} scores", count, left.size());
-    Round round = round_of(left.first(count));
-    round.variants->keep(keeping_, phase);
-    round.variants->prepare();
+    Selection selection = select_leaves(outlook_, left.first(count));
+    VariantRun round(setting_, std::move(selection.variants), variant_run_.ranges());
+    round.keep(keeping_, phase);
+    round.prepare(plan().base_bytes);
     for (const size_t i : left.first(count)) {
       ScoreRecord& record = run.scores[i];
       record.method = Method::exact;
@@ -248,11 +230,48 @@ void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
       record.local.reset();
     }
     const double before = now_s();
-    variant_run_.timed("refine", [&] { measure(*round.variants, round.targets, run, progress); });
-    const double earlier = round.variants->report().all_earlier_s();
+    variant_run_.timed("refine", [&] { measure(round, selection.targets, run, progress); });
+    const double earlier = round.report().all_earlier_s();
     variant_run_.report().add_earlier("refine", earlier);
-    rate = round.variants->report().plan.flops() / (now_s() - before + earlier);
+    rate = round.report().plan.flops() / (now_s() - before + earlier);
     left = left.subspan(count);
+  }
+}
+
+// Whichever scores are chosen in the end, they fit if all of them can be cut into passes.
+void Sweep::plan_verification() {
+  std::vector<size_t> all(outlook_.records.size());
+  std::iota(all.begin(), all.end(), size_t{0});
+  VariantRun again(in_f32(setting_), select_leaves(outlook_, all).variants);
+  again.prepare();
+  verify_plan_ = again.report().plan;
+}
+
+void Sweep::verify(scores::Run& run, const ProgressObserver& progress) {
+  const std::vector<Chosen> chosen =
+      choose_for_verification(run, options_.metric, options_.verify, options_.seed);
+  std::vector<size_t> records;
+  for (const Chosen& c : chosen) records.push_back(c.record);
+  Selection selection = select_leaves(outlook_, records);
+  VariantRun again(in_f32(setting_), std::move(selection.variants), variant_run_.ranges());
+  again.keep(keeping_, "verify");
+  scores::Run measured;
+  measured.scores = outlook_.records;
+  variant_run_.timed("verify", [&] {
+    again.prepare(plan().base_bytes);
+    measure(again, selection.targets, measured, progress);
+  });
+  variant_run_.report().add_earlier("verify", again.report().all_earlier_s());
+  verify_bytes_ = again.report().plan.peak_bytes();
+  for (const auto& [i, top] : chosen) {
+    const ScoreRecord& score = run.scores[i];
+    run.verification.push_back({.op = score.op,
+                                .format = score.format,
+                                .mode = score.mode,
+                                .method = score.method,
+                                .top = top,
+                                .score = total_error(score, options_.metric),
+                                .strict = total_error(measured.scores[i], options_.metric)});
   }
 }
 

@@ -2,12 +2,12 @@
 #pragma once
 
 #include <algorithm>
-#include <memory>
 #include <span>
 
 #include "sweep/estimate.h"
 #include "sweep/outlook.h"
 #include "sweep/rate.h"
+#include "sweep/verify.h"
 
 namespace qsweep::sweep {
 
@@ -33,8 +33,11 @@ class Sweep {
     return sweep::main_products(setting_, variant_run_.variants(), plan());
   }
 
+  // Of all scores that might be verified, at once; null where none is.
+  const MemoryPlan* verify_plan() const { return verify_plan_ ? &*verify_plan_ : nullptr; }
+
   int64_t planned_bytes() const {
-    return std::max(plan().peak_bytes(), estimator_ ? estimator_->plan().peak_bytes() : 0);
+    return std::max({plan().peak_bytes(), estimator_ ? estimator_->plan().peak_bytes() : 0, verify_bytes_});
   }
 
   // Calibrates, if a format needs it, and computes all variants. The run has its ops and finalized scores;
@@ -50,14 +53,10 @@ class Sweep {
   void refine(scores::Run& run, const ProgressObserver& progress);
   // The records that refine() is to measure, in the order of their worth.
   std::vector<size_t> worth_measuring(const scores::Run& run) const;
-  // The exact variants of some records.
-  struct Round {
-    std::unique_ptr<VariantRun> variants;
-    std::vector<std::vector<Target>> targets;
-  };
-  Round round_of(std::span<const size_t> records) const;
   size_t fitting(std::span<const size_t> records, double rate) const;
   double seconds_left() const;
+  void plan_verification();
+  void verify(scores::Run& run, const ProgressObserver& progress);
 
   Setting setting_;
   ScoreOptions options_;
@@ -66,6 +65,8 @@ class Sweep {
   std::optional<Estimator> estimator_;
   Keeping keeping_;
   double start_s_ = 0;
+  std::optional<MemoryPlan> verify_plan_;
+  int64_t verify_bytes_ = 0;  // of the plan for the scores that were chosen in the end
 };
 
 }  // namespace qsweep::sweep

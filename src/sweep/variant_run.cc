@@ -53,7 +53,7 @@ void VariantRun::keep(const Keeping& keeping, const std::string& phase) {
   if (!report_.plan.chunks.empty()) log_.keep(report_.plan);
 }
 
-void VariantRun::prepare() {
+void VariantRun::prepare(std::optional<int64_t> base_bytes) {
   timed("plan", [&] {
     report_.plan.budget_bytes = setting_.memory_bytes;
     const auto dry_run = [&](const Chunk& chunk) {
@@ -62,7 +62,10 @@ void VariantRun::prepare() {
     };
     if (variants_.empty()) return;
     report_.plan = log_.plan([&] {
-      return plan_memory({.samples = setting_.data, .variants = variants_.size(), .dry_run = dry_run},
+      return plan_memory({.samples = setting_.data,
+                          .variants = variants_.size(),
+                          .base_bytes = base_bytes,
+                          .dry_run = dry_run},
                          setting_.memory_bytes);
     });
   });

@@ -55,8 +55,8 @@ class VariantRun {
   // Keeps what is finished in a journal, and goes on from what it holds already, the plan included where it
   // comes before prepare().
   void keep(const Keeping& keeping, const std::string& phase);
-  // The memory plan; nothing is computed yet.
-  void prepare();
+  // The memory plan; nothing is computed yet. base_bytes: of an earlier plan, once passes have run.
+  void prepare(std::optional<int64_t> base_bytes = {});
   const std::vector<Variant>& variants() const { return variants_; }
 
   struct Sinks {

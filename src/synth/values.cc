@@ -64,8 +64,8 @@ const std::vector<double>& normal_quantiles() {
 double deviation_of(std::string_view name, const Shape& shape) {
   for (const Spread& spread : kSpreads) {
     if (!name.ends_with(spread.suffix)) continue;
-    const auto fan_in = static_cast<double>(element_count(shape) / shape[0]);
-    return spread.deviation / (spread.per_fan_in ? std::sqrt(fan_in) : 1);
+    const int64_t fan_in = element_count(shape) / shape[0];
+    return spread.deviation / (spread.per_fan_in ? std::sqrt(static_cast<double>(fan_in)) : 1);
   }
   return 0;
 }

@@ -107,6 +107,23 @@ TEST_F(BadFlags, WhatMethodsDoNotTake) {
                          {"--metric", "expected kl:all or kl:answer", method, "logits_sse:all"});
 }
 
+TEST_F(BadFlags, WhatCannotBeSpread) {
+  expect_flags_refused({"--coarse", "layer"}, {"--coarse", "layer", "block,role"});
+  expect_flags_refused({"--coarse", "role", "--mode", "requantize", "--cumulative"},
+                       {"--coarse", "expected no --cumulative"});
+  expect_flags_refused({"--coarse", "block", "--method", "local"},
+                       {"--coarse", "scores the output", "local"});
+}
+
+TEST_F(BadFlags, WhatCannotBeVerified) {
+  for (const char* value : {"0", "-1", "some"})
+    expect_flags_refused({"--verify", value}, {"--verify", "whole number from 1 to 1000000", value});
+  expect_flags_refused({"--verify", "2", "--precision", "strict"}, {"--verify", "found --precision strict"});
+  expect_flags_refused({"--verify", "2", "--mode", "requantize", "--cumulative"},
+                       {"--verify", "found --cumulative, whose deltas are f32"});
+  expect_flags_refused({"--verify", "2", "--method", "local"}, {"--verify", "scores the output", "local"});
+}
+
 TEST_F(BadFlags, ValuesOfTheEstimators) {
   for (const char* value : {"0", "-1", "1025", "2.5", "many"})
     expect_flags_refused({"--method", "adjoint", "--probes", value},

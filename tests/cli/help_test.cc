@@ -36,11 +36,11 @@ TEST(Help, DescribesEveryFlag) {
   for (const char* flag :
        {"--data", "--calib", "--samples", "--image-size", "--memory", "--threads", "--precision", "--metric"})
     for (const std::string& help : {score, inspect, eval}) EXPECT_THAT(help, describes(flag));
-  for (const char* flag : {"--format", "--ops", "--max-ops", "--seed"})
+  for (const char* flag : {"--format", "--ops", "--max-ops", "--coarse", "--seed"})
     for (const std::string& help : {score, inspect}) EXPECT_THAT(help, describes(flag));
   for (const char* flag :
        {"--out", "--method", "--probes", "--metrics", "--hutchinson", "--time-budget", "--mode",
-        "--keep-float", "--cumulative", "--inc", "--device", "--trace", "--dry-run"})
+        "--keep-float", "--cumulative", "--inc", "--device", "--verify", "--trace", "--dry-run"})
     EXPECT_THAT(score, describes(flag));
   for (const char* flag : {"--recipe", "--scores", "--out", "--trace", "--dry-run"})
     EXPECT_THAT(eval, describes(flag));

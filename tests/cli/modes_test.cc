@@ -325,6 +325,29 @@ TEST_F(Modes, SlowAutoEndsInTime) {
   EXPECT_TRUE(refine <= 3 * std::max(0.0, kBudget - before) + 0.5) << phases;
 }
 
+TEST_F(Modes, VerifiedScoresAreShownBesideTheOthers) {
+  const ScoreRun run =
+      score("run", {"--verify", "5", "--method", "adjoint", "--format", "w8a16", "--ops", "*.2.*"});
+  const io::Json& verified = run.json["verification"];
+  ASSERT_EQ(verified.size(), 5u);
+  EXPECT_EQ(run.json["settings"]["verify"], 5);
+  for (const io::Json& v : verified) {
+    const io::Json& score = run.scores()[v["op"].get<size_t>()];
+    EXPECT_EQ(v["score"], score["metrics"]["all"]["kl"]);
+    EXPECT_EQ(v["method"], "adjoint");
+    // Estimates of small effects are right within a factor of two or so.
+    EXPECT_TRUE(std::fabs(v["deviation"].get<double>()) <= 2) << v;
+    EXPECT_EQ(v["chosen"] == "top", score["rank"] <= 3) << v << score["rank"];
+  }
+  EXPECT_GT(run.json["provenance"]["phases_s"]["verify"], 0);
+  EXPECT_THAT(run.outcome.out,
+              AllOf(HasSubstr("  of the verification: at most "),
+                    HasSubstr("5 scores measured again, exactly and with f32 deltas: median ")));
+  EXPECT_THAT(read_text(run.folder + "/report.md"),
+              AllOf(HasSubstr("## Verification"), HasSubstr("Deviations of estimates are their errors")));
+  expect_reads_back(run);
+}
+
 TEST_F(Modes, IncWritesItsMapsBesideTheScores) {
   const ScoreRun run = score("run", {"--inc", "--ops", "lm_head"});
   EXPECT_EQ(files_in(run.folder).size(), 4u);

@@ -76,6 +76,7 @@ TEST(Checkpoint, ReleasedAndPrefetchedTensorsStayReadable) {
                              static_cast<size_t>(tensor.size_bytes()));
     checkpoint.release(tensor);
     checkpoint.prefetch(tensor);
+    checkpoint.populate(tensor);
     EXPECT_EQ(std::memcmp(before.data(), tensor.data, before.size()), 0) << name;
   }
   const float other = 0;

@@ -56,7 +56,7 @@ struct Linear : OpCase {
     return y;
   }
   void forward(const Context& context, Inputs x, Matrix<float> y) const override {
-    linear::forward(context, x[0], {w.data(), out, in}, has_bias ? bias.data() : nullptr, y);
+    linear::forward(context, x[0], kernels::view_of({w.data(), out, in}), has_bias ? bias.data() : nullptr, y);
   }
   void delta(const Context& context, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
     const bool narrow = dy.dtype == DType::bf16;

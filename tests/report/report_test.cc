@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "report/text.h"
+#include "report/verification.h"
 #include "report/warnings.h"
 #include "scores/files.h"
 #include "scores/finalize.h"
@@ -188,9 +189,35 @@ TEST(Report, MarksSpreadScores) {
   run.scores[0].status = Status::spread;
   run.scores[0].spread_from = run.ops[2].name;
   const std::string text = markdown(finalized(run));
-  EXPECT_THAT(text, HasSubstr("`visual.blocks.0.attn.qkv` (spread)"));
+  EXPECT_THAT(text,
+              HasSubstr("| `visual.blocks.0.attn.qkv`, spread from `model.layers.0.self_attn.q_proj` |"));
+  EXPECT_THAT(text, HasSubstr("1 of 4 scores is not measured:"));
   EXPECT_THAT(text,
               HasSubstr("Not measured itself: its score is that of `model.layers.0.self_attn.q_proj`."));
+}
+
+TEST(Report, SaysHowFarVerifiedScoresAreOff) {
+  auto run = steady_run();
+  run.verification = {{.op = 2, .format = "w8a8", .top = true, .score = 12, .strict = 10},
+                      {.op = 0, .format = "w8a8", .score = 6, .strict = 8},
+                      {.op = 3, .format = "w8a8", .score = 0, .strict = 0},
+                      {.op = 1, .format = "w8a8", .score = 3, .strict = std::nan("")}};
+  EXPECT_EQ(verification_line(run),
+            "4 scores measured again, exactly and with f32 deltas: median deviation 20.0 %, worst -25.0 % "
+            "(visual.blocks.0.attn.qkv, w8a8)");
+  const std::string text = markdown(finalized(run));
+  EXPECT_THAT(text, HasSubstr("(visual.blocks.0.attn.qkv, w8a8). They are from rounding deltas to bf16."));
+  EXPECT_THAT(
+      text,
+      HasSubstr("| `model.layers.0.self_attn.q_proj` | `w8a8` | top | exact | 0.400 | 0.333 | 20.0 % |\n"
+                "| `visual.blocks.0.attn.qkv` | `w8a8` | random | exact | 0.200 | 0.267 | -25.0 % |\n"
+                "| `model.layers.0.mlp.down_proj` | `w8a8` | random | exact | 0 | 0 | 0 % |\n"
+                "| `visual.merger.mlp.0` | `w8a8` | random | exact | 0.100 | – | – |\n"));
+  run.verification = {
+      {.op = 0, .format = "w8a8", .method = scores::Method::adjoint, .score = 1, .strict = 0}};
+  EXPECT_EQ(verification_line(run),
+            "1 score measured again, exactly and with f32 deltas: no deviation is known");
+  EXPECT_THAT(markdown(finalized(run)), HasSubstr("Deviations of estimates are their errors"));
 }
 
 TEST(Report, TopTwentyAndACountOfTheRest) {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
@@ -185,7 +186,30 @@ TEST(Finalize, SpreadScoresCopyTheRepresentative) {
   run.scores[3].status = Status::unexercised;
   finalize(run, kKl, 1);
   EXPECT_EQ(run.scores[0].status, Status::unexercised);
-  EXPECT_FALSE(run.scores[0].total.has_value());
+  EXPECT_FALSE(run.scores[0].total.has_value() || run.scores[0].spread_from.has_value());
+}
+
+// In a ranking over methods the representative may have been measured in the end.
+TEST(Finalize, SpreadScoresCopyHowTheRepresentativeWasMade) {
+  auto run = make_run();
+  run.joint_ranking = true;
+  run.scores[0].status = Status::spread;
+  run.scores[0].spread_from = run.ops[3].name;
+  run.scores[0].method = Method::adjoint;
+  run.scores[0].flags = {"nonlinear"};
+  run.scores[3].local->error_sse = NAN;
+  finalize(run, kKl, 1);
+  EXPECT_EQ(run.scores[0].method, Method::exact);
+  EXPECT_THAT(run.scores[0].flags, ::testing::IsEmpty());
+  EXPECT_THAT(run.scores[3].flags, ::testing::ElementsAre("local_non_finite")) << "not the copy's own";
+
+  run.scores[3].method = Method::adjoint;
+  run.scores[3].flags = {"nonlinear"};
+  run.scores[3].estimates = {{"coherence", 2}};
+  finalize(run, kKl, 1);
+  EXPECT_EQ(run.scores[0].method, Method::adjoint);
+  EXPECT_THAT(run.scores[0].flags, ::testing::ElementsAre("nonlinear", "approximate"));
+  EXPECT_EQ(run.scores[0].estimate("coherence"), 2);
 }
 
 TEST(Finalize, MissingSamplesBreakTheContract) {

@@ -30,6 +30,8 @@ Run rich_run() {
   run.scores[3].spread_from = run.ops[2].name;
   run.scores.push_back(make_score(0, {1, 2, 4}));
   run.scores.back().format = "nvfp4";
+  run.verification = {{.op = 2, .format = "w8a8", .top = true, .score = 12, .strict = 10},
+                      {.op = 1, .format = "nvfp4", .method = Method::adjoint, .score = 1, .strict = NAN}};
   finalize(run, parse_metric("kl"), 5);
   return run;
 }
@@ -58,12 +60,17 @@ TEST(Schema, RoundTripKeepsEveryDouble) {
   EXPECT_EQ(read.scores[1].local->input_sum_squares, 64);
   EXPECT_EQ(read.ops[2].fusion_group, "model.layers.0.qkv");
   EXPECT_EQ(read.ranking_metric, run.ranking_metric);
+  ASSERT_EQ(read.verification.size(), 2u);
+  EXPECT_TRUE(read.verification[0].top && !read.verification[1].top);
+  EXPECT_NEAR(read.verification[0].deviation(), 0.2, 1e-15);
+  EXPECT_TRUE(std::isnan(read.verification[1].deviation()));
+  EXPECT_EQ(read.verification[1].method, Method::adjoint);
 }
 
 TEST(Schema, KeysAsPublished) {
   const io::Json json = to_json(rich_run());
   EXPECT_THAT(keys(json), ElementsAre("schema", "model", "data", "settings", "provenance", "ops", "baselines",
-                                      "reliability", "scores"));
+                                      "reliability", "verification", "scores"));
   EXPECT_THAT(keys(json["model"]),
               ElementsAre("path_name", "family", "parameters", "weights_sha256_of_headers"));
   EXPECT_THAT(keys(json["data"]),
@@ -141,6 +148,22 @@ TEST(Schema, ErrorsNameThePlace) {
       {[](io::Json& j) { j["scores"][1]["flags"] = {1}; },
        "t: scores[1]: \"flags\": expected an array of strings"},
       {[](io::Json& j) { j["scores"][3].erase("spread_from"); }, "t: scores[3]: missing key \"spread_from\""},
+      {[](io::Json& j) { j["scores"][3]["spread_from"] = "visual.blocks.9"; },
+       "t: scores[3]: \"spread_from\": expected an op with status ok in the same format and mode, found "
+       "\"visual.blocks.9\""},
+      {[](io::Json& j) { j["scores"][3]["spread_from"] = j["ops"][0]["name"]; },
+       "t: scores[3]: \"spread_from\": expected an op with status ok"},
+      {[](io::Json& j) { j["scores"][2]["format"] = "nvfp4"; },
+       "t: scores[3]: \"spread_from\": expected an op with status ok in the same format"},
+      {[](io::Json& j) { j["verification"] = 3; }, "t: \"verification\": expected an array, found number"},
+      {[](io::Json& j) { j["verification"][0]["op"] = 4; },
+       "t: verification[0]: \"op\": expected a value from 0 to 3"},
+      {[](io::Json& j) { j["verification"][0]["chosen"] = "best"; },
+       "t: verification[0]: \"chosen\": expected \"top\" or \"random\", found \"best\""},
+      {[](io::Json& j) { j["verification"][0]["method"] = "auto"; },
+       "t: verification[0]: method: expected the one"},
+      {[](io::Json& j) { j["verification"][1]["strict"] = "1"; },
+       "t: verification[1]: \"strict\": expected a number, found \"1\""},
       {[](io::Json& j) { j["scores"][1]["metrics"]["all"]["kl"] = "0"; },
        "t: scores[1]: metrics: all: \"kl\": expected a number, found \"0\""},
       {[](io::Json& j) { j["scores"][1]["metrics"]["answer"]["top1_flips"] = 1000; },

@@ -77,7 +77,6 @@ TEST(Sweep, SquaredErrorsAloneAreThoseOfTheWholeRun) {
     EXPECT_TRUE(quantile(d.errors, 1.0) <= 1e-4);
   }
   EXPECT_TRUE(alone.report.deltas.flops < whole.report.deltas.flops);
-  EXPECT_NEAR(alone.report.plan.flops(), alone.report.deltas.flops, 0.01 * alone.report.deltas.flops);
   EXPECT_TRUE(std::isnan(alone.run.scores.front().total->all.kl));
 }
 
