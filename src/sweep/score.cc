@@ -254,12 +254,14 @@ void Sweep::verify(scores::Run& run, const ProgressObserver& progress) {
   for (const Chosen& c : chosen) records.push_back(c.record);
   Selection selection = select_leaves(outlook_, records);
   VariantRun again(in_f32(setting_), std::move(selection.variants), variant_run_.ranges());
+  again.keep(keeping_, "verify");
   scores::Run measured;
   measured.scores = outlook_.records;
   variant_run_.timed("verify", [&] {
     again.prepare(plan().base_bytes);
     measure(again, selection.targets, measured, progress);
   });
+  variant_run_.report().add_earlier("verify", again.report().all_earlier_s());
   verify_bytes_ = again.report().plan.peak_bytes();
   for (const auto& [i, top] : chosen) {
     const ScoreRecord& score = run.scores[i];
