@@ -229,6 +229,27 @@ MUTATIONS = {
         "src/sweep/verify.cc", "Rng(seed, kStream)", "Rng(0 * seed, kStream)", "sweep", "Verify.*"),
     "verification_fits_by_luck": (
         "src/sweep/score.cc", "  again.prepare();\n  verify_plan_", "  verify_plan_", "sweep", "Verify.*"),
+    "journal_damage_not_looked_for": (
+        "src/io/journal.cc", "if (found != bytes || checksum_of(key, bytes, content) != records.number(3))",
+        "if (found != bytes)", "io", "JournalTest.Damage*"),
+    "journal_half_a_change_kept": (
+        "src/io/journal.cc", 'sqlite3_exec(database, "ROLLBACK"', 'sqlite3_exec(database, "COMMIT"', "io",
+        "JournalTest.AChange*"),
+    "journal_of_two_processes": (
+        "src/io/journal.cc", "PRAGMA locking_mode=EXCLUSIVE", "PRAGMA locking_mode=NORMAL", "io", "JournalTest.OneProcess*"),
+    "resumed_pairs_fork_again": (
+        "src/graph/variants_state.cc", "pair_of(state, {leaf, pair.sample}) = state.pairs.size();", "", "sweep",
+        "Resume.Cumulative*"),
+    "resumed_results_of_the_first_stages_lost": (
+        "src/sweep/phase_log.cc", "                tell_again();\n", "", "sweep", "Resume.Isolated*"),
+    "resumed_time_lost": (
+        "src/sweep/phase_log.cc", "  earlier_.add(pass.earlier);\n  return stages;", "  return stages;", "sweep",
+        "Resume.Isolated*"),
+    "resumed_choice_made_again": (
+        "src/sweep/score.cc", '!keeping_.journal->read(phase + "/count", read)) {',
+        '!keeping_.journal->read(phase + "/count", read) || count > 0) {', "sweep", "Resume.TheChoice*"),
+    "resumed_with_other_data": (
+        "src/cli/identity.cc", 'all["data"] = io::sha256_hex_of_file(flags.data);', "", "cli", "BadResume.OtherFiles"),
     "hybrid_without_shrinkage": (
         "src/sweep/hybrid.cc", "mean + trust * (f.ratio - mean)", "f.ratio + 0 * trust * mean", "sweep", "Hybrid.*"),
     "outlier_channels_by_layer": (

@@ -10,7 +10,8 @@ namespace {
 
 // Code and tables that oneDNN makes as products first run.
 constexpr int64_t kProductCodeBytes = int64_t{24} << 20;
-constexpr int kMostRecomputed = 64;  // stages between two that keep their inputs
+constexpr int64_t kJournalBytes = int64_t{6} << 20;  // SQLite's pages, and the piece of a record at hand
+constexpr int kMostRecomputed = 64;                  // stages between two that keep their inputs
 
 class Planner {
  public:
@@ -112,8 +113,8 @@ MemoryPlan plan_memory(const PlanProblem& problem, int64_t budget_bytes) {
   MemoryPlan plan;
   plan.budget_bytes = budget_bytes;
   release_kept_memory();
-  plan.base_bytes =
-      problem.base_bytes.value_or(resident_bytes() + kernels::Gemm::kScratchBytes + kProductCodeBytes);
+  plan.base_bytes = problem.base_bytes.value_or(resident_bytes() + kernels::Gemm::kScratchBytes +
+                                                kProductCodeBytes + kJournalBytes);
   plan.chunks = Planner(problem, budget_bytes, plan.base_bytes).plan();
   return plan;
 }

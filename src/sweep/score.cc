@@ -243,7 +243,7 @@ void Sweep::plan_verification() {
   std::vector<size_t> all(outlook_.records.size());
   std::iota(all.begin(), all.end(), size_t{0});
   VariantRun again(in_f32(setting_), select_leaves(outlook_, all).variants);
-  again.prepare();
+  again.prepare(plan().base_bytes);
   verify_plan_ = again.report().plan;
 }
 

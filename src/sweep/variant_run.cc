@@ -28,6 +28,7 @@ void Progress::add(const std::string& stage, double flops) {
 }
 
 void RunReport::add_earlier(const std::string& phase, double seconds) {
+  if (seconds == 0) return;
   phases_s[phase] += seconds;
   earlier_s[phase] += seconds;
 }

@@ -143,12 +143,23 @@ TEST_F(Resume, LeaveOneOutInStrictPrecision) {
   EXPECT_DOUBLE_EQ(c.last.report.deltas.flops, c.left_alone.report.deltas.flops);
 }
 
-TEST_F(Resume, EstimatedScores) {
+// Leaves that change several ops: live pairs must be found again.
+TEST_F(Resume, CumulativeScores) {
+  const TinyRun tiny = tiny_run({kText});
+  const ScoreOptions options{.formats = testing::formats({"w8a8_dynamic"}),
+                             .mode = Mode::requantize_cumulative,
+                             .keep_float = "*.layers.[23].*",
+                             .memory_bytes = kMemory};
+  EXPECT_GE(interrupt(tiny, options, 1).interruptions, 6);
+}
+
+TEST_F(Resume, EstimatedAndVerifiedScores) {
   const TinyRun tiny = tiny_run({kText, kImage});
   const ScoreOptions options{.formats = testing::formats({"w8a8"}),
                              .method = Method::hawq,
                              .ops_glob = "*.2.*",
-                             .memory_bytes = kMemory};
+                             .memory_bytes = kMemory,
+                             .verify = 2};
   EXPECT_GE(interrupt(tiny, options, 5).interruptions, 8);
 }
 
