@@ -36,11 +36,12 @@ ifeq ($(WORKLOADS),)
 	@for program in build/bench/bench/bench_*; do "$$program" || exit 1; done
 endif
 
-asan: ## Run the tests, but for the slow ones, under the address and undefined-behaviour sanitizers
+asan: ## Run the tests, but for the slow ones, under the address and undefined-behaviour sanitizers (MODULES="io text": of these)
 	@tools/install-packages.sh build test
 	@cmake --preset asan >/dev/null
-	@cmake --build build/asan -j $(JOBS)
-	@. tools/sanitizer-options.sh && $(CTEST) --test-dir build/asan -LE slow --output-junit ctest.xml
+	@cmake --build build/asan -j $(JOBS) $(if $(MODULES),--target $(MODULES:%=qsweep_test_%))
+	@. tools/sanitizer-options.sh && $(CTEST) --test-dir build/asan -LE slow --output-junit ctest.xml \
+	  $(if $(MODULES),-R "^($$(echo $(MODULES) | tr ' ' '|'))\.")
 
 tsan: ## Run the tests, but for the slow ones, under the thread sanitizer
 	@tools/install-packages.sh build test

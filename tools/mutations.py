@@ -22,7 +22,7 @@ MUTATIONS = {
         "kernels::view_of(b.y), /*accumulate=*/false);", "sweep", "Modes*"),
     "gram_of_the_last_tile": (
         "src/sweep/head.cc", "{.accumulate = true, .purpose = kernels::GemmPurpose::deltas});",
-        "{.accumulate = false, .purpose = kernels::GemmPurpose::deltas});", "sweep", "Sweep.SquaredErrors*"),
+        "{.accumulate = false, .purpose = kernels::GemmPurpose::deltas});", "sweep", "SweepSlow.SquaredErrors*"),
     "kept_beyond_the_peak": (
         "src/tensor/tensor.cc", "while (used_ + kept_ > most_used_) drop(std::prev(free_.end()));", "",
         "tensor", "Tensor.FreedBlocks*"),

@@ -64,7 +64,7 @@ TEST(SweepSlow, FastAgreesWithStrict) {
 }
 
 // Without the logits themselves their squared change is d (W^T W) d.
-TEST(Sweep, SquaredErrorsAloneAreThoseOfTheWholeRun) {
+TEST(SweepSlow, SquaredErrorsAloneAreThoseOfTheWholeRun) {
   const TinyRun tiny(kThreeSamples);
   const scores::Metric logits{Which::logits_sse}, hidden{Which::hidden_sse};
   sweep::ScoreOptions options{.formats = testing::formats({"w8a8"}), .metrics = {hidden}, .metric = logits};
@@ -80,7 +80,7 @@ TEST(Sweep, SquaredErrorsAloneAreThoseOfTheWholeRun) {
   EXPECT_TRUE(std::isnan(alone.run.scores.front().total->all.kl));
 }
 
-TEST(Sweep, FastAgreesWithStrictWithBf16ProductsAndWithout) {
+TEST(SweepSlow, FastAgreesWithStrictWithBf16ProductsAndWithout) {
   using kernels::Bf16Products;
   const TinyRun tiny(kThreeSamples);
   const auto score = [&](bool strict, Bf16Products bf16) {
