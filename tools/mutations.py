@@ -228,7 +228,7 @@ MUTATIONS = {
     "verification_ignores_the_seed": (
         "src/sweep/verify.cc", "Rng(seed, kStream)", "Rng(0 * seed, kStream)", "sweep", "Verify.*"),
     "verification_fits_by_luck": (
-        "src/sweep/score.cc", "  again.prepare();\n  verify_plan_", "  verify_plan_", "sweep", "Verify.*"),
+        "src/sweep/score.cc", "  again.prepare(plan().base_bytes);\n  verify_plan_", "  verify_plan_", "sweep", "Verify.*"),
     "journal_damage_not_looked_for": (
         "src/io/journal.cc", "if (found != bytes || checksum_of(key, bytes, content) != records.number(3))",
         "if (found != bytes)", "io", "JournalTest.Damage*"),
