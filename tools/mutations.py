@@ -12,14 +12,23 @@ WORK = ROOT / "build" / "mutations"
 # name: (file, text, replacement, test program, test filter)
 MUTATIONS = {
     "smallest_part_dropped": (
-        "src/kernels/elementwise.cc", "for (int64_t part = kBf16Parts; part-- > 0;) sum",
-        "for (int64_t part = kBf16Parts - 1; part-- > 0;) sum", "kernels", "*GemmTest.*"),
+        "src/kernels/elementwise.cc", "for (int64_t part = count; part-- > 0;) sum",
+        "for (int64_t part = count - 1; part-- > 0;) sum", "kernels", "*GemmTest.*"),
     "small_silu_without_its_curvature": (
         "src/kernels/activations.cc", "return L::fma(d * left, one + u, a * rest * left * u);",
         "return L::fma(d * left, one, a * rest * left * u);", "ops", "*DeltaTest*swiglu*"),
     "parent_without_its_weight_error": (
         "src/graph/linear_step.cc", "kernels::view_of(b.y), /*accumulate=*/true);",
-        "kernels::view_of(b.y), /*accumulate=*/false);", "sweep", "Modes*"),
+        "kernels::view_of(b.y), /*accumulate=*/false);", "sweep", "ModesSlow*"),
+    "codes_without_their_zero_point": (
+        "src/kernels/quantize.cc", "sum = sum - zero_point * D::load", "sum = sum + 0 * zero_point * D::load",
+        "sweep", "SweepSlow.FastAgreesWithStrictW*"),
+    "codes_less_nothing": (
+        "src/graph/linear_step.cc", "product_of_codes(b.x, b.y, e.f32())", "product_of_codes(b.x, {}, e.f32())",
+        "sweep", "SweepSlow.FastAgreesWithStrictW*"),
+    "ranges_without_the_head": (
+        "src/sweep/head.cc", "if (!dry() && input_.calibrates)", "if (false && input_.calibrates)", "sweep",
+        "Sweep.RangesAre*"),
     "gram_of_the_last_tile": (
         "src/sweep/head.cc", "{.accumulate = true, .purpose = kernels::GemmPurpose::deltas});",
         "{.accumulate = false, .purpose = kernels::GemmPurpose::deltas});", "sweep", "SweepSlow.SquaredErrors*"),

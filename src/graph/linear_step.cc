@@ -30,7 +30,11 @@ Scratch quantized_weight(const LinearStep& step, const Format& format, quant::We
 class FormatStep {
  public:
   FormatStep(const LinearStep& step, const Format* format)
-      : step_(step), format_(format), dtype_(step.pass.ops.gemm.operand_dtype(step.delta_dtype)) {}
+      : step_(step),
+        format_(format),
+        dtype_(step.pass.ops.gemm.operand_dtype(step.delta_dtype)),
+        by_codes_(format != nullptr && step.delta_dtype == DType::bf16 && step.pass.ops.gemm.native_int8() &&
+                  quant::has_integer_products(*format, step.op.in_features())) {}
 
   void run(BranchLinear& branch) {
     const bool is_parents = branch.format == format_;
@@ -53,12 +57,55 @@ class FormatStep {
   bool changes_input() const { return format_ != nullptr && quant::quantizes_activations(*format_); }
 
   // Made when first asked for, and kept for all branches.
-  DeltaView weight(Scratch& part, quant::WeightPart which) {
-    if (part.view.data == nullptr) part = quantized_weight(step_, *format_, which, dtype_);
+  DeltaView weight(Scratch& part, quant::WeightPart which, DType dtype) {
+    if (part.view.data == nullptr) part = quantized_weight(step_, *format_, which, dtype);
     return part.view;
   }
-  DeltaView weight_error() { return weight(weight_error_, quant::WeightPart::error); }
-  DeltaView quantized() { return weight(quantized_, quant::WeightPart::quantized); }
+  DeltaView weight_error() { return weight(weight_error_, quant::WeightPart::error, dtype_); }
+  // For values: a hundredth of them, but bf16 would move rounding decisions of what reads them.
+  DeltaView exact_weight_error() {
+    if (dtype_ == DType::f32) return weight_error();
+    return weight(exact_weight_error_, quant::WeightPart::error, DType::f32);
+  }
+  DeltaView quantized() { return weight(quantized_, quant::WeightPart::quantized, dtype_); }
+
+  // Q(W) in codes, made when first asked for.
+  struct Codes {
+    Scratch codes;
+    std::vector<float> scale;
+    std::vector<int32_t> sums;
+  };
+  const Codes& weight_codes() {
+    if (weight_codes_.codes.view.data != nullptr) return weight_codes_;
+    const int64_t out = step_.op.out_features();
+    weight_codes_ = {.codes = Scratch(step_.pass.workspace, DType::i8, out, step_.op.in_features()),
+                     .scale = std::vector<float>(static_cast<size_t>(out)),
+                     .sums = std::vector<int32_t>(static_cast<size_t>(out))};
+    if (!dry())
+      quant::weight_codes(threads(), *format_, step_.weights.stored(), step_.weight_absmax,
+                          weight_codes_.codes.matrix<int8_t>(), weight_codes_.scale, weight_codes_.sums);
+    return weight_codes_;
+  }
+
+  // Q(x) Q(W)^T + b - minus, of integers.
+  void product_of_codes(Matrix<const float> x, Matrix<const float> minus, Matrix<float> y) {
+    count(x.rows);
+    const Codes& w = weight_codes();
+    const Scratch codes(step_.pass.workspace, quant::input_code_dtype(*format_), x.rows, x.cols);
+    const Scratch sums(step_.pass.workspace, DType::i32, x.rows, step_.op.out_features());
+    if (dry()) return;
+    std::vector<float> scale(static_cast<size_t>(x.rows));
+    const float zero_point = quant::input_codes(threads(), *format_, x, step_.range, codes.view, scale);
+    step_.pass.ops.gemm.linear_codes(codes.view, w.codes.view, sums.view, kernels::GemmPurpose::deltas);
+    kernels::dequantize(threads(),
+                        {.products = sums.matrix<int32_t>(),
+                         .row_scale = scale,
+                         .column_scale = w.scale,
+                         .column_sum = w.sums,
+                         .zero_point = zero_point,
+                         .bias = step_.weights.bias()},
+                        minus, y);
+  }
 
   bool wants_error(const BranchLinear& b) const {
     const bool is_parents = b.format == format_;
@@ -67,18 +114,26 @@ class FormatStep {
     return (is_parents && b.own_error.data != nullptr) || std::any_of(b.live.begin(), b.live.end(), floats) ||
            std::any_of(b.forks.begin(), b.forks.end(), forks);
   }
+  // Of a float parent, whose output is there: float comes first.
+  bool error_by_codes(const BranchLinear& b) const {
+    return by_codes_ && b.format == nullptr && b.y.data != nullptr;
+  }
+  // Not of a parent with leaves here: its value is made of the products that their errors are made of.
+  bool value_by_codes(const BranchLinear& b) const { return by_codes_ && b.live.empty() && b.forks.empty(); }
   bool needs_input(const BranchLinear& b) const {
     const bool is_parents = b.format == format_;
-    return wants_error(b) || (is_parents && (b.y.data != nullptr || !b.live.empty()));
+    return (wants_error(b) && !error_by_codes(b)) ||
+           (is_parents && ((b.y.data != nullptr && !value_by_codes(b)) || !b.live.empty()));
   }
 
   // Q(x) W^T + Q(x) (Q(W) - W)^T.
   void parent_output(const BranchLinear& b) {
+    if (value_by_codes(b)) return product_of_codes(b.x, {}, b.y);
     const DeltaView w = step_.weights.for_rows(DType::f32);
     if (!dry()) ops::linear::forward(step_.pass.ops, quantized_x_, w, step_.weights.bias(), b.y);
     if (format_ == nullptr) return;
     count(b.x.rows);
-    product(kernels::view_of(quantized_x_), weight_error(), kernels::view_of(b.y), /*accumulate=*/true);
+    product(kernels::view_of(quantized_x_), exact_weight_error(), kernels::view_of(b.y), /*accumulate=*/true);
   }
 
   // The product of a run of live pairs.
@@ -122,14 +177,14 @@ class FormatStep {
     if (!wants_error(b)) return;
     const int64_t rows = b.x.rows;
     const Scratch e = Scratch(step_.pass.workspace, DType::f32, rows, step_.op.out_features());
-    own_error(b, e.view);
+    error_by_codes(b) ? product_of_codes(b.x, b.y, e.f32()) : own_error(b, e.view);
     if (dry()) return;
     if (b.format == format_) {
       if (b.own_error.data != nullptr) kernels::convert(threads(), e.f32(), kernels::view_of(b.own_error));
       for (const LiveRun& run : b.live)
         if (run.format != format_) subtract_error(b, run, e);
     }
-    const double error_sse = sum_of_squares(threads(), e.f32());
+    const double error_sse = step_.observe ? sum_of_squares(threads(), e.f32()) : 0;
     for (const ForkRows& fork : b.forks) {
       if (fork.format == format_) {
         kernels::add_to_parent(threads(), fork.blocks, e.f32(), {}, b.dy);
@@ -183,10 +238,12 @@ class FormatStep {
 
   const LinearStep& step_;
   const Format* format_;
-  DType dtype_;           // of operands that are made here
-  Scratch quantized_;     // Q(W), once it is needed
-  Scratch weight_error_;  // Q(W) - W, once it is needed
-  Scratch input_;         // Q(x) of the branch at hand, where it is not x
+  DType dtype_;                                // of operands that are made here
+  bool by_codes_;                              // products of Q(x) and Q(W) are of integers
+  Scratch quantized_;                          // Q(W), once it is needed
+  Scratch weight_error_, exact_weight_error_;  // Q(W) - W, once it is needed
+  Codes weight_codes_;                         // Q(W), once it is needed in integers
+  Scratch input_;                              // Q(x) of the branch at hand, where it is not x
   Matrix<const float> quantized_x_;
 };
 
@@ -217,13 +274,18 @@ double weight_error_sse(const LinearStep& step, const Format& format) {
   return step.pass.workspace.dry() ? 0 : sum_of_squares(step.pass.ops.threads(), error.f32());
 }
 
+quant::InputRange input_range(Threads threads, Matrix<const float> x) {
+  std::vector<float> low(static_cast<size_t>(x.rows)), high(low.size());
+  kernels::row_min_max(threads, x, low, high);
+  return {*std::min_element(low.begin(), low.end()), *std::max_element(high.begin(), high.end())};
+}
+
 scores::LocalStats input_stats(Threads threads, Matrix<const float> x) {
   scores::LocalStats stats;
   if (x.empty()) return stats;
-  std::vector<float> low(static_cast<size_t>(x.rows)), high(low.size());
-  kernels::row_min_max(threads, x, low, high);
-  stats.input_min = *std::min_element(low.begin(), low.end());
-  stats.input_max = *std::max_element(high.begin(), high.end());
+  const quant::InputRange range = input_range(threads, x);
+  stats.input_min = range.min;
+  stats.input_max = range.max;
   stats.input_sum_squares = sum_of_squares(threads, x);
   stats.input_elements = x.rows * x.cols;
   stats.rows = x.rows;

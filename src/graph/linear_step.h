@@ -62,10 +62,15 @@ struct LinearStep {
 //   v = null, p quantized             dy = dx W^T - E_p(x)
 // Other changes of a live pair do not occur: configurations that change format more often are parents
 // themselves.
+// Where deltas are not strict, a format's codes are integers and the processor multiplies int8, Q(x) Q(W)^T
+// is a product of codes: then it is the y of parents without leaves here (plus b), and E_f(x) of float
+// parents whose y is given or wanted is Q(x) Q(W)^T + b - y.
 void run_linear_step(const LinearStep& step, std::span<BranchLinear> branches);
 
 // Sum over the elements of (Q(W) - W)^2.
 double weight_error_sse(const LinearStep& step, const quant::Format& format);
+
+quant::InputRange input_range(Threads threads, Matrix<const float> x);
 
 // Range and size of an op's input; the errors are left 0.
 scores::LocalStats input_stats(Threads threads, Matrix<const float> x);

@@ -18,8 +18,13 @@ using kernels::RowBlock;
 
 Variants::Variants(const Pass& pass, DType delta_dtype,
                    std::span<const std::optional<quant::InputRange>> ranges, std::vector<Branch> branches,
-                   ForkObserver observer)
-    : pass_(pass), forward_(pass), dtype_(delta_dtype), ranges_(ranges), observer_(std::move(observer)) {
+                   ForkObserver observer, LinearObserver reference)
+    : pass_(pass),
+      forward_(pass),
+      dtype_(delta_dtype),
+      ranges_(ranges),
+      observer_(std::move(observer)),
+      reference_(std::move(reference)) {
   for (Branch& branch : branches) {
     QSWEEP_CHECK(branch.formats.size() == pass.linear_ops.size(), "{} formats", branch.formats.size());
     State state{.branch = std::move(branch), .pairs = PairTable(pass.batch)};
@@ -151,6 +156,7 @@ void Variants::linear(const Node& node, size_t index) {
     return;
   }
   const trace::Span span("linear", op.name);
+  if (reference_) reference_(op_index, states_.front().local[static_cast<size_t>(node.inputs[0])].matrix);
   const LinearWeights weights(pass_, op);
   std::vector<BranchLinear> at_op;
   for (size_t b = 0; b < states_.size(); ++b) at_op.push_back(prepare_linear(b, node, index, op_index));

@@ -36,9 +36,10 @@ struct Fork {
 class Variants {
  public:
   // branches[0] is the reference: float at every op. ranges: per op, of its input. delta_dtype: f32 or bf16,
-  // of the deltas at rest and the products on them. The observer is told of every fork, by the leaf's id.
+  // of the deltas at rest and the products on them. The observer is told of every fork, by the leaf's id;
+  // `reference` is shown every op's input in the reference, before the op's range is looked at.
   Variants(const Pass& pass, DType delta_dtype, std::span<const std::optional<quant::InputRange>> ranges,
-           std::vector<Branch> branches, ForkObserver observer = {});
+           std::vector<Branch> branches, ForkObserver observer = {}, LinearObserver reference = {});
 
   // Takes the stage's inputs where no later stage needs them, and keeps its outputs.
   void run(const Stage& stage);
@@ -95,6 +96,7 @@ class Variants {
   std::span<const std::optional<quant::InputRange>> ranges_;
   std::vector<State> states_;
   ForkObserver observer_;
+  LinearObserver reference_;
   double flops_ = 0;
 };
 

@@ -136,10 +136,11 @@ void WidenBf16(int64_t n, const bf16* x, float* y) {
 
 // Rows [begin, end) of x; the groups of parts are `rows` rows apart.
 void Split(int64_t begin, int64_t end, Matrix<const float> x, Matrix<bf16> parts) {
+  const int64_t count = parts.rows / x.rows;
   for (int64_t r = begin; r < end; ++r) {
     L::each(x.cols, [&](auto at) QSWEEP_LANES {
       auto rest = L::load(x.row(r), at);
-      for (int64_t part = 0; part < kBf16Parts; ++part) {
+      for (int64_t part = 0; part < count; ++part) {
         bf16* rounded = parts.row(part * x.rows + r);
         L::store(rest, rounded, at);
         rest = rest - L::load(rounded, at);
@@ -150,10 +151,11 @@ void Split(int64_t begin, int64_t end, Matrix<const float> x, Matrix<bf16> parts
 
 void AddParts(int64_t begin, int64_t end, Matrix<const float> parts, const float* bias, bool accumulate,
               Matrix<float> y) {
+  const int64_t count = parts.rows / y.rows;
   for (int64_t r = begin; r < end; ++r) {
     L::each(y.cols, [&](auto at) QSWEEP_LANES {
       auto sum = L::zero();
-      for (int64_t part = kBf16Parts; part-- > 0;) sum = sum + L::load(parts.row(part * y.rows + r), at);
+      for (int64_t part = count; part-- > 0;) sum = sum + L::load(parts.row(part * y.rows + r), at);
       if (bias != nullptr) sum = sum + L::load(bias, at);
       if (accumulate) sum = sum + L::load(y.row(r), at);
       L::store(sum, y.row(r), at);
@@ -295,8 +297,9 @@ void to_f32(Threads threads, TensorView x, Matrix<float> y) {
 }
 
 void split(Threads threads, Matrix<const float> x, Matrix<bf16> parts) {
-  QSWEEP_CHECK(parts.rows == kBf16Parts * x.rows && parts.cols == x.cols, "[{}, {}] in parts of [{}, {}]",
-               parts.rows, parts.cols, x.rows, x.cols);
+  if (x.rows == 0) return;
+  QSWEEP_CHECK(parts.rows % x.rows == 0 && parts.cols == x.cols, "[{}, {}] in parts of [{}, {}]", parts.rows,
+               parts.cols, x.rows, x.cols);
   parallel_for(threads, x.rows, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(Split)(begin, end, x, parts);
   });
@@ -304,7 +307,8 @@ void split(Threads threads, Matrix<const float> x, Matrix<bf16> parts) {
 
 void add_parts(Threads threads, Matrix<const float> parts, const float* bias, bool accumulate,
                Matrix<float> y) {
-  QSWEEP_CHECK(parts.rows == kBf16Parts * y.rows && parts.cols == y.cols, "parts of [{}, {}] into [{}, {}]",
+  if (y.rows == 0) return;
+  QSWEEP_CHECK(parts.rows % y.rows == 0 && parts.cols == y.cols, "parts of [{}, {}] into [{}, {}]",
                parts.rows, parts.cols, y.rows, y.cols);
   parallel_for(threads, y.rows, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(AddParts)(begin, end, parts, bias, accumulate, y);

@@ -18,8 +18,21 @@ double seconds_since(Clock::time_point start) {
 }
 
 dnnl::memory::data_type onednn_type(DType dtype) {
-  QSWEEP_CHECK(dtype == DType::f32 || dtype == DType::bf16, "no product of {}", name(dtype));
-  return dtype == DType::f32 ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
+  switch (dtype) {
+    case DType::f32:
+      return dnnl::memory::data_type::f32;
+    case DType::bf16:
+      return dnnl::memory::data_type::bf16;
+    case DType::i8:
+      return dnnl::memory::data_type::s8;
+    case DType::u8:
+      return dnnl::memory::data_type::u8;
+    case DType::i32:
+      return dnnl::memory::data_type::s32;
+    default:
+      QSWEEP_CHECK(false, "no product of {}", name(dtype));
+      return dnnl::memory::data_type::undef;
+  }
 }
 
 dnnl::memory::desc descriptor(const GemmOperand& m) { return {m.sizes, onednn_type(m.dtype), m.strides}; }
@@ -96,15 +109,20 @@ struct Gemm::State {
   Tensor scratch;
 };
 
-Gemm::Gemm(Threads threads, Bf16Products bf16) : threads_(threads), state_(std::make_unique<State>()) {
+Gemm::Gemm(Threads threads, LowPrecision low)
+    : threads_(threads),
+      // Older instructions add pairs of products in 16 bits, which saturates.
+      native_int8_(has_isa(dnnl::cpu_isa::avx512_core_vnni)),
+      state_(std::make_unique<State>()) {
   std::tie(native_bf16_, bf16_reason_) = find_native_bf16();
-  if (bf16 == Bf16Products::never) {
-    native_bf16_ = false;
+  if (low == LowPrecision::never) {
+    native_bf16_ = native_int8_ = false;
     bf16_reason_ = "bf16 products are switched off";
-  } else if (bf16 == Bf16Products::always && !native_bf16_) {
+  } else if (low == LowPrecision::always && !native_bf16_) {
     native_bf16_ = emulated_ = true;
     bf16_reason_ = "bf16 products are emulated in f32";
   }
+  if (low == LowPrecision::always && !native_int8_) native_int8_ = emulated_int8_ = true;
   dnnl::set_primitive_cache_capacity(0);  // oneDNN would keep a thousand more
 }
 
@@ -240,15 +258,16 @@ void Gemm::run_split(const GemmOperand& a, const GemmOperand& b, const GemmOpera
   QSWEEP_CHECK(c.sizes.size() == 2 && c.dtype == DType::f32 && a.strides[1] == 1 && c.strides[1] == 1,
                "f32 x bf16 is a plain product of dense rows");
   const int64_t in = a.sizes[1], out = c.sizes[1];
-  const int64_t piece = piece_rows(kBf16Parts * (2 * in + 4 * out));
+  const int64_t n = options.f32_rows == F32Rows::in_two_parts ? 2 : 3;
+  const int64_t piece = piece_rows(n * (2 * in + 4 * out));
   for (int64_t first = 0; first < c.sizes[0]; first += piece) {
     const int64_t rows = std::min(piece, c.sizes[0] - first);
-    Tensor parts(DType::bf16, {kBf16Parts * rows, in}), products(DType::f32, {kBf16Parts * rows, out});
+    Tensor parts(DType::bf16, {n * rows, in}), products(DType::f32, {n * rows, out});
     const auto rows_at = [&](const GemmOperand& m, int64_t cols) {
       return Matrix<float>(static_cast<float*>(m.data) + first * m.strides[0], rows, cols, m.strides[0]);
     };
     split(threads_, rows_at(a, in), parts.matrix<bf16>());
-    const DeltaView from{parts.bytes(), DType::bf16, kBf16Parts * rows, in, in};
+    const DeltaView from{parts.bytes(), DType::bf16, n * rows, in, in};
     const GemmOperand to = operand(view_of(products.matrix<float>()));
     emulated_ ? run_widened(operand(from), b, to, {}) : run(operand(from), b, to, {});
     add_parts(threads_, products.matrix<float>(), options.bias, options.accumulate, rows_at(c, out));
@@ -259,6 +278,45 @@ void Gemm::linear(DeltaView x, DeltaView w, DeltaView y, const GemmOptions& opti
   QSWEEP_CHECK(x.cols == w.cols && w.rows == y.cols && x.rows == y.rows, "[{}, {}] x [{}, {}]^T -> [{}, {}]",
                x.rows, x.cols, w.rows, w.cols, y.rows, y.cols);
   multiply(operand(x), operand(w, true), operand(y), options);
+}
+
+namespace {
+
+template <class T>
+void naive_codes(Threads threads, Matrix<const T> x, Matrix<const int8_t> w, Matrix<int32_t> y) {
+  parallel_for(threads, y.rows, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r)
+      for (int64_t c = 0; c < y.cols; ++c) {
+        int32_t sum = 0;
+        for (int64_t i = 0; i < x.cols; ++i) sum += int32_t{x.row(r)[i]} * w.row(c)[i];
+        y.row(r)[c] = sum;
+      }
+  });
+}
+
+}  // namespace
+
+void Gemm::linear_codes(DeltaView x, DeltaView w, DeltaView y, GemmPurpose purpose) {
+  QSWEEP_CHECK(native_int8_ && (x.dtype == DType::i8 || x.dtype == DType::u8) && w.dtype == DType::i8 &&
+                   y.dtype == DType::i32,
+               "a product of {} and {} into {}", name(x.dtype), name(w.dtype), name(y.dtype));
+  QSWEEP_CHECK(x.cols == w.cols && w.rows == y.cols && x.rows == y.rows, "[{}, {}] x [{}, {}]^T -> [{}, {}]",
+               x.rows, x.cols, w.rows, w.cols, y.rows, y.cols);
+  if (y.rows == 0) return;
+  const GemmOperand a = operand(x), b = operand(w, true), c = operand(y);
+  const double flops = flops_of(a, c);
+  trace::Span span(kSpans[static_cast<size_t>(purpose)], {.flops = flops});
+  describe(span, a, c);
+  const auto start = Clock::now();
+  if (!emulated_int8_) {
+    run(a, b, c, {});
+  } else if (x.dtype == DType::i8) {
+    naive_codes(threads_, Matrix<const int8_t>(x.as<int8_t>()), w.as<int8_t>(), y.as<int32_t>());
+  } else {
+    naive_codes(threads_, Matrix<const uint8_t>(x.as<uint8_t>()), w.as<int8_t>(), y.as<int32_t>());
+  }
+  counts_[static_cast<size_t>(purpose)].add(
+      {.calls = 1, .flops = flops, .bf16_flops = 0, .seconds = seconds_since(start)});
 }
 
 GemmOperand operand(DeltaView m, bool transposed) {

@@ -35,35 +35,45 @@ struct GemmCount {
   GemmCount since(const GemmCount& earlier) const;
 };
 
+// How f32 rows become bf16 in a product with bf16: as the sum of three matrices, which is exact, or of two,
+// which is within 2^-18 of every element, as much as the sums of a product in f32 lose.
+enum class F32Rows { in_three_parts, in_two_parts };
+
 struct GemmOptions {
   const float* bias = nullptr;  // [cols of c], added to every row
   bool accumulate = false;      // c += a b instead of c = a b
   GemmPurpose purpose = GemmPurpose::reference;
+  F32Rows f32_rows = F32Rows::in_three_parts;
 };
 
-// Whether products of bf16 are computed as such: where the processor has them; never; or always, emulated
-// where it has none (slow: so that tests take the same paths everywhere).
-enum class Bf16Products { where_native, never, always };
+// Whether products of bf16 and of int8 are computed as such: where the processor has them; never; or always,
+// emulated where it has none (slow: so that tests take the same paths everywhere).
+enum class LowPrecision { where_native, never, always };
 
 // Not thread-safe: one caller, whose products use all its threads.
 class Gemm {
  public:
-  explicit Gemm(Threads threads, Bf16Products bf16 = Bf16Products::where_native);
+  explicit Gemm(Threads threads, LowPrecision low = LowPrecision::where_native);
   ~Gemm();
   Gemm(const Gemm&) = delete;
   Gemm& operator=(const Gemm&) = delete;
 
   // c = a b, accumulated in f32; an empty product does nothing (k = 0 is refused). Types: f32 x f32 -> f32;
-  // bf16 x bf16 -> f32 or bf16; f32 x bf16 -> f32, which equals the f32 product: a is the sum of three bf16
-  // matrices. Where the processor has no bf16 products, bf16 operands are widened and multiplied in f32, and
-  // bf16 x f32 is allowed too.
+  // bf16 x bf16 -> f32 or bf16; f32 x bf16 -> f32, where a is the sum of bf16 matrices (F32Rows). Where the
+  // processor has no bf16 products, bf16 operands are widened and multiplied in f32, and bf16 x f32 is
+  // allowed too.
   void multiply(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
                 const GemmOptions& options = {});
 
   // y [rows, out] = x [rows, in] w^T, w [out, in]: a linear layer.
   void linear(DeltaView x, DeltaView w, DeltaView y, const GemmOptions& options = {});
 
+  // y [rows, out] = x [rows, in] w^T in integers, where the sums fit: x uint8 or int8, w int8, y int32.
+  // Exact, but for int8 sums beyond 2^24, which oneDNN may round to 24 bits. Only with native_int8().
+  void linear_codes(DeltaView x, DeltaView w, DeltaView y, GemmPurpose purpose);
+
   bool native_bf16() const { return native_bf16_; }  // or emulated
+  bool native_int8() const { return native_int8_; }  // or emulated
   // What an operand that is made for a product with rows of this dtype should be: no conversion is left to
   // do.
   DType operand_dtype(DType rows) const { return native_bf16_ ? rows : DType::f32; }
@@ -86,7 +96,7 @@ class Gemm {
                  const GemmOptions& options);
 
   Threads threads_;
-  bool native_bf16_, emulated_ = false;
+  bool native_bf16_, native_int8_, emulated_ = false, emulated_int8_ = false;
   std::string bf16_reason_;
   GemmCount counts_[kGemmPurposes];
   std::unique_ptr<State> state_;

@@ -205,6 +205,20 @@ struct LanesOf {
     const auto narrow = hn::DemoteTo(half, hn::BitCast(signed_bits, rounded));
     hn::StoreU(narrow, half, reinterpret_cast<uint16_t*>(p));
   }
+  // Whole numbers within the range of U.
+  template <class U>
+  static HWY_INLINE void store_full(V v, U* p) requires(std::is_same_v<T, float> && sizeof(U) == 1) {
+    const hn::Rebind<U, D> bytes;
+    hn::StoreU(hn::DemoteTo(bytes, hn::NearestInt(v)), bytes, p);
+  }
+  static HWY_INLINE V load_full(const int32_t* p) requires(std::is_same_v<T, double>) {
+    const hn::Rebind<int32_t, D> ints;
+    return hn::PromoteTo(d, hn::LoadU(ints, p));
+  }
+  static HWY_INLINE void store_full(V v, float* p) requires(std::is_same_v<T, double>) {
+    const hn::Rebind<float, D> half;
+    hn::StoreU(hn::DemoteTo(half, v), half, p);
+  }
   static HWY_INLINE V load_full(const float* p) requires(std::is_same_v<T, double>) {
     const hn::Rebind<float, D> half;
     return hn::PromoteTo(d, hn::LoadU(half, p));

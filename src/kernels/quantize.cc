@@ -82,26 +82,32 @@ void find_scales(const GroupQuantizer& q, int64_t n, float* groups) {
   }
 }
 
+// One group: the code of a value, and the value of a code.
+template <Grid kGrid, ScaleRule kRule>
+struct GroupCodec {
+  L::V scale, inverse, low, high;
+
+  GroupCodec(const GroupQuantizer& q, float s)
+      : scale(L::set(s)), inverse(L::set(1 / s)), low(L::set(q.low)), high(L::set(q.high)) {}
+
+  HWY_INLINE L::V code(L::V v) const {
+    if constexpr (kRule == ScaleRule::half_span) return round_to_grid<kGrid>(v * inverse, low, high);
+    if constexpr (kRule == ScaleRule::inverse) return round_to_grid<kGrid>(v * scale, low, high);
+    return round_to_grid<kGrid>(v / scale, low, high);
+  }
+  HWY_INLINE L::V value(L::V code) const {
+    if constexpr (kRule != ScaleRule::inverse) return code * scale;
+    if constexpr (kGrid == Grid::integers) return code / scale;
+    return code * inverse;
+  }
+};
+
 template <Grid kGrid, ScaleRule kRule>
 void fake_quantize_group(const GroupQuantizer& q, int64_t n, const float* x, float scale, float* y) {
   if (scale == 0)  // zeros, but for a NaN
     return L::each(n, [&](auto at) QSWEEP_LANES { L::store(L::load(x, at) * L::zero(), y, at); });
-  const auto s = L::set(scale), inverse = L::set(1 / scale), low = L::set(q.low), high = L::set(q.high);
-  L::each(n, [&](auto at) QSWEEP_LANES {
-    const auto v = L::load(x, at);
-    if constexpr (kRule == ScaleRule::half_span) {
-      L::store(round_to_grid<kGrid>(v * inverse, low, high) * s, y, at);
-    } else if constexpr (kRule == ScaleRule::inverse) {
-      const auto code = round_to_grid<kGrid>(v * s, low, high);
-      if constexpr (kGrid == Grid::integers) {
-        L::store(code / s, y, at);
-      } else {
-        L::store(code * inverse, y, at);
-      }
-    } else {
-      L::store(round_to_grid<kGrid>(v / s, low, high) * s, y, at);
-    }
-  });
+  const GroupCodec<kGrid, kRule> codec(q, scale);
+  L::each(n, [&](auto at) QSWEEP_LANES { L::store(codec.value(codec.code(L::load(x, at))), y, at); });
 }
 
 template <Grid kGrid, ScaleRule kRule>
@@ -151,17 +157,94 @@ void FakeQuantizeGroups(const GroupQuantizer& q, Matrix<const float> x, Matrix<f
   }
 }
 
-void FakeQuantizeAffine(const AffineQuantizer& q, Matrix<const float> x, Matrix<float> y) {
+template <ScaleRule kRule>
+void quantize_all_rows(const GroupQuantizer& q, Matrix<const float> x, Matrix<int8_t> codes, float* scale,
+                       int32_t* sums) {
+  for (int64_t r = 0; r < x.rows; ++r) {
+    scale[r] = q.one_scale ? q.tensor_absmax : absmax_of(x.cols, x.row(r));
+    find_scales(q, 1, &scale[r]);
+    float sum = 0;  // exact below 2^24
+    if (scale[r] == 0) {
+      std::fill_n(codes.row(r), x.cols, int8_t{0});
+    } else {
+      const GroupCodec<Grid::integers, kRule> codec(q, scale[r]);
+      sum = L::sum(x.cols, [&](auto at) QSWEEP_LANES {
+        const auto code = codec.code(L::load(x.row(r), at));
+        L::store(code, codes.row(r), at);
+        return code;
+      });
+      if (kRule == ScaleRule::inverse) scale[r] = 1 / scale[r];
+    }
+    if (sums != nullptr) sums[r] = static_cast<int32_t>(sum);
+  }
+}
+
+void QuantizeRows(const GroupQuantizer& q, Matrix<const float> x, Matrix<int8_t> codes, float* scale,
+                  int32_t* sums) {
+  switch (q.rule) {
+    case ScaleRule::half_span:
+      return quantize_all_rows<ScaleRule::half_span>(q, x, codes, scale, sums);
+    case ScaleRule::inverse:
+      return quantize_all_rows<ScaleRule::inverse>(q, x, codes, scale, sums);
+    case ScaleRule::absmax:
+    case ScaleRule::power_of_two:
+    case ScaleRule::two_level:  // applied alike
+      return quantize_all_rows<ScaleRule::absmax>(q, x, codes, scale, sums);
+  }
+}
+
+// body(the code of the lanes at `at` in row r).
+template <class Body>
+HWY_INLINE void each_affine_code(const AffineQuantizer& q, Matrix<const float> x, Body&& body) {
   const auto scale = L::set(q.scale), inverse = L::set(1 / q.scale);
   const auto zero = L::set(q.zero_point), high = L::set(q.high);
   for (int64_t r = 0; r < x.rows; ++r) {
     L::each(x.cols, [&](auto at) QSWEEP_LANES {
       const auto v = L::load(x.row(r), at);
       const auto steps = L::round(q.by_inverse ? v * inverse : v / scale);
-      const auto code = L::clamp(steps + zero, L::zero(), high);
-      L::store(q.scale == 0 ? v * L::zero() : (code - zero) * scale, y.row(r), at);
+      body(L::clamp(steps + zero, L::zero(), high), r, at);
     });
   }
+}
+
+void QuantizeAffine(const AffineQuantizer& q, Matrix<const float> x, Matrix<uint8_t> codes) {
+  if (q.scale == 0) {
+    for (int64_t r = 0; r < x.rows; ++r)
+      std::fill_n(codes.row(r), x.cols, static_cast<uint8_t>(q.zero_point));
+    return;
+  }
+  each_affine_code(q, x,
+                   [&](auto code, int64_t r, auto at) QSWEEP_LANES { L::store(code, codes.row(r), at); });
+}
+
+void Dequantize(int64_t begin, int64_t end, const IntegerProducts& from, Matrix<const float> minus,
+                Matrix<float> y) {
+  using D = Lanes64;
+  const auto zero_point = D::set(from.zero_point);
+  for (int64_t r = begin; r < end; ++r) {
+    const auto row_scale = D::set(from.row_scale[static_cast<size_t>(r)]);
+    D::each(y.cols, [&](auto at) QSWEEP_LANES {
+      auto sum = D::load(from.products.row(r), at);
+      if (from.zero_point != 0) sum = sum - zero_point * D::load(from.column_sum.data(), at);
+      auto value = sum * (row_scale * D::load(from.column_scale.data(), at));
+      if (from.bias != nullptr) value = value + D::load(from.bias, at);
+      if (minus.data != nullptr) value = value - D::load(minus.row(r), at);
+      D::store(value, y.row(r), at);
+    });
+  }
+}
+
+void FakeQuantizeAffine(const AffineQuantizer& q, Matrix<const float> x, Matrix<float> y) {
+  if (q.scale == 0) {  // zeros, but for a NaN
+    for (int64_t r = 0; r < x.rows; ++r)
+      L::each(x.cols,
+              [&](auto at) QSWEEP_LANES { L::store(L::load(x.row(r), at) * L::zero(), y.row(r), at); });
+    return;
+  }
+  const auto scale = L::set(q.scale), zero = L::set(q.zero_point);
+  each_affine_code(q, x, [&](auto code, int64_t r, auto at) QSWEEP_LANES {
+    L::store((code - zero) * scale, y.row(r), at);
+  });
 }
 
 void RowAbsmax(Matrix<const float> x, float* absmax) {
@@ -202,6 +285,9 @@ namespace qsweep::kernels {
 namespace {
 HWY_EXPORT(FakeQuantizeGroups);
 HWY_EXPORT(FakeQuantizeAffine);
+HWY_EXPORT(QuantizeRows);
+HWY_EXPORT(QuantizeAffine);
+HWY_EXPORT(Dequantize);
 HWY_EXPORT(RowAbsmax);
 HWY_EXPORT(RowMinMax);
 HWY_EXPORT(RowSquaredNorm);
@@ -221,6 +307,31 @@ void fake_quantize_affine(Threads threads, const AffineQuantizer& quantizer, Mat
   parallel_for(threads, x.rows, [&](int64_t begin, int64_t end) {
     const int64_t n = end - begin;
     HWY_DYNAMIC_DISPATCH(FakeQuantizeAffine)(quantizer, x.rows_at(begin, n), y.rows_at(begin, n));
+  });
+}
+
+void quantize_rows(Threads threads, const GroupQuantizer& quantizer, Matrix<const float> x,
+                   Matrix<int8_t> codes, std::span<float> scale, std::span<int32_t> sums) {
+  QSWEEP_CHECK(quantizer.grid == Grid::integers, "codes of small floats");
+  parallel_for(threads, x.rows, [&](int64_t begin, int64_t end) {
+    const int64_t n = end - begin;
+    HWY_DYNAMIC_DISPATCH(QuantizeRows)
+    (quantizer, x.rows_at(begin, n), codes.rows_at(begin, n), scale.data() + begin,
+     sums.empty() ? nullptr : sums.data() + begin);
+  });
+}
+
+void quantize_affine(Threads threads, const AffineQuantizer& quantizer, Matrix<const float> x,
+                     Matrix<uint8_t> codes) {
+  parallel_for(threads, x.rows, [&](int64_t begin, int64_t end) {
+    const int64_t n = end - begin;
+    HWY_DYNAMIC_DISPATCH(QuantizeAffine)(quantizer, x.rows_at(begin, n), codes.rows_at(begin, n));
+  });
+}
+
+void dequantize(Threads threads, const IntegerProducts& from, Matrix<const float> minus, Matrix<float> y) {
+  parallel_for(threads, y.rows, [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(Dequantize)(begin, end, from, minus, y);
   });
 }
 

@@ -2,6 +2,8 @@
 // where a rule says so, never a product with an inverse in its place. A NaN stays a NaN.
 #pragma once
 
+#include <span>
+
 #include "base/codec.h"
 #include "base/parallel.h"
 #include "tensor/tensor.h"
@@ -41,5 +43,23 @@ struct AffineQuantizer {
 };
 void fake_quantize_affine(Threads threads, const AffineQuantizer& quantizer, Matrix<const float> x,
                           Matrix<float> y);
+
+// The codes themselves, for products in integers; a NaN becomes some code. Whole rows have one scale (`group`
+// is not read): x = scale[r] codes, int8. sums, where not empty: of each row's codes.
+void quantize_rows(Threads threads, const GroupQuantizer& quantizer, Matrix<const float> x,
+                   Matrix<int8_t> codes, std::span<float> scale, std::span<int32_t> sums);
+void quantize_affine(Threads threads, const AffineQuantizer& quantizer, Matrix<const float> x,
+                     Matrix<uint8_t> codes);
+
+// What integer products mean: y = row_scale column_scale (products - zero_point column_sum) + bias - minus,
+// in f64 on the way. Without `minus` nothing is subtracted.
+struct IntegerProducts {
+  Matrix<const int32_t> products;
+  std::span<const float> row_scale, column_scale;
+  std::span<const int32_t> column_sum;  // of the codes that meet a column; only with a zero point
+  float zero_point = 0;
+  const float* bias = nullptr;
+};
+void dequantize(Threads threads, const IntegerProducts& from, Matrix<const float> minus, Matrix<float> y);
 
 }  // namespace qsweep::kernels

@@ -126,10 +126,10 @@ void softmax_vjp(Threads threads, const AttentionTile& tile, Matrix<const float>
 // --- conversions
 void to_f32(Threads threads, TensorView x, Matrix<float> y);  // bf16, f16 or f32, same number of elements
 void convert(Threads threads, Matrix<const float> x, DeltaView y);
-// x as a sum of bf16 matrices, exact but for underflow: parts [kBf16Parts * rows, cols], the first `rows`
-// rows hold x rounded, each further group what the ones before leave. add_parts: the rows' sums, smallest
-// first, the same way back: y = (y if accumulate) + (bias if any) + parts.
-inline constexpr int64_t kBf16Parts = 3;
+// x as a sum of bf16 matrices: parts [n * rows, cols], the first `rows` rows hold x rounded, each further
+// group what the ones before leave. Three parts are exact but for underflow, two within 2^-18 of every
+// element. add_parts: the rows' sums, smallest first, the same way back: y = (y if accumulate) + (bias if
+// any) + parts.
 void split(Threads threads, Matrix<const float> x, Matrix<bf16> parts);
 void add_parts(Threads threads, Matrix<const float> parts, const float* bias, bool accumulate,
                Matrix<float> y);

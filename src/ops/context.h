@@ -9,6 +9,7 @@ struct Context {
   kernels::Gemm& gemm;
   // An op that works in tiles keeps its tiles within about this much memory.
   int64_t tile_bytes = int64_t{256} << 20;
+  kernels::F32Rows f32_rows = kernels::F32Rows::in_three_parts;  // of linear layers' values
 
   Threads threads() const { return gemm.threads(); }
 };

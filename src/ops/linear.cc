@@ -6,7 +6,7 @@ using kernels::view_of;
 
 void forward(const Context& context, Matrix<const float> x, kernels::DeltaView w, const float* bias,
              Matrix<float> y) {
-  context.gemm.linear(view_of(x), w, view_of(y), {.bias = bias});
+  context.gemm.linear(view_of(x), w, view_of(y), {.bias = bias, .f32_rows = context.f32_rows});
 }
 
 void delta(const Context& context, kernels::DeltaView dx, kernels::DeltaView w, kernels::DeltaView dy,

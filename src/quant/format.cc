@@ -147,32 +147,31 @@ bool uses_tensor_absmax(const Scheme& scheme) {
          (scheme.granularity == Granularity::per_tensor || scheme.rule == ScaleRule::two_level);
 }
 
-void quantize_uint8_tensor(Threads threads, const Scheme& scheme, Matrix<const float> x,
-                           const InputRange& range, Matrix<float> y) {
+kernels::AffineQuantizer uint8_quantizer(const Scheme& scheme, const InputRange& range) {
   const bool torch = scheme.rule == ScaleRule::half_span;
   const float top = facts(Codec::uint8).high;
   const float low = std::min(range.min, 0.0f), high = std::max(range.max, 0.0f);
   float scale = (high - low) / top;
   if (torch) scale = std::max(scale, kEpsilon);
   const float zero_point = scale == 0 ? 0 : std::clamp(std::nearbyint(-low / scale), 0.0f, top);
-  kernels::fake_quantize_affine(
-      threads, {.scale = scale, .zero_point = zero_point, .high = top, .by_inverse = torch}, x, y);
+  return {.scale = scale, .zero_point = zero_point, .high = top, .by_inverse = torch};
 }
 
-// tensor_absmax: what uses_tensor_absmax asks for.
-void quantize_symmetric(Threads threads, const Scheme& scheme, Matrix<const float> x, float tensor_absmax,
-                        Matrix<float> y) {
+// Of rows of `cols` elements. tensor_absmax: what uses_tensor_absmax asks for.
+kernels::GroupQuantizer symmetric_quantizer(const Scheme& scheme, int64_t cols, float tensor_absmax) {
   const CodecFacts& codec = facts(scheme.codec);
-  kernels::fake_quantize_groups(
-      threads,
-      {.grid = codec.grid,
-       .low = codec.low,
-       .high = codec.high,
-       .rule = scheme.rule,
-       .group = scheme.granularity == Granularity::per_group ? scheme.group : x.cols,
-       .tensor_absmax = tensor_absmax,
-       .one_scale = scheme.granularity == Granularity::per_tensor},
-      x, y);
+  return {.grid = codec.grid,
+          .low = codec.low,
+          .high = codec.high,
+          .rule = scheme.rule,
+          .group = scheme.granularity == Granularity::per_group ? scheme.group : cols,
+          .tensor_absmax = tensor_absmax,
+          .one_scale = scheme.granularity == Granularity::per_tensor};
+}
+
+// Of a calibrated scheme, or one that has a scale per row.
+float input_absmax(const Scheme& scheme, const std::optional<InputRange>& range) {
+  return scheme.calibrated ? std::max(-range->min, range->max) : 0;
 }
 
 float absmax_of_rows(Threads threads, Matrix<const float> w) {
@@ -281,7 +280,7 @@ void fake_quantize_weight(Threads threads, const Format& format, Matrix<const fl
                "weights of {} would need a calibrated range", format.name);
   float absmax = 0;
   if (needs_weight_range(format)) absmax = tensor_absmax ? *tensor_absmax : absmax_of_rows(threads, w);
-  quantize_symmetric(threads, format.weights, w, absmax, quantized);
+  kernels::fake_quantize_groups(threads, symmetric_quantizer(format.weights, w.cols, absmax), w, quantized);
 }
 
 void quantize_stored_weight(Threads threads, const Format& format, WeightPart part, const TensorView& weight,
@@ -314,9 +313,59 @@ void fake_quantize_input(Threads threads, const Format& format, Matrix<const flo
   QSWEEP_CHECK(scheme.calibrated || (!uses_tensor_absmax(scheme) && scheme.codec != Codec::uint8),
                "inputs of {} need a calibrated range", format.name);
   QSWEEP_CHECK(!scheme.calibrated || range.has_value(), "{} needs a range", format.name);
-  if (scheme.codec == Codec::uint8) return quantize_uint8_tensor(threads, scheme, x, *range, quantized);
-  quantize_symmetric(threads, scheme, x, scheme.calibrated ? std::max(-range->min, range->max) : 0,
-                     quantized);
+  if (scheme.codec == Codec::uint8)
+    return kernels::fake_quantize_affine(threads, uint8_quantizer(scheme, *range), x, quantized);
+  kernels::fake_quantize_groups(threads, symmetric_quantizer(scheme, x.cols, input_absmax(scheme, range)), x,
+                                quantized);
+}
+
+bool has_integer_products(const Format& format, int64_t in_features) {
+  const auto fits = [](const Scheme& scheme) {
+    return scheme.codec != Codec::none && facts(scheme.codec).grid == Grid::integers &&
+           scheme.granularity != Granularity::per_group && !scheme.in_stored_rows;
+  };
+  const auto largest = [](const Scheme& scheme) {
+    return static_cast<int64_t>(std::max(-facts(scheme.codec).low, facts(scheme.codec).high));
+  };
+  return fits(format.weights) && fits(format.activations) &&
+         in_features <=
+             std::numeric_limits<int32_t>::max() / (largest(format.weights) * largest(format.activations));
+}
+
+void weight_codes(Threads threads, const Format& format, const TensorView& weight,
+                  std::optional<float> tensor_absmax, Matrix<int8_t> codes, std::span<float> scale,
+                  std::span<int32_t> sums) {
+  const trace::Span span("quantize weights", format.name);
+  QSWEEP_CHECK(codes.rows * codes.cols == weight.elements(), "{} elements into [{}, {}]", weight.elements(),
+               codes.rows, codes.cols);
+  if (needs_weight_range(format) && !tensor_absmax) tensor_absmax = weight_absmax(threads, weight);
+  const kernels::GroupQuantizer quantizer =
+      symmetric_quantizer(format.weights, codes.cols, tensor_absmax.value_or(0));
+  widened_rows(threads, weight, codes.cols, [&](int64_t first, Matrix<const float> w) {
+    const auto begin = static_cast<size_t>(first), count = static_cast<size_t>(w.rows);
+    kernels::quantize_rows(Threads{1}, quantizer, w, codes.rows_at(first, w.rows),
+                           scale.subspan(begin, count), sums.subspan(begin, count));
+  });
+}
+
+DType input_code_dtype(const Format& format) {
+  return format.activations.codec == Codec::uint8 ? DType::u8 : DType::i8;
+}
+
+float input_codes(Threads threads, const Format& format, Matrix<const float> x,
+                  const std::optional<InputRange>& range, kernels::DeltaView codes, std::span<float> scale) {
+  const trace::Span span("quantize inputs", format.name);
+  const Scheme& scheme = format.activations;
+  QSWEEP_CHECK(!scheme.calibrated || range.has_value(), "{} needs a range", format.name);
+  if (scheme.codec != Codec::uint8) {
+    kernels::quantize_rows(threads, symmetric_quantizer(scheme, x.cols, input_absmax(scheme, range)), x,
+                           codes.as<int8_t>(), scale, {});
+    return 0;
+  }
+  const kernels::AffineQuantizer quantizer = uint8_quantizer(scheme, *range);
+  kernels::quantize_affine(threads, quantizer, x, codes.as<uint8_t>());
+  std::ranges::fill(scale, quantizer.scale);
+  return quantizer.zero_point;
 }
 
 }  // namespace qsweep::quant

@@ -86,4 +86,19 @@ void quantize_stored_weight(Threads threads, const Format& format, WeightPart pa
 void fake_quantize_input(Threads threads, const Format& format, Matrix<const float> x,
                          const std::optional<InputRange>& range, Matrix<float> quantized);
 
+// --- codes, for formats whose products are integers: Q(x) Q(W)^T from int8 or uint8 and int8.
+// Whether weights have one int8 scale per row or tensor, inputs integers with one per row or tensor, and no
+// sum of `in_features` products can leave 32 bits.
+bool has_integer_products(const Format& format, int64_t in_features);
+
+// Of a stored weight: codes [out, in], and per row their scale and their sum.
+void weight_codes(Threads threads, const Format& format, const TensorView& weight,
+                  std::optional<float> tensor_absmax, Matrix<int8_t> codes, std::span<float> scale,
+                  std::span<int32_t> sums);
+
+DType input_code_dtype(const Format& format);
+// Of an input: codes [rows, in] of that dtype, and per row their scale. Returns the zero point.
+float input_codes(Threads threads, const Format& format, Matrix<const float> x,
+                  const std::optional<InputRange>& range, kernels::DeltaView codes, std::span<float> scale);
+
 }  // namespace qsweep::quant

@@ -8,20 +8,22 @@ namespace qsweep::sweep {
 namespace {
 
 struct RangeSinks {
-  std::function<void(int op, float min, float max)> range;
+  RangeSink range;
 };
 auto results(RangeSinks& sinks) { return std::tie(sinks.range); }
 
 }  // namespace
 
+void widen(Ranges& ranges, int op, float min, float max) {
+  auto& range = ranges[static_cast<size_t>(op)];
+  range = range ? quant::InputRange{std::min(range->min, min), std::max(range->max, max)}
+                : quant::InputRange{min, max};
+}
+
 Ranges calibrate(const models::Model& model, const ops::Context& ops,
                  const std::vector<models::Sample>& samples, int64_t budget_bytes, PhaseLog& log) {
   Ranges ranges(model.ops.size());
-  const RangeSinks to{.range = [&](int op, float min, float max) {
-    auto& range = ranges[static_cast<size_t>(op)];
-    range = range ? quant::InputRange{std::min(range->min, min), std::max(range->max, max)}
-                  : quant::InputRange{min, max};
-  }};
+  const RangeSinks to{.range = [&](int op, float min, float max) { widen(ranges, op, min, max); }};
   const Ranges none(model.ops.size());
   const auto pass_of = [&](const Chunk& chunk) {
     return PassInput{model, ops, DType::f32, samples_of(samples, chunk.samples), {}, {}, none};
@@ -36,9 +38,7 @@ Ranges calibrate(const models::Model& model, const ops::Context& ops,
     log.run(i, ops.gemm, to, [&](const RangeSinks& sinks, const Boundaries&) {
       graph::Workspace workspace;
       return run_reference(pass_of(chunks[i]), workspace, [&](int op, Matrix<const float> x) {
-        const trace::Span span("row kernels", "ranges");
-        const scores::LocalStats stats = graph::input_stats(ops.threads(), x);
-        sinks.range(op, static_cast<float>(stats.input_min), static_cast<float>(stats.input_max));
+        if (x.rows > 0) tell_range(ops.threads(), sinks.range, op, x);
       });
     });
   return ranges;

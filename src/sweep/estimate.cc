@@ -67,8 +67,11 @@ Estimator::Estimator(const Setting& setting, EstimateOptions options, const std:
 }
 
 ProbePassInput Estimator::pass_input(const Chunk& chunk, const Ranges& ranges) const {
+  ops::Context context = setting_.ops;
+  if (!setting_.strict)
+    context.f32_rows = kernels::F32Rows::in_two_parts;  // far within what an estimate tells
   return {.model = setting_.model,
-          .ops = setting_.ops,
+          .ops = context,
           .dtype = setting_.delta_dtype(),
           .samples = samples_of(setting_.data, chunk.samples),
           .sample_index = chunk.samples,

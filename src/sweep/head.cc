@@ -77,6 +77,7 @@ class Scoring {
 
   double run(const PassSinks& sinks) {
     if (!dry()) std::uninitialized_fill(sums_.begin(), sums_.end(), LogitsSums{});
+    if (!dry() && input_.calibrates) tell_range(threads(), sinks.range, head_index(), hidden());
     weight_absmax_ = tiles_.normalize(hidden(), formats(), rows_.normalizer);
     if (!dry()) set_shifts();
     tiles_.each([&](const HeadTile& tile) { score_tile(tile); });
@@ -190,8 +191,7 @@ class Scoring {
       if (!b.is_reference()) c.self = Scratch(pass_.workspace, DType::f32, hidden().rows, cols);
       at_op.push_back({.format = b.format,
                        .x = b.hidden.matrix,
-                       .y = logits.matrix<float>(),
-                       .y_is_known = !b.is_reference(),
+                       .y = b.is_reference() ? logits.matrix<float>() : Matrix<float>(),
                        .own_error = b.format == nullptr ? Matrix<float>() : c.self.matrix<float>(),
                        .dx = b.live_rows() > 0 ? b.hidden_delta.view : kernels::DeltaView{},
                        .dy = c.leaves.view,

@@ -103,6 +103,12 @@ scores::ScopedSums position_counts(const models::Model& model, const models::Sam
   return counts;
 }
 
+void tell_range(Threads threads, const RangeSink& sink, int op, Matrix<const float> x) {
+  const trace::Span span("row kernels", "ranges");
+  const quant::InputRange range = graph::input_range(threads, x);
+  sink(op, range.min, range.max);
+}
+
 PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const PassSinks& sinks,
                     const Boundaries& boundaries) {
   trace::Span span("pass", "variants");
@@ -111,7 +117,11 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
   const graph::Batch batch = load_batch(input.model, input.samples, workspace.dry());
   const graph::Pass pass{input.ops, workspace, batch, input.model.ops};
   Branches branches = branches_of(input);
-  graph::Variants variants(pass, input.delta_dtype, input.ranges, std::move(branches.branches), sinks.local);
+  graph::LinearObserver reference;
+  if (input.calibrates && !workspace.dry())
+    reference = [&](int op, Matrix<const float> x) { tell_range(input.ops.threads(), sinks.range, op, x); };
+  graph::Variants variants(pass, input.delta_dtype, input.ranges, std::move(branches.branches), sinks.local,
+                           reference);
 
   const std::span<const graph::Stage> stages = body_stages(input.model);
   const size_t restored = boundaries.restore ? boundaries.restore(variants) : 0;

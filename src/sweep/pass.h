@@ -44,12 +44,18 @@ struct PassInput {
   // Of leaves of the reference only the squared errors are wanted: kl and what else needs their logits may be
   // left 0.
   bool squared_errors_alone = false;
+  // The samples are the calibration data: the range of every op's input is told as soon as it is known, and
+  // the sink must put it in `ranges`.
+  bool calibrates = false;
 };
+
+using RangeSink = std::function<void(int op, float min, float max)>;
 
 struct PassSinks {
   // The metrics of one (variant, sample of this pass); the last call counts. None where a leaf of the
   // reference never meets the sample.
   std::function<void(int variant, int64_t sample, const scores::ScopedSums&)> metrics;
+  RangeSink range;
   // Local errors and input statistics, over the samples of this pass.
   std::function<void(int variant, const scores::LocalStats&)> local;
   // After every stage: the product arithmetic done in it, the reference's excepted. No stage: what an earlier
@@ -57,7 +63,10 @@ struct PassSinks {
   std::function<void(const std::string& stage, double flops)> stage_done;
 };
 // Those whose calls are results.
-inline auto results(PassSinks& sinks) { return std::tie(sinks.metrics, sinks.local); }
+inline auto results(PassSinks& sinks) { return std::tie(sinks.metrics, sinks.local, sinks.range); }
+
+// Tells the range of an op's input, which has rows.
+void tell_range(Threads threads, const RangeSink& sink, int op, Matrix<const float> x);
 
 // Where a pass can be left and taken up again by another process: between two stages.
 struct Boundaries {

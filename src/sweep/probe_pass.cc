@@ -154,7 +154,7 @@ class ProbePass {
     const graph::LinearStep step = step_at(op, weights, op_index, std::nullopt);
     for (size_t f = 0; f < input_.formats.size(); ++f) {
       if (!input_.wanted(static_cast<size_t>(op_index), f)) continue;
-      const Scratch error = own_error(step, op_index, f, x);
+      const Scratch error = own_error(step, op_index, f, x, y);
       if (dry()) continue;
       stats.error_sse = graph::sum_of_squares(threads(), error.f32());
       sinks_.local(op_index, f, stats);
@@ -180,9 +180,16 @@ class ProbePass {
             .flops = flops_};
   }
 
-  Scratch own_error(const graph::LinearStep& step, int op_index, size_t format, Matrix<const float> x) {
+  // What the format changes in y, the reference's output. As a leaf that forks there.
+  Scratch own_error(const graph::LinearStep& step, int op_index, size_t format, Matrix<const float> x,
+                    Matrix<const float> y) {
     Scratch error(workspace_, DType::f32, x.rows, step.op.out_features());
-    graph::BranchLinear branch{.format = input_.formats[format], .x = x, .own_error = error.f32()};
+    graph::BranchLinear branch{
+        .x = x,
+        .y = {const_cast<float*>(y.data), y.rows, y.cols, y.stride},
+        .y_is_known = true,
+        .dy = error.view,
+        .forks = {{.format = input_.formats[format], .blocks = {{.rows = x.rows, .parent = 0, .out = 0}}}}};
     graph::run_linear_step(step, {&branch, 1});
     if (input_.traces) {
       const double sse = graph::weight_error_sse(step, *input_.formats[format]);
@@ -373,7 +380,7 @@ class ProbePass {
     const graph::LinearStep step = step_at(tile.op, tile.weights, head_index(), weight_absmax_);
     for (size_t f = 0; f < sums.size(); ++f) {
       if (!sums[f].wanted) continue;
-      const Scratch error = own_error(step, head_index(), f, hidden);
+      const Scratch error = own_error(step, head_index(), f, hidden, logits.f32());
       if (dry()) continue;
       sums[f].local.error_sse += graph::sum_of_squares(threads(), error.f32());
       sums[f].local.output_sse += output_sse;

@@ -18,7 +18,7 @@ struct ProbeSet {
 
 struct ProbePassInput {
   const models::Model& model;
-  const ops::Context& ops;
+  ops::Context ops;
   DType dtype = DType::f32;  // of cotangents, and of the products on them and on errors
   std::vector<const models::Sample*> samples;
   std::vector<int> sample_index;  // in the data: a sample's probes do not depend on its neighbours

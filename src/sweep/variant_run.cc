@@ -72,20 +72,28 @@ void VariantRun::prepare(std::optional<int64_t> base_bytes) {
   });
 }
 
-void VariantRun::calibrate() {
+bool VariantRun::first_pass_sees_calibration_data() const {
+  const std::vector<Chunk>& chunks = report_.plan.chunks;
+  return &setting_.calibration == &setting_.data && !chunks.empty() &&
+         chunks.front().samples.size() == setting_.data.size();
+}
+
+bool VariantRun::calibrate() {
+  if (calibrated_) return false;
+  calibrated_ = true;
+  if (std::none_of(variants_.begin(), variants_.end(), [](const Variant& v) { return needs_range(v); }))
+    return false;
+  if (first_pass_sees_calibration_data()) return true;
   timed("calibrate", [&] {
-    if (calibrated_) return;
-    calibrated_ = true;
-    if (std::none_of(variants_.begin(), variants_.end(), [](const Variant& v) { return needs_range(v); }))
-      return;
     ranges_ = sweep::calibrate(setting_.model, setting_.ops, setting_.calibration, setting_.memory_bytes,
                                calibration_log_);
     report_.add_earlier("calibrate", calibration_log_.earlier().seconds);
   });
+  return false;
 }
 
 void VariantRun::run(const Sinks& sinks, const ProgressObserver& progress) {
-  calibrate();
+  const bool first_calibrates = calibrate();
   Progress state{.what = {}, .done_flops = 0, .total_flops = report_.plan.flops()};
   const kernels::Gemm& gemm = setting_.ops.gemm;
   const kernels::GemmCount reference = gemm.count(kernels::GemmPurpose::reference);
@@ -97,6 +105,7 @@ void VariantRun::run(const Sinks& sinks, const ProgressObserver& progress) {
                              [&](int variant, int64_t sample, const scores::ScopedSums& sums) {
                                sinks.metrics(variant, chunk.samples[static_cast<size_t>(sample)], sums);
                              },
+                         .range = [&](int op, float min, float max) { widen(ranges_, op, min, max); },
                          .local = sinks.local,
                          .stage_done =
                              [&](const std::string& stage, double flops) {
@@ -105,7 +114,7 @@ void VariantRun::run(const Sinks& sinks, const ProgressObserver& progress) {
                              }};
       log_.run(i, gemm, to, [&](const PassSinks& noted, const Boundaries& boundaries) {
         graph::Workspace workspace;
-        return run_pass(pass_input(chunk), workspace, noted, boundaries);
+        return run_pass(pass_input(chunk, first_calibrates && i == 0), workspace, noted, boundaries);
       });
     }
     report_.add_earlier("sweep", log_.earlier().seconds);

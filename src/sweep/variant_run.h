@@ -79,7 +79,9 @@ class VariantRun {
   }
 
  private:
-  void calibrate();
+  // Whether the first pass finds the ranges itself; else they are there afterwards.
+  bool calibrate();
+  bool first_pass_sees_calibration_data() const;
 
   struct Stopwatch {
     explicit Stopwatch(double& seconds);
@@ -87,7 +89,7 @@ class VariantRun {
     double& seconds;
     double start;
   };
-  PassInput pass_input(const Chunk& chunk) const {
+  PassInput pass_input(const Chunk& chunk, bool calibrates = false) const {
     return {setting_.model,
             setting_.ops,
             setting_.delta_dtype(),
@@ -95,7 +97,8 @@ class VariantRun {
             variants_,
             chunk.variants,
             ranges_,
-            setting_.squared_errors_alone};
+            setting_.squared_errors_alone,
+            calibrates};
   }
 
   Setting setting_;

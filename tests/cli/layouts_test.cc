@@ -82,7 +82,12 @@ TEST_F(Layouts, FloatTypesOfTheWeights) {
   const std::string f32_model = place.copy_model("f32-model");
   convert_weights(f32_model, DType::f32);
   const ScoreRun f32 = score_run(place, "f32", f32_model, strict);
-  EXPECT_TRUE(f32.scores() == bf16.scores());
+  // Products with bf16 weights add up in another order where the processor has them.
+  const std::string products = bf16.json["provenance"]["gemm"]["bf16"];
+  if (products.ends_with("in f32")) {
+    EXPECT_TRUE(f32.scores() == bf16.scores());
+  }
+  EXPECT_LE(median_relative_difference(f32.kl_sums(), bf16.kl_sums()), 1e-4);
   // f16 has more bits than bf16 but less range: small weights are rounded, and rounding decisions differ.
   const std::string f16_model = place.copy_model("f16-model");
   convert_weights(f16_model, DType::f16);

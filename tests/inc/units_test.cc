@@ -42,9 +42,9 @@ int64_t differing(Matrix<const float> y, std::span<const uint8_t> codes, const i
   return differences;
 }
 
-// The inputs are those of the peer's run with everything quantized, the ranges its own. Bf16Products::never:
+// The inputs are those of the peer's run with everything quantized, the ranges its own. LowPrecision::never:
 // the codes are multiplied in f32.
-void expect_units_bit_exact(kernels::Bf16Products bf16) {
+void expect_units_bit_exact(kernels::LowPrecision bf16) {
   const models::Model model = testing::load_image_model();
   const graph::Batch batch = testing::image_batch(model);  // its contents play no part
   const auto units = io::SafetensorsFile::open(kTinyVl + "/units.safetensors");
@@ -71,8 +71,8 @@ void expect_units_bit_exact(kernels::Bf16Products bf16) {
   EXPECT_EQ(compared, 15);
 }
 
-TEST(Inc, EveryOpsOutputIsBitExact) { expect_units_bit_exact(kernels::Bf16Products::always); }
-TEST(Inc, EveryOpsOutputIsBitExactInF32) { expect_units_bit_exact(kernels::Bf16Products::never); }
+TEST(Inc, EveryOpsOutputIsBitExact) { expect_units_bit_exact(kernels::LowPrecision::always); }
+TEST(Inc, EveryOpsOutputIsBitExactInF32) { expect_units_bit_exact(kernels::LowPrecision::never); }
 
 TEST(Inc, EmbeddingRowsAreBitExact) {
   const models::Model model = models::load(kTinyVl);
@@ -125,7 +125,7 @@ TEST(Inc, RangesDoNotDependOnThreads) {
 }
 
 // Sums far beyond 2^24, where f32 does not hold every integer: the inner dimension must be cut.
-void expect_long_sums_exact(kernels::Bf16Products bf16) {
+void expect_long_sums_exact(kernels::LowPrecision bf16) {
   constexpr int64_t kRows = 3, kIn = 5000, kOut = 4;
   Rng rng(1);
   std::vector<float> w(kIn * kOut), x(kIn * kRows);
@@ -159,8 +159,8 @@ void expect_long_sums_exact(kernels::Bf16Products bf16) {
     }
 }
 
-TEST(Inc, LongSumsAreExact) { expect_long_sums_exact(kernels::Bf16Products::always); }
-TEST(Inc, LongSumsAreExactInF32) { expect_long_sums_exact(kernels::Bf16Products::never); }
+TEST(Inc, LongSumsAreExact) { expect_long_sums_exact(kernels::LowPrecision::always); }
+TEST(Inc, LongSumsAreExactInF32) { expect_long_sums_exact(kernels::LowPrecision::never); }
 
 TEST(Inc, NamesAreThoseOfTheTransformersModules) {
   EXPECT_EQ(inc::inc_name("visual.patch_embed.proj"), "model.visual.patch_embed.proj");

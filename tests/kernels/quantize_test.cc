@@ -2,6 +2,7 @@
 // scalar codecs of base/codec.h.
 #include "kernels/quantize.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -157,6 +158,90 @@ TEST_P(QuantizeTest, Affine) {
           return (std::clamp(std::nearbyint(steps) + 77, 0.0f, 255.0f) - 77) * s;
         });
       }
+  }
+}
+
+// The codes of rows, times their scale, are what fake quantization gives: exactly where it multiplies, within
+// the rounding of the inverse where it divides.
+TEST_P(QuantizeTest, CodesOfRows) {
+  for (const int64_t n : {1, 16, 37, 200})
+    for (const GridCase& grid : kGrids)
+      for (const ScaleRule rule : {ScaleRule::absmax, ScaleRule::half_span, ScaleRule::inverse})
+        for (const bool one_scale : {false, true}) {
+          if (grid.grid != Grid::integers) continue;
+          Padded x = inputs(n);
+          for (int64_t c = 0; c < n; ++c) x.matrix().row(4)[c] *= 1e-30f;  // f32 sums of codes times 1e30 end
+          const GroupQuantizer q{grid.grid, grid.low, grid.high, rule, n, 3.0f, one_scale};
+          Padded y(kRows, n);
+          fake_quantize_groups(kThreads, q, x.matrix(), y.matrix());
+          std::vector<int8_t> codes(static_cast<size_t>(kRows * (n + kPadding)), 99);
+          std::vector<float> scale(kRows);
+          std::vector<int32_t> sums(kRows);
+          quantize_rows(kThreads, q, x.matrix(), {codes.data(), kRows, n, n + kPadding}, scale, sums);
+          for (int64_t r = 0; r < kRows; ++r) {
+            const int8_t* row = codes.data() + r * (n + kPadding);
+            const float s = scale[static_cast<size_t>(r)];
+            int32_t sum = 0;
+            for (int64_t c = 0; c < n; ++c) {
+              sum += row[c];
+              const float slack = rule == ScaleRule::inverse ? 0x1p-22f * std::fabs(y.at(r, c)) : 0;
+              ASSERT_LE(std::fabs(static_cast<float>(row[c]) * s - y.at(r, c)), slack)
+                  << "row " << r << ", column " << c << ", x " << x.at(r, c) << ", rule "
+                  << static_cast<int>(rule);
+            }
+            EXPECT_EQ(sums[static_cast<size_t>(r)], sum);
+            EXPECT_TRUE(std::all_of(row + n, row + n + kPadding, [](int8_t v) { return v == 99; }));
+          }
+        }
+}
+
+TEST_P(QuantizeTest, AffineCodes) {
+  for (const int64_t n : {1, 16, 37}) {
+    const Padded x = inputs(n);
+    for (const float s : {0.25f, 0.1f, 0.0f, 3e30f}) {
+      const AffineQuantizer q{s, 77, 255, false};
+      Padded y(kRows, n);
+      fake_quantize_affine(kThreads, q, x.matrix(), y.matrix());
+      std::vector<uint8_t> codes(static_cast<size_t>(kRows * n));
+      quantize_affine(kThreads, q, x.matrix(), {codes.data(), kRows, n});
+      for (int64_t r = 0; r < kRows; ++r)
+        for (int64_t c = 0; c < n; ++c)
+          ASSERT_EQ((static_cast<float>(codes[static_cast<size_t>(r * n + c)]) - 77) * s, y.at(r, c))
+              << "row " << r << ", column " << c << ", x " << x.at(r, c);
+    }
+  }
+}
+
+// Products near the end of 32 bits, so that single precision on the way would show.
+TEST_P(QuantizeTest, Dequantize) {
+  Rng rng(3);
+  for (const int64_t n : {1, 16, 37}) {
+    std::vector<int32_t> products(static_cast<size_t>(kRows * n)), column_sum(static_cast<size_t>(n));
+    for (int32_t& v : products) v = static_cast<int32_t>(rng.below(1u << 31)) - (1 << 30);
+    for (int32_t& v : column_sum) v = static_cast<int32_t>(rng.below(1u << 22)) - (1 << 21);
+    const std::vector<float> row_scale = testing::normals(rng, kRows),
+                             column_scale = testing::normals(rng, n), bias = testing::normals(rng, n);
+    Padded minus(kRows, n);
+    const auto exact = [&](int64_t r, int64_t c, bool all) {
+      const auto row = static_cast<size_t>(r), column = static_cast<size_t>(c);
+      double sum = products[row * static_cast<size_t>(n) + column];
+      if (all) sum -= 77.0 * column_sum[column];
+      sum *= double{row_scale[row]} * column_scale[column];
+      return all ? sum + bias[column] : sum;
+    };
+    for (const bool all : {false, true}) {
+      for (int64_t r = 0; r < kRows; ++r)  // nearly all of it: what is left has few digits in f32
+        for (int64_t c = 0; c < n; ++c)
+          minus.matrix().row(r)[c] = static_cast<float>(exact(r, c, all) * 0.999);
+      IntegerProducts from{{products.data(), kRows, n}, row_scale, column_scale, {}, 0, nullptr};
+      if (all) from.column_sum = column_sum, from.zero_point = 77, from.bias = bias.data();
+      Padded y(kRows, n);
+      dequantize(kThreads, from, {}, y.matrix());
+      expect_elements(y, [&](int64_t r, int64_t c) { return static_cast<float>(exact(r, c, all)); });
+      dequantize(kThreads, from, minus.matrix(), y.matrix());
+      expect_elements(
+          y, [&](int64_t r, int64_t c) { return static_cast<float>(exact(r, c, all) - minus.at(r, c)); });
+    }
   }
 }
 

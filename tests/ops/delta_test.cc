@@ -20,12 +20,12 @@ using qsweep::testing::target_name;
 
 constexpr double kSizes[] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1};
 
-using kernels::Bf16Products;
+using kernels::LowPrecision;
 
 // Kept between tests: making a product's code takes longer than running it. Waking threads does too, so most
 // tests run on one; ThreadsDoNotChangeTheDelta compares with more.
-kernels::Gemm& gemm_of(int threads, Bf16Products bf16 = Bf16Products::where_native) {
-  static std::map<std::pair<int, Bf16Products>, kernels::Gemm> all;
+kernels::Gemm& gemm_of(int threads, LowPrecision bf16 = LowPrecision::where_native) {
+  static std::map<std::pair<int, LowPrecision>, kernels::Gemm> all;
   return all.try_emplace({threads, bf16}, Threads{threads}, bf16).first->second;
 }
 
@@ -131,11 +131,11 @@ TEST_P(DeltaTest, Bf16IsTheRoundedF32) {
   Problem problem(*op, size, true);
   const auto f32 = rows_of(problem, problem.delta(gemm_of(1), DType::f32));
   double worst = 0;
-  for (const Bf16Products bf16 : {Bf16Products::always, Bf16Products::never}) {
+  for (const LowPrecision bf16 : {LowPrecision::always, LowPrecision::never}) {
     const Buffer got = problem.delta(gemm_of(1, bf16), DType::bf16);
     const double error = worst_error(problem, got, f32);
     EXPECT_TRUE(error <= op->bf16_bound(size))
-        << (bf16 == Bf16Products::always ? "native: " : "widened: ") << error;
+        << (bf16 == LowPrecision::always ? "native: " : "widened: ") << error;
     EXPECT_TRUE(problem.only_pairs_written(got)) << error;
     worst = std::max(worst, error);
   }

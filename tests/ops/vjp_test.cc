@@ -241,7 +241,7 @@ TEST_P(VjpTest, Bf16IsTheRoundedF32) {
   VjpProblem problem(op);
   kernels::Gemm gemm({1});
   const std::vector<Buffer> f32 = problem.cotangents(gemm, DType::f32);
-  for (const auto products : {kernels::Bf16Products::always, kernels::Bf16Products::never}) {
+  for (const auto products : {kernels::LowPrecision::always, kernels::LowPrecision::never}) {
     kernels::Gemm narrow({1}, products);
     const std::vector<Buffer> bf16 = problem.cotangents(narrow, DType::bf16);
     for (size_t i = 0; i < problem.inputs(); ++i) {

@@ -4,6 +4,7 @@
 #include "quant/format.h"
 
 #include <map>
+#include <numeric>
 #include <set>
 #include <string>
 #include <utility>
@@ -194,6 +195,46 @@ TEST(Format, StoredWeights) {
     }
     EXPECT_EQ(wrong, 0) << format.name;
   }
+}
+
+// Codes times scales are the quantized weight and input, within one rounding.
+TEST(Format, CodesOfIntegerFormats) {
+  constexpr int64_t kOut = 300, kRows = 9, kIn = 44;
+  Rng rng(8);
+  std::vector<bf16> stored(kOut * kIn);
+  for (bf16& v : stored) v = to_bf16(static_cast<float>(qsweep::testing::normal(rng)));
+  std::vector<float> w(stored.size()), x(kRows * kIn), expected(w.size());
+  std::ranges::transform(stored, w.begin(), [](bf16 v) { return to_float(v); });
+  for (float& v : x) v = static_cast<float>(qsweep::testing::normal(rng) + 1);
+  const TensorView view{DType::bf16, {kOut, kIn}, reinterpret_cast<const std::byte*>(stored.data())};
+  const InputRange range{-1.5f, 3.5f};
+  std::vector<std::string_view> names;
+  const auto expect_near = [&](float code, float zero, float scale, float want, const Format& format) {
+    EXPECT_LE(std::fabs((code - zero) * scale - want), 0x1p-22f * std::fabs(want)) << format.name;
+  };
+  for (const Format& format : all_formats()) {
+    if (!has_integer_products(format, kIn)) continue;
+    names.push_back(format.name);
+    std::vector<int8_t> codes(w.size());
+    std::vector<float> scale(kOut);
+    std::vector<int32_t> sums(kOut);
+    fake_quantize_weight(kThreads, format, {w.data(), kOut, kIn}, std::nullopt, {expected.data(), kOut, kIn});
+    weight_codes(kThreads, format, view, std::nullopt, {codes.data(), kOut, kIn}, scale, sums);
+    for (size_t i = 0; i < w.size(); ++i) expect_near(codes[i], 0, scale[i / kIn], expected[i], format);
+    EXPECT_EQ(sums[kOut - 1], std::accumulate(codes.end() - kIn, codes.end(), 0));
+
+    std::vector<uint8_t> input(x.size());
+    fake_quantize_input(kThreads, format, {x.data(), kRows, kIn}, range, {expected.data(), kRows, kIn});
+    const DType dtype = input_code_dtype(format);
+    const float zero = input_codes(kThreads, format, {x.data(), kRows, kIn}, range,
+                                   {input.data(), dtype, kRows, kIn, kIn}, std::span(scale).first(kRows));
+    for (size_t i = 0; i < x.size(); ++i)
+      expect_near(dtype == DType::u8 ? input[i] : static_cast<int8_t>(input[i]), zero, scale[i / kIn],
+                  expected[i], format);
+  }
+  EXPECT_THAT(names, ::testing::ElementsAre("w8a8", "w8a8_dynamic", "w4a8", "inc_w8a8", "modelopt_int8"));
+  EXPECT_TRUE(has_integer_products(find_format("w8a8"), 66000));
+  EXPECT_FALSE(has_integer_products(find_format("w8a8"), 67000));  // 67000 x 127 x 255 > 2^31
 }
 
 // ModelOpt's groups end with the rows of a convolution's kernel; ours run along the flattened kernel.

@@ -134,7 +134,9 @@ TEST(OracleSlow, StrictLeaveOneOutScoresAgree) {
         EXPECT_TRUE(a.at(1) <= 1e-4);
       } else {
         EXPECT_TRUE(a.at(0.5) <= 0.05 || which != scores::Which::logits_sse);
-        EXPECT_TRUE(a.at(1) <= 0.25);
+        // Rounding decisions cascade, so that the worst op's score depends on the order of sums.
+        EXPECT_TRUE(a.at(0.9) <= 0.25);
+        EXPECT_TRUE(a.at(1) <= 0.5);
       }
     }
   }

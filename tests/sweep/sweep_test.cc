@@ -80,25 +80,44 @@ TEST(SweepSlow, SquaredErrorsAloneAreThoseOfTheWholeRun) {
   EXPECT_TRUE(std::isnan(alone.run.scores.front().total->all.kl));
 }
 
-TEST(SweepSlow, FastAgreesWithStrictWithBf16ProductsAndWithout) {
-  using kernels::Bf16Products;
+TEST(SweepSlow, FastAgreesWithStrictWithLowPrecisionAndWithout) {
+  using kernels::LowPrecision;
   const TinyRun tiny(kThreeSamples);
-  const auto score = [&](bool strict, Bf16Products bf16) {
+  const auto score = [&](bool strict, LowPrecision bf16) {
     return tiny.score({.formats = testing::formats({"w8a8"}), .strict = strict}, 2, bf16);
   };
-  const auto expected = score(true, Bf16Products::never);
-  for (const Bf16Products bf16 : {Bf16Products::never, Bf16Products::always})
+  const auto expected = score(true, LowPrecision::never);
+  for (const LowPrecision bf16 : {LowPrecision::never, LowPrecision::always})
     for (const bool strict : {false, true}) {
       const auto found = score(strict, bf16);
       const auto& deltas = found.report.deltas;
-      EXPECT_EQ(deltas.bf16_flops > 0, bf16 == Bf16Products::always);
+      EXPECT_EQ(deltas.bf16_flops > 0, bf16 == LowPrecision::always);
       const Difference d = difference(found.run, expected.run, Which::kl);
       std::printf("%s, bf16 products %s: median %.2g, worst %.2g\n", strict ? "strict" : "fast",
-                  bf16 == Bf16Products::always ? "always" : "never", median(d.errors),
+                  bf16 == LowPrecision::always ? "always" : "never", median(d.errors),
                   quantile(d.errors, 1.0));
       EXPECT_TRUE(median(d.errors) <= (strict ? 1e-4 : 2e-3));
       EXPECT_TRUE(quantile(d.errors, 1.0) <= 2e-2);
     }
+}
+
+// Calibration data that are the scored data need no pass of their own; a copy of them does.
+TEST(Sweep, RangesAreFoundOnTheWay) {
+  const TinyRun tiny({"eval-000", "eval-005"});
+  const std::vector<models::Sample> copy = tiny.data;
+  kernels::Gemm gemm({2});
+  const ops::Context context{gemm};
+  const auto score = [&](const std::vector<models::Sample>& calibration) {
+    sweep::Sweep sweep(
+        tiny.model, context, tiny.data, calibration,
+        {.formats = testing::formats({"w8a8"}), .ops_glob = "*.[12].*", .memory_bytes = int64_t{4} << 30});
+    sweep.prepare();
+    const scores::Run run = sweep.run({});
+    EXPECT_EQ(sweep.report().phases_s.contains("calibrate"), &calibration == &copy);
+    return scores_text(run);
+  };
+  const std::string apart = score(copy);
+  EXPECT_EQ(score(tiny.data), apart);
 }
 
 TEST(Sweep, TwoRunsGiveTheSameBits) {

@@ -38,7 +38,7 @@ struct TinyRun {
     sweep::RunReport report;
   };
   Result score(sweep::ScoreOptions options, int threads = 2,
-               kernels::Bf16Products bf16 = kernels::Bf16Products::where_native) const {
+               kernels::LowPrecision bf16 = kernels::LowPrecision::where_native) const {
     if (options.memory_bytes == 0) options.memory_bytes = int64_t{4} << 30;
     kernels::Gemm gemm({threads}, bf16);
     const ops::Context context{gemm};
