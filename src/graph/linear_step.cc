@@ -129,7 +129,7 @@ class FormatStep {
   // Q(x) W^T + Q(x) (Q(W) - W)^T.
   void parent_output(const BranchLinear& b) {
     if (value_by_codes(b)) return product_of_codes(b.x, {}, b.y);
-    const DeltaView w = step_.weights.for_rows(DType::f32);
+    const DeltaView w = step_.weights.for_values(b.x.rows);
     if (!dry()) ops::linear::forward(step_.pass.ops, quantized_x_, w, step_.weights.bias(), b.y);
     if (format_ == nullptr) return;
     count(b.x.rows);

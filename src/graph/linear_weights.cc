@@ -1,5 +1,7 @@
 #include "graph/linear_weights.h"
 
+#include <limits>
+
 #include "base/trace.h"
 
 namespace qsweep::graph {
@@ -15,10 +17,18 @@ DeltaView LinearWeights::in_place() const {
   return {const_cast<std::byte*>(stored_.data), stored_.dtype, out_, in_, in_};
 }
 
-DeltaView LinearWeights::for_rows(DType rows) const {
-  const kernels::Gemm& gemm = pass_->ops.gemm;
-  if (gemm.native_bf16() && stored_.dtype == DType::bf16) return in_place();
-  if (gemm.operand_dtype(rows) == DType::f32) return f32();
+DeltaView LinearWeights::for_values(int64_t rows) const { return for_f32(rows, pass_->ops.f32_rows); }
+
+DeltaView LinearWeights::for_f32(int64_t rows, kernels::F32Rows how) const {
+  const bool as_it_is = stored_.dtype == DType::bf16 && pass_->ops.gemm.takes_bf16_weights(rows, how);
+  return as_it_is ? in_place() : f32();
+}
+
+DeltaView LinearWeights::for_rows(DType dtype) const {
+  constexpr auto kMany = std::numeric_limits<int64_t>::max();
+  if (pass_->ops.gemm.operand_dtype(dtype) == DType::f32)
+    return for_f32(kMany, kernels::F32Rows::in_three_parts);
+  if (stored_.dtype == DType::bf16) return in_place();
   if (bf16_.view.data == nullptr) {
     const DeltaView wide = f32();
     bf16_ = Scratch(pass_->workspace, DType::bf16, wide.rows, wide.cols);

@@ -14,13 +14,16 @@ class LinearWeights {
 
   // The weight [out, in] for products with rows of this dtype: the checkpoint's own memory where the products
   // take it as it is, else a copy in the pass's workspace, made when it is first asked for.
-  kernels::DeltaView for_rows(DType rows) const;
+  kernels::DeltaView for_rows(DType dtype) const;
+  // For so many rows of values (ops::linear::forward).
+  kernels::DeltaView for_values(int64_t rows) const;
   kernels::DeltaView f32() const;
   const TensorView& stored() const { return stored_; }
   const float* bias() const { return bias_.empty() ? nullptr : bias_.as<float>().data(); }
 
  private:
   kernels::DeltaView in_place() const;
+  kernels::DeltaView for_f32(int64_t rows, kernels::F32Rows how) const;
 
   const Pass* pass_ = nullptr;
   TensorView stored_;

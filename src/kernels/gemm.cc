@@ -113,6 +113,7 @@ Gemm::Gemm(Threads threads, LowPrecision low)
     : threads_(threads),
       // Older instructions add pairs of products in 16 bits, which saturates.
       native_int8_(has_isa(dnnl::cpu_isa::avx512_core_vnni)),
+      much_faster_bf16_(low == LowPrecision::always || has_isa(dnnl::cpu_isa::avx512_core_amx)),
       state_(std::make_unique<State>()) {
   std::tie(native_bf16_, bf16_reason_) = find_native_bf16();
   if (low == LowPrecision::never) {
@@ -127,6 +128,11 @@ Gemm::Gemm(Threads threads, LowPrecision low)
 }
 
 Gemm::~Gemm() = default;
+
+bool Gemm::takes_bf16_weights(int64_t rows, F32Rows how) const {
+  constexpr int64_t kFewRows = 256;  // for more, the copy is small beside the product
+  return native_bf16_ && (much_faster_bf16_ || (how == F32Rows::in_two_parts && rows <= kFewRows));
+}
 
 void Gemm::multiply(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
                     const GemmOptions& options) {

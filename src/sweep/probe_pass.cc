@@ -106,7 +106,7 @@ class ProbePass {
     const graph::LinearOp& op = input_.model.ops[static_cast<size_t>(op_index)];
     const graph::LinearWeights weights(pass_, op);
     const Scratch y(workspace_, DType::f32, x.rows, op.out_features());
-    const DeltaView w = weights.for_rows(DType::f32);
+    const DeltaView w = weights.for_values(x.rows);
     if (!dry()) ops::linear::forward(input_.ops, x, w, weights.bias(), y.f32());
     errors(op_index, x, y.f32(), {});
   }
@@ -341,7 +341,7 @@ class ProbePass {
 
   Scratch tile_logits(const HeadTile& tile, Matrix<const float> hidden) {
     Scratch logits(workspace_, DType::f32, hidden.rows, tile.op.out_features());
-    const DeltaView w = tile.weights.for_rows(DType::f32);
+    const DeltaView w = tile.weights.for_values(hidden.rows);
     if (!dry()) ops::linear::forward(input_.ops, hidden, w, nullptr, logits.f32());
     return logits;
   }

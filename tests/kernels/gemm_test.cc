@@ -360,6 +360,16 @@ TEST(Gemm, WithoutBf16SaysWhy) {
   EXPECT_EQ(Gemm({1}, LowPrecision::always).operand_dtype(DType::bf16), DType::bf16);
 }
 
+TEST(Gemm, BfloatWeightsAreTakenAsTheyAreWhereThatIsFaster) {
+  const int64_t many = 4096;
+  EXPECT_FALSE(Gemm({1}, LowPrecision::never).takes_bf16_weights(1, F32Rows::in_two_parts));
+  EXPECT_TRUE(Gemm({1}, LowPrecision::always).takes_bf16_weights(many, F32Rows::in_three_parts));
+  const Gemm here({1});
+  EXPECT_EQ(here.takes_bf16_weights(1, F32Rows::in_two_parts), here.native_bf16());
+  EXPECT_EQ(here.takes_bf16_weights(many, F32Rows::in_two_parts),
+            here.takes_bf16_weights(1, F32Rows::in_three_parts));
+}
+
 TEST(Gemm, MeasuredRateIsPositive) {
   Gemm gemm({1});
   const double rate = measure_rate(gemm, DType::f32, 16, 16, 16, 1e-3);
