@@ -21,7 +21,7 @@ MUTATIONS = {
         "src/graph/linear_step.cc", "kernels::view_of(b.y), /*accumulate=*/true);",
         "kernels::view_of(b.y), /*accumulate=*/false);", "sweep", "ModesSlow*"),
     "codes_without_their_zero_point": (
-        "src/kernels/quantize.cc", "sum = sum - zero_point * D::load", "sum = sum - D::zero() * D::load",
+        "src/kernels/quantize.cc", "sum = sum - zero_point * D::load", "sum = sum + zero_point * D::load",
         "sweep", "SweepSlow.FastAgreesWithStrictW*"),
     "codes_less_nothing": (
         "src/graph/linear_step.cc", "product_of_codes(b.x, b.y, e.f32())", "product_of_codes(b.x, {}, e.f32())",
