@@ -134,28 +134,34 @@ bool Gemm::takes_bf16_weights(int64_t rows, F32Rows how) const {
   return native_bf16_ && (much_faster_bf16_ || (how == F32Rows::in_two_parts && rows <= kFewRows));
 }
 
+template <class Body>
+void Gemm::counted(const GemmOperand& a, const GemmOperand& c, GemmPurpose purpose, bool in_bf16,
+                   Body&& body) {
+  const double flops = flops_of(a, c);
+  trace::Span span(kSpans[static_cast<size_t>(purpose)], {.flops = flops});
+  describe(span, a, c);
+  const auto start = Clock::now();
+  body();
+  counts_[static_cast<size_t>(purpose)].add(
+      {.calls = 1, .flops = flops, .bf16_flops = in_bf16 ? flops : 0, .seconds = seconds_since(start)});
+}
+
 void Gemm::multiply(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
                     const GemmOptions& options) {
   for (const int64_t size : c.sizes)
     if (size == 0) return;
   QSWEEP_CHECK(a.sizes.back() > 0, "a product over no elements");
-  const double flops = flops_of(a, c);
-  trace::Span span(kSpans[static_cast<size_t>(options.purpose)], {.flops = flops});
-  describe(span, a, c);
-  const auto start = Clock::now();
   const auto is_bf16 = [](const GemmOperand& m) { return m.dtype == DType::bf16; };
   const bool has_bf16 = is_bf16(a) || is_bf16(b) || is_bf16(c);
-  if (native_bf16_ && a.dtype == DType::f32 && b.dtype == DType::bf16) {
-    run_split(a, b, c, options);
-  } else if (has_bf16 && (!native_bf16_ || emulated_)) {
-    run_widened(a, b, c, options);
-  } else {
-    run(a, b, c, options);
-  }
-  counts_[static_cast<size_t>(options.purpose)].add({.calls = 1,
-                                                     .flops = flops,
-                                                     .bf16_flops = has_bf16 && native_bf16_ ? flops : 0,
-                                                     .seconds = seconds_since(start)});
+  counted(a, c, options.purpose, has_bf16 && native_bf16_, [&] {
+    if (native_bf16_ && a.dtype == DType::f32 && b.dtype == DType::bf16) {
+      run_split(a, b, c, options);
+    } else if (has_bf16 && (!native_bf16_ || emulated_)) {
+      run_widened(a, b, c, options);
+    } else {
+      run(a, b, c, options);
+    }
+  });
 }
 
 void Gemm::run(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c, const GemmOptions& options) {
@@ -310,19 +316,15 @@ void Gemm::linear_codes(DeltaView x, DeltaView w, DeltaView y, GemmPurpose purpo
                x.rows, x.cols, w.rows, w.cols, y.rows, y.cols);
   if (y.rows == 0) return;
   const GemmOperand a = operand(x), b = operand(w, true), c = operand(y);
-  const double flops = flops_of(a, c);
-  trace::Span span(kSpans[static_cast<size_t>(purpose)], {.flops = flops});
-  describe(span, a, c);
-  const auto start = Clock::now();
-  if (!emulated_int8_) {
-    run(a, b, c, {});
-  } else if (x.dtype == DType::i8) {
-    naive_codes(threads_, Matrix<const int8_t>(x.as<int8_t>()), w.as<int8_t>(), y.as<int32_t>());
-  } else {
-    naive_codes(threads_, Matrix<const uint8_t>(x.as<uint8_t>()), w.as<int8_t>(), y.as<int32_t>());
-  }
-  counts_[static_cast<size_t>(purpose)].add(
-      {.calls = 1, .flops = flops, .bf16_flops = 0, .seconds = seconds_since(start)});
+  counted(a, c, purpose, /*in_bf16=*/false, [&] {
+    if (!emulated_int8_) {
+      run(a, b, c, {});
+    } else if (x.dtype == DType::i8) {
+      naive_codes(threads_, Matrix<const int8_t>(x.as<int8_t>()), w.as<int8_t>(), y.as<int32_t>());
+    } else {
+      naive_codes(threads_, Matrix<const uint8_t>(x.as<uint8_t>()), w.as<int8_t>(), y.as<int32_t>());
+    }
+  });
 }
 
 GemmOperand operand(DeltaView m, bool transposed) {

@@ -91,6 +91,9 @@ class Gemm {
 
  private:
   struct State;
+  // Runs body() as one product a b = c, which it times, traces and counts.
+  template <class Body>
+  void counted(const GemmOperand& a, const GemmOperand& c, GemmPurpose purpose, bool in_bf16, Body&& body);
   // The product as it is: no conversions.
   void run(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c, const GemmOptions& options);
   void run_widened(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,

@@ -102,10 +102,14 @@ struct GroupCodec {
   }
 };
 
+// What a scale of 0 gives: zeros, but for a NaN.
+void zeros(int64_t n, const float* x, float* y) {
+  L::each(n, [&](auto at) QSWEEP_LANES { L::store(L::load(x, at) * L::zero(), y, at); });
+}
+
 template <Grid kGrid, ScaleRule kRule>
 void fake_quantize_group(const GroupQuantizer& q, int64_t n, const float* x, float scale, float* y) {
-  if (scale == 0)  // zeros, but for a NaN
-    return L::each(n, [&](auto at) QSWEEP_LANES { L::store(L::load(x, at) * L::zero(), y, at); });
+  if (scale == 0) return zeros(n, x, y);
   const GroupCodec<kGrid, kRule> codec(q, scale);
   L::each(n, [&](auto at) QSWEEP_LANES { L::store(codec.value(codec.code(L::load(x, at))), y, at); });
 }
@@ -235,10 +239,8 @@ void Dequantize(int64_t begin, int64_t end, const IntegerProducts& from, Matrix<
 }
 
 void FakeQuantizeAffine(const AffineQuantizer& q, Matrix<const float> x, Matrix<float> y) {
-  if (q.scale == 0) {  // zeros, but for a NaN
-    for (int64_t r = 0; r < x.rows; ++r)
-      L::each(x.cols,
-              [&](auto at) QSWEEP_LANES { L::store(L::load(x.row(r), at) * L::zero(), y.row(r), at); });
+  if (q.scale == 0) {
+    for (int64_t r = 0; r < x.rows; ++r) zeros(x.cols, x.row(r), y.row(r));
     return;
   }
   const auto scale = L::set(q.scale), zero = L::set(q.zero_point);

@@ -63,10 +63,12 @@ TEST_F(TraceRun, HasTheWorkOfEveryPhase) {
 }
 
 TEST_F(TraceRun, EveryRunSaysWhereItsTimeWent) {
-  const ScoreRun run = score_run(place, "run", tiny, few_ops);
+  Arguments with_calibration = few_ops;  // data of its own, for a phase of its own
+  with_calibration.insert(with_calibration.end(), {"--calib", testdata("data/captions.txt")});
+  const ScoreRun run = score_run(place, "run", tiny, with_calibration);
   EXPECT_FALSE(std::filesystem::exists(run.folder + "/trace.json"));
   const io::Json& provenance = run.json["provenance"];
-  for (const char* phase : {"load", "plan", "rate", "sweep", "statistics"}) {
+  for (const char* phase : {"load", "plan", "rate", "calibrate", "sweep", "statistics"}) {
     double seconds = 0;
     for (const auto& [kind, work] : provenance["work"][phase].items())
       seconds += work["seconds"].get<double>();
