@@ -12,16 +12,16 @@ WORK = ROOT / "build" / "mutations"
 # name: (file, text, replacement, test program, test filter)
 MUTATIONS = {
     "smallest_part_dropped": (
-        "src/kernels/elementwise.cc", "for (int64_t part = count; part-- > 0;) sum",
+        "src/kernels/elementwise-inl.h", "for (int64_t part = count; part-- > 0;) sum",
         "for (int64_t part = count - 1; part-- > 0;) sum", "kernels", "*GemmTest.*"),
     "small_silu_without_its_curvature": (
-        "src/kernels/activations.cc", "return L::fma(d * left, one + u, a * rest * left * u);",
+        "src/kernels/activations-inl.h", "return L::fma(d * left, one + u, a * rest * left * u);",
         "return L::fma(d * left, one, a * rest * left * u);", "ops", "*DeltaTest*swiglu*"),
     "parent_without_its_weight_error": (
         "src/graph/linear_step.cc", "kernels::view_of(b.y), /*accumulate=*/true);",
         "kernels::view_of(b.y), /*accumulate=*/false);", "sweep", "ModesSlow*"),
     "codes_without_their_zero_point": (
-        "src/kernels/quantize.cc", "sum = sum - zero_point * D::load", "sum = sum + zero_point * D::load",
+        "src/kernels/quantize-inl.h", "sum = sum - zero_point * D::load", "sum = sum + zero_point * D::load",
         "sweep", "SweepSlow.FastAgreesWithStrictW*"),
     "codes_less_nothing": (
         "src/graph/linear_step.cc", "product_of_codes(b.x, b.y, e.f32())", "product_of_codes(b.x, {}, e.f32())",
@@ -62,20 +62,20 @@ MUTATIONS = {
         "src/kernels/lanes-inl.h", "return hn::Round(x); }  // half to even",
         "return hn::Floor(x + set(T{0.5})); }", "quant", "*"),
     "small_float_ties_the_wrong_way": (
-        "src/kernels/quantize.cc", "L::set(std::ldexp(1.5f, 23", "L::set(std::ldexp(1.5000001f, 23", "quant", "*"),
+        "src/kernels/quantize-inl.h", "L::set(std::ldexp(1.5f, 23", "L::set(std::ldexp(1.5000001f, 23", "quant", "*"),
     "short_last_group_merged": (
-        "src/kernels/quantize.cc", "(x.cols + q.group - 1) / q.group;",
-        "std::max(int64_t{1}, x.cols / q.group);", "quant", "*"),
+        "src/kernels/quantize-inl.h", "const int64_t groups = groups_of(x.cols, q.group);",
+        "const int64_t groups = std::max(int64_t{1}, x.cols / q.group);", "quant", "*"),
     "mx_exponent_rounded": (
-        "src/kernels/quantize.cc", "L::larger(L::binade(absmax) * down, least)",
+        "src/kernels/quantize-inl.h", "L::larger(L::binade(absmax) * down, least)",
         "L::larger(L::binade(absmax * L::set(1.4142135f)) * down, least)", "quant", "*"),
     "tensor_scale_ignored": (
-        "src/kernels/quantize.cc", "q.tensor_absmax / (q.high * kE4M3.max);", "1.0f;", "quant", "*"),
+        "src/kernels/quantize-inl.h", "q.tensor_absmax / (q.high * kE4M3.max);", "1.0f;", "quant", "*"),
     "slices_with_a_range_of_their_own": (
         "src/quant/format.cc", "tensor_absmax ? *tensor_absmax : absmax_of_rows(threads, w)",
         "tensor_absmax && w.rows > 1 ? *tensor_absmax : absmax_of_rows(threads, w)", "quant", "*"),
     "subnormal_small_floats_flushed": (
-        "src/kernels/quantize.cc", "return (inside + shift) - shift;",
+        "src/kernels/quantize-inl.h", "return (inside + shift) - shift;",
         "return L::select(L::abs(inside) < L::set(std::ldexp(1.0f, format.min_exponent)), L::zero(), (inside + shift) - shift);",
         "quant", "*"),
     "zero_point_off_by_one": (
@@ -91,27 +91,27 @@ MUTATIONS = {
         "src/ops/attention.cc", "{run.has(input) ? run.in[i]", "{run.has(input) && input == 2 ? run.in[i]",
         "ops", "*ttention*"),
     "rms_norm_vjp_mean_term_dropped": (
-        "src/kernels/norm.cc", "scale_x = L::set(-projection /", "scale_x = L::set(0 * projection /",
+        "src/kernels/norm-inl.h", "scale_x = L::set(-projection /", "scale_x = L::set(0 * projection /",
         "ops", "VjpTest.*rms_norm*"),
     "rms_norm_vjp_sign": (
-        "src/kernels/norm.cc", "scale_x = L::set(-projection /", "scale_x = L::set(projection /",
+        "src/kernels/norm-inl.h", "scale_x = L::set(-projection /", "scale_x = L::set(projection /",
         "ops", "VjpTest.*rms_norm*"),
     "silu_slope_sign": (
-        "src/kernels/activations.cc", "L::fma(a, rest, L::set(1))",
+        "src/kernels/activations-inl.h", "L::fma(a, rest, L::set(1))",
         "L::fma(a, L::zero() - rest, L::set(1))", "ops", "VjpTest.*swiglu*"),
     "rotation_not_turned_back": (
-        "src/kernels/elementwise.cc", "(b, first, count, cos_sin, -1.0f, dy, dx);",
-        "(b, first, count, cos_sin, 1.0f, dy, dx);", "sweep", "F64Backward.Gradients*"),
+        "src/kernels/elementwise.cc", "QSWEEP_KERNEL_OF(RotateDelta), cos_sin, -1.0f, dy, dx);",
+        "QSWEEP_KERNEL_OF(RotateDelta), cos_sin, 1.0f, dy, dx);", "sweep", "F64Backward.Gradients*"),
     "attention_keys_not_transposed": (
         "src/ops/attention_vjp.cc", "std::swap(x.strides.end()[-1], x.strides.end()[-2]);", "",
         "ops", "VjpTest.*attention*"),
     "attention_groups_not_summed": (
         "src/ops/attention_vjp.cc", "accumulate || head > 0);", "accumulate);", "ops", "VjpTest.*attention*"),
     "softmax_vjp_mean_dropped": (
-        "src/kernels/attention_rows.cc", "((L::load(dp, at) - shift) - mean) * factor",
+        "src/kernels/attention_rows-inl.h", "((L::load(dp, at) - shift) - mean) * factor",
         "((L::load(dp, at) - shift) - L::zero() * mean) * factor", "kernels", "*Cotangents*"),
     "softmax_vjp_cancels": (
-        "src/kernels/attention_rows.cc", "const auto shift = L::set(dp[argmax]), factor",
+        "src/kernels/attention_rows-inl.h", "const auto shift = L::set(dp[argmax]), factor",
         "const auto shift = L::set(0 * dp[argmax]), factor", "kernels", "*Cotangents*"),
     "cotangent_overwritten_instead_of_added": (
         "src/graph/backward.cc", "  if (sum.empty()) {\n    sum = std::move(contribution);",
@@ -185,10 +185,11 @@ MUTATIONS = {
         "src/sweep/estimate.cc", "metric.which == Which::kl ? 0.5 : 1.0", "metric.which == Which::kl ? 1.0 : 1.0",
         "sweep", "EstimateSlow.ManyProbes*"),
     "fisher_probe_not_centred": (
-        "src/kernels/probes.cc", "root * (L::load(e, at) - root * projection)", "root * (L::load(e, at) - L::zero() * projection)",
+        "src/kernels/probes-inl.h", "root * (L::signs(word, at) - root * projection)",
+        "root * (L::signs(word, at) - L::zero() * projection)",
         "kernels", "*Fisher*"),
     "bf16_deltas_read_as_f32": (
-        "src/kernels/elementwise.cc", "    run(narrow, wide);", "    run(wide, wide);", "cli", "Modes.LeaveOneOut"),
+        "src/kernels/elementwise-inl.h", "    run(narrow, wide);", "    run(wide, wide);", "cli", "Modes.LeaveOneOut"),
     "cumulative_statistics_of_another_op": (
         "src/sweep/score.cc", "overrides.front().op != run.scores[target.index].op", "overrides.empty()",
         "cli", "Modes.RequantizeCumulative"),

@@ -4,14 +4,6 @@
 
 namespace qsweep {
 
-float to_float(f16 x) {
-  const uint32_t sign = (x.bits & 0x8000u) << 16, exponent = (x.bits >> 10) & 31, fraction = x.bits & 0x3ffu;
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (fraction << 13));
-  if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (fraction << 13));
-  const float subnormal = std::ldexp(static_cast<float>(fraction), -24);
-  return sign != 0 ? -subnormal : subnormal;
-}
-
 f16 to_f16(float x) {
   const uint32_t u = std::bit_cast<uint32_t>(x);
   const uint16_t sign = static_cast<uint16_t>((u >> 16) & 0x8000u);

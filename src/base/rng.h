@@ -8,7 +8,7 @@
 namespace qsweep {
 
 // splitmix64 (Steele, Lea, Flood 2014): a bijective mix of a counter.
-inline uint64_t mix64(uint64_t x) {
+constexpr uint64_t mix64(uint64_t x) {
   x += 0x9e3779b97f4a7c15u;
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;

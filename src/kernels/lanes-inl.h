@@ -1,8 +1,9 @@
 // The vocabulary row kernels are written in, for the CPU: SIMD lanes over the elements of one row. A kernel
-// body asks only for what stands here (load, store, arithmetic by operators, select, exp, sum over a row,
-// ...), so that the same body can be compiled for another device whose lanes are threads.
+// body asks only for what stands here and in lanes_math-inl.h (load, store, arithmetic by operators, select,
+// exp, sum over a row, ...), so that the same body is compiled for CUDA, where lanes are threads
+// (lanes_cuda.h).
 //
-// Included once per instruction set by Highway's foreach_target.h; see rows.cc.
+// Included once per instruction set by Highway's foreach_target.h; see norm.cc.
 #if defined(QSWEEP_KERNELS_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef QSWEEP_KERNELS_LANES_INL_H_
 #undef QSWEEP_KERNELS_LANES_INL_H_
@@ -10,16 +11,21 @@
 #define QSWEEP_KERNELS_LANES_INL_H_
 #endif
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <vector>
 
 #include <hwy/highway.h>
 
 #include "base/codec.h"
 
-// Every lambda inside a kernel needs the instruction set of the function around it.
 #ifndef QSWEEP_LANES
+// Before every function of a kernel's body.
+#define QSWEEP_KERNEL
+#define QSWEEP_INLINE HWY_INLINE
+// Every lambda inside a kernel needs the instruction set of the function around it.
 #define QSWEEP_LANES HWY_ATTR
 #endif
 
@@ -38,7 +44,7 @@ struct SomeLanes {
 
 // T: float, or double for the score sums.
 template <class T>
-struct LanesOf {
+struct Words {
   using D = hn::ScalableTag<T>;
   using V = hn::Vec<D>;
   static constexpr D d{};
@@ -87,6 +93,41 @@ struct LanesOf {
     return sum_of(total);
   }
 
+  // The first element for which the mask body(at) returns is set, or n.
+  template <class Body>
+  static HWY_INLINE int64_t first(int64_t n, Body&& body) {
+    int64_t i = 0;
+    for (; i + width() <= n; i += width())
+      if (const auto lane = hn::FindFirstTrue(d, body(AllLanes{i})); lane >= 0) return i + lane;
+    if (i == n) return n;
+    const auto lane = hn::FindFirstTrue(d, body(SomeLanes{i, static_cast<size_t>(n - i)}));
+    return lane < 0 ? n : std::min(i + lane, n);
+  }
+
+  template <class U>
+  static void fill(int64_t n, U value, U* row) {
+    std::fill_n(row, n, value);
+  }
+  template <class U>
+  static void copy(int64_t n, const U* from, U* to) {
+    std::copy_n(from, n, to);
+  }
+
+  // What is done once per row and not per lane: writing what all lanes know.
+  template <class Body>
+  static HWY_INLINE void once(Body&& body) {
+    body();
+  }
+  // Numbers that a row needs between its passes; `once` and `each` write them.
+  class Scratch {
+   public:
+    explicit Scratch(int64_t n) : values_(static_cast<size_t>(n)) {}
+    T* data() { return values_.data(); }
+
+   private:
+    std::vector<T> values_;
+  };
+
   // v in the lanes that `at` has, `other` beyond the end of the row.
   static HWY_INLINE V inside(V v, AllLanes, V) { return v; }
   static HWY_INLINE V inside(V v, SomeLanes at, V other) {
@@ -119,6 +160,14 @@ struct LanesOf {
     return hn::IfThenElse(x < low, low, hn::IfThenElse(x > high, high, x));
   }
   static HWY_INLINE V round(V x) { return hn::Round(x); }  // half to even
+  static HWY_INLINE V floor(V x) { return hn::Floor(x); }
+  // For a row of up to 64 elements: 1 where the bit of `word` with the element's number is set, else -1.
+  template <class At>
+  static HWY_INLINE V signs(uint64_t word, At at) {
+    const uint64_t bits = word >> at.offset;
+    const auto positive = hn::LoadMaskBits(d, reinterpret_cast<const uint8_t*>(&bits));
+    return hn::IfThenElse(positive, set(1), set(-1));
+  }
   static HWY_INLINE V fma(V a, V b, V c) { return hn::MulAdd(a, b, c); }
   template <class M>
   static HWY_INLINE V select(M mask, V yes, V no) {
@@ -129,51 +178,13 @@ struct LanesOf {
     return hn::AllTrue(d, mask);
   }
 
-  // e^x: relative error below 2 ulp (f32); 0 below the range, +inf above it.
-  static HWY_INLINE V exp(V x) {
-    const V y = in_range(x);
-    const V n = power_of_two(y);
-    const V p = expm1_reduced(remainder(y, n));
-    return scale(p + set(1), n);
+  // 2^n for a whole number n within the range of exponents.
+  static HWY_INLINE V pow2(V n) {
+    const hn::RebindToSigned<D> ints;
+    constexpr int mantissa = std::is_same_v<T, float> ? 23 : 52;
+    constexpr int bias = std::is_same_v<T, float> ? 127 : 1023;
+    return hn::BitCast(d, hn::ShiftLeft<mantissa>(to_int(ints, n) + hn::Set(ints, bias)));
   }
-
-  // e^x - 1 without cancellation: relative error below 3 ulp.
-  static HWY_INLINE V expm1(V x) {
-    const V y = hn::IfThenElse(x < set(T{-80}), set(T{-80}), in_range(x));  // e^-80 - 1 is -1, 2^-n finite
-    const V n = power_of_two(y);
-    const V p = expm1_reduced(remainder(y, n));
-    // 2^n (p + (1 - 2^-n)): 2^n itself may overflow where the result does not.
-    return scale(p + (set(1) - scale(set(1), zero() - n)), n);
-  }
-
-  // The same for |x| < kSmallExponent, for less.
-  static constexpr T kSmallExponent = T{0.34};
-  static HWY_INLINE V expm1_small(V x) { return expm1_reduced(x); }
-
-  // e^x - 1 - x without cancellation.
-  static HWY_INLINE V expm1_minus_x(V x) {
-    const auto small = abs(x) < set(kSmallExponent);
-    const V series = x * x * expm1_tail(x);
-    if (all(small)) return series;
-    return select(small, series, expm1(x) - x);
-  }
-
-  // The same for |x| <= 2^-6, for less.
-  static HWY_INLINE V expm1_minus_x_tiny(V x) {
-    return x * x * expm1_series < std::is_same_v<T, float> ? 3 : 5 > (x);
-  }
-
-  // 1 / (1 + e^-x), and with it 1 / (1 + e^x): both accurate in both tails.
-  struct Sigmoids {
-    V of, of_minus;
-  };
-  static HWY_INLINE Sigmoids sigmoids(V x) {
-    const V e = exp(zero() - abs(x));
-    const V large = set(1) / (set(1) + e), small = e * large;
-    const auto negative = x < zero();
-    return {select(negative, small, large), select(negative, large, small)};
-  }
-  static HWY_INLINE V sigmoid(V x) { return sigmoids(x).of; }
 
   // The standard normal distribution function; one lane at a time (the merger is small).
   static HWY_INLINE V normal_cdf(V x) {
@@ -192,6 +203,11 @@ struct LanesOf {
     const hn::RebindToUnsigned<D> bits;
     const auto wide = hn::PromoteTo(bits, hn::LoadU(half, reinterpret_cast<const uint16_t*>(p)));
     return hn::BitCast(d, hn::ShiftLeft<16>(wide));
+  }
+  static HWY_INLINE V load_full(const f16* p) requires(std::is_same_v<T, float>) {
+    HWY_ALIGN float buffer[HWY_MAX_BYTES / sizeof(float)];
+    for (int64_t i = 0; i < width(); ++i) buffer[i] = to_float(p[i]);
+    return hn::Load(d, buffer);
   }
   // Round to nearest, ties to even; NaN is kept as a NaN.
   static HWY_INLINE void store_full(V v, bf16* p) requires(std::is_same_v<T, float>) {
@@ -235,46 +251,6 @@ struct LanesOf {
     return hn::IfThenElse(hn::FirstN(d, static_cast<size_t>(count)), v, other);
   }
 
-  // Clamped to where e^x is 0 or infinite.
-  static HWY_INLINE V in_range(V x) {
-    constexpr T low = std::is_same_v<T, float> ? T{-104} : T{-746};
-    constexpr T high = std::is_same_v<T, float> ? T{89} : T{710};
-    return clamp(x, set(low), set(high));
-  }
-  // n with x = n ln 2 + r, |r| <= ln 2 / 2.
-  static HWY_INLINE V power_of_two(V x) { return hn::Round(x * set(static_cast<T>(1.4426950408889634074L))); }
-  static HWY_INLINE V remainder(V x, V n) {
-    if constexpr (std::is_same_v<T, float>) {
-      const V r = hn::MulAdd(n, set(-0.693359375f), x);
-      return hn::MulAdd(n, set(2.12194440e-4f), r);
-    } else {
-      const V r = hn::MulAdd(n, set(-6.93147180369123816490e-01), x);
-      return hn::MulAdd(n, set(-1.90821492927058770002e-10), r);
-    }
-  }
-  // (e^r - 1 - r) / r^2 for |r| <= 0.35: the Taylor series to the last bit.
-  static HWY_INLINE V expm1_tail(V r) { return expm1_series < std::is_same_v<T, float> ? 6 : 12 > (r); }
-  template <int terms>
-  static HWY_INLINE V expm1_series(V r) {
-    constexpr long double factorials[] = {2.L,         6.L,          24.L,         120.L,     720.L,
-                                          5040.L,      40320.L,      362880.L,     3628800.L, 39916800.L,
-                                          479001600.L, 6227020800.L, 87178291200.L};
-    V p = set(static_cast<T>(1 / factorials[terms]));
-    for (int k = terms - 1; k >= 0; --k) p = hn::MulAdd(p, r, set(static_cast<T>(1 / factorials[k])));
-    return p;
-  }
-  static HWY_INLINE V expm1_reduced(V r) { return hn::MulAdd(r * r, expm1_tail(r), r); }
-  // x 2^n, in two steps so that subnormal results and 2^128 are reached.
-  static HWY_INLINE V scale(V x, V n) {
-    const V half = hn::Floor(n * set(T{0.5}));
-    return x * pow2(half) * pow2(n - half);
-  }
-  static HWY_INLINE V pow2(V n) {
-    const hn::RebindToSigned<D> ints;
-    constexpr int mantissa = std::is_same_v<T, float> ? 23 : 52;
-    constexpr int bias = std::is_same_v<T, float> ? 127 : 1023;
-    return hn::BitCast(d, hn::ShiftLeft<mantissa>(to_int(ints, n) + hn::Set(ints, bias)));
-  }
   template <class DI>
   static HWY_INLINE hn::Vec<DI> to_int(DI ints, V n) {
     if constexpr (std::is_same_v<T, float>) {
@@ -287,10 +263,9 @@ struct LanesOf {
   }
 };
 
-using Lanes = LanesOf<float>;
-using Lanes64 = LanesOf<double>;
-
 }  // namespace qsweep::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
+
+#include "kernels/lanes_math-inl.h"
 
 #endif  // per-target include guard

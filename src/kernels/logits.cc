@@ -3,164 +3,36 @@
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
 
-#include "kernels/block_rows.h"
-#include "kernels/lanes-inl.h"
-
-HWY_BEFORE_NAMESPACE();
-namespace qsweep::kernels::HWY_NAMESPACE {
-namespace {
-
-using L = Lanes;
-
-using L64 = Lanes64;
-
-void UpdateNormalizers(int64_t begin, int64_t end, Matrix<const float> logits, int64_t first_column,
-                       LogitsNormalizer* rows) {
-  for (int64_t r = begin; r < end; ++r) {
-    const float* z = logits.row(r);
-    LogitsNormalizer& row = rows[r];
-    const double top = L::max(logits.cols, [&](auto at) QSWEEP_LANES { return L::load(z, at); });
-    if (row.argmax < 0 || top > row.max) {
-      row.sum = row.argmax < 0 ? 0 : row.sum * std::exp(row.max - top);
-      row.max = top;
-      row.argmax = first_column + (std::find(z, z + logits.cols - 1, static_cast<float>(top)) - z);
-    }
-    const auto shift = L64::set(row.max);
-    row.sum +=
-        L64::sum(logits.cols, [&](auto at) QSWEEP_LANES { return L64::exp(L64::load(z, at) - shift); });
-  }
-}
-
-void Probabilities(int64_t begin, int64_t end, Matrix<const float> logits, const LogitsNormalizer* rows,
-                   Matrix<double> p) {
-  for (int64_t r = begin; r < end; ++r) {
-    const auto log_sum = L64::set(rows[r].max + std::log(rows[r].sum));
-    L64::each(logits.cols, [&](auto at) QSWEEP_LANES {
-      L64::store(L64::exp(L64::load(logits.row(r), at) - log_sum), p.row(r), at);
-    });
-  }
-}
-
-// How large the changes of a row are: how e^d - 1 - d is computed.
-enum class Changes { tiny, small, any };
-
-template <Changes kChanges>
-void accumulate_row(int64_t n, const float* z, const double* p, const float* d, int64_t first_column,
-                    LogitsSums& sums) {
-  const auto shift = L64::set(sums.shift), lowest = L64::set(-std::numeric_limits<double>::infinity());
-  auto squared = L64::zero(), mean = L64::zero(), curvature = L64::zero(), mass = L64::zero(), top = lowest;
-  L64::each(n, [&](auto at) QSWEEP_LANES {
-    const auto change = L64::load(d, at), weight = L64::load(p, at);
-    const auto x = L64::inside(change - shift, at, L64::zero());
-    squared = L64::fma(change, change, squared);
-    mean = L64::fma(weight, x, mean);
-    if constexpr (kChanges == Changes::tiny) {
-      curvature = L64::fma(weight, L64::expm1_minus_x_tiny(x), curvature);
-    } else {
-      curvature = L64::fma(weight, L64::expm1_minus_x(x), curvature);
-    }
-    // Where every change is small the three sums add up without loss; otherwise e^d is worth its cost.
-    mass = kChanges == Changes::any ? L64::fma(weight, L64::exp(x), mass) : mass + weight;
-    top = L64::larger(top, L64::inside(L64::load(z, at) + change, at, lowest));
-  });
-  const double mean_sum = L64::sum_of(mean), curvature_sum = L64::sum_of(curvature);
-  sums.squared += L64::sum_of(squared);
-  sums.mean += mean_sum;
-  sums.curvature += curvature_sum;
-  sums.mass += L64::sum_of(mass) + (kChanges == Changes::any ? 0 : mean_sum + curvature_sum);
-  const double best = L64::max_of(top);
-  if (sums.argmax < 0 || best > sums.best) {
-    sums.best = best;
-    for (int64_t c = 0; c < n; ++c) {
-      if (static_cast<double>(z[c]) + static_cast<double>(d[c]) != best) continue;
-      sums.argmax = first_column + c;
-      break;
-    }
-  }
-}
-
-void accumulate_row(int64_t n, const float* z, const double* p, const float* d, int64_t first_column,
-                    LogitsSums& sums) {
-  const auto shift = L::set(static_cast<float>(sums.shift));
-  const float largest = L::max(n, [&](auto at) QSWEEP_LANES { return L::abs(L::load(d, at) - shift); });
-  if (largest < 0x1p-6f) return accumulate_row<Changes::tiny>(n, z, p, d, first_column, sums);
-  if (largest < 0.3f) return accumulate_row<Changes::small>(n, z, p, d, first_column, sums);
-  accumulate_row<Changes::any>(n, z, p, d, first_column, sums);
-}
-
-template <class T>
-void shift_along_rows(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> direction,
-                      DeltaView d, LogitsSums* sums) {
-  for (int64_t r = first; r < first + count; ++r) {
-    const float* along = direction.row(b.parent + r);
-    const T* change = d.as<T>().row(b.in[0] + r);
-    sums[b.out + r].shift =
-        L::sum(d.cols, [&](auto at) QSWEEP_LANES { return L::load(along, at) * L::load(change, at); });
-  }
-}
-
-void ShiftAlong(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> direction, DeltaView d,
-                LogitsSums* sums) {
-  if (d.dtype == DType::bf16) {
-    shift_along_rows<bf16>(b, first, count, direction, d, sums);
-  } else {
-    shift_along_rows<float>(b, first, count, direction, d, sums);
-  }
-}
-
-void AccumulateLogits(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> logits,
-                      Matrix<const double> p, Matrix<const float> d, int64_t first_column,
-                      const int32_t* target, LogitsSums* sums) {
-  for (int64_t r = first; r < first + count; ++r) {
-    LogitsSums& row = sums[b.out + r];
-    const float* change = d.row(b.in[0] + r);
-    accumulate_row(logits.cols, logits.row(b.parent + r), p.row(b.parent + r), change, first_column, row);
-    const int64_t column = target[b.parent + r] - first_column;
-    if (column >= 0 && column < logits.cols) row.target_delta = change[column] - row.shift;
-  }
-}
-
-}  // namespace
-}  // namespace qsweep::kernels::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
+#include "kernels/dispatch.h"
+#include "kernels/logits-inl.h"
 
 #if HWY_ONCE
 namespace qsweep::kernels {
-namespace {
-HWY_EXPORT(UpdateNormalizers);
-HWY_EXPORT(Probabilities);
-HWY_EXPORT(ShiftAlong);
-HWY_EXPORT(AccumulateLogits);
-}  // namespace
+QSWEEP_EXPORT(UpdateNormalizers);
+QSWEEP_EXPORT(Probabilities);
+QSWEEP_EXPORT(ShiftAlong);
+QSWEEP_EXPORT(AccumulateLogits);
 
-void update_normalizers(Threads threads, Matrix<const float> logits, int64_t first_column,
+void update_normalizers(Device device, Matrix<const float> logits, int64_t first_column,
                         std::span<LogitsNormalizer> rows) {
-  parallel_for(threads, logits.rows, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(UpdateNormalizers)(begin, end, logits, first_column, rows.data());
-  });
+  run_rows(device, logits.rows, QSWEEP_KERNEL_OF(UpdateNormalizers), logits, first_column, rows.data());
 }
 
-void probabilities(Threads threads, Matrix<const float> logits, std::span<const LogitsNormalizer> rows,
+void probabilities(Device device, Matrix<const float> logits, std::span<const LogitsNormalizer> rows,
                    Matrix<double> p) {
-  parallel_for(threads, logits.rows, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(Probabilities)(begin, end, logits, rows.data(), p);
-  });
+  run_rows(device, logits.rows, QSWEEP_KERNEL_OF(Probabilities), logits, rows.data(), p);
 }
 
-void shift_along(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> direction,
-                 DeltaView d, std::span<LogitsSums> sums) {
-  for_block_rows(threads, blocks, [&](const RowBlock& b, int64_t first, int64_t count) {
-    HWY_DYNAMIC_DISPATCH(ShiftAlong)(b, first, count, direction, d, sums.data());
-  });
+void shift_along(Device device, std::span<const RowBlock> blocks, Matrix<const float> direction, DeltaView d,
+                 std::span<LogitsSums> sums) {
+  run_blocks(device, blocks, QSWEEP_KERNEL_OF(ShiftAlong), direction, d, sums.data());
 }
 
-void accumulate_logits(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> logits,
+void accumulate_logits(Device device, std::span<const RowBlock> blocks, Matrix<const float> logits,
                        Matrix<const double> p, Matrix<const float> d, int64_t first_column,
                        std::span<const int32_t> target, std::span<LogitsSums> sums) {
-  for_block_rows(threads, blocks, [&](const RowBlock& b, int64_t first, int64_t count) {
-    HWY_DYNAMIC_DISPATCH(AccumulateLogits)
-    (b, first, count, logits, p, d, first_column, target.data(), sums.data());
-  });
+  run_blocks(device, blocks, QSWEEP_KERNEL_OF(AccumulateLogits), logits, p, d, first_column, target.data(),
+             sums.data());
 }
 
 }  // namespace qsweep::kernels

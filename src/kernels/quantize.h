@@ -5,8 +5,8 @@
 #include <span>
 
 #include "base/codec.h"
-#include "base/parallel.h"
-#include "tensor/tensor.h"
+#include "kernels/device.h"
+#include "tensor/matrix.h"
 
 namespace qsweep::kernels {
 
@@ -32,7 +32,8 @@ struct GroupQuantizer {
   float tensor_absmax = 0;  // for the rule two_level
   bool one_scale = false;   // all groups have the scale of tensor_absmax
 };
-void fake_quantize_groups(Threads threads, const GroupQuantizer& quantizer, Matrix<const float> x,
+constexpr int64_t groups_of(int64_t cols, int64_t group) { return (cols + group - 1) / group; }
+void fake_quantize_groups(Device device, const GroupQuantizer& quantizer, Matrix<const float> x,
                           Matrix<float> y);
 
 // One scale and a zero point: q = clamp(round(x / scale) + zero_point, 0, high), y = (q - zero_point) scale;
@@ -41,14 +42,14 @@ struct AffineQuantizer {
   float scale = 0, zero_point = 0, high = 0;
   bool by_inverse = false;
 };
-void fake_quantize_affine(Threads threads, const AffineQuantizer& quantizer, Matrix<const float> x,
+void fake_quantize_affine(Device device, const AffineQuantizer& quantizer, Matrix<const float> x,
                           Matrix<float> y);
 
 // The codes themselves, for products in integers; a NaN becomes some code. Whole rows have one scale (`group`
 // is not read): x = scale[r] codes, int8. sums, where not empty: of each row's codes.
-void quantize_rows(Threads threads, const GroupQuantizer& quantizer, Matrix<const float> x,
+void quantize_rows(Device device, const GroupQuantizer& quantizer, Matrix<const float> x,
                    Matrix<int8_t> codes, std::span<float> scale, std::span<int32_t> sums);
-void quantize_affine(Threads threads, const AffineQuantizer& quantizer, Matrix<const float> x,
+void quantize_affine(Device device, const AffineQuantizer& quantizer, Matrix<const float> x,
                      Matrix<uint8_t> codes);
 
 // What integer products mean: y = row_scale column_scale (products - zero_point column_sum) + bias - minus,
@@ -60,6 +61,6 @@ struct IntegerProducts {
   float zero_point = 0;
   const float* bias = nullptr;
 };
-void dequantize(Threads threads, const IntegerProducts& from, Matrix<const float> minus, Matrix<float> y);
+void dequantize(Device device, const IntegerProducts& from, Matrix<const float> minus, Matrix<float> y);
 
 }  // namespace qsweep::kernels

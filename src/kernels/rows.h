@@ -11,8 +11,13 @@
 #include <cstdint>
 #include <span>
 
-#include "base/parallel.h"
-#include "tensor/tensor.h"
+#include "kernels/device.h"
+#include "tensor/dtype.h"
+#include "tensor/matrix.h"
+
+namespace qsweep {
+struct TensorView;
+}
 
 namespace qsweep::kernels {
 
@@ -25,7 +30,7 @@ struct DeltaView {
   int64_t stride = 0;
 
   template <class T>
-  Matrix<T> as() const {
+  constexpr Matrix<T> as() const {
     return {static_cast<T*>(data), rows, cols, stride};
   }
   int64_t element_bytes() const { return size_bytes(dtype); }
@@ -44,6 +49,12 @@ inline DeltaView view_of(Matrix<const float> m) {
 
 inline constexpr int64_t kAbsent = -1;
 
+// Row `r` of a block whose rows begin at `first` in `m`; null where the block has none.
+template <class T>
+constexpr T* row_or_null(DeltaView m, int64_t first, int64_t r) {
+  return first == kAbsent ? nullptr : m.as<T>().row(first + r);
+}
+
 // The consecutive rows of one (variant, sample) pair: `rows` of them from row `parent` of the parent's value,
 // from row in[k] of the k-th delta input (kAbsent: implicit zeros), to row `out` of the result.
 struct RowBlock {
@@ -54,46 +65,46 @@ struct RowBlock {
 };
 
 // --- root mean square norm: y = w x r, r = (mean(x^2) + eps)^-1/2 (Zhang, Sennrich 2019)
-void rms_norm(Threads threads, Matrix<const float> x, std::span<const float> w, float eps, Matrix<float> y);
-void rms_norm_delta(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dx,
+void rms_norm(Device device, Matrix<const float> x, std::span<const float> w, float eps, Matrix<float> y);
+void rms_norm_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dx,
                     std::span<const float> w, float eps, DeltaView dy);
-void rms_norm_vjp(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> x,
+void rms_norm_vjp(Device device, std::span<const RowBlock> blocks, Matrix<const float> x,
                   std::span<const float> w, float eps, DeltaView dy, DeltaView dx);
 
 // --- y = silu(gate) up; in[0] is gate, in[1] is up
-void swiglu(Threads threads, Matrix<const float> gate, Matrix<const float> up, Matrix<float> y);
-void swiglu_delta(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> gate,
+void swiglu(Device device, Matrix<const float> gate, Matrix<const float> up, Matrix<float> y);
+void swiglu_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> gate,
                   Matrix<const float> up, DeltaView dgate, DeltaView dup, DeltaView dy);
-void swiglu_vjp(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> gate,
+void swiglu_vjp(Device device, std::span<const RowBlock> blocks, Matrix<const float> gate,
                 Matrix<const float> up, DeltaView dy, DeltaView dgate, DeltaView dup);
 
 // --- y = x Phi(x), Phi the normal distribution function
-void gelu(Threads threads, Matrix<const float> x, Matrix<float> y);
-void gelu_delta(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dx,
+void gelu(Device device, Matrix<const float> x, Matrix<float> y);
+void gelu_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dx,
                 DeltaView dy);
-void gelu_vjp(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dy,
+void gelu_vjp(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dy,
               DeltaView dx);
 
 // --- y = a + b
-void add(Threads threads, Matrix<const float> a, Matrix<const float> b, Matrix<float> y);
-void add_delta(Threads threads, std::span<const RowBlock> blocks, DeltaView da, DeltaView db, DeltaView dy);
+void add(Device device, Matrix<const float> a, Matrix<const float> b, Matrix<float> y);
+void add_delta(Device device, std::span<const RowBlock> blocks, DeltaView da, DeltaView db, DeltaView dy);
 
 // --- rotary position embedding: in every head, elements (i, i + head_dim/2) turn by the row's angle i.
 // cos_sin: [rows, head_dim], the head_dim/2 cosines and then the sines.
-void rotate(Threads threads, Matrix<const float> x, Matrix<const float> cos_sin, Matrix<float> y);
-void rotate_delta(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> cos_sin,
-                  DeltaView dx, DeltaView dy);
+void rotate(Device device, Matrix<const float> x, Matrix<const float> cos_sin, Matrix<float> y);
+void rotate_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> cos_sin, DeltaView dx,
+                  DeltaView dy);
 // By the opposite angles: the inverse, which is the transpose.
-void rotate_back(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> cos_sin, DeltaView dy,
+void rotate_back(Device device, std::span<const RowBlock> blocks, Matrix<const float> cos_sin, DeltaView dy,
                  DeltaView dx);
 
 // --- rows by index: output row r of a block is input row source[parent + r] of the block (kAbsent: zeros)
-void gather(Threads threads, std::span<const int64_t> source, Matrix<const float> x, Matrix<float> y);
-void gather_delta(Threads threads, std::span<const RowBlock> blocks, std::span<const int64_t> source,
+void gather(Device device, std::span<const int64_t> source, Matrix<const float> x, Matrix<float> y);
+void gather_delta(Device device, std::span<const RowBlock> blocks, std::span<const int64_t> source,
                   DeltaView dx, DeltaView dy);
 // The transpose: output row r of a block is the sum of the block's input rows readers[i], i from start[r] to
 // before start[r + 1].
-void sum_rows(Threads threads, std::span<const RowBlock> blocks, std::span<const int64_t> start,
+void sum_rows(Device device, std::span<const RowBlock> blocks, std::span<const int64_t> start,
               std::span<const int64_t> readers, DeltaView dy, DeltaView dx);
 
 // --- softmax of attention logits
@@ -107,54 +118,53 @@ struct AttentionTile {
   int64_t first_query = 0;  // of the tile, within its sequence
   float scale = 1;
 
-  int64_t visible(int64_t query) const { return causal ? first_query + query + 1 : keys; }
+  constexpr int64_t visible(int64_t query) const { return causal ? first_query + query + 1 : keys; }
 };
 // In: s = q k^T. Out: s = scaled logits, p = probabilities (0 where invisible), and per row the log-sum-exp
 // and the largest logit's column.
-void softmax(Threads threads, const AttentionTile& tile, Matrix<float> s, Matrix<float> p,
-             std::span<float> lse, std::span<int32_t> argmax);
+void softmax(Device device, const AttentionTile& tile, Matrix<float> s, Matrix<float> p, std::span<float> lse,
+             std::span<int32_t> argmax);
 // In: ds = the change of q k^T, [pairs * heads * queries, keys]; out: dp, the change of the probabilities, in
 // the same rows (dtype of dp; f32 may be in place).
-void softmax_delta(Threads threads, const AttentionTile& tile, Matrix<const float> s, Matrix<const float> p,
+void softmax_delta(Device device, const AttentionTile& tile, Matrix<const float> s, Matrix<const float> p,
                    std::span<const float> lse, std::span<const int32_t> argmax, Matrix<const float> ds,
                    DeltaView dp);
 // ds = scale P (dp - sum P dp), the cotangents of q k^T for those of the probabilities; rows and dtypes as
 // above.
-void softmax_vjp(Threads threads, const AttentionTile& tile, Matrix<const float> p,
+void softmax_vjp(Device device, const AttentionTile& tile, Matrix<const float> p,
                  std::span<const int32_t> argmax, Matrix<const float> dp, DeltaView ds);
 
 // --- conversions
-void to_f32(Threads threads, TensorView x, Matrix<float> y);  // bf16, f16 or f32, same number of elements
-void convert(Threads threads, Matrix<const float> x, DeltaView y);
+void to_f32(Device device, TensorView x, Matrix<float> y);  // bf16, f16 or f32, same number of elements
+void convert(Device device, Matrix<const float> x, DeltaView y);
 // x as a sum of bf16 matrices: parts [n * rows, cols], the first `rows` rows hold x rounded, each further
 // group what the ones before leave. Three parts are exact but for underflow, two within 2^-18 of every
 // element. add_parts: the rows' sums, smallest first, the same way back: y = (y if accumulate) + (bias if
 // any) + parts.
-void split(Threads threads, Matrix<const float> x, Matrix<bf16> parts);
-void add_parts(Threads threads, Matrix<const float> parts, const float* bias, bool accumulate,
-               Matrix<float> y);
+void split(Device device, Matrix<const float> x, Matrix<bf16> parts);
+void add_parts(Device device, Matrix<const float> parts, const float* bias, bool accumulate, Matrix<float> y);
 // y = parent + d, in d's dtype or f32 (a block without delta rows copies the parent).
-void add_to_parent(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> parent, DeltaView d,
+void add_to_parent(Device device, std::span<const RowBlock> blocks, Matrix<const float> parent, DeltaView d,
                    DeltaView y);
 // y = a - parent, rounded to y's dtype; a is f32 or y's dtype, and may be y (a block without rows of a:
 // minus the parent).
-void subtract_parent(Threads threads, std::span<const RowBlock> blocks, DeltaView a,
-                     Matrix<const float> parent, DeltaView y);
+void subtract_parent(Device device, std::span<const RowBlock> blocks, DeltaView a, Matrix<const float> parent,
+                     DeltaView y);
 
 // --- reductions, per row
-void row_absmax(Threads threads, Matrix<const float> x, std::span<float> absmax);
-void row_min_max(Threads threads, Matrix<const float> x, std::span<float> min, std::span<float> max);
-void row_squared_norm(Threads threads, DeltaView x, std::span<double> squared_norm);
+void row_absmax(Device device, Matrix<const float> x, std::span<float> absmax);
+void row_min_max(Device device, Matrix<const float> x, std::span<float> min, std::span<float> max);
+void row_squared_norm(Device device, DeltaView x, std::span<double> squared_norm);
 
 // --- output metrics of logits, tile by tile over the vocabulary, all sums in f64
 struct LogitsNormalizer {  // online log-sum-exp and argmax of a reference row
   double max = 0, sum = 0;
   int64_t argmax = -1;  // -1: no tile seen yet
 };
-void update_normalizers(Threads threads, Matrix<const float> logits, int64_t first_column,
+void update_normalizers(Device device, Matrix<const float> logits, int64_t first_column,
                         std::span<LogitsNormalizer> rows);
 // p = exp(logits - log-sum-exp).
-void probabilities(Threads threads, Matrix<const float> logits, std::span<const LogitsNormalizer> rows,
+void probabilities(Device device, Matrix<const float> logits, std::span<const LogitsNormalizer> rows,
                    Matrix<double> p);
 
 // The sums of one variant's row, from which its metrics follow: p are the reference's probabilities, d the
@@ -172,10 +182,10 @@ struct LogitsSums {
 };
 // shift = the row's delta times the parent row of `direction` (a column of the head's product, found ahead of
 // it).
-void shift_along(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> direction,
-                 DeltaView d, std::span<LogitsSums> sums);
+void shift_along(Device device, std::span<const RowBlock> blocks, Matrix<const float> direction, DeltaView d,
+                 std::span<LogitsSums> sums);
 // target: per parent row the true next token, or -1.
-void accumulate_logits(Threads threads, std::span<const RowBlock> blocks, Matrix<const float> logits,
+void accumulate_logits(Device device, std::span<const RowBlock> blocks, Matrix<const float> logits,
                        Matrix<const double> p, Matrix<const float> d, int64_t first_column,
                        std::span<const int32_t> target, std::span<LogitsSums> sums);
 

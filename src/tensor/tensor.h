@@ -1,5 +1,6 @@
-// Shapes, the owning Tensor, the erased TensorView, and Matrix, the typed two-dimensional view that kernels
-// see. Everything is row-major; shapes are in Hugging Face order ([out, in] for a linear weight).
+// Shapes, the owning Tensor and the erased TensorView. Everything is row-major; shapes are in Hugging Face
+// order
+// ([out, in] for a linear weight).
 #pragma once
 
 #include <algorithm>
@@ -8,11 +9,11 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include "base/error.h"
 #include "tensor/dtype.h"
+#include "tensor/matrix.h"
 
 namespace qsweep {
 
@@ -22,28 +23,6 @@ using Shape = std::vector<int64_t>;
 int64_t element_count(const Shape& shape);
 // "[3840, 1280]".
 std::string to_string(const Shape& shape);
-
-// rows x cols elements, consecutive rows `stride` elements apart (stride >= cols).
-template <class T>
-struct Matrix {
-  T* data = nullptr;
-  int64_t rows = 0;
-  int64_t cols = 0;
-  int64_t stride = 0;
-
-  Matrix() = default;
-  Matrix(T* d, int64_t r, int64_t c) : Matrix(d, r, c, c) {}
-  Matrix(T* d, int64_t r, int64_t c, int64_t s) : data(d), rows(r), cols(c), stride(s) {}
-  template <class U>
-  requires(std::is_same_v<T, const U>) Matrix(const Matrix<U>& m)
-      : Matrix(m.data, m.rows, m.cols, m.stride) {}  // NOLINT: a view of const from a view
-
-  T* row(int64_t r) const { return data + r * stride; }
-  bool empty() const { return rows == 0 || cols == 0; }
-  bool contiguous() const { return stride == cols || rows <= 1; }
-  Matrix rows_at(int64_t first, int64_t count) const { return {data + first * stride, count, cols, stride}; }
-  Matrix cols_at(int64_t first, int64_t count) const { return {data + first, rows, count, stride}; }
-};
 
 // Read-only, type-erased, densely packed; does not own.
 struct TensorView {

@@ -10,6 +10,7 @@
 
 #include "kernels/padded.h"
 #include "kernels/per_target.h"
+#include "tensor/tensor.h"
 
 namespace qsweep::kernels {
 namespace {

@@ -1,0 +1,137 @@
+// The bodies of the softmax of attention logits. Compiled once per instruction set and for CUDA, in the words
+// of lanes.h.
+#include <cmath>
+
+#include "kernels/lanes.h"
+#include "kernels/rows.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace qsweep::kernels::HWY_NAMESPACE {
+namespace {
+
+using L = Lanes;
+
+// Softmax over the first `visible` of `keys` logits; the rest gets probability 0.
+QSWEEP_KERNEL void softmax_row(int64_t visible, int64_t keys, float scale, float* s, float* p, float* lse,
+                               int32_t* argmax) {
+  const auto factor = L::set(scale);
+  const float top = L::max(visible, [&](auto at) QSWEEP_LANES {
+    const auto v = L::load(s, at) * factor;
+    L::store(v, s, at);
+    return v;
+  });
+  const int64_t found =
+      L::first(visible, [&](auto at) QSWEEP_LANES { return L::load(s, at) == L::set(top); });
+  const auto shift = L::set(top);
+  const float total = L::sum(visible, [&](auto at) QSWEEP_LANES {
+    const auto e = L::exp(L::load(s, at) - shift);
+    L::store(e, p, at);
+    return e;
+  });
+  const auto inverse = L::set(1.0f / total);
+  L::each(visible, [&](auto at) QSWEEP_LANES { L::store(L::load(p, at) * inverse, p, at); });
+  L::fill(keys - visible, 0.0f, p + visible);
+  L::once([&]() QSWEEP_LANES {
+    *lse = top + std::log(total);
+    *argmax = static_cast<int32_t>(found == visible ? 0 : found);
+  });
+}
+
+// The change of a probability whose logit, relative to a common shift, changes by c: p expm1(c) while c is
+// small, else e^(s - lse + c) - p, which also holds where p has underflowed.
+QSWEEP_KERNEL L::V probability_change(L::V s, L::V p, L::V lse, L::V c) {
+  const auto small = L::abs(c) < L::set(1.0f);
+  const auto near = p * L::expm1(c);
+  if (L::all(small)) return near;
+  return L::select(small, near, L::exp(s - lse + c) - p);
+}
+
+// Beyond this growth of the softmax's sum the change of a row is taken as the difference of two softmaxes:
+// the two differ so much that nothing cancels, while exponentials relative to the old sum would overflow.
+constexpr float kMaxGrowth = 1000;
+
+// P' - P with P' the softmax of s + c, c = ds scale - shift.
+template <class T>
+QSWEEP_KERNEL void softmax_difference_row(int64_t visible, float scale, float shift, float top,
+                                          const float* s, const float* p, const float* ds, T* dp) {
+  const auto factor = L::set(scale), common = L::set(shift), old_top = L::set(top);
+  const auto changed = [&](auto at) QSWEEP_LANES {
+    return (L::load(s, at) - old_top) + (L::load(ds, at) * factor - common);
+  };
+  const auto new_top = L::set(L::max(visible, changed));
+  const float total = L::sum(visible, [&](auto at) QSWEEP_LANES { return L::exp(changed(at) - new_top); });
+  const auto inverse = L::set(1.0f / total);
+  L::each(visible, [&](auto at) QSWEEP_LANES {
+    L::store(L::exp(changed(at) - new_top) * inverse - L::load(p, at), dp, at);
+  });
+}
+
+// The shift by the change at the row's largest logit takes out a common change of all logits before it can
+// cancel.
+template <class T>
+QSWEEP_KERNEL void softmax_delta_row(int64_t visible, int64_t keys, float scale, const float* s,
+                                     const float* p, float lse, int32_t argmax, const float* ds, T* dp) {
+  L::fill(keys - visible, T{}, dp + visible);
+  const float common = ds[argmax] * scale;
+  const auto factor = L::set(scale), log_sum = L::set(lse), shift = L::set(common);
+  const float change = L::sum(visible, [&](auto at) QSWEEP_LANES {
+    const auto c = L::load(ds, at) * factor - shift;
+    return probability_change(L::load(s, at), L::load(p, at), log_sum, c);
+  });
+  if (!(change <= kMaxGrowth)) return softmax_difference_row(visible, scale, common, s[argmax], s, p, ds, dp);
+  const auto dlse = L::set(std::log1p(change));
+  L::each(visible, [&](auto at) QSWEEP_LANES {
+    const auto e = L::load(ds, at) * factor - shift - dlse;
+    L::store(probability_change(L::load(s, at), L::load(p, at), log_sum, e), dp, at);
+  });
+}
+
+// ds = scale p (dp - sum p dp). Relative to dp at the row's largest probability: where that is close to 1,
+// the sum is close to its dp, and their difference would be lost.
+template <class T>
+QSWEEP_KERNEL void softmax_vjp_row(int64_t visible, int64_t keys, float scale, const float* p, int32_t argmax,
+                                   const float* dp, T* ds) {
+  L::fill(keys - visible, T{}, ds + visible);
+  const auto shift = L::set(dp[argmax]), factor = L::set(scale);
+  const auto mean = L::set(
+      L::sum(visible, [&](auto at) QSWEEP_LANES { return L::load(p, at) * (L::load(dp, at) - shift); }));
+  L::each(visible, [&](auto at) QSWEEP_LANES {
+    L::store(L::load(p, at) * ((L::load(dp, at) - shift) - mean) * factor, ds, at);
+  });
+}
+
+QSWEEP_KERNEL void Softmax(int64_t begin, int64_t end, AttentionTile tile, Matrix<float> s, Matrix<float> p,
+                           float* lse, int32_t* argmax) {
+  for (int64_t r = begin; r < end; ++r)
+    softmax_row(tile.visible(r % tile.queries), tile.keys, tile.scale, s.row(r), p.row(r), lse + r,
+                argmax + r);
+}
+
+QSWEEP_KERNEL void SoftmaxDelta(int64_t begin, int64_t end, AttentionTile tile, Matrix<const float> s,
+                                Matrix<const float> p, const float* lse, const int32_t* argmax,
+                                Matrix<const float> ds, DeltaView dp) {
+  const auto run = [&]<class T>(T*) QSWEEP_LANES {
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t parent = r % (tile.heads * tile.queries);
+      softmax_delta_row<T>(tile.visible(parent % tile.queries), tile.keys, tile.scale, s.row(parent),
+                           p.row(parent), lse[parent], argmax[parent], ds.row(r), dp.as<T>().row(r));
+    }
+  };
+  dp.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
+}
+
+QSWEEP_KERNEL void SoftmaxVjp(int64_t begin, int64_t end, AttentionTile tile, Matrix<const float> p,
+                              const int32_t* argmax, Matrix<const float> dp, DeltaView ds) {
+  const auto run = [&]<class T>(T*) QSWEEP_LANES {
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t parent = r % (tile.heads * tile.queries);
+      softmax_vjp_row<T>(tile.visible(parent % tile.queries), tile.keys, tile.scale, p.row(parent),
+                         argmax[parent], dp.row(r), ds.as<T>().row(r));
+    }
+  };
+  ds.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
+}
+
+}  // namespace
+}  // namespace qsweep::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();

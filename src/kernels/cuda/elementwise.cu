@@ -1,0 +1,16 @@
+#include "kernels/elementwise-inl.h"
+
+#include "kernels/cuda/launch.h"
+
+QSWEEP_LAUNCH(Add);
+QSWEEP_LAUNCH(AddDelta);
+QSWEEP_LAUNCH(AddToParent);
+QSWEEP_LAUNCH(Rotate);
+QSWEEP_LAUNCH(RotateDelta);
+QSWEEP_LAUNCH(GatherDelta);
+QSWEEP_LAUNCH(SumRows);
+QSWEEP_LAUNCH(Convert);
+QSWEEP_LAUNCH(ToF32);
+QSWEEP_LAUNCH(Split);
+QSWEEP_LAUNCH(AddParts);
+QSWEEP_LAUNCH(SubtractParent);

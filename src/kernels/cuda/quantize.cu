@@ -1,0 +1,12 @@
+#include "kernels/quantize-inl.h"
+
+#include "kernels/cuda/launch.h"
+
+QSWEEP_LAUNCH(FakeQuantizeGroups);
+QSWEEP_LAUNCH(FakeQuantizeAffine);
+QSWEEP_LAUNCH(QuantizeRows);
+QSWEEP_LAUNCH(QuantizeAffine);
+QSWEEP_LAUNCH(Dequantize);
+QSWEEP_LAUNCH(RowAbsmax);
+QSWEEP_LAUNCH(RowMinMax);
+QSWEEP_LAUNCH(RowSquaredNorm);

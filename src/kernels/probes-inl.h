@@ -1,0 +1,125 @@
+// The bodies of the output probes. Compiled once per instruction set and for CUDA, in the words of lanes.h.
+#include <algorithm>
+#include <cmath>
+
+#include "base/rng.h"
+#include "kernels/lanes.h"
+#include "kernels/probes.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace qsweep::kernels::HWY_NAMESPACE {
+namespace {
+
+using L = Lanes;
+using L64 = Lanes64;
+
+constexpr int64_t kSignBlock = 64;  // one random word
+
+// body(first, n, word) for up to kSignBlock columns at a time; `word` has the signs of columns
+// [first_column + first, ...), one per bit.
+template <class Body>
+QSWEEP_KERNEL void for_sign_blocks(uint64_t stream, int64_t first_column, int64_t columns, Body&& body) {
+  for (int64_t first = 0; first < columns;) {
+    const int64_t column = first_column + first, bit = column % kSignBlock;
+    const int64_t n = std::min(kSignBlock - bit, columns - first);
+    const uint64_t word =
+        mix64(stream + static_cast<uint64_t>(column / kSignBlock) * 0x9e3779b97f4a7c15u) >> bit;
+    body(first, n, word);
+    first += n;
+  }
+}
+
+QSWEEP_KERNEL float log_sum(const LogitsNormalizer& row) {
+  return static_cast<float>(row.max + std::log(row.sum));
+}
+
+template <class T>
+QSWEEP_KERNEL void fill_row(ProbeKind kind, const ProbeRow& probe, int64_t n, const float* z,
+                            const LogitsNormalizer& normalizer, int64_t first_column, T* u) {
+  if (!probe.used) {
+    L::fill(n, T{}, u);
+    return;
+  }
+  if (kind == ProbeKind::rademacher) {
+    for_sign_blocks(
+        probe.stream, first_column, n, [&](int64_t first, int64_t count, uint64_t word) QSWEEP_LANES {
+          L::each(count, [&](auto at) QSWEEP_LANES { L::store(L::signs(word, at), u + first, at); });
+        });
+    return;
+  }
+  const auto lse = L::set(log_sum(normalizer));
+  if (kind == ProbeKind::cross_entropy) {
+    const int64_t target = probe.target - first_column;
+    L::each(n, [&](auto at) QSWEEP_LANES { L::store(L::exp(L::load(z, at) - lse), u, at); });
+    if (target >= 0 && target < n) {
+      // Rounded once: p - 1 where p is near 1 is what matters.
+      L::each(1, [&](auto at)
+                     QSWEEP_LANES { L::store(L::expm1(L::load(z + target, at) - lse), u + target, at); });
+    }
+    return;
+  }
+  const auto half = L::set(0.5f), projection = L::set(static_cast<float>(probe.projection));
+  for_sign_blocks(probe.stream, first_column, n,
+                  [&](int64_t first, int64_t count, uint64_t word) QSWEEP_LANES {
+                    L::each(count, [&](auto at) QSWEEP_LANES {
+                      const auto root = L::exp((L::load(z + first, at) - lse) * half);
+                      L::store(root * (L::signs(word, at) - root * projection), u + first, at);
+                    });
+                  });
+}
+
+QSWEEP_KERNEL void FillProbes(int64_t begin, int64_t end, ProbeKind kind, const ProbeRow* probes,
+                              Matrix<const float> logits, const LogitsNormalizer* normalizers,
+                              int64_t first_column, DeltaView u) {
+  const auto run = [&]<class T>(T*) QSWEEP_LANES {
+    for (int64_t r = begin; r < end; ++r)
+      fill_row(kind, probes[r], u.cols, logits.row(r % logits.rows), normalizers[r % logits.rows],
+               first_column, u.as<T>().row(r));
+  };
+  u.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
+}
+
+QSWEEP_KERNEL void AddProjections(int64_t begin, int64_t end, ProbeRow* probes, Matrix<const float> logits,
+                                  const LogitsNormalizer* normalizers, int64_t first_column) {
+  const auto half = L::set(0.5f);
+  for (int64_t r = begin; r < end; ++r) {
+    const auto lse = L::set(log_sum(normalizers[r % logits.rows]));
+    const float* z = logits.row(r % logits.rows);
+    double projection = probes[r].projection;
+    for_sign_blocks(probes[r].stream, first_column, logits.cols,
+                    [&](int64_t first, int64_t count, uint64_t word) QSWEEP_LANES {
+                      projection += static_cast<double>(L::sum(count, [&](auto at) QSWEEP_LANES {
+                        return L::exp((L::load(z + first, at) - lse) * half) * L::signs(word, at);
+                      }));
+                    });
+    L::once([&]() QSWEEP_LANES { probes[r].projection = projection; });
+  }
+}
+
+template <class Term>
+QSWEEP_KERNEL void row_sums(int64_t begin, int64_t end, DeltaView g, Matrix<const float> e, double* sums,
+                            Term&& term) {
+  const auto run = [&]<class T>(T*) QSWEEP_LANES {
+    for (int64_t r = begin; r < end; ++r) {
+      const T* a = g.as<T>().row(r);
+      const float* b = e.row(r % e.rows);
+      const double sum =
+          L64::sum(g.cols, [&](auto at) QSWEEP_LANES { return term(L64::load(a, at) * L64::load(b, at)); });
+      L::once([&]() QSWEEP_LANES { sums[r] = sum; });
+    }
+  };
+  g.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
+}
+
+QSWEEP_KERNEL void RowProducts(int64_t begin, int64_t end, DeltaView g, Matrix<const float> e, double* sums) {
+  row_sums(begin, end, g, e, sums, [](auto product) QSWEEP_LANES { return product; });
+}
+
+QSWEEP_KERNEL void RowSquaredProducts(int64_t begin, int64_t end, DeltaView g, Matrix<const float> e,
+                                      double* sums) {
+  row_sums(begin, end, g, e, sums, [](auto product) QSWEEP_LANES { return product * product; });
+}
+
+}  // namespace
+}  // namespace qsweep::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
