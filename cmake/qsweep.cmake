@@ -35,10 +35,11 @@ if(QSWEEP_SANITIZE STREQUAL "thread")
 endif()
 
 # qsweep_module(NAME DEPS lower modules... LIBS external libraries...)
-# Builds src/NAME/*.cc as target qsweep_NAME.
+# Builds src/NAME/*.cc as target qsweep_NAME; what lies in a folder `cuda` is added by the module itself.
 function(qsweep_module name)
   cmake_parse_arguments(ARG "" "" "DEPS;LIBS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  list(FILTER sources EXCLUDE REGEX "/cuda/")
   add_library(qsweep_${name} STATIC ${sources})
   target_include_directories(qsweep_${name} PUBLIC ${PROJECT_SOURCE_DIR}/src)
   list(TRANSFORM ARG_DEPS PREPEND qsweep_)

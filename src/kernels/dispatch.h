@@ -17,6 +17,7 @@ namespace qsweep::kernels {
 
 template <class Entry>
 struct Kernel {
+  const char* name;
   Entry* on_cpu;
   Launcher<Entry>* on_gpu;
 };
@@ -29,11 +30,11 @@ struct Kernel {
   }                                                                 \
   static_assert(true)
 #define QSWEEP_KERNEL_OF(Name) \
-  Kernel<decltype(HWY_STATIC_DISPATCH(Name))> { &HWY_DYNAMIC_DISPATCH(Name), cuda::Name }
+  Kernel<decltype(HWY_STATIC_DISPATCH(Name))> { #Name, &HWY_DYNAMIC_DISPATCH(Name), cuda::Name }
 #else
 #define QSWEEP_EXPORT(Name) HWY_EXPORT(Name)
 #define QSWEEP_KERNEL_OF(Name) \
-  Kernel<decltype(HWY_STATIC_DISPATCH(Name))> { &HWY_DYNAMIC_DISPATCH(Name), nullptr }
+  Kernel<decltype(HWY_STATIC_DISPATCH(Name))> { #Name, &HWY_DYNAMIC_DISPATCH(Name), nullptr }
 #endif
 
 // scratch_bytes: what the kernel's Scratch takes on a GPU.
@@ -41,7 +42,7 @@ template <class... Args>
 void run_rows_with_scratch(Device device, int64_t rows, int64_t scratch_bytes,
                            Kernel<void(int64_t, int64_t, Args...)> kernel,
                            std::type_identity_t<Args>... args) {
-  if (device.gpu != nullptr) return kernel.on_gpu(*device.gpu, rows, scratch_bytes, args...);
+  if (device.gpu != nullptr) return kernel.on_gpu(*device.gpu, kernel.name, rows, scratch_bytes, args...);
   parallel_for(device.threads, rows, [&](int64_t begin, int64_t end) { kernel.on_cpu(begin, end, args...); });
 }
 
@@ -56,7 +57,7 @@ template <class... Args>
 void run_blocks(Device device, std::span<const RowBlock> blocks,
                 Kernel<void(const RowBlock&, int64_t, int64_t, Args...)> kernel,
                 std::type_identity_t<Args>... args) {
-  if (device.gpu != nullptr) return kernel.on_gpu(*device.gpu, blocks, args...);
+  if (device.gpu != nullptr) return kernel.on_gpu(*device.gpu, kernel.name, blocks, args...);
   std::vector<int64_t> start(blocks.size() + 1, 0);
   for (size_t b = 0; b < blocks.size(); ++b) start[b + 1] = start[b] + blocks[b].rows;
   parallel_for(device.threads, start.back(), [&](int64_t begin, int64_t end) {

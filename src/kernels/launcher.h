@@ -11,11 +11,11 @@ template <class Entry>
 struct LauncherOf;
 template <class... Args>
 struct LauncherOf<void(int64_t, int64_t, Args...)> {
-  using type = void(cuda::Queue& queue, int64_t rows, int64_t scratch_bytes, Args... args);
+  using type = void(cuda::Queue& queue, const char* name, int64_t rows, int64_t scratch_bytes, Args... args);
 };
 template <class... Args>
 struct LauncherOf<void(const RowBlock&, int64_t, int64_t, Args...)> {
-  using type = void(cuda::Queue& queue, std::span<const RowBlock> blocks, Args... args);
+  using type = void(cuda::Queue& queue, const char* name, std::span<const RowBlock> blocks, Args... args);
 };
 template <class Entry>
 using Launcher = typename LauncherOf<Entry>::type;

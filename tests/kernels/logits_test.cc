@@ -14,11 +14,7 @@ namespace {
 
 using qsweep::testing::normals;
 
-constexpr Threads kThreads{2};
 constexpr int64_t kVocabulary = 333, kParentRows = 4, kDeltaRows = 9, kOutRows = 7;
-
-class LogitsTest : public PerTarget {};
-INSTANTIATE_PER_TARGET(LogitsTest);
 
 struct Data {
   std::vector<float> z, d;
@@ -51,19 +47,26 @@ struct Result {
   std::vector<LogitsSums> sums = std::vector<LogitsSums>(kOutRows);
 };
 
-Result run(const Data& data, int64_t tile) {
+class LogitsTest : public PerTarget {
+ protected:
+  Result run(const Data& data, int64_t tile);
+};
+INSTANTIATE_PER_DEVICE(LogitsTest);
+
+Result LogitsTest::run(const Data& data, int64_t tile) {
   Result result;
   for (LogitsSums& sums : result.sums) sums.shift = data.common;
   for (int64_t first = 0; first < kVocabulary; first += tile)
-    update_normalizers(kThreads, data.part(data.z, kParentRows, first, std::min(tile, kVocabulary - first)),
-                       first, result.normalizers);
+    update_normalizers(device(),
+                       on(data.part(data.z, kParentRows, first, std::min(tile, kVocabulary - first))), first,
+                       on(result.normalizers));
   for (int64_t first = 0; first < kVocabulary; first += tile) {
     const int64_t cols = std::min(tile, kVocabulary - first);
     const auto z = data.part(data.z, kParentRows, first, cols);
     const Matrix<double> p(result.p.data() + first, kParentRows, cols, kVocabulary);
-    probabilities(kThreads, z, result.normalizers, p);
-    accumulate_logits(kThreads, data.blocks, z, p, data.part(data.d, kDeltaRows, first, cols), first,
-                      data.target, result.sums);
+    probabilities(device(), on(z), on(result.normalizers), on(p));
+    accumulate_logits(device(), data.blocks, on(z), on(p), on(data.part(data.d, kDeltaRows, first, cols)),
+                      first, on(data.target), on(result.sums));
   }
   return result;
 }
@@ -153,8 +156,8 @@ TEST_P(LogitsTest, ShiftIsTheProductWithTheParentsDirection) {
   for (const DType dtype : {DType::f32, DType::bf16}) {
     std::vector<LogitsSums> sums(kOutRows, LogitsSums{.shift = -1000});
     void* changes = dtype == DType::f32 ? static_cast<void*>(d.data()) : d16.data();
-    shift_along(kThreads, data.blocks, Matrix<const float>(direction.data(), kParentRows, n),
-                {changes, dtype, kDeltaRows, n, n}, sums);
+    shift_along(device(), data.blocks, on(Matrix<const float>(direction.data(), kParentRows, n)),
+                on(DeltaView{changes, dtype, kDeltaRows, n, n}), on(sums));
     for (const RowBlock& b : data.blocks)
       for (int64_t r = 0; r < b.rows; ++r) {
         double want = 0;
@@ -171,8 +174,8 @@ TEST_P(LogitsTest, HugeLogitsDoNotOverflow) {
   const std::vector<float> z{3000, -3000, 2999, 3e4f, 3e4f, -3e30f};
   std::vector<LogitsNormalizer> rows(2);
   std::vector<double> p(6);
-  update_normalizers(kThreads, Matrix<const float>(z.data(), 2, 3), 0, rows);
-  probabilities(kThreads, Matrix<const float>(z.data(), 2, 3), rows, {p.data(), 2, 3});
+  update_normalizers(device(), on(Matrix<const float>(z.data(), 2, 3)), 0, on(rows));
+  probabilities(device(), on(Matrix<const float>(z.data(), 2, 3)), on(rows), on(Matrix(p.data(), 2, 3)));
   EXPECT_NEAR(p[0], 1 / (1 + std::exp(-1.0)), 1e-12);
   EXPECT_EQ(p[1], 0);
   EXPECT_NEAR(p[3], 0.5, 1e-11);

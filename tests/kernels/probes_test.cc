@@ -12,20 +12,21 @@
 namespace qsweep::kernels {
 namespace {
 
-constexpr Threads kThreads{2};
 constexpr int64_t kColumns = 131;  // of the vocabulary
 constexpr int64_t kTile = 50;
 
 struct Row {
+  Runner& runner;
   std::vector<float> logits;
   std::vector<double> p;
   std::vector<LogitsNormalizer> normalizer{1};
 
-  explicit Row(uint64_t seed) {
+  Row(Runner& test, uint64_t seed) : runner(test) {
     Rng rng(seed);
     logits = qsweep::testing::normals(rng, kColumns);
     for (float& z : logits) z *= 3;
-    update_normalizers(kThreads, {logits.data(), 1, kColumns}, 0, normalizer);
+    update_normalizers(runner.device(), runner.on(Matrix(logits.data(), 1, kColumns)), 0,
+                       runner.on(normalizer));
     double total = 0;
     for (const float z : logits) total += std::exp(static_cast<double>(z));
     for (const float z : logits) p.push_back(std::exp(static_cast<double>(z)) / total);
@@ -34,13 +35,15 @@ struct Row {
   // The probe's rows, tile by tile.
   std::vector<float> fill(ProbeKind kind, std::vector<ProbeRow> probes) const {
     for (int64_t first = 0; first < kColumns && kind == ProbeKind::fisher; first += kTile)
-      kernels::add_projections(kThreads, probes, tile(first), normalizer, first);
+      kernels::add_projections(runner.device(), runner.on(probes), runner.on(tile(first)),
+                               runner.on(normalizer), first);
     std::vector<float> u(probes.size() * static_cast<size_t>(kColumns));
     const auto rows = static_cast<int64_t>(probes.size());
     for (int64_t first = 0; first < kColumns; first += kTile) {
       const int64_t n = std::min(kTile, kColumns - first);
-      kernels::fill_probes(kThreads, kind, probes, tile(first), normalizer, first,
-                           {u.data() + first, DType::f32, rows, n, kColumns});
+      kernels::fill_probes(runner.device(), kind, runner.on(probes), runner.on(tile(first)),
+                           runner.on(normalizer), first,
+                           runner.on(DeltaView{u.data() + first, DType::f32, rows, n, kColumns}));
     }
     return u;
   }
@@ -56,10 +59,10 @@ std::vector<ProbeRow> streams(int n) {
 }
 
 class ProbesTest : public PerTarget {};
-INSTANTIATE_PER_TARGET(ProbesTest);
+INSTANTIATE_PER_DEVICE(ProbesTest);
 
 TEST_P(ProbesTest, RademacherProbesAreIndependentSigns) {
-  const Row row(1);
+  const Row row(*this, 1);
   constexpr int kProbes = 400;
   const std::vector<float> u = row.fill(ProbeKind::rademacher, streams(kProbes));
   for (const float v : u) EXPECT_TRUE(v == 1 || v == -1);
@@ -77,7 +80,7 @@ TEST_P(ProbesTest, RademacherProbesAreIndependentSigns) {
 }
 
 TEST_P(ProbesTest, FisherProbesHaveTheFisherMatrixAsTheirCovariance) {
-  const Row row(2);
+  const Row row(*this, 2);
   constexpr int kProbes = 20000;
   const std::vector<float> u = row.fill(ProbeKind::fisher, streams(kProbes));
   Rng rng(3);
@@ -106,7 +109,7 @@ TEST_P(ProbesTest, FisherProbesHaveTheFisherMatrixAsTheirCovariance) {
 }
 
 TEST_P(ProbesTest, CrossEntropyIsTheGradientOfTheNegativeLogLikelihood) {
-  const Row row(4);
+  const Row row(*this, 4);
   for (const int32_t target : {0, 49, 50, 130}) {
     const std::vector<float> u = row.fill(ProbeKind::cross_entropy, {{.target = target}});
     for (int64_t c = 0; c < kColumns; ++c) {
@@ -117,7 +120,7 @@ TEST_P(ProbesTest, CrossEntropyIsTheGradientOfTheNegativeLogLikelihood) {
 }
 
 TEST_P(ProbesTest, UnusedRowsAreZero) {
-  const Row row(5);
+  const Row row(*this, 5);
   for (const ProbeKind kind : {ProbeKind::rademacher, ProbeKind::fisher, ProbeKind::cross_entropy})
     for (const float v : row.fill(kind, {{.stream = 3, .used = false, .target = 1}})) EXPECT_EQ(v, 0.0f);
 }
@@ -129,8 +132,8 @@ TEST_P(ProbesTest, RowProductsOfEveryProbe) {
              e = qsweep::testing::normals(rng, rows * cols);
   std::vector<double> sums(rows * probes), squares(sums.size());
   const DeltaView gradients{const_cast<float*>(g.data()), DType::f32, rows * probes, cols, cols};
-  row_products(kThreads, gradients, {e.data(), rows, cols}, sums);
-  row_squared_products(kThreads, gradients, {e.data(), rows, cols}, squares);
+  row_products(device(), on(gradients), on(Matrix(e.data(), rows, cols)), on(sums));
+  row_squared_products(device(), on(gradients), on(Matrix(e.data(), rows, cols)), on(squares));
   for (int64_t r = 0; r < rows * probes; ++r) {
     double sum = 0, square = 0;
     for (int64_t c = 0; c < cols; ++c) {

@@ -12,11 +12,13 @@
 namespace qsweep::kernels {
 namespace {
 
-constexpr Threads kThreads{2};
 constexpr int64_t kRows = 7;
 
-class QuantizeTest : public PerTarget {};
-INSTANTIATE_PER_TARGET(QuantizeTest);
+class QuantizeTest : public PerTarget {
+ protected:
+  void expect_groups(const GroupQuantizer& q, const Padded& x);
+};
+INSTANTIATE_PER_DEVICE(QuantizeTest);
 
 struct GridCase {
   Grid grid;
@@ -83,9 +85,9 @@ Padded inputs(int64_t n) {
   return x;
 }
 
-void expect_groups(const GroupQuantizer& q, const Padded& x) {
+void QuantizeTest::expect_groups(const GroupQuantizer& q, const Padded& x) {
   Padded y(x.rows, x.cols);
-  fake_quantize_groups(kThreads, q, x.matrix(), y.matrix());
+  fake_quantize_groups(device(), q, on(x.matrix()), on(y.matrix()));
   for (int64_t r = 0; r < x.rows; ++r) {
     for (int64_t c = 0; c < x.cols; ++c) {
       const int64_t first = c / q.group * q.group, end = std::min(first + q.group, x.cols);
@@ -135,7 +137,8 @@ TEST_P(QuantizeTest, TiesOfSmallFloats) {
     values.insert(values.end(), {grid.high, 1.25f * grid.high, INFINITY, -INFINITY, 0x1p-149f, 0x1p-126f});
     std::vector<float> y(values.size());
     q.group = static_cast<int64_t>(values.size());
-    fake_quantize_groups(kThreads, q, {values.data(), 1, q.group}, {y.data(), 1, q.group});
+    fake_quantize_groups(device(), q, on(Matrix(values.data(), 1, q.group)),
+                         on(Matrix(y.data(), 1, q.group)));
     ASSERT_GT(values.size(), 50u);
     for (size_t i = 0; i < values.size(); ++i) {
       const float inside = std::clamp(values[i], grid.low, grid.high);
@@ -151,7 +154,7 @@ TEST_P(QuantizeTest, Affine) {
       for (const bool by_inverse : {false, true}) {
         if (by_inverse && s > 0 && std::isinf(1 / s)) continue;
         Padded y(kRows, n);
-        fake_quantize_affine(kThreads, {s, 77, 255, by_inverse}, x.matrix(), y.matrix());
+        fake_quantize_affine(device(), {s, 77, 255, by_inverse}, on(x.matrix()), on(y.matrix()));
         expect_elements(y, [&](int64_t r, int64_t c) {
           if (s == 0) return 0.0f;
           const float steps = by_inverse ? x.at(r, c) * (1 / s) : x.at(r, c) / s;
@@ -173,11 +176,12 @@ TEST_P(QuantizeTest, CodesOfRows) {
           for (int64_t c = 0; c < n; ++c) x.matrix().row(4)[c] *= 1e-30f;  // f32 sums of codes times 1e30 end
           const GroupQuantizer q{grid.grid, grid.low, grid.high, rule, n, 3.0f, one_scale};
           Padded y(kRows, n);
-          fake_quantize_groups(kThreads, q, x.matrix(), y.matrix());
+          fake_quantize_groups(device(), q, on(x.matrix()), on(y.matrix()));
           std::vector<int8_t> codes(static_cast<size_t>(kRows * (n + kPadding)), 99);
           std::vector<float> scale(kRows);
           std::vector<int32_t> sums(kRows);
-          quantize_rows(kThreads, q, x.matrix(), {codes.data(), kRows, n, n + kPadding}, scale, sums);
+          quantize_rows(device(), q, on(x.matrix()), on(Matrix(codes.data(), kRows, n, n + kPadding)),
+                        on(scale), on(sums));
           for (int64_t r = 0; r < kRows; ++r) {
             const int8_t* row = codes.data() + r * (n + kPadding);
             const float s = scale[static_cast<size_t>(r)];
@@ -201,9 +205,9 @@ TEST_P(QuantizeTest, AffineCodes) {
     for (const float s : {0.25f, 0.1f, 0.0f, 3e30f}) {
       const AffineQuantizer q{s, 77, 255, false};
       Padded y(kRows, n);
-      fake_quantize_affine(kThreads, q, x.matrix(), y.matrix());
+      fake_quantize_affine(device(), q, on(x.matrix()), on(y.matrix()));
       std::vector<uint8_t> codes(static_cast<size_t>(kRows * n));
-      quantize_affine(kThreads, q, x.matrix(), {codes.data(), kRows, n});
+      quantize_affine(device(), q, on(x.matrix()), on(Matrix(codes.data(), kRows, n)));
       for (int64_t r = 0; r < kRows; ++r)
         for (int64_t c = 0; c < n; ++c)
           ASSERT_EQ((static_cast<float>(codes[static_cast<size_t>(r * n + c)]) - 77) * s, y.at(r, c))
@@ -233,12 +237,16 @@ TEST_P(QuantizeTest, Dequantize) {
       for (int64_t r = 0; r < kRows; ++r)  // nearly all of it: what is left has few digits in f32
         for (int64_t c = 0; c < n; ++c)
           minus.matrix().row(r)[c] = static_cast<float>(exact(r, c, all) * 0.999);
-      IntegerProducts from{{products.data(), kRows, n}, row_scale, column_scale, {}, 0, nullptr};
-      if (all) from.column_sum = column_sum, from.zero_point = 77, from.bias = bias.data();
+      const auto from = [&] {
+        IntegerProducts part{
+            on(Matrix(products.data(), kRows, n)), on(row_scale), on(column_scale), {}, 0, nullptr};
+        if (all) part.column_sum = on(column_sum), part.zero_point = 77, part.bias = on(bias).data();
+        return part;
+      };
       Padded y(kRows, n);
-      dequantize(kThreads, from, {}, y.matrix());
+      dequantize(device(), from(), {}, on(y.matrix()));
       expect_elements(y, [&](int64_t r, int64_t c) { return static_cast<float>(exact(r, c, all)); });
-      dequantize(kThreads, from, minus.matrix(), y.matrix());
+      dequantize(device(), from(), on(minus.matrix()), on(y.matrix()));
       expect_elements(
           y, [&](int64_t r, int64_t c) { return static_cast<float>(exact(r, c, all) - minus.at(r, c)); });
     }
@@ -247,8 +255,10 @@ TEST_P(QuantizeTest, Dequantize) {
 
 TEST_P(QuantizeTest, NoRowsAndNoColumns) {
   float untouched = kUntouched;
-  fake_quantize_groups(kThreads, {.high = 127, .group = 4}, {&untouched, 0, 4}, {&untouched, 0, 4});
-  fake_quantize_groups(kThreads, {.high = 127, .group = 0}, {&untouched, 1, 0}, {&untouched, 1, 0});
+  fake_quantize_groups(device(), {.high = 127, .group = 4}, on(Matrix(&untouched, 0, 4)),
+                       on(Matrix(&untouched, 0, 4)));
+  fake_quantize_groups(device(), {.high = 127, .group = 0}, on(Matrix(&untouched, 1, 0)),
+                       on(Matrix(&untouched, 1, 0)));
   EXPECT_EQ(untouched, kUntouched);
 }
 
@@ -263,11 +273,11 @@ TEST_P(QuantizeTest, NanIsNotHidden) {
   };
   for (const GridCase& grid : kGrids)
     for (const ScaleRule rule : kRules) {
-      fake_quantize_groups(kThreads, {grid.grid, grid.low, grid.high, rule, 16, 1, false}, x.matrix(),
-                           y.matrix());
+      fake_quantize_groups(device(), {grid.grid, grid.low, grid.high, rule, 16, 1, false}, on(x.matrix()),
+                           on(y.matrix()));
       expect_nan();
     }
-  fake_quantize_affine(kThreads, {0.5f, 3, 255, false}, x.matrix(), y.matrix());
+  fake_quantize_affine(device(), {0.5f, 3, 255, false}, on(x.matrix()), on(y.matrix()));
   expect_nan();
 }
 

@@ -15,18 +15,17 @@
 namespace qsweep::kernels {
 namespace {
 
-constexpr Threads kThreads{2};
 constexpr int64_t kWidths[] = {1, 3, 16, 37};
 constexpr int64_t kRows = 5;
 
 class RowsTest : public PerTarget {};
-INSTANTIATE_PER_TARGET(RowsTest);
+INSTANTIATE_PER_DEVICE(RowsTest);
 
 TEST_P(RowsTest, Add) {
   for (const int64_t n : kWidths) {
     const Padded a = Padded::random(1, kRows, n), b = Padded::random(2, kRows, n);
     Padded sum(kRows, n);
-    add(kThreads, a.matrix(), b.matrix(), sum.matrix());
+    add(device(), on(a.matrix()), on(b.matrix()), on(sum.matrix()));
     expect_elements(sum, [&](int64_t r, int64_t c) { return a.at(r, c) + b.at(r, c); });
   }
 }
@@ -35,16 +34,17 @@ TEST_P(RowsTest, ConversionsRoundOnce) {
   for (const int64_t n : kWidths) {
     const Padded x = Padded::random(3, kRows, n);
     Padded copy(kRows, n);
-    convert(kThreads, x.matrix(), copy.view());
+    convert(device(), on(x.matrix()), on(copy.view()));
     expect_elements(copy, [&](int64_t r, int64_t c) { return x.at(r, c); });
 
     std::vector<bf16> narrow(static_cast<size_t>(kRows * n));
-    convert(kThreads, x.matrix(), {narrow.data(), DType::bf16, kRows, n, n});
+    convert(device(), on(x.matrix()), on(DeltaView{narrow.data(), DType::bf16, kRows, n, n}));
     std::vector<f16> half;
     for (const bf16 v : narrow) half.push_back(to_f16(to_float(v)));
     std::vector<float> wide(narrow.size()), from_half(narrow.size()), from_float(narrow.size());
     const auto widen = [&](DType dtype, const void* data, std::vector<float>& y) {
-      to_f32(kThreads, {dtype, {kRows, n}, static_cast<const std::byte*>(data)}, {y.data(), kRows, n});
+      to_f32(device(), on(TensorView{dtype, {kRows, n}, static_cast<const std::byte*>(data)}),
+             on(Matrix(y.data(), kRows, n)));
     };
     widen(DType::bf16, narrow.data(), wide);
     widen(DType::f16, half.data(), from_half);
@@ -65,7 +65,7 @@ TEST_P(RowsTest, AddToParentWithAndWithoutADelta) {
     Padded d = Padded::random(5, 9, n), y(8, n);
     const std::vector<RowBlock> blocks{{.rows = 3, .parent = 4, .in = {5, kAbsent, kAbsent}, .out = 1},
                                        {.rows = 2, .parent = 0, .out = 6}};
-    add_to_parent(kThreads, blocks, parent.matrix(), d.view(), y.view());
+    add_to_parent(device(), blocks, on(parent.matrix()), on(d.view()), on(y.view()));
     const auto want = [&](int64_t r, int64_t c) {
       if (r >= 1 && r < 4) return parent.at(r + 3, c) + d.at(r + 4, c);
       return r >= 6 ? parent.at(r - 6, c) : kUntouched;
@@ -73,16 +73,17 @@ TEST_P(RowsTest, AddToParentWithAndWithoutADelta) {
     expect_elements(y, want);
 
     std::vector<bf16> d16 = d.narrow(), y16 = Padded(8, n).narrow();
-    add_to_parent(kThreads, blocks, parent.matrix(), {d16.data(), DType::bf16, 9, n, n + kPadding},
-                  {y16.data(), DType::bf16, 8, n, n + kPadding});
+    add_to_parent(device(), blocks, on(parent.matrix()),
+                  on(DeltaView{d16.data(), DType::bf16, 9, n, n + kPadding}),
+                  on(DeltaView{y16.data(), DType::bf16, 8, n, n + kPadding}));
     for (int64_t c = 0; c < n; ++c) {
       const float changed = parent.at(4, c) + to_float(to_bf16(d.at(5, c)));
       EXPECT_EQ(y16[static_cast<size_t>(n + kPadding + c)].bits, to_bf16(changed).bits);
     }
 
     Padded wide(8, n);
-    add_to_parent(kThreads, blocks, parent.matrix(), {d16.data(), DType::bf16, 9, n, n + kPadding},
-                  wide.view());
+    add_to_parent(device(), blocks, on(parent.matrix()),
+                  on(DeltaView{d16.data(), DType::bf16, 9, n, n + kPadding}), on(wide.view()));
     expect_elements(wide, [&](int64_t r, int64_t c) {
       return r >= 1 && r < 4 ? parent.at(r + 3, c) + to_float(to_bf16(d.at(r + 4, c))) : want(r, c);
     });
@@ -99,12 +100,12 @@ TEST_P(RowsTest, SubtractParentWithAndWithoutRows) {
       if (r >= 1 && r < 4) return a.at(r + 4, c) - parent.at(r + 3, c);
       return r >= 6 ? 0 - parent.at(r - 6, c) : kUntouched;
     };
-    subtract_parent(kThreads, blocks, a.view(), parent.matrix(), y.view());
+    subtract_parent(device(), blocks, on(a.view()), on(parent.matrix()), on(y.view()));
     expect_elements(y, want);
 
     std::vector<bf16> y16 = Padded(8, n).narrow();
-    subtract_parent(kThreads, blocks, a.view(), parent.matrix(),
-                    {y16.data(), DType::bf16, 8, n, n + kPadding});
+    subtract_parent(device(), blocks, on(a.view()), on(parent.matrix()),
+                    on(DeltaView{y16.data(), DType::bf16, 8, n, n + kPadding}));
     for (int64_t c = 0; c < n; ++c)
       EXPECT_EQ(y16[static_cast<size_t>(n + kPadding + c)].bits, to_bf16(want(1, c)).bits);
   }
@@ -115,7 +116,7 @@ TEST_P(RowsTest, GatherFillsMissingRowsWithZeros) {
   for (const int64_t n : kWidths) {
     const Padded x = Padded::random(6, kRows, n);
     Padded y(kRows, n);
-    gather(kThreads, source, x.matrix(), y.matrix());
+    gather(device(), on(source), on(x.matrix()), on(y.matrix()));
     expect_elements(y, [&](int64_t r, int64_t c) {
       const int64_t from = source[static_cast<size_t>(r)];
       return from == kAbsent ? 0.0f : x.at(from, c);
@@ -133,7 +134,7 @@ TEST_P(RowsTest, RotationTurnsPairsOfTheTwoHalves) {
       table.matrix().row(r)[i] = static_cast<float>(std::cos(angle));
       table.matrix().row(r)[half + i] = static_cast<float>(std::sin(angle));
     }
-  rotate(kThreads, x.matrix(), table.matrix(), y.matrix());
+  rotate(device(), on(x.matrix()), on(table.matrix()), on(y.matrix()));
   expect_elements(y, [&](int64_t r, int64_t c) {
     const int64_t head = c / head_dim * head_dim, i = c % half;
     const float cos = table.at(r, i), sin = table.at(r, half + i);
@@ -146,7 +147,7 @@ TEST_P(RowsTest, RotationBackIsTheOppositeAngles) {
   constexpr int64_t head_dim = 6, n = 2 * head_dim, half = head_dim / 2;
   Padded x = Padded::random(8, kRows, n), table = Padded::random(10, kRows, head_dim), y(kRows, n);
   const RowBlock whole{.rows = kRows, .parent = 0, .in = {0, kAbsent, kAbsent}, .out = 0};
-  rotate_back(kThreads, {&whole, 1}, table.matrix(), x.view(), y.view());
+  rotate_back(device(), {&whole, 1}, on(table.matrix()), on(x.view()), on(y.view()));
   expect_elements(y, [&](int64_t r, int64_t c) {
     const int64_t head = c / head_dim * head_dim, i = c % half;
     const float cos = table.at(r, i), sin = table.at(r, half + i);
@@ -162,14 +163,15 @@ TEST_P(RowsTest, SumsOfRowsByIndex) {
     Padded x = Padded::random(11, 8, n), y(6, n);
     const RowBlock blocks[] = {{.rows = 3, .parent = 0, .in = {4, kAbsent, kAbsent}, .out = 0},
                                {.rows = 3, .parent = 0, .in = {0, kAbsent, kAbsent}, .out = 3}};
-    sum_rows(kThreads, blocks, start, readers, x.view(), y.view());
+    sum_rows(device(), blocks, on(start), on(readers), on(x.view()), on(y.view()));
     expect_elements(y, [&](int64_t r, int64_t c) {
       const int64_t first = r < 3 ? 4 : 0;
       return r % 3 == 0 ? x.at(first + 1, c) + x.at(first + 3, c) : r % 3 == 1 ? 0 : x.at(first, c);
     });
     std::vector<bf16> narrow = x.narrow(), sums(static_cast<size_t>(6 * n));
-    sum_rows(kThreads, blocks, start, readers, {narrow.data(), DType::bf16, 8, n, n + kPadding},
-             {sums.data(), DType::bf16, 6, n, n});
+    sum_rows(device(), blocks, on(start), on(readers),
+             on(DeltaView{narrow.data(), DType::bf16, 8, n, n + kPadding}),
+             on(DeltaView{sums.data(), DType::bf16, 6, n, n}));
     for (int64_t c = 0; c < n; ++c) {  // added in f32, rounded once
       const auto wide = [&](int64_t r) {
         return to_float(narrow[static_cast<size_t>(r * (n + kPadding) + c)]);
@@ -189,9 +191,9 @@ TEST_P(RowsTest, Reductions) {
     }
     std::vector<float> absmax(kRows), min(kRows), max(kRows);
     std::vector<double> squares(kRows);
-    row_absmax(kThreads, x.matrix(), absmax);
-    row_min_max(kThreads, x.matrix(), min, max);
-    row_squared_norm(kThreads, x.view(), squares);
+    row_absmax(device(), on(x.matrix()), on(absmax));
+    row_min_max(device(), on(x.matrix()), on(min), on(max));
+    row_squared_norm(device(), on(x.view()), on(squares));
     for (int64_t r = 0; r < kRows; ++r) {
       const auto i = static_cast<size_t>(r);
       const float *begin = x.matrix().row(r), *end = begin + n;
@@ -209,9 +211,9 @@ TEST_P(RowsTest, Reductions) {
 TEST_P(RowsTest, NoRowsAndNoBlocks) {
   std::vector<float> none;
   const Matrix<float> empty{none.data(), 0, 4};
-  add(kThreads, empty, empty, empty);
-  row_absmax(kThreads, empty, none);
-  add_to_parent(kThreads, {}, empty, {}, {});
+  add(device(), on(empty), on(empty), on(empty));
+  row_absmax(device(), on(empty), on(none));
+  add_to_parent(device(), {}, on(empty), {}, {});
 }
 
 }  // namespace

@@ -19,10 +19,17 @@ namespace {
 using qsweep::testing::normal;
 using qsweep::testing::relative_error;
 
-constexpr Threads kThreads{2};
+// One row of logits and its change.
+struct Change {
+  std::string name;
+  std::function<double(Rng&, size_t)> logit, change;
+};
 
-class SoftmaxTest : public PerTarget {};
-INSTANTIATE_PER_TARGET(SoftmaxTest);
+class SoftmaxTest : public PerTarget {
+ protected:
+  void expect_change(const Change& change, int64_t keys);
+};
+INSTANTIATE_PER_DEVICE(SoftmaxTest);
 
 std::vector<double> exact_softmax(const std::vector<double>& s) {
   const double top = *std::ranges::max_element(s);
@@ -41,7 +48,8 @@ TEST_P(SoftmaxTest, RowsOfACausalTile) {
   const std::vector<float> raw = qsweep::testing::normals(rng, rows * tile.keys, 10);
   std::vector<float> s = raw, p(raw.size(), NAN), lse(static_cast<size_t>(rows));
   std::vector<int32_t> argmax(static_cast<size_t>(rows));
-  softmax(kThreads, tile, {s.data(), rows, tile.keys}, {p.data(), rows, tile.keys}, lse, argmax);
+  softmax(device(), tile, on(Matrix(s.data(), rows, tile.keys)), on(Matrix(p.data(), rows, tile.keys)),
+          on(lse), on(argmax));
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t visible = tile.visible(r % tile.queries);
     const float *raw_row = raw.data() + r * tile.keys, *p_row = p.data() + r * tile.keys;
@@ -82,12 +90,6 @@ std::vector<double> exact_change(const std::vector<float>& s, const std::vector<
   return want;
 }
 
-// One row of logits and its change.
-struct Change {
-  std::string name;
-  std::function<double(Rng&, size_t)> logit, change;
-};
-
 std::vector<Change> changes() {
   const auto spread = [](Rng& rng, size_t) { return 70 * normal(rng); };
   const auto ordinary = [](Rng& rng, size_t) { return normal(rng); };
@@ -120,7 +122,7 @@ std::vector<Change> changes() {
 }
 
 // One row, as a tile of one query and one head: in f32, in bf16 and in place.
-void expect_change(const Change& change, int64_t keys) {
+void SoftmaxTest::expect_change(const Change& change, int64_t keys) {
   const AttentionTile tile{.heads = 1, .queries = 1, .keys = keys, .scale = 0.5f};
   Rng rng(static_cast<uint64_t>(keys));
   std::vector<float> s, ds;
@@ -131,10 +133,11 @@ void expect_change(const Change& change, int64_t keys) {
   const std::vector<double> want = exact_change(s, ds, 0.5);
   std::vector<float> p(s.size()), lse(1), got(s.size() + 1, -99.0f);
   std::vector<int32_t> argmax(1);
-  softmax(kThreads, tile, {s.data(), 1, keys}, {p.data(), 1, keys}, lse, argmax);
-  softmax_delta(kThreads, tile, Matrix<const float>(s.data(), 1, keys),
-                Matrix<const float>(p.data(), 1, keys), lse, argmax, Matrix<const float>(ds.data(), 1, keys),
-                {got.data(), DType::f32, 1, keys, keys});
+  softmax(device(), tile, on(Matrix(s.data(), 1, keys)), on(Matrix(p.data(), 1, keys)), on(lse), on(argmax));
+  softmax_delta(device(), tile, on(Matrix<const float>(s.data(), 1, keys)),
+                on(Matrix<const float>(p.data(), 1, keys)), on(lse), on(argmax),
+                on(Matrix<const float>(ds.data(), 1, keys)),
+                on(DeltaView{got.data(), DType::f32, 1, keys, keys}));
   double error = 0, norm = 0;
   for (size_t c = 0; c < s.size(); ++c) {
     error += (got[c] - want[c]) * (got[c] - want[c]);
@@ -147,14 +150,16 @@ void expect_change(const Change& change, int64_t keys) {
   EXPECT_EQ(got.back(), -99.0f);
 
   std::vector<bf16> narrow(s.size());
-  softmax_delta(kThreads, tile, Matrix<const float>(s.data(), 1, keys),
-                Matrix<const float>(p.data(), 1, keys), lse, argmax, Matrix<const float>(ds.data(), 1, keys),
-                {narrow.data(), DType::bf16, 1, keys, keys});
+  softmax_delta(device(), tile, on(Matrix<const float>(s.data(), 1, keys)),
+                on(Matrix<const float>(p.data(), 1, keys)), on(lse), on(argmax),
+                on(Matrix<const float>(ds.data(), 1, keys)),
+                on(DeltaView{narrow.data(), DType::bf16, 1, keys, keys}));
   for (size_t c = 0; c < s.size(); ++c) EXPECT_EQ(narrow[c].bits, to_bf16(got[c]).bits) << change.name;
 
-  softmax_delta(kThreads, tile, Matrix<const float>(s.data(), 1, keys),
-                Matrix<const float>(p.data(), 1, keys), lse, argmax, Matrix<const float>(ds.data(), 1, keys),
-                {ds.data(), DType::f32, 1, keys, keys});
+  softmax_delta(device(), tile, on(Matrix<const float>(s.data(), 1, keys)),
+                on(Matrix<const float>(p.data(), 1, keys)), on(lse), on(argmax),
+                on(Matrix<const float>(ds.data(), 1, keys)),
+                on(DeltaView{ds.data(), DType::f32, 1, keys, keys}));
   EXPECT_TRUE(std::equal(ds.begin(), ds.end(), got.begin())) << change.name << ": in place";
 }
 
@@ -191,9 +196,11 @@ TEST_P(SoftmaxTest, CotangentsMatchF64) {
         dp.push_back(static_cast<float>(change.change(rng, static_cast<size_t>(i % keys))));
       std::vector<float> scaled = s, p(s.size()), lse(2), got(dp.size() + 1, -99.0f);
       std::vector<int32_t> argmax(2);
-      softmax(kThreads, tile, {scaled.data(), 2, keys}, {p.data(), 2, keys}, lse, argmax);
+      softmax(device(), tile, on(Matrix(scaled.data(), 2, keys)), on(Matrix(p.data(), 2, keys)), on(lse),
+              on(argmax));
       const Matrix<const float> p_rows(p.data(), 2, keys), dp_rows(dp.data(), probes * 2, keys);
-      softmax_vjp(kThreads, tile, p_rows, argmax, dp_rows, {got.data(), DType::f32, probes * 2, keys, keys});
+      softmax_vjp(device(), tile, on(p_rows), on(argmax), on(dp_rows),
+                  on(DeltaView{got.data(), DType::f32, probes * 2, keys, keys}));
       for (int64_t r = 0; r < probes * 2; ++r) {
         const auto row = [&](const std::vector<float>& all, int64_t i) {
           return std::vector<float>(all.begin() + i * keys, all.begin() + (i + 1) * keys);
@@ -212,10 +219,11 @@ TEST_P(SoftmaxTest, CotangentsMatchF64) {
       EXPECT_EQ(got.back(), -99.0f);
 
       std::vector<bf16> narrow(dp.size());
-      softmax_vjp(kThreads, tile, p_rows, argmax, dp_rows,
-                  {narrow.data(), DType::bf16, probes * 2, keys, keys});
+      softmax_vjp(device(), tile, on(p_rows), on(argmax), on(dp_rows),
+                  on(DeltaView{narrow.data(), DType::bf16, probes * 2, keys, keys}));
       for (size_t i = 0; i < dp.size(); ++i) EXPECT_EQ(narrow[i].bits, to_bf16(got[i]).bits) << change.name;
-      softmax_vjp(kThreads, tile, p_rows, argmax, dp_rows, {dp.data(), DType::f32, probes * 2, keys, keys});
+      softmax_vjp(device(), tile, on(p_rows), on(argmax), on(dp_rows),
+                  on(DeltaView{dp.data(), DType::f32, probes * 2, keys, keys}));
       EXPECT_TRUE(std::equal(dp.begin(), dp.end(), got.begin())) << change.name << ": in place";
     }
 }
@@ -225,11 +233,11 @@ TEST_P(SoftmaxTest, CotangentsOfACausalTileAreZeroWhereNothingIsVisible) {
   Rng rng(4);
   std::vector<float> s = qsweep::testing::normals(rng, 15), p(15), lse(3), ds(15, NAN);
   std::vector<int32_t> argmax(3);
-  softmax(kThreads, tile, {s.data(), 3, 5}, {p.data(), 3, 5}, lse, argmax);
+  softmax(device(), tile, on(Matrix(s.data(), 3, 5)), on(Matrix(p.data(), 3, 5)), on(lse), on(argmax));
   std::vector<float> dp = qsweep::testing::normals(rng, 15);
   for (const size_t invisible : {3, 4, 9}) dp[invisible] = NAN;
-  softmax_vjp(kThreads, tile, Matrix<const float>(p.data(), 3, 5), argmax,
-              Matrix<const float>(dp.data(), 3, 5), {ds.data(), DType::f32, 3, 5, 5});
+  softmax_vjp(device(), tile, on(Matrix<const float>(p.data(), 3, 5)), on(argmax),
+              on(Matrix<const float>(dp.data(), 3, 5)), on(DeltaView{ds.data(), DType::f32, 3, 5, 5}));
   for (size_t i = 0; i < ds.size(); ++i) {
     const bool invisible = i == 3 || i == 4 || i == 9;
     EXPECT_TRUE(invisible ? ds[i] == 0 : std::isfinite(ds[i]) && ds[i] != 0) << i << ": " << ds[i];

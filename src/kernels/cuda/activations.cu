@@ -1,5 +1,4 @@
 #include "kernels/activations-inl.h"
-
 #include "kernels/cuda/launch.h"
 
 QSWEEP_LAUNCH(Swiglu);

@@ -1,5 +1,4 @@
 #include "kernels/attention_rows-inl.h"
-
 #include "kernels/cuda/launch.h"
 
 QSWEEP_LAUNCH(Softmax);

@@ -1,6 +1,5 @@
-#include "kernels/elementwise-inl.h"
-
 #include "kernels/cuda/launch.h"
+#include "kernels/elementwise-inl.h"
 
 QSWEEP_LAUNCH(Add);
 QSWEEP_LAUNCH(AddDelta);

@@ -1,9 +1,13 @@
-// Launching row kernels: a block of threads per row. Only for .cu files, after the bodies; each lists its
-// kernels by QSWEEP_LAUNCH(Name).
+// Launching row kernels: a block of threads per row. Only for .cu files; each includes the bodies and lists
+// its kernels by QSWEEP_LAUNCH(Name).
 #pragma once
 
-#include <array>
+#include <algorithm>
+#include <cstdint>
+#include <span>
 #include <vector>
+
+#include <cuda_runtime.h>
 
 #include "kernels/cuda/block.h"
 #include "kernels/cuda/queue.h"
@@ -40,54 +44,52 @@ void launch(Queue& queue, const char* name, int64_t rows, int64_t scratch_bytes,
             Args... args) {
   if (rows == 0) return;
   cudaLaunchConfig_t config{};
-  config.gridDim = dim3(static_cast<unsigned>(rows));
+  config.gridDim = dim3(static_cast<unsigned>(std::min<int64_t>(rows, UINT32_MAX)));  // too many: an error
   config.blockDim = dim3(kBlockThreads);
   config.dynamicSmemBytes = static_cast<size_t>(scratch_bytes);
   config.stream = queue.stream();
   Queue::check_launch(cudaLaunchKernelEx(&config, kernel, args...), name);
 }
 
+// Launches the blocks' rows in runs of as many blocks as the queue stages at once.
+template <class... Params, class... Args>
+void launch_blocks(Queue& queue, const char* name, std::span<const RowBlock> blocks,
+                   void (*kernel)(Params...), Args... args) {
+  constexpr size_t most = Queue::kStageBytes / sizeof(PlacedBlock);
+  for (size_t first = 0; first < blocks.size(); first += most) {
+    std::vector<PlacedBlock> placed;
+    int64_t rows = 0;
+    for (const RowBlock& block : blocks.subspan(first, std::min(most, blocks.size() - first))) {
+      placed.push_back({block, rows});
+      rows += block.rows;
+    }
+    const auto n = static_cast<int64_t>(placed.size());
+    const void* staged = queue.stage(placed.data(), n * int64_t{sizeof(PlacedBlock)});
+    launch(queue, name, rows, 0, kernel, static_cast<const PlacedBlock*>(staged), n, args...);
+  }
+}
+
 // The launcher of an entry, by the kind of its arguments.
-template <auto kEntry, class Name, class Entry>
+template <auto kEntry>
 struct Launch;
-template <auto kEntry, class Name, class... Args>
-struct Launch<kEntry, Name, void(int64_t, int64_t, Args...)> {
-  static void run(Queue& queue, int64_t rows, int64_t scratch_bytes, Args... args) {
-    launch(queue, Name::text, rows, scratch_bytes, &row_kernel<kEntry, Args...>, args...);
+template <class... Args, void (*kEntry)(int64_t, int64_t, Args...)>
+struct Launch<kEntry> {
+  static void run(Queue& queue, const char* name, int64_t rows, int64_t scratch_bytes, Args... args) {
+    launch(queue, name, rows, scratch_bytes, &row_kernel<kEntry, Args...>, args...);
   }
 };
-template <auto kEntry, class Name, class... Args>
-struct Launch<kEntry, Name, void(const RowBlock&, int64_t, int64_t, Args...)> {
-  static void run(Queue& queue, std::span<const RowBlock> blocks, Args... args) {
-    constexpr size_t kMost = Queue::kStageBytes / sizeof(PlacedBlock);
-    while (!blocks.empty()) {
-      const auto some = blocks.first(std::min(blocks.size(), kMost));
-      std::vector<PlacedBlock> placed;
-      int64_t rows = 0;
-      for (const RowBlock& block : some) {
-        if (block.rows == 0) continue;
-        placed.push_back({block, rows});
-        rows += block.rows;
-      }
-      const auto n = static_cast<int64_t>(placed.size());
-      const void* on_gpu = queue.stage(placed.data(), n * int64_t{sizeof(PlacedBlock)});
-      launch(queue, Name::text, rows, 0, &block_kernel<kEntry, Args...>,
-             static_cast<const PlacedBlock*>(on_gpu), n, args...);
-      blocks = blocks.subspan(some.size());
-    }
+template <class... Args, void (*kEntry)(const RowBlock&, int64_t, int64_t, Args...)>
+struct Launch<kEntry> {
+  static void run(Queue& queue, const char* name, std::span<const RowBlock> blocks, Args... args) {
+    launch_blocks(queue, name, blocks, &block_kernel<kEntry, Args...>, args...);
   }
 };
 
 }  // namespace qsweep::kernels::cuda
 
 // Defines cuda::Name, the launcher of the entry N_CUDA::Name.
-#define QSWEEP_LAUNCH(Name)                                            \
-  namespace qsweep::kernels::cuda {                                    \
-  struct Name##Text {                                                  \
-    static constexpr const char* text = #Name;                         \
-  };                                                                   \
-  extern Launcher<decltype(N_CUDA::Name)>* const Name;                 \
-  Launcher<decltype(N_CUDA::Name)>* const Name =                       \
-      &Launch<&N_CUDA::Name, Name##Text, decltype(N_CUDA::Name)>::run; \
-  }                                                                    \
+#define QSWEEP_LAUNCH(Name)                                                          \
+  namespace qsweep::kernels::cuda {                                                  \
+  extern Launcher<decltype(N_CUDA::Name)>* const Name = &Launch<&N_CUDA::Name>::run; \
+  }                                                                                  \
   static_assert(true)

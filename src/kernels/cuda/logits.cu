@@ -1,6 +1,5 @@
-#include "kernels/logits-inl.h"
-
 #include "kernels/cuda/launch.h"
+#include "kernels/logits-inl.h"
 
 QSWEEP_LAUNCH(UpdateNormalizers);
 QSWEEP_LAUNCH(Probabilities);

@@ -1,6 +1,5 @@
-#include "kernels/probes-inl.h"
-
 #include "kernels/cuda/launch.h"
+#include "kernels/probes-inl.h"
 
 QSWEEP_LAUNCH(FillProbes);
 QSWEEP_LAUNCH(AddProjections);

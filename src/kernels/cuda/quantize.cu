@@ -1,6 +1,5 @@
-#include "kernels/quantize-inl.h"
-
 #include "kernels/cuda/launch.h"
+#include "kernels/quantize-inl.h"
 
 QSWEEP_LAUNCH(FakeQuantizeGroups);
 QSWEEP_LAUNCH(FakeQuantizeAffine);

@@ -35,6 +35,7 @@ class Queue {
   static constexpr int64_t kStageBytes = int64_t{1} << 20;
   const void* stage(const void* from, int64_t bytes);
 
+  // For a launch: the calling thread's GPU becomes the queue's.
   CUstream_st* stream() const;
   // Throws where a launch failed, and names the kernel.
   static void check_launch(int code, const char* kernel);

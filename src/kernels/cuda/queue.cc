@@ -1,0 +1,133 @@
+#include "kernels/cuda/queue.h"
+
+#include <array>
+#include <cstring>
+
+#include <cuda_runtime_api.h>
+
+#include "base/error.h"
+
+namespace qsweep::kernels::cuda {
+namespace {
+
+constexpr int kSegments = 4;
+constexpr int64_t kAlignment = 256;
+
+void check(cudaError_t code, const char* what) {
+  if (code == cudaSuccess) return;
+  cudaGetLastError();  // else the next call would report it again
+  fail("CUDA: {}: {}", what, cudaGetErrorString(code));
+}
+
+}  // namespace
+
+// The ring of staging memory has a host and a GPU side, cut into segments; a segment's event comes when the
+// copies out of its host side are done.
+struct Queue::State {
+  int device = 0;
+  cudaStream_t stream = nullptr;
+  cudaMemPool_t pool = nullptr;
+  std::byte *host = nullptr, *gpu = nullptr;
+  std::array<cudaEvent_t, kSegments> copied{};
+  int segment = 0;
+  int64_t used = 0;  // bytes of the segment
+
+  ~State() {
+    // What fails here has failed before, and was reported.
+    if (stream != nullptr) cudaStreamSynchronize(stream);
+    for (cudaEvent_t event : copied)
+      if (event != nullptr) cudaEventDestroy(event);
+    if (gpu != nullptr) cudaFreeAsync(gpu, stream);
+    if (host != nullptr) cudaFreeHost(host);
+    if (stream != nullptr) cudaStreamDestroy(stream);
+    if (pool != nullptr) cudaMemPoolDestroy(pool);
+  }
+
+  void open() {
+    check(cudaSetDevice(device), "choosing the GPU");
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "creating a stream");
+    cudaMemPoolProps properties{};
+    properties.allocType = cudaMemAllocationTypePinned;
+    properties.location = {.type = cudaMemLocationTypeDevice, .id = device};
+    check(cudaMemPoolCreate(&pool, &properties), "creating a pool of memory");
+    uint64_t keep = UINT64_MAX;  // freed memory stays in the pool
+    check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "keeping freed memory");
+    for (cudaEvent_t& event : copied)
+      check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "creating an event");
+  }
+
+  void next_segment() {
+    check(cudaEventRecord(copied[static_cast<size_t>(segment)], stream), "recording an event");
+    segment = (segment + 1) % kSegments;
+    used = 0;
+    // At once where the event was never recorded.
+    check(cudaEventSynchronize(copied[static_cast<size_t>(segment)]), "waiting for staging memory");
+  }
+};
+
+int device_count() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
+  cudaGetLastError();
+  return 0;
+}
+
+Queue::Queue(int device) : state_(std::make_unique<State>()) {
+  if (device < 0 || device >= device_count())
+    fail("there is no GPU {}: this machine has {}", device, device_count());
+  state_->device = device;
+  state_->open();
+  void* host = nullptr;
+  check(cudaMallocHost(&host, kSegments * kStageBytes), "allocating staging memory");
+  state_->host = static_cast<std::byte*>(host);
+  state_->gpu = static_cast<std::byte*>(allocate(kSegments * kStageBytes));
+}
+
+Queue::~Queue() = default;
+
+void* Queue::allocate(int64_t bytes) {
+  void* block = nullptr;
+  const cudaError_t code =
+      cudaMallocFromPoolAsync(&block, static_cast<size_t>(bytes), state_->pool, state_->stream);
+  if (code == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    fail("GPU {} has no {} bytes of memory left", state_->device, bytes);
+  }
+  check(code, "allocating memory");
+  return block;
+}
+
+void Queue::free(void* block) { check(cudaFreeAsync(block, state_->stream), "freeing memory"); }
+
+void Queue::upload(void* to, const void* from, int64_t bytes) {
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, state_->stream),
+        "copying to the GPU");
+}
+
+void Queue::download(void* to, const void* from, int64_t bytes) {
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, state_->stream),
+        "copying from the GPU");
+}
+
+void Queue::wait() { check(cudaStreamSynchronize(state_->stream), "waiting for the GPU"); }
+
+const void* Queue::stage(const void* from, int64_t bytes) {
+  QSWEEP_CHECK(bytes <= kStageBytes, "{} bytes for the staging memory", bytes);
+  if (state_->used + bytes > kStageBytes) state_->next_segment();
+  const int64_t offset = state_->segment * kStageBytes + state_->used;
+  std::memcpy(state_->host + offset, from, static_cast<size_t>(bytes));
+  upload(state_->gpu + offset, state_->host + offset, bytes);
+  state_->used += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return state_->gpu + offset;
+}
+
+CUstream_st* Queue::stream() const {
+  check(cudaSetDevice(state_->device), "choosing the GPU");
+  return state_->stream;
+}
+
+void Queue::check_launch(int code, const char* kernel) {
+  if (code != cudaSuccess) check(static_cast<cudaError_t>(code), fmt::format("launching {}", kernel).c_str());
+}
+
+}  // namespace qsweep::kernels::cuda

@@ -1,0 +1,182 @@
+// Streams, events and memory. A stream is a list of what is still to be done; it is done when the host waits.
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <map>
+
+#include <cuda_runtime.h>
+#include <sys/mman.h>
+
+#include "cuda_emulator/fibres.h"
+
+constexpr size_t kSharedBytes = size_t{48} << 10;
+constexpr size_t kPageBytes = 4096, kAlignment = 16;
+constexpr unsigned char kUnwritten = 0xff;  // a NaN in every float format
+
+// The kernels' scratch memory (kernels/cuda/lanes_cuda.h).
+thread_local double qsweep_scratch[kSharedBytes / sizeof(double)];
+
+struct CUstream_st {
+  std::deque<std::function<void()>> work;
+  uint64_t done = 0;
+};
+struct CUevent_st {
+  cudaStream_t stream = nullptr;
+  uint64_t place = 0;
+};
+struct CUmemPoolHandle_st {};
+
+namespace cuda_emulator {
+namespace {
+
+// Blocks of device memory, by the address of their first page, with the bytes of their pages. Each ends, but
+// for alignment, at a page that is never accessible.
+std::map<std::byte*, size_t>& blocks() {
+  static std::map<std::byte*, size_t> all;
+  return all;
+}
+
+// While it lives, device memory is accessible.
+class OnDevice {
+ public:
+  OnDevice() { protect(PROT_READ | PROT_WRITE); }
+  ~OnDevice() { protect(PROT_NONE); }
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+
+ private:
+  static void protect(int access) {
+    for (const auto& [first, bytes] : blocks())
+      if (mprotect(first, bytes, access) != 0) std::abort();
+  }
+};
+
+void run_until(CUstream_st& stream, uint64_t place) {
+  if (stream.done >= place) return;
+  const OnDevice on_device;
+  for (; stream.done < place; ++stream.done) {
+    stream.work.front()();
+    stream.work.pop_front();
+  }
+}
+
+uint64_t end_of(const CUstream_st& stream) { return stream.done + stream.work.size(); }
+
+void release(void* block) {
+  const auto it = std::prev(blocks().upper_bound(static_cast<std::byte*>(block)));
+  munmap(it->first, it->second + kPageBytes);
+  blocks().erase(it);
+}
+
+}  // namespace
+
+cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> kernel) {
+  if (config.gridDim.x == 0 || config.gridDim.x > INT32_MAX || config.blockDim.x == 0)
+    return cudaErrorInvalidConfiguration;
+  if (config.dynamicSmemBytes > kSharedBytes) return cudaErrorInvalidValue;
+  config.stream->work.push_back([config, kernel = std::move(kernel)] {
+    for (blockIdx.x = 0; blockIdx.x < config.gridDim.x; ++blockIdx.x) {
+      std::memset(qsweep_scratch, kUnwritten, config.dynamicSmemBytes);
+      run_block(config.blockDim.x, kernel);
+    }
+  });
+  return cudaSuccess;
+}
+
+}  // namespace cuda_emulator
+
+using cuda_emulator::blocks, cuda_emulator::end_of, cuda_emulator::run_until;
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+const char* cudaGetErrorString(cudaError_t code) {
+  switch (code) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorInvalidDevice:
+      return "invalid device ordinal";
+  }
+  return "unrecognized error code";
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = new CUstream_st;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  run_until(*stream, end_of(*stream));
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  cudaStreamSynchronize(stream);
+  delete stream;
+  return cudaSuccess;
+}
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  *event = new CUevent_st;
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  *event = {stream, end_of(*stream)};
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (event->stream != nullptr) run_until(*event->stream, event->place);
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps*) {
+  *pool = new CUmemPoolHandle_st;
+  return cudaSuccess;
+}
+cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
+cudaError_t cudaMemPoolDestroy(cudaMemPool_t pool) {
+  delete pool;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMallocFromPoolAsync(void** block, size_t bytes, cudaMemPool_t, cudaStream_t) {
+  const size_t aligned = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  const size_t pages = (aligned + kPageBytes - 1) / kPageBytes * kPageBytes;
+  if (bytes == 0) return cudaErrorInvalidValue;
+  if (pages < bytes) return cudaErrorMemoryAllocation;
+  void* const first = mmap(nullptr, pages + kPageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (first == MAP_FAILED || mprotect(first, pages, PROT_READ | PROT_WRITE) != 0)
+    return cudaErrorMemoryAllocation;
+  std::memset(first, kUnwritten, pages);
+  if (mprotect(first, pages, PROT_NONE) != 0) std::abort();
+  blocks().emplace(static_cast<std::byte*>(first), pages);
+  *block = static_cast<std::byte*>(first) + pages - aligned;
+  return cudaSuccess;
+}
+cudaError_t cudaFreeAsync(void* block, cudaStream_t stream) {
+  stream->work.emplace_back([block] { cuda_emulator::release(block); });
+  return cudaSuccess;
+}
+cudaError_t cudaMallocHost(void** block, size_t bytes) {
+  *block = std::malloc(bytes);
+  return *block != nullptr ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+cudaError_t cudaFreeHost(void* block) {
+  std::free(block);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  stream->work.emplace_back([=] { std::memcpy(to, from, bytes); });
+  return cudaSuccess;
+}
