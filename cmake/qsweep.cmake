@@ -47,7 +47,7 @@ function(qsweep_module name)
 endfunction()
 
 # qsweep_test(NAME DEPS modules...): builds tests/NAME/*.cc as qsweep_test_NAME and registers its cases with ctest;
-# those with Slow in their name get the label "slow", which the sanitizer runs leave out.
+# those with Slow in their name get the label "slow", which the sanitizer runs leave out, those of a GPU "cuda".
 function(qsweep_test name)
   cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
@@ -63,8 +63,14 @@ function(qsweep_test name)
   endif()
   list(TRANSFORM ARG_DEPS PREPEND qsweep_)
   target_link_libraries(qsweep_test_${name} PRIVATE ${ARG_DEPS} qsweep_options GTest::gtest_main GTest::gmock)
-  gtest_discover_tests(qsweep_test_${name} TEST_PREFIX ${name}. TEST_FILTER -*Slow* DISCOVERY_TIMEOUT 60
-                       PROPERTIES TIMEOUT 900)
-  gtest_discover_tests(qsweep_test_${name} TEST_PREFIX ${name}. TEST_FILTER *Slow* DISCOVERY_TIMEOUT 60
-                       TEST_LIST qsweep_test_${name}_SLOW PROPERTIES TIMEOUT 900 LABELS slow)
+  qsweep_discover_tests(${name} "" -*Slow*:*/CUDA:Cuda*)
+  qsweep_discover_tests(${name} slow *Slow*)
+  if(QSWEEP_CUDA AND name STREQUAL "kernels")
+    qsweep_discover_tests(${name} cuda */CUDA:Cuda*)
+  endif()
+endfunction()
+
+function(qsweep_discover_tests name label filter)
+  gtest_discover_tests(qsweep_test_${name} TEST_PREFIX ${name}. TEST_FILTER ${filter} DISCOVERY_TIMEOUT 60
+                       TEST_LIST qsweep_test_${name}_${label} PROPERTIES TIMEOUT 900 LABELS "${label}")
 endfunction()

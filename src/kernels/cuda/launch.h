@@ -51,10 +51,14 @@ void launch(Queue& queue, const char* name, int64_t rows, int64_t scratch_bytes,
   Queue::check_launch(cudaLaunchKernelEx(&config, kernel, args...), name);
 }
 
-// Launches the blocks' rows in runs of as many blocks as the queue stages at once.
-template <class... Params, class... Args>
-void launch_blocks(Queue& queue, const char* name, std::span<const RowBlock> blocks,
-                   void (*kernel)(Params...), Args... args) {
+template <auto kEntry, class... Args>
+void launch_rows(Queue& queue, const char* name, int64_t rows, int64_t scratch_bytes, Args... args) {
+  launch(queue, name, rows, scratch_bytes, &row_kernel<kEntry, Args...>, args...);
+}
+
+// In runs of as many blocks as the queue stages at once.
+template <auto kEntry, class... Args>
+void launch_blocks(Queue& queue, const char* name, std::span<const RowBlock> blocks, Args... args) {
   constexpr size_t most = Queue::kStageBytes / sizeof(PlacedBlock);
   for (size_t first = 0; first < blocks.size(); first += most) {
     std::vector<PlacedBlock> placed;
@@ -65,31 +69,26 @@ void launch_blocks(Queue& queue, const char* name, std::span<const RowBlock> blo
     }
     const auto n = static_cast<int64_t>(placed.size());
     const void* staged = queue.stage(placed.data(), n * int64_t{sizeof(PlacedBlock)});
-    launch(queue, name, rows, 0, kernel, static_cast<const PlacedBlock*>(staged), n, args...);
+    launch(queue, name, rows, 0, &block_kernel<kEntry, Args...>, static_cast<const PlacedBlock*>(staged), n,
+           args...);
   }
 }
 
 // The launcher of an entry, by the kind of its arguments.
-template <auto kEntry>
-struct Launch;
-template <class... Args, void (*kEntry)(int64_t, int64_t, Args...)>
-struct Launch<kEntry> {
-  static void run(Queue& queue, const char* name, int64_t rows, int64_t scratch_bytes, Args... args) {
-    launch(queue, name, rows, scratch_bytes, &row_kernel<kEntry, Args...>, args...);
-  }
-};
-template <class... Args, void (*kEntry)(const RowBlock&, int64_t, int64_t, Args...)>
-struct Launch<kEntry> {
-  static void run(Queue& queue, const char* name, std::span<const RowBlock> blocks, Args... args) {
-    launch_blocks(queue, name, blocks, &block_kernel<kEntry, Args...>, args...);
-  }
-};
+template <auto kEntry, class... Args>
+constexpr auto launcher_of(void (*)(int64_t, int64_t, Args...)) {
+  return &launch_rows<kEntry, Args...>;
+}
+template <auto kEntry, class... Args>
+constexpr auto launcher_of(void (*)(const RowBlock&, int64_t, int64_t, Args...)) {
+  return &launch_blocks<kEntry, Args...>;
+}
 
 }  // namespace qsweep::kernels::cuda
 
 // Defines cuda::Name, the launcher of the entry N_CUDA::Name.
-#define QSWEEP_LAUNCH(Name)                                                          \
-  namespace qsweep::kernels::cuda {                                                  \
-  extern Launcher<decltype(N_CUDA::Name)>* const Name = &Launch<&N_CUDA::Name>::run; \
-  }                                                                                  \
+#define QSWEEP_LAUNCH(Name)                                                                        \
+  namespace qsweep::kernels::cuda {                                                                \
+  extern Launcher<decltype(N_CUDA::Name)>* const Name = launcher_of<&N_CUDA::Name>(&N_CUDA::Name); \
+  }                                                                                                \
   static_assert(true)
