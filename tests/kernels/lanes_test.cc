@@ -1,101 +1,58 @@
-// The vocabulary of the row kernels, on every instruction set: elementary functions in units in the last
-// place against long double, bf16 loads and stores, rows that do not fill the lanes.
+// The vocabulary of the row kernels, on every device: elementary functions in units in the last place against
+// long double, bf16 loads and stores, rows that do not fill the lanes.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/lanes_test.cc"
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
 
-#include "kernels/lanes-inl.h"
-
-#ifndef QSWEEP_LANES_TEST_ONCE
-#define QSWEEP_LANES_TEST_ONCE
-namespace qsweep::kernels {
-enum class Function { exp, expm1, expm1_minus_x, sigmoid };
-}
-#endif
-
-HWY_BEFORE_NAMESPACE();
-namespace qsweep::kernels::HWY_NAMESPACE {
-namespace {
-
-template <class T>
-void apply(Function function, int64_t n, const T* x, T* y) {
-  using L = LanesOf<T>;
-  L::each(n, [&](auto at) QSWEEP_LANES {
-    const auto v = L::load(x, at);
-    switch (function) {
-      case Function::exp:
-        return L::store(L::exp(v), y, at);
-      case Function::expm1:
-        return L::store(L::expm1(v), y, at);
-      case Function::expm1_minus_x:
-        return L::store(L::expm1_minus_x(v), y, at);
-      case Function::sigmoid:
-        return L::store(L::sigmoid(v), y, at);
-    }
-  });
-}
-
-template <class From, class To>
-void copy(int64_t n, const From* x, To* y) {
-  using L = LanesOf<std::conditional_t<std::is_same_v<To, double>, double, float>>;
-  L::each(n, [&](auto at) QSWEEP_LANES { L::store(L::load(x, at), y, at); });
-}
-
-void Apply32(Function f, int64_t n, const float* x, float* y) { apply(f, n, x, y); }
-void Apply64(Function f, int64_t n, const double* x, double* y) { apply(f, n, x, y); }
-void NarrowToBf16(int64_t n, const float* x, bf16* y) { copy(n, x, y); }
-void WidenTo32(int64_t n, const bf16* x, float* y) { copy(n, x, y); }
-void WidenTo64(int64_t n, const bf16* x, double* y) { copy(n, x, y); }
-void Float32To64(int64_t n, const float* x, double* y) { copy(n, x, y); }
-
-float Sum32(int64_t n, const float* x) {
-  return Lanes::sum(n, [&](auto at) QSWEEP_LANES { return Lanes::load(x, at) + Lanes::set(1); });
-}
-float Max32(int64_t n, const float* x) {
-  return Lanes::max(n, [&](auto at) QSWEEP_LANES { return Lanes::load(x, at); });
-}
-double Sum64(int64_t n, const float* x) {
-  return Lanes64::sum(n, [&](auto at) QSWEEP_LANES { return Lanes64::load(x, at) + Lanes64::set(1); });
-}
-int64_t Width32() { return Lanes::width(); }
-
-}  // namespace
-}  // namespace qsweep::kernels::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
+#include "kernels/lanes_kernels-inl.h"
 
 #if HWY_ONCE
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
+#include <gmock/gmock.h>
+
+#include "kernels/dispatch.h"
 #include "kernels/per_target.h"
 #include "support/random.h"
 
 namespace qsweep::kernels {
+QSWEEP_EXPORT(Apply32);
+QSWEEP_EXPORT(Apply64);
+QSWEEP_EXPORT(NarrowToBf16);
+QSWEEP_EXPORT(WidenTo32);
+QSWEEP_EXPORT(WidenTo64);
+QSWEEP_EXPORT(Float32To64);
+QSWEEP_EXPORT(Sum32);
+QSWEEP_EXPORT(Sum64);
+QSWEEP_EXPORT(Max32);
+QSWEEP_EXPORT(Sequence);
+
 namespace {
 
-HWY_EXPORT(Apply32);
-HWY_EXPORT(Apply64);
-HWY_EXPORT(NarrowToBf16);
-HWY_EXPORT(WidenTo32);
-HWY_EXPORT(WidenTo64);
-HWY_EXPORT(Float32To64);
-HWY_EXPORT(Sum32);
-HWY_EXPORT(Max32);
-HWY_EXPORT(Sum64);
-HWY_EXPORT(Width32);
+using ::testing::Each;
 
-class LanesTest : public PerTarget {};
-INSTANTIATE_PER_TARGET(LanesTest);
-
-void apply(Function f, const std::vector<float>& x, std::vector<float>& y) {
-  HWY_DYNAMIC_DISPATCH(Apply32)(f, static_cast<int64_t>(x.size()), x.data(), y.data());
-}
-void apply(Function f, const std::vector<double>& x, std::vector<double>& y) {
-  HWY_DYNAMIC_DISPATCH(Apply64)(f, static_cast<int64_t>(x.size()), x.data(), y.data());
-}
+class LanesTest : public PerTarget {
+ protected:
+  // A kernel of lanes_kernels-inl.h from x to y; y may be longer than x.
+  template <class Entry, class X, class Y, class... First>
+  void run(Kernel<Entry> kernel, X& x, Y& y, First... first) {
+    run_rows(device(), 1, kernel, first..., static_cast<int64_t>(x.size()), on(x).data(), on(y).data());
+  }
+  void apply(Function f, const std::vector<float>& x, std::vector<float>& y) {
+    run(QSWEEP_KERNEL_OF(Apply32), x, y, f);
+  }
+  void apply(Function f, const std::vector<double>& x, std::vector<double>& y) {
+    run(QSWEEP_KERNEL_OF(Apply64), x, y, f);
+  }
+  template <class T>
+  void expect_ulps(Function f, double bound);
+};
+INSTANTIATE_PER_DEVICE(LanesTest);
 
 // e^x - 1 - x, by its series where the terms cancel.
 long double exact_expm1_minus_x(long double x) {
@@ -179,7 +136,7 @@ std::vector<double> arguments(double) {
 // Worst error over the arguments, in ulps. What follows from e^d - 1 - d overflowing is left out: it need
 // only not be finite.
 template <class T>
-void expect_ulps(Function f, double bound) {
+void LanesTest::expect_ulps(Function f, double bound) {
   const std::vector<T> x = arguments(T{});
   std::vector<T> y(x.size());
   apply(f, x, y);
@@ -237,7 +194,7 @@ TEST_P(LanesTest, StoringRoundsLikeTheScalarCodec) {
     for (const uint32_t low : {0x0000u, 0x0001u, 0x7fffu, 0x8000u, 0x8001u, 0xffffu})
       x.push_back(std::bit_cast<float>((high << 16) | low));
   std::vector<bf16> y(x.size());
-  HWY_DYNAMIC_DISPATCH(NarrowToBf16)(static_cast<int64_t>(x.size()), x.data(), y.data());
+  run(QSWEEP_KERNEL_OF(NarrowToBf16), x, y);
   for (size_t i = 0; i < x.size(); ++i)
     ASSERT_TRUE(same_bf16(y[i], to_bf16(x[i])))
         << std::hex << std::bit_cast<uint32_t>(x[i]) << " -> " << y[i].bits;
@@ -246,12 +203,11 @@ TEST_P(LanesTest, StoringRoundsLikeTheScalarCodec) {
 TEST_P(LanesTest, LoadingWidensExactly) {
   std::vector<bf16> x;
   for (uint32_t bits = 0; bits < 0x10000; ++bits) x.push_back({static_cast<uint16_t>(bits)});
-  const auto n = static_cast<int64_t>(x.size());
   std::vector<float> y(x.size());
   std::vector<double> y64(x.size()), from_float(x.size());
-  HWY_DYNAMIC_DISPATCH(WidenTo32)(n, x.data(), y.data());
-  HWY_DYNAMIC_DISPATCH(WidenTo64)(n, x.data(), y64.data());
-  HWY_DYNAMIC_DISPATCH(Float32To64)(n, y.data(), from_float.data());
+  run(QSWEEP_KERNEL_OF(WidenTo32), x, y);
+  run(QSWEEP_KERNEL_OF(WidenTo64), x, y64);
+  run(QSWEEP_KERNEL_OF(Float32To64), y, from_float);
   for (size_t i = 0; i < x.size(); ++i) {
     const float want = to_float(x[i]);
     if (std::isnan(want)) {
@@ -262,30 +218,51 @@ TEST_P(LanesTest, LoadingWidensExactly) {
   }
 }
 
+std::vector<int64_t> row_lengths() {
+  std::vector<int64_t> lengths;
+  for (int64_t n = 0; n <= 37; ++n) lengths.push_back(n);
+  for (const int64_t lanes : {256, 512})
+    for (const int64_t n : {lanes - 1, lanes, lanes + 1}) lengths.push_back(n);
+  return lengths;
+}
+
 // Row lengths around multiples of the lanes: nothing is read or written beyond the end.
 TEST_P(LanesTest, EveryRowLength) {
-  const int64_t longest = 2 * HWY_DYNAMIC_DISPATCH(Width32)() + 3;
-  for (int64_t n = 0; n <= longest; ++n) {
+  for (const int64_t n : row_lengths()) {
     // Heap blocks of exactly n elements: a sanitizer sees any access beyond.
     std::vector<float> x(static_cast<size_t>(n));
-    for (int64_t i = 0; i < n; ++i) x[static_cast<size_t>(i)] = static_cast<float>(i - 7);
+    for (int64_t i = 0; i < n; ++i) x[static_cast<size_t>(i)] = static_cast<float>(i % 64 - 7);
     std::vector<bf16> narrow(static_cast<size_t>(n) + 1, bf16{0x1234});
-    HWY_DYNAMIC_DISPATCH(NarrowToBf16)(n, x.data(), narrow.data());
+    run(QSWEEP_KERNEL_OF(NarrowToBf16), x, narrow);
     for (int64_t i = 0; i < n; ++i)
       EXPECT_EQ(to_float(narrow[static_cast<size_t>(i)]), x[static_cast<size_t>(i)]) << n;
     EXPECT_EQ(narrow[static_cast<size_t>(n)].bits, 0x1234) << n;
     narrow.pop_back();
     narrow.shrink_to_fit();
     std::vector<double> wide(static_cast<size_t>(n) + 1, -99.0);
-    HWY_DYNAMIC_DISPATCH(WidenTo64)(n, narrow.data(), wide.data());
-    for (int64_t i = 0; i < n; ++i) EXPECT_EQ(wide[static_cast<size_t>(i)], static_cast<double>(i - 7)) << n;
+    run(QSWEEP_KERNEL_OF(WidenTo64), narrow, wide);
+    for (int64_t i = 0; i < n; ++i) EXPECT_EQ(wide[static_cast<size_t>(i)], x[static_cast<size_t>(i)]) << n;
     EXPECT_EQ(wide[static_cast<size_t>(n)], -99.0) << n;
 
-    const auto total = static_cast<double>(n * (n - 1) / 2 - 6 * n);  // sum of (i - 7) + 1
-    EXPECT_EQ(HWY_DYNAMIC_DISPATCH(Sum32)(n, x.data()), total) << n;
-    EXPECT_EQ(HWY_DYNAMIC_DISPATCH(Sum64)(n, x.data()), total) << n;
-    const float top = HWY_DYNAMIC_DISPATCH(Max32)(n, x.data());
-    EXPECT_EQ(top, n == 0 ? -INFINITY : static_cast<float>(n - 8)) << n;
+    const double total = std::accumulate(x.begin(), x.end(), static_cast<double>(n));  // of x + 1
+    std::vector<float> sums(kMoreThanLanes), tops(kMoreThanLanes);
+    std::vector<double> sums64(kMoreThanLanes);
+    run(QSWEEP_KERNEL_OF(Sum32), x, sums);
+    run(QSWEEP_KERNEL_OF(Sum64), x, sums64);
+    run(QSWEEP_KERNEL_OF(Max32), x, tops);
+    EXPECT_THAT(sums, Each(total)) << n;
+    EXPECT_THAT(sums64, Each(total)) << n;
+    EXPECT_THAT(tops, Each(n == 0 ? -INFINITY : *std::ranges::max_element(x))) << n;
+  }
+}
+
+TEST_P(LanesTest, WordsSeeWhatWasBeforeThem) {
+  for (const int64_t n : {1, 5, 64, 700}) {
+    std::vector<float> x(static_cast<size_t>(n), 3.0f), y(3 * kMoreThanLanes);
+    run(QSWEEP_KERNEL_OF(Sequence), x, y);
+    EXPECT_THAT(std::span(y).first(2 * kMoreThanLanes), Each(static_cast<float>(3 * n))) << n;
+    EXPECT_THAT(std::span(y).last(kMoreThanLanes), Each(3.0f)) << n;
+    EXPECT_THAT(x, Each(4.0f)) << n;
   }
 }
 

@@ -1,0 +1,89 @@
+// What lanes_test.cc measures, as kernels of one row. Compiled once per instruction set and for CUDA.
+#include <type_traits>
+
+#include "kernels/lanes.h"
+
+#ifndef QSWEEP_LANES_TEST_ONCE
+#define QSWEEP_LANES_TEST_ONCE
+namespace qsweep::kernels {
+enum class Function { exp, expm1, expm1_minus_x, sigmoid };
+inline constexpr int64_t kMoreThanLanes = 300;
+}  // namespace qsweep::kernels
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace qsweep::kernels::HWY_NAMESPACE {
+namespace {
+
+template <class T>
+QSWEEP_KERNEL void apply(Function function, int64_t n, const T* x, T* y) {
+  using L = LanesOf<T>;
+  L::each(n, [&](auto at) QSWEEP_LANES {
+    const auto v = L::load(x, at);
+    switch (function) {
+      case Function::exp:
+        return L::store(L::exp(v), y, at);
+      case Function::expm1:
+        return L::store(L::expm1(v), y, at);
+      case Function::expm1_minus_x:
+        return L::store(L::expm1_minus_x(v), y, at);
+      case Function::sigmoid:
+        return L::store(L::sigmoid(v), y, at);
+    }
+  });
+}
+
+template <class From, class To>
+QSWEEP_KERNEL void copy(int64_t n, const From* x, To* y) {
+  using L = LanesOf<std::conditional_t<std::is_same_v<To, double>, double, float>>;
+  L::each(n, [&](auto at) QSWEEP_LANES { L::store(L::load(x, at), y, at); });
+}
+
+// What every lane takes `value` to be.
+template <class T>
+QSWEEP_KERNEL void tell(T value, T* y) {
+  using L = LanesOf<T>;
+  L::each(kMoreThanLanes, [&](auto at) QSWEEP_LANES { L::store(L::set(value), y, at); });
+}
+
+QSWEEP_KERNEL void Apply32(int64_t, int64_t, Function f, int64_t n, const float* x, float* y) {
+  apply(f, n, x, y);
+}
+QSWEEP_KERNEL void Apply64(int64_t, int64_t, Function f, int64_t n, const double* x, double* y) {
+  apply(f, n, x, y);
+}
+QSWEEP_KERNEL void NarrowToBf16(int64_t, int64_t, int64_t n, const float* x, bf16* y) { copy(n, x, y); }
+QSWEEP_KERNEL void WidenTo32(int64_t, int64_t, int64_t n, const bf16* x, float* y) { copy(n, x, y); }
+QSWEEP_KERNEL void WidenTo64(int64_t, int64_t, int64_t n, const bf16* x, double* y) { copy(n, x, y); }
+QSWEEP_KERNEL void Float32To64(int64_t, int64_t, int64_t n, const float* x, double* y) { copy(n, x, y); }
+
+QSWEEP_KERNEL void Sum32(int64_t, int64_t, int64_t n, const float* x, float* y) {
+  tell(Lanes::sum(n, [&](auto at) QSWEEP_LANES { return Lanes::load(x, at) + Lanes::set(1); }), y);
+}
+QSWEEP_KERNEL void Sum64(int64_t, int64_t, int64_t n, const float* x, double* y) {
+  tell(Lanes64::sum(n, [&](auto at) QSWEEP_LANES { return Lanes64::load(x, at) + Lanes64::set(1); }), y);
+}
+QSWEEP_KERNEL void Max32(int64_t, int64_t, int64_t n, const float* x, float* y) {
+  tell(Lanes::max(n, [&](auto at) QSWEEP_LANES { return Lanes::load(x, at); }), y);
+}
+
+// One word right after the other, and between them what all lanes read and one writes: the row's sum, its sum
+// and its first element as they were before 1 is added to all.
+QSWEEP_KERNEL void Sequence(int64_t, int64_t, int64_t n, float* x, float* y) {
+  using L = Lanes;
+  auto total = L::zero(), again = L::zero();
+  L::each(n, [&](auto at) QSWEEP_LANES {
+    total = total + L::load(x, at);
+    again = again + L::load(x, at);
+  });
+  const float sum = L::sum_of(total), same = L::sum_of(again);
+  tell(sum, y);
+  tell(same, y + kMoreThanLanes);
+  const float first = x[0];
+  L::each(n, [&](auto at) QSWEEP_LANES { L::store(L::load(x, at) + L::set(1), x, at); });
+  tell(first, y + 2 * kMoreThanLanes);
+}
+
+}  // namespace
+}  // namespace qsweep::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
