@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <random>
 #include <vector>
 
 #include <cuda_runtime.h>
@@ -46,10 +47,12 @@ void run_block(unsigned threads, const std::function<void()>& kernel) {
   fibres.resize(threads);
   running = &kernel;
   for (Fibre& fibre : fibres) start(fibre);
-  bool forward = true;
-  for (unsigned done = 0; done == 0; forward = !forward) {
+  thread_local std::minstd_rand random;  // the same orders in every run of a program
+  for (unsigned done = 0; done == 0;) {
+    const unsigned first = static_cast<unsigned>(random()) % threads;
+    const bool forward = random() / 2 % 2 == 0;
     for (unsigned i = 0; i < threads; ++i) {
-      threadIdx.x = forward ? i : threads - 1 - i;
+      threadIdx.x = (forward ? first + i : first + threads - i) % threads;
       swapcontext(&scheduler, &fibres[threadIdx.x].context);
     }
     for (const Fibre& fibre : fibres) done += fibre.done ? 1 : 0;

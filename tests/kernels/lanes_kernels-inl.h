@@ -67,8 +67,8 @@ QSWEEP_KERNEL void Max32(int64_t, int64_t, int64_t n, const float* x, float* y) 
   tell(Lanes::max(n, [&](auto at) QSWEEP_LANES { return Lanes::load(x, at); }), y);
 }
 
-// One word right after the other, and between them what all lanes read and one writes: the row's sum, its sum
-// and its first element as they were before 1 is added to all.
+// One word right after the other, and between them what all lanes read and one writes: the row's sum, the
+// same again, its first element before 1 is added to all, its last one after that.
 QSWEEP_KERNEL void Sequence(int64_t, int64_t, int64_t n, float* x, float* y) {
   using L = Lanes;
   auto total = L::zero(), again = L::zero();
@@ -81,7 +81,9 @@ QSWEEP_KERNEL void Sequence(int64_t, int64_t, int64_t n, float* x, float* y) {
   tell(same, y + kMoreThanLanes);
   const float first = x[0];
   L::each(n, [&](auto at) QSWEEP_LANES { L::store(L::load(x, at) + L::set(1), x, at); });
+  const float last = x[n - 1];
   tell(first, y + 2 * kMoreThanLanes);
+  tell(last, y + 3 * kMoreThanLanes);
 }
 
 }  // namespace

@@ -258,10 +258,11 @@ TEST_P(LanesTest, EveryRowLength) {
 
 TEST_P(LanesTest, WordsSeeWhatWasBeforeThem) {
   for (const int64_t n : {1, 5, 64, 700}) {
-    std::vector<float> x(static_cast<size_t>(n), 3.0f), y(3 * kMoreThanLanes);
+    std::vector<float> x(static_cast<size_t>(n), 3.0f), y(4 * kMoreThanLanes);
     run(QSWEEP_KERNEL_OF(Sequence), x, y);
     EXPECT_THAT(std::span(y).first(2 * kMoreThanLanes), Each(static_cast<float>(3 * n))) << n;
-    EXPECT_THAT(std::span(y).last(kMoreThanLanes), Each(3.0f)) << n;
+    EXPECT_THAT(std::span(y).subspan(2 * kMoreThanLanes, kMoreThanLanes), Each(3.0f)) << n;
+    EXPECT_THAT(std::span(y).last(kMoreThanLanes), Each(4.0f)) << n;
     EXPECT_THAT(x, Each(4.0f)) << n;
   }
 }
