@@ -5,6 +5,7 @@
     tools/check_sources.py --self-test   plants violations in a temporary tree and expects to find each
 """
 
+import collections
 import pathlib
 import re
 import sys
@@ -30,6 +31,14 @@ RULES = [
 ]  # fmt: skip
 
 
+# What every row kernel has exactly once: where it is, and how it looks.
+KERNEL = {
+    "export": ("*.cc", re.compile(r"^QSWEEP_EXPORT\((\w+)\)", re.MULTILINE)),
+    "body": ("*-inl.h", re.compile(r"^QSWEEP_KERNEL\s+void\s+([A-Z]\w*)\(", re.MULTILINE)),
+    "launcher": ("cuda/*.cu", re.compile(r"^QSWEEP_LAUNCH\((\w+)\)", re.MULTILINE)),
+}
+
+
 def blank_out_literals(text):
     return NOT_CODE.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
 
@@ -41,6 +50,16 @@ def check_code(root, path, violations):
         if module not in allowed:
             for match in pattern.finditer(code):
                 violations.append(f"{where}:{code.count(chr(10), 0, match.end()) + 1}: {match[0].strip()}: {message}")
+
+
+def check_kernels(root, violations):
+    found = {}
+    for part, (where, pattern) in KERNEL.items():
+        texts = [path.read_text(encoding="utf-8") for path in (root / "src" / "kernels").glob(where)]
+        found[part] = collections.Counter(name for text in texts for name in pattern.findall(text))
+    for name in sorted(set().union(*found.values())):
+        violations += [f"src/kernels: {name} has {names[name]} times a {part}"
+                       for part, names in found.items() if names[name] != 1]
 
 
 def count_lines(path):
@@ -61,6 +80,7 @@ def check(root):
         check_readme(root, folder, violations)
         for path in sorted(p for p in folder.rglob("*") if p.suffix in CPP):
             check_code(root, path, violations)
+    check_kernels(root, violations)
     for top in ("src", "tests", "fuzz", "bench"):
         for path in sorted(p for p in (root / top).rglob("*") if p.suffix in CPP):
             if (lines := count_lines(path)) > MAX_SOURCE_LINES:
@@ -81,6 +101,13 @@ SELF_TEST = {  # file -> (text, the violations it must cause, as the beginnings 
                     ["src/io/b.cc:2: std::cerr", "src/io/b.cc:3: printf(", "src/io/b.cc:4: std::exit(",
                      "src/io/b.cc:5: ::abort(", "src/io/b.cc:6: fprintf(stderr", "src/io/b.cc:7: #pragma omp"]),
     "src/cli/c.cc": ("std::cout << 1; exit(0);\n", ["src/cli/README.md: missing"]),
+    "src/kernels/README.md": ("# kernels\n", []),
+    "src/kernels/k.cc": ("QSWEEP_EXPORT(Good);\nQSWEEP_EXPORT(Twice);\nQSWEEP_EXPORT(CpuOnly);\n", []),
+    "src/kernels/k-inl.h": ("QSWEEP_KERNEL void Good(int n) {}\nQSWEEP_KERNEL void Twice(int n) {}\n"
+                            "QSWEEP_KERNEL void CpuOnly(int n) {}\nQSWEEP_KERNEL void helper(int n) {}\n", []),
+    "src/kernels/cuda/k.cu": ("QSWEEP_LAUNCH(Good);\nQSWEEP_LAUNCH(Twice);\nQSWEEP_KERNEL void Twice(int n) {}\n",
+                              ["src/kernels: CpuOnly has 0 times a launcher"]),
+    "src/kernels/l-inl.h": ("QSWEEP_KERNEL void Twice(int n) {}\n", ["src/kernels: Twice has 2 times a body"]),
     "tests/io/long.cc": ("\n" * 501, ["tests/io/long.cc:501"]),
     "testdata/big": ("x" * (MAX_TESTDATA_BYTES + 1), ["testdata: 30.0 MiB"]),
 }  # fmt: skip
