@@ -7,7 +7,7 @@ CTEST = OMP_WAIT_POLICY=passive ctest -j $(JOBS) --output-on-failure
 # The first configuration leaves the tests out, so that `make build` needs no GoogleTest; later ones keep what is set.
 WITHOUT_TESTS = $(if $(wildcard build/$(1)/CMakeCache.txt),,-DQSWEEP_TESTS=OFF)
 
-.PHONY: build demo test bench asan tsan fuzz check format clean help
+.PHONY: build demo test bench asan tsan emulated fuzz check format clean help
 
 build: ## Build build/release/qsweep (the default)
 	@tools/install-packages.sh build
@@ -48,6 +48,12 @@ tsan: ## Run the tests, but for the slow ones, under the thread sanitizer
 	@cmake --preset tsan >/dev/null
 	@cmake --build build/tsan -j $(JOBS)
 	@. tools/sanitizer-options.sh && $(CTEST) --test-dir build/tsan -LE slow --output-junit ctest.xml
+
+emulated: ## Run the tests of the CUDA kernels on the CPU, without a GPU or nvcc
+	@tools/install-packages.sh build test
+	@cmake --preset emulated >/dev/null
+	@cmake --build build/emulated -j $(JOBS) --target qsweep_test_kernels
+	@$(CTEST) --test-dir build/emulated -L cuda
 
 fuzz: ## Run every fuzz target for SECONDS (default 60)
 	@tools/install-packages.sh build check

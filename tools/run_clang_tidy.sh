@@ -4,8 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# A configuration of its own with clang++, so that the flags are clang's and nothing has to be built first.
-cmake -S . -B build/tidy -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Debug >/dev/null
+# A configuration of its own with clang++, so that the flags are clang's and nothing has to be built first; with all of
+# src/, which takes CUDA.
+cmake -S . -B build/tidy -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Debug -DQSWEEP_CUDA=EMULATED >/dev/null
 
 all_sources() { find src -name '*.cc' | sort; }
 changed_sources() {

@@ -1,5 +1,5 @@
-// One GPU's memory and the stream of work on it, in the order in which it is asked for. All may return before
-// the work is done; `wait` is the only way to know.
+// One GPU's memory and the stream of work on it, in the order in which it is asked for, by one thread at a
+// time. All may return before the work is done; `wait` is the only way to know.
 #pragma once
 
 #include <cstddef>
