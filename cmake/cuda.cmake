@@ -10,7 +10,7 @@ if(QSWEEP_CUDA STREQUAL "ON")
   if(QSWEEP_CUDA_ROOT)
     find_program(QSWEEP_NVCC nvcc PATHS ${QSWEEP_CUDA_ROOT}/bin NO_DEFAULT_PATH REQUIRED)
   else()
-    find_program(QSWEEP_NVCC NAMES "${CMAKE_CUDA_COMPILER}" "$ENV{CUDACXX}" nvcc
+    find_program(QSWEEP_NVCC NAMES ${CMAKE_CUDA_COMPILER} $ENV{CUDACXX} nvcc
                  HINTS $ENV{CUDA_HOME}/bin /usr/local/cuda/bin REQUIRED)
   endif()
   execute_process(COMMAND ${QSWEEP_NVCC} --version OUTPUT_VARIABLE version COMMAND_ERROR_IS_FATAL ANY)

@@ -73,6 +73,8 @@ void convert(Device device, Matrix<const float> x, DeltaView y) {
 void to_f32(Device device, TensorView x, Matrix<float> y) {
   QSWEEP_CHECK(x.elements() == y.rows * y.cols && y.contiguous(), "{} elements into {} x {}", x.elements(),
                y.rows, y.cols);
+  QSWEEP_CHECK(x.dtype == DType::bf16 || x.dtype == DType::f16 || x.dtype == DType::f32, "{} into f32",
+               name(x.dtype));
   const DeltaView from{const_cast<std::byte*>(x.data), x.dtype, y.rows, y.cols, y.cols};
   run_rows(device, y.rows, QSWEEP_KERNEL_OF(ToF32), from, y);
 }

@@ -237,7 +237,7 @@ struct Layer {
       if (workspace.dry()) return block;
       std::vector<float> numbers;
       for (int64_t i = 0; i < n * 4; ++i) numbers.push_back(static_cast<float>(small(rng)));
-      kernels::convert({1}, {numbers.data(), n, 4}, {block->data(), type, n, 4, 4});
+      kernels::convert(Threads{1}, {numbers.data(), n, 4}, {block->data(), type, n, 4, 4});
       return block;
     };
     Values inputs;

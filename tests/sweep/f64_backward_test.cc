@@ -95,7 +95,7 @@ struct Walk {
     const int64_t rows = kProbes * batch.rows(graph::Rows::tokens), hidden = model.hidden_size;
     graph::Cotangent g{workspace.allocate(dtype, rows, hidden), {}};
     g.view = {g.block->data(), dtype, rows, hidden, hidden};
-    if (!workspace.dry()) kernels::convert({1}, {u.data(), rows, hidden}, g.view);
+    if (!workspace.dry()) kernels::convert(Threads{1}, {u.data(), rows, hidden}, g.view);
     graph::Cotangents cotangents;
     cotangents["hidden"] = std::move(g);
     graph::Backward backward(pass, kProbes, dtype);
