@@ -67,6 +67,12 @@ QSWEEP_KERNEL void Max32(int64_t, int64_t, int64_t n, const float* x, float* y) 
   tell(Lanes::max(n, [&](auto at) QSWEEP_LANES { return Lanes::load(x, at); }), y);
 }
 
+QSWEEP_KERNEL void First32(int64_t, int64_t, float value, int64_t n, const float* x, double* y) {
+  using L = Lanes;
+  const int64_t first = L::first(n, [&](auto at) QSWEEP_LANES { return L::load(x, at) == L::set(value); });
+  tell(static_cast<double>(first), y);
+}
+
 // One word right after the other, and between them what all lanes read and one writes: the row's sum, the
 // same again, its first element before 1 is added to all, its last one after that.
 QSWEEP_KERNEL void Sequence(int64_t, int64_t, int64_t n, float* x, float* y) {

@@ -30,6 +30,7 @@ QSWEEP_EXPORT(Float32To64);
 QSWEEP_EXPORT(Sum32);
 QSWEEP_EXPORT(Sum64);
 QSWEEP_EXPORT(Max32);
+QSWEEP_EXPORT(First32);
 QSWEEP_EXPORT(Sequence);
 
 namespace {
@@ -254,6 +255,18 @@ TEST_P(LanesTest, EveryRowLength) {
     EXPECT_THAT(sums64, Each(total)) << n;
     EXPECT_THAT(tops, Each(n == 0 ? -INFINITY : *std::ranges::max_element(x))) << n;
   }
+}
+
+// The first of several, in any lane, and none: what lies beyond the end reads as 0 and does not count.
+TEST_P(LanesTest, FirstElement) {
+  for (const int64_t n : row_lengths())
+    for (const int64_t place : {int64_t{0}, int64_t{7}, n / 2, n - 1, n}) {
+      std::vector<float> x(static_cast<size_t>(n), 1.0f);
+      for (int64_t i = std::max<int64_t>(place, 0); i < n; i += 5) x[static_cast<size_t>(i)] = 0;
+      std::vector<double> found(kMoreThanLanes);
+      run(QSWEEP_KERNEL_OF(First32), x, found, 0.0f);
+      EXPECT_THAT(found, Each(static_cast<double>(std::clamp<int64_t>(place, 0, n)))) << n;
+    }
 }
 
 TEST_P(LanesTest, WordsSeeWhatWasBeforeThem) {
