@@ -277,6 +277,13 @@ MUTATIONS = {
     "failed_folder_left_behind": (
         "src/io/atomic_file.cc", "std::filesystem::remove_all(temporary_path_, ignored);", "(void)ignored;",
         "io", "AtomicFolder.*"),
+    "reference_of_another_branch": (
+        "src/graph/variants.cc", "reference_.output(op_index, reference[index]);",
+        "reference_.output(op_index, states_.back().local[index]);", "sweep",
+        "Estimate.TheReferenceOfAnEarlierPassIsTakenToTheSameBits"),
+    "known_output_of_another_op": (
+        "src/graph/backward.cc", "known_->extract(op_index);", "known_->extract(known_->begin());", "sweep",
+        "Estimate.WhatIsKeptChangesNothing"),
     "index_without_total": (
         "src/io/checkpoint_writer.cc", 'index["metadata"]["total_size"] = total_bytes;', "(void)total_bytes;",
         "io", "CheckpointWriter.*"),

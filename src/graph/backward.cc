@@ -118,12 +118,13 @@ struct Pullback {
 class StageWalk {
  public:
   StageWalk(const Pass& pass, int64_t probes, DType dtype, const Stage& stage,
-            const CotangentObserver& observer)
+            const CotangentObserver& observer, LinearOutputs* known)
       : pass_(pass),
         probes_(probes),
         dtype_(dtype),
         stage_(stage),
         observer_(observer),
+        known_(known),
         values_(stage.nodes.size()),
         cotangents_(stage.nodes.size()) {}
 
@@ -132,6 +133,7 @@ class StageWalk {
  private:
   bool take_outputs(Cotangents& cotangents);
   void compute_values(const Values& inputs);
+  Value linear_output(int op_index, const Value& x);
   void step(size_t i, Cotangents& cotangents);
   void linear(size_t i, const Cotangent& dy);
   void columns(const Node& node, const Cotangent& dy);
@@ -152,6 +154,7 @@ class StageWalk {
   DType dtype_;
   const Stage& stage_;
   const CotangentObserver& observer_;
+  LinearOutputs* known_;
   Plan plan_;
   std::vector<Value> values_;
   std::vector<Cotangent> cotangents_;
@@ -194,6 +197,13 @@ bool StageWalk::take_outputs(Cotangents& cotangents) {
   return std::find(plan_.reached.begin(), plan_.reached.end(), true) != plan_.reached.end();
 }
 
+Value StageWalk::linear_output(int op_index, const Value& x) {
+  if (known_ != nullptr)
+    if (auto taken = known_->extract(op_index); !taken.empty()) return std::move(taken.mapped());
+  const LinearOp& op = pass_.linear_ops[static_cast<size_t>(op_index)];
+  return Forward(pass_).linear(op, LinearWeights(pass_, op), x);
+}
+
 void StageWalk::compute_values(const Values& inputs) {
   Forward forward(pass_);
   for (size_t i = 0; i < stage_.nodes.size(); ++i) {
@@ -204,8 +214,7 @@ void StageWalk::compute_values(const Values& inputs) {
     if (const auto* input = std::get_if<Input>(&node.operation)) {
       values_[i] = inputs.at(input->name);
     } else if (const auto* linear_node = std::get_if<Linear>(&node.operation)) {
-      const LinearOp& op = pass_.linear_ops[static_cast<size_t>(linear_node->op)];
-      values_[i] = forward.linear(op, LinearWeights(pass_, op), *in[0]);
+      values_[i] = linear_output(linear_node->op, *in[0]);
     } else {
       values_[i] = forward.evaluate(node, in);
     }
@@ -303,8 +312,8 @@ double StageWalk::run(const Values& inputs, Cotangents& cotangents) {
 }  // namespace
 
 void Backward::run(const Stage& stage, const Values& inputs, Cotangents& cotangents,
-                   const CotangentObserver& observer) {
-  flops_ += StageWalk(pass_, probes_, dtype_, stage, observer).run(inputs, cotangents);
+                   const CotangentObserver& observer, LinearOutputs* known) {
+  flops_ += StageWalk(pass_, probes_, dtype_, stage, observer, known).run(inputs, cotangents);
 }
 
 }  // namespace qsweep::graph

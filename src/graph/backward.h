@@ -36,11 +36,11 @@ class Backward {
   Backward(const Pass& pass, int64_t probes, DType dtype) : pass_(pass), probes_(probes), dtype_(dtype) {}
 
   // inputs: the values that the stage reads, as they were before it ran; left as they are. The stage's own
-  // values are computed again. On entry `cotangents` holds those of the stage's outputs, which are taken out;
-  // on return those of its inputs. The cotangent of a name that the stage reads but does not write is added
-  // to; other names stay as they are.
+  // values are computed again, but for the outputs of linear ops that are known, which are taken. On entry
+  // `cotangents` holds those of the stage's outputs, which are taken out; on return those of its inputs. The
+  // cotangent of a name that the stage reads but does not write is added to; other names stay as they are.
   void run(const Stage& stage, const Values& inputs, Cotangents& cotangents,
-           const CotangentObserver& observer = {});
+           const CotangentObserver& observer = {}, LinearOutputs* known = nullptr);
 
   // Arithmetic of the products on cotangents so far, dry runs included; attention excepted.
   double flops() const { return flops_; }

@@ -134,8 +134,10 @@ void Forward::run(const Stage& stage, Values& values, const LinearObserver& obse
   run_with(stage, values, {.linear = [&](int op_index, const Value& x) {
              const LinearOp& op = pass_.linear_ops[static_cast<size_t>(op_index)];
              const trace::Span span("linear", op.name);
-             if (observer) observer(op_index, x.matrix);
-             return linear(op, LinearWeights(pass_, op), x);
+             if (observer.input) observer.input(op_index, x.matrix);
+             Value y = linear(op, LinearWeights(pass_, op), x);
+             if (observer.output) observer.output(op_index, y);
+             return y;
            }});
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <span>
 
 #include "graph/linear_weights.h"
@@ -9,9 +10,14 @@
 
 namespace qsweep::graph {
 
-// Called with every linear op's input before the product; in a dry walk too, where it must not touch the
-// elements.
-using LinearObserver = std::function<void(int op, Matrix<const float> x)>;
+// What is told of every linear op; in a dry walk too, where it must not touch the elements.
+struct LinearObserver {
+  std::function<void(int op, Matrix<const float> x)> input = {};  // before the product
+  std::function<void(int op, const Value& y)> output = {};
+};
+
+// Outputs of linear ops, by op.
+using LinearOutputs = std::map<int, Value>;
 
 // What computes the kinds that hold the checkpoint's large weights, for runs that are not the reference.
 struct Replacements {

@@ -156,7 +156,8 @@ void Variants::linear(const Node& node, size_t index) {
     return;
   }
   const trace::Span span("linear", op.name);
-  if (reference_) reference_(op_index, states_.front().local[static_cast<size_t>(node.inputs[0])].matrix);
+  const std::vector<Value>& reference = states_.front().local;
+  if (reference_.input) reference_.input(op_index, reference[static_cast<size_t>(node.inputs[0])].matrix);
   const LinearWeights weights(pass_, op);
   std::vector<BranchLinear> at_op;
   for (size_t b = 0; b < states_.size(); ++b) at_op.push_back(prepare_linear(b, node, index, op_index));
@@ -168,6 +169,7 @@ void Variants::linear(const Node& node, size_t index) {
                    .observe = observer_,
                    .flops = flops_},
                   at_op);
+  if (reference_.output) reference_.output(op_index, reference[index]);
 }
 
 namespace {

@@ -37,7 +37,7 @@ class Variants {
  public:
   // branches[0] is the reference: float at every op. ranges: per op, of its input. delta_dtype: f32 or bf16,
   // of the deltas at rest and the products on them. The observer is told of every fork, by the leaf's id;
-  // `reference` is shown every op's input in the reference, before the op's range is looked at.
+  // `reference` is told of every op in the reference, of its input before the op's range is looked at.
   Variants(const Pass& pass, DType delta_dtype, std::span<const std::optional<quant::InputRange>> ranges,
            std::vector<Branch> branches, ForkObserver observer = {}, LinearObserver reference = {});
 
@@ -47,6 +47,7 @@ class Variants {
   size_t branches() const { return states_.size(); }
   const Branch& branch(size_t b) const { return states_[b].branch; }
   const PairTable& pairs(size_t b) const { return states_[b].pairs; }  // variant: index of the leaf
+  const Values& values(size_t b) const { return states_[b].values; }
   Value take_value(size_t b, const std::string& name);
   Delta take_delta(size_t b, const std::string& name);
   // Arithmetic of the products so far, those for the reference's own values and attention excepted; dry runs

@@ -66,12 +66,10 @@ Estimator::Estimator(const Setting& setting, EstimateOptions options, const std:
   first_probe_.push_back(probes);
 }
 
-ProbePassInput Estimator::pass_input(const Chunk& chunk, const Ranges& ranges) const {
-  ops::Context context = setting_.ops;
-  if (!setting_.strict)
-    context.f32_rows = kernels::F32Rows::in_two_parts;  // far within what an estimate tells
+ProbePassInput Estimator::pass_input(const Chunk& chunk, const Ranges& ranges,
+                                     ReferenceValues* reference) const {
   return {.model = setting_.model,
-          .ops = context,
+          .ops = setting_.ops,
           .dtype = setting_.delta_dtype(),
           .samples = samples_of(setting_.data, chunk.samples),
           .sample_index = chunk.samples,
@@ -81,7 +79,9 @@ ProbePassInput Estimator::pass_input(const Chunk& chunk, const Ranges& ranges) c
           .ranges = ranges,
           .seed = options_.seed,
           .traces = options_.method == Method::hawq,
-          .keep_every = chunk.keep_every};
+          .keep_every = chunk.keep_every,
+          .keep_linear_outputs = chunk.keep_linear_outputs,
+          .reference = chunk.keep_linear_outputs ? reference : nullptr};
 }
 
 void Estimator::keep(const Keeping& keeping) {
@@ -89,14 +89,18 @@ void Estimator::keep(const Keeping& keeping) {
   if (!plan_.chunks.empty()) log_.keep(plan_);
 }
 
-void Estimator::prepare() {
+void Estimator::prepare(bool reference_is_left) {
   const Ranges none(ops());
+  ReferenceValues left;
   const auto dry_run = [&](const Chunk& chunk) {
     graph::Workspace workspace(/*dry=*/true);
-    return run_probe_pass(pass_input(chunk, none), workspace, {});
+    return run_probe_pass(pass_input(chunk, none, reference_is_left ? &left : nullptr), workspace, {});
   };
   plan_ = log_.plan([&] {
-    return plan_memory({.samples = setting_.data, .may_recompute = !sets_.empty(), .dry_run = dry_run},
+    return plan_memory({.samples = setting_.data,
+                        .may_recompute = walks_back(),
+                        .may_keep_linear_outputs = walks_back(),
+                        .dry_run = dry_run},
                        setting_.memory_bytes);
   });
 }
@@ -134,18 +138,19 @@ ProbeSinks Estimator::sinks(const Chunk& chunk, std::vector<ScoreRecord>& record
           .stage_done = {}};
 }
 
-void Estimator::run(const Ranges& ranges, std::vector<ScoreRecord>& records,
+void Estimator::run(const Ranges& ranges, ReferenceValues& reference, std::vector<ScoreRecord>& records,
                     const std::function<void(const std::string&, double)>& progress) {
   products_.assign(records.size(), std::vector<ProbeProducts>(first_probe_.back() * samples()));
   traces_.assign(ops(), std::vector<double>(samples()));
   weight_errors_.assign(records.size(), 0);
   logits_norms_.assign(samples(), {});
+  if (!plan_.chunks.front().keep_linear_outputs) reference = {};
   for (size_t i = 0; i < plan_.chunks.size(); ++i) {
     ProbeSinks to = sinks(plan_.chunks[i], records);
     to.stage_done = progress;
     log_.run(i, setting_.ops.gemm, to, [&](const ProbeSinks& noted, const Boundaries&) {
       graph::Workspace workspace;
-      return run_probe_pass(pass_input(plan_.chunks[i], ranges), workspace, noted);
+      return run_probe_pass(pass_input(plan_.chunks[i], ranges, &reference), workspace, noted);
     });
   }
   for (size_t i = 0; i < records.size(); ++i) {

@@ -27,17 +27,19 @@ class Estimator {
   Estimator(const Setting& setting, EstimateOptions options, const std::vector<scores::ScoreRecord>& records);
 
   void keep(const Keeping& keeping);  // as VariantRun's
-  void prepare();
+  bool walks_back() const { return !sets_.empty(); }
+  // reference_is_left: the sweep's pass leaves the reference's values before run().
+  void prepare(bool reference_is_left = false);
   const MemoryPlan& plan() const { return plan_; }
   const Cost& earlier() const { return log_.earlier(); }  // of run(), by processes before this one
 
-  // Fills the records' metrics, local statistics, estimates and flags. done: before each stage's progress,
-  // the arithmetic so far.
-  void run(const Ranges& ranges, std::vector<scores::ScoreRecord>& records,
+  // Fills the records' metrics, local statistics, estimates and flags. reference: what is left of it, which
+  // is taken; if that is nothing, it is computed here.
+  void run(const Ranges& ranges, ReferenceValues& reference, std::vector<scores::ScoreRecord>& records,
            const std::function<void(const std::string& stage, double flops)>& progress);
 
  private:
-  ProbePassInput pass_input(const Chunk& chunk, const Ranges& ranges) const;
+  ProbePassInput pass_input(const Chunk& chunk, const Ranges& ranges, ReferenceValues* reference) const;
   ProbeSinks sinks(const Chunk& chunk, std::vector<scores::ScoreRecord>& records);
   size_t record_index(size_t op, size_t format) const { return format * ops() + op; }
   size_t ops() const { return setting_.model.ops.size(); }

@@ -117,18 +117,29 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
   const graph::Batch batch = load_batch(input.model, input.samples, workspace.dry());
   const graph::Pass pass{input.ops, workspace, batch, input.model.ops};
   Branches branches = branches_of(input);
+  ReferenceValues* kept = input.reference;
   graph::LinearObserver reference;
   if (input.calibrates && !workspace.dry())
-    reference = [&](int op, Matrix<const float> x) { tell_range(input.ops.threads(), sinks.range, op, x); };
+    reference.input = [&](int op, Matrix<const float> x) {
+      tell_range(input.ops.threads(), sinks.range, op, x);
+    };
+  reference.output = [&](int op, const graph::Value& y) {
+    if (kept != nullptr) kept->linear_outputs[op] = y;
+  };
   graph::Variants variants(pass, input.delta_dtype, input.ranges, std::move(branches.branches), sinks.local,
                            reference);
 
   const std::span<const graph::Stage> stages = body_stages(input.model);
   const size_t restored = boundaries.restore ? boundaries.restore(variants) : 0;
+  if (restored > 0) kept = nullptr;
   if (restored > 0 && sinks.stage_done) sinks.stage_done("", variants.flops());
 
   PassReport report;
+  const auto keep_inputs = [&](size_t stage) {
+    if (kept != nullptr) kept->inputs[stage] = variants.values(0);
+  };
   for (size_t i = restored; i < stages.size(); ++i) {
+    keep_inputs(i);
     const double before = variants.flops();
     run_body_stage(input.model, stages[i], following(stages, i), workspace, batch, report,
                    [&] { variants.run(stages[i]); });
@@ -136,6 +147,7 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
     if (sinks.stage_done) sinks.stage_done(stages[i].name, variants.flops() - before);
   }
 
+  keep_inputs(stages.size());
   workspace.reset_peak();
   const graph::LinearOp& head = input.model.lm_head();
   const double head_flops = score_head(input, pass, variants, branches.variants, sinks);
@@ -149,7 +161,7 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
 }
 
 PassReport run_reference(const PassInput& input, graph::Workspace& workspace,
-                         const graph::LinearObserver& observer) {
+                         const std::function<void(int op, Matrix<const float> x)>& observer) {
   trace::Span span("pass", "reference");
   span.arg("samples", static_cast<int64_t>(input.samples.size()));
   const graph::Batch batch = load_batch(input.model, input.samples, workspace.dry());
@@ -159,7 +171,7 @@ PassReport run_reference(const PassInput& input, graph::Workspace& workspace,
   const auto stages = body_stages(input.model);
   for (size_t i = 0; i < stages.size(); ++i)
     run_body_stage(input.model, stages[i], following(stages, i), workspace, batch, report,
-                   [&] { forward.run(stages[i], values, observer); });
+                   [&] { forward.run(stages[i], values, {.input = observer}); });
   if (!workspace.dry()) observer(static_cast<int>(input.model.ops.size()) - 1, values.at("hidden").matrix);
   return report;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <tuple>
@@ -33,6 +34,12 @@ struct Variant {
 // sample.
 scores::ScopedSums position_counts(const models::Model& model, const models::Sample& sample);
 
+// What a walk back needs of the reference's forward.
+struct ReferenceValues {
+  std::map<size_t, graph::Values> inputs;  // by stage, the head's included
+  graph::LinearOutputs linear_outputs;
+};
+
 struct PassInput {
   const models::Model& model;
   const ops::Context& ops;
@@ -47,6 +54,8 @@ struct PassInput {
   // The samples are the calibration data: the range of every op's input is told as soon as it is known, and
   // the sink must put it in `ranges`.
   bool calibrates = false;
+  // Where the reference's values are left; none are if an earlier process has begun the pass.
+  ReferenceValues* reference = nullptr;
 };
 
 using RangeSink = std::function<void(int op, float min, float max)>;
@@ -113,6 +122,6 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
 
 // The reference alone, up to the head: calls the observer with every op's input, the head's included.
 PassReport run_reference(const PassInput& input, graph::Workspace& workspace,
-                         const graph::LinearObserver& observer);
+                         const std::function<void(int op, Matrix<const float> x)>& observer);
 
 }  // namespace qsweep::sweep

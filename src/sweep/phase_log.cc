@@ -45,6 +45,7 @@ MemoryPlan PhaseLog::plan(const std::function<MemoryPlan()>& make) {
       chunk.samples = from.get<std::vector<int>>();
       chunk.variants = from.get<std::vector<int>>();
       chunk.keep_every = from.get<int>();
+      chunk.keep_linear_outputs = from.get<bool>();
       chunk.plan = from.get<PassReport>();
     }
   };
@@ -63,6 +64,7 @@ void PhaseLog::keep(const MemoryPlan& plan) {
       to.put(chunk.samples);
       to.put(chunk.variants);
       to.put(chunk.keep_every);
+      to.put(chunk.keep_linear_outputs);
       to.put(chunk.plan);
     }
   });

@@ -29,6 +29,7 @@ class Planner {
         split_sample(first++, all_variants);
       }
     }
+    if (problem_.may_keep_linear_outputs && chunks_.size() == 1) keep_linear_outputs(chunks_.front());
     return std::move(chunks_);
   }
 
@@ -81,6 +82,13 @@ class Planner {
         split_sample(sample, half);
       }
     }
+  }
+
+  void keep_linear_outputs(Chunk& chunk) const {
+    Chunk keeping = chunk;
+    keeping.keep_linear_outputs = true;
+    keeping.plan = problem_.dry_run(keeping);
+    if (keeping.plan.peak_bytes <= budget_) chunk = std::move(keeping);
   }
 
   const PlanProblem& problem_;

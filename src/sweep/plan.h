@@ -11,7 +11,8 @@ namespace qsweep::sweep {
 struct Chunk {
   std::vector<int> samples;
   std::vector<int> variants;
-  int keep_every = 1;  // of so many stages one keeps its inputs for the way back
+  int keep_every = 1;                // of so many stages one keeps its inputs for the way back
+  bool keep_linear_outputs = false;  // for the way back
   PassReport plan;
 };
 
@@ -39,6 +40,8 @@ struct PlanProblem {
   size_t variants = 0;  // none: the samples alone are cut
   // Whether a pass can keep the inputs of fewer stages and compute the others once more.
   bool may_recompute = false;
+  // Whether a single pass, if it has all samples and variants, keeps outputs of linear ops where they fit.
+  bool may_keep_linear_outputs = false;
   // What the process holds besides passes; where not given, what it holds now, which after a pass is too
   // much.
   std::optional<int64_t> base_bytes = {};

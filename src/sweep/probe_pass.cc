@@ -47,10 +47,8 @@ class ProbePass {
   PassReport run() {
     trace::Span span("pass", "probes");
     span.arg("samples", static_cast<int64_t>(input_.samples.size()));
-    graph::Values values;
-    forward(values);
-    const graph::Value hidden = std::move(values.at("hidden"));
-    values.clear();
+    take_reference();
+    const graph::Value hidden = kept_.inputs.extract(body_stages(input_.model).size()).mapped().at("hidden");
     graph::Cotangents cotangents;
     workspace_.reset_peak();
     cotangents["hidden"] = head(hidden.matrix);
@@ -89,16 +87,30 @@ class ProbePass {
     run_body_stage(input_.model, stage, next, workspace_, batch_, report_, body);
   }
 
+  // From an earlier pass, or here.
+  void take_reference() {
+    if (input_.reference != nullptr && !input_.reference->inputs.empty()) {
+      kept_ = std::exchange(*input_.reference, {});
+      return;
+    }
+    forward();
+    if (dry() && input_.reference != nullptr) report_ = {};
+  }
+
   // The reference up to the head; keeps the inputs of every keep_every-th stage.
-  void forward(graph::Values& values) {
+  void forward() {
     graph::Forward forward(pass_);
     const auto stages = body_stages(input_.model);
+    graph::LinearObserver observer;
+    if (probes_.empty()) observer.input = [&](int op, Matrix<const float> x) { local_errors(op, x); };
+    if (input_.keep_linear_outputs)
+      observer.output = [&](int op, const graph::Value& y) { kept_.linear_outputs[op] = y; };
+    graph::Values values;
     for (size_t i = 0; i < stages.size(); ++i) {
-      if (!probes_.empty() && i % static_cast<size_t>(input_.keep_every) == 0) kept_[i] = values;
-      graph::LinearObserver observer;
-      if (probes_.empty()) observer = [&](int op, Matrix<const float> x) { local_errors(op, x); };
+      if (!probes_.empty() && i % static_cast<size_t>(input_.keep_every) == 0) kept_.inputs[i] = values;
       run_stage(stages[i], following(stages, i), [&] { forward.run(stages[i], values, observer); });
     }
+    kept_.inputs[stages.size()] = std::move(values);
   }
 
   // Without probes nothing walks backward, and the errors are measured on the way forward.
@@ -115,15 +127,16 @@ class ProbePass {
     graph::Backward backward(pass_, probe_count(), input_.dtype);
     const auto stages = body_stages(input_.model);
     for (size_t i = stages.size(); i-- > 0;) {
-      if (!kept_.contains(i)) recompute_inputs(i);
+      if (!kept_.inputs.contains(i)) recompute_inputs(i);
       const double before = backward.flops();
       run_stage(stages[i], preceding(stages, i), [&] {
         backward.run(
-            stages[i], kept_.at(i), cotangents,
-            [&](int op, Matrix<const float> x, Matrix<const float> y, DeltaView g) { errors(op, x, y, g); });
+            stages[i], kept_.inputs.at(i), cotangents,
+            [&](int op, Matrix<const float> x, Matrix<const float> y, DeltaView g) { errors(op, x, y, g); },
+            &kept_.linear_outputs);
       });
       flops_ += backward.flops() - before;
-      kept_.erase(i);
+      kept_.inputs.erase(i);
       done(stages[i].name);
     }
   }
@@ -132,12 +145,12 @@ class ProbePass {
   void recompute_inputs(size_t i) {
     const auto stages = body_stages(input_.model);
     size_t from = i;
-    while (!kept_.contains(from)) --from;
+    while (!kept_.inputs.contains(from)) --from;
     graph::Forward forward(pass_);
-    graph::Values values = kept_.at(from);
+    graph::Values values = kept_.inputs.at(from);
     for (size_t s = from; s < i; ++s) {
       run_stage(stages[s], following(stages, s), [&] { forward.run(stages[s], values); });
-      kept_[s + 1] = values;
+      kept_.inputs[s + 1] = values;
     }
   }
 
@@ -431,8 +444,8 @@ class ProbePass {
   std::vector<Rows> kinds_;  // per op
   std::vector<Probe> probes_;
   int64_t hidden_probes_ = 0, logits_probes_ = 0;
-  std::map<size_t, graph::Values> kept_;  // by stage: its inputs
-  std::optional<float> weight_absmax_;    // of lm_head
+  ReferenceValues kept_;
+  std::optional<float> weight_absmax_;  // of lm_head
   graph::ForkObserver no_forks_;
   PassReport report_;
   double flops_ = 0, reported_flops_ = 0;

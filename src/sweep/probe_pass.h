@@ -18,7 +18,7 @@ struct ProbeSet {
 
 struct ProbePassInput {
   const models::Model& model;
-  ops::Context ops;
+  const ops::Context& ops;
   DType dtype = DType::f32;  // of cotangents, and of the products on them and on errors
   std::vector<const models::Sample*> samples;
   std::vector<int> sample_index;  // in the data: a sample's probes do not depend on its neighbours
@@ -29,6 +29,10 @@ struct ProbePassInput {
   uint64_t seed = 0;
   bool traces = false;
   int keep_every = 1;  // of so many stages one keeps its inputs; the others are computed once more
+  bool keep_linear_outputs = false;  // else they are computed once more
+  // What an earlier pass over the same samples has left of the reference, with the linear ops' outputs; it is
+  // taken. A dry run takes it to be there; otherwise, if it is empty, this pass computes the same.
+  ReferenceValues* reference = nullptr;
 };
 
 // The products of one probe's gradients g with an op's own error e, over one sample.

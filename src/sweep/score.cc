@@ -59,6 +59,13 @@ bool squared_errors_alone(const ScoreOptions& o) {
          std::all_of(o.metrics.begin(), o.metrics.end(), squared);
 }
 
+// Of the baselines and estimates. Where nothing else is measured, the reference's last bits do not matter.
+Setting first_setting(Setting setting, Method method) {
+  if (method != Method::exact && method != Method::automatic && !setting.strict)
+    setting.ops.f32_rows = kernels::F32Rows::in_two_parts;
+  return setting;
+}
+
 Setting in_f32(Setting setting) {
   setting.strict = true;
   return setting;
@@ -77,9 +84,10 @@ Sweep::Sweep(const models::Model& model, const ops::Context& ops, const std::vec
                squared_errors_alone(options)},
       options_(std::move(options)),
       outlook_(make_outlook(model, data, calibration, options_)),
-      variant_run_(setting_, exact_variants(outlook_, options_.method)) {
-  if (options_.method != Method::exact)
-    estimator_.emplace(setting_, estimate_options(options_), outlook_.records);
+      variant_run_(first_setting(setting_, options_.method), exact_variants(outlook_, options_.method)) {
+  if (options_.method == Method::exact) return;
+  estimator_.emplace(first_setting(setting_, options_.method), estimate_options(options_), outlook_.records);
+  if (estimator_->walks_back()) variant_run_.leave_reference();
 }
 
 void Sweep::keep(const Keeping& keeping) {
@@ -91,7 +99,7 @@ void Sweep::keep(const Keeping& keeping) {
 void Sweep::prepare() {
   start_s_ = now_s();
   variant_run_.prepare();
-  if (estimator_) variant_run_.timed("plan", [&] { estimator_->prepare(); });
+  if (estimator_) variant_run_.timed("plan", [&] { estimator_->prepare(variant_run_.reference_is_left()); });
   if (options_.verify > 0) variant_run_.timed("plan", [&] { plan_verification(); });
 }
 
@@ -144,7 +152,9 @@ void Sweep::estimate(scores::Run& run, const ProgressObserver& progress) {
     if (progress) progress(state);
   };
   const kernels::GemmCount before = all_products(setting_.ops.gemm);
-  variant_run_.timed("estimate", [&] { estimator_->run(variant_run_.ranges(), run.scores, report); });
+  variant_run_.timed("estimate", [&] {
+    estimator_->run(variant_run_.ranges(), variant_run_.reference(), run.scores, report);
+  });
   const Cost& earlier = estimator_->earlier();
   variant_run_.report().add_earlier("estimate", earlier.seconds);
   kernels::GemmCount& products = variant_run_.report().estimates;

@@ -59,12 +59,16 @@ void VariantRun::prepare(std::optional<int64_t> base_bytes) {
     report_.plan.budget_bytes = setting_.memory_bytes;
     const auto dry_run = [&](const Chunk& chunk) {
       graph::Workspace workspace(/*dry=*/true);
-      return run_pass(pass_input(chunk), workspace, {});
+      ReferenceValues left;
+      PassInput input = pass_input(chunk);
+      if (chunk.keep_linear_outputs) input.reference = &left;
+      return run_pass(input, workspace, {});
     };
     if (variants_.empty()) return;
     report_.plan = log_.plan([&] {
       return plan_memory({.samples = setting_.data,
                           .variants = variants_.size(),
+                          .may_keep_linear_outputs = leaves_reference_,
                           .base_bytes = base_bytes,
                           .dry_run = dry_run},
                          setting_.memory_bytes);
@@ -72,10 +76,13 @@ void VariantRun::prepare(std::optional<int64_t> base_bytes) {
   });
 }
 
-bool VariantRun::first_pass_sees_calibration_data() const {
+bool VariantRun::first_pass_has_all_samples() const {
   const std::vector<Chunk>& chunks = report_.plan.chunks;
-  return &setting_.calibration == &setting_.data && !chunks.empty() &&
-         chunks.front().samples.size() == setting_.data.size();
+  return !chunks.empty() && chunks.front().samples.size() == setting_.data.size();
+}
+
+bool VariantRun::reference_is_left() const {
+  return !report_.plan.chunks.empty() && report_.plan.chunks.front().keep_linear_outputs;
 }
 
 bool VariantRun::calibrate() {
@@ -83,7 +90,7 @@ bool VariantRun::calibrate() {
   calibrated_ = true;
   if (std::none_of(variants_.begin(), variants_.end(), [](const Variant& v) { return needs_range(v); }))
     return false;
-  if (first_pass_sees_calibration_data()) return true;
+  if (&setting_.calibration == &setting_.data && first_pass_has_all_samples()) return true;
   timed("calibrate", [&] {
     ranges_ = sweep::calibrate(setting_.model, setting_.ops, setting_.calibration, setting_.memory_bytes,
                                calibration_log_);
@@ -114,7 +121,10 @@ void VariantRun::run(const Sinks& sinks, const ProgressObserver& progress) {
                              }};
       log_.run(i, gemm, to, [&](const PassSinks& noted, const Boundaries& boundaries) {
         graph::Workspace workspace;
-        return run_pass(pass_input(chunk, first_calibrates && i == 0), workspace, noted, boundaries);
+        PassInput input = pass_input(chunk);
+        input.calibrates = first_calibrates && i == 0;
+        if (i == 0 && reference_is_left()) input.reference = &reference_;
+        return run_pass(input, workspace, noted, boundaries);
       });
     }
     report_.add_earlier("sweep", log_.earlier().seconds);

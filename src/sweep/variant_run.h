@@ -36,7 +36,7 @@ struct RunReport {
 // What a model, its data and the machine give to a run. Everything must outlive the run.
 struct Setting {
   const models::Model& model;
-  const ops::Context& ops;
+  ops::Context ops;
   const std::vector<models::Sample>& data;
   const std::vector<models::Sample>& calibration;
   bool strict = false;  // deltas in f32 instead of bf16
@@ -55,6 +55,8 @@ class VariantRun {
   // Keeps what is finished in a journal, and goes on from what it holds already, the plan included where it
   // comes before prepare().
   void keep(const Keeping& keeping, const std::string& phase);
+  // Before prepare(): a pass that has all samples and variants leaves the reference's values, if they fit.
+  void leave_reference() { leaves_reference_ = true; }
   // The memory plan; nothing is computed yet. base_bytes: of an earlier plan, once passes have run.
   void prepare(std::optional<int64_t> base_bytes = {});
   const std::vector<Variant>& variants() const { return variants_; }
@@ -69,6 +71,9 @@ class VariantRun {
   const RunReport& report() const { return report_; }
   RunReport& report() { return report_; }           // to add what else a run does
   const Ranges& ranges() const { return ranges_; }  // after run()
+  // Whether the pass leaves the reference's values, and where: after run() of the process that has begun it.
+  bool reference_is_left() const;
+  ReferenceValues& reference() { return reference_; }
 
   // Adds the time that body takes to a phase.
   template <class Body>
@@ -81,7 +86,7 @@ class VariantRun {
  private:
   // Whether the first pass finds the ranges itself; else they are there afterwards.
   bool calibrate();
-  bool first_pass_sees_calibration_data() const;
+  bool first_pass_has_all_samples() const;
 
   struct Stopwatch {
     explicit Stopwatch(double& seconds);
@@ -89,23 +94,23 @@ class VariantRun {
     double& seconds;
     double start;
   };
-  PassInput pass_input(const Chunk& chunk, bool calibrates = false) const {
-    return {setting_.model,
-            setting_.ops,
-            setting_.delta_dtype(),
-            samples_of(setting_.data, chunk.samples),
-            variants_,
-            chunk.variants,
-            ranges_,
-            setting_.squared_errors_alone,
-            calibrates};
+  PassInput pass_input(const Chunk& chunk) const {
+    return {.model = setting_.model,
+            .ops = setting_.ops,
+            .delta_dtype = setting_.delta_dtype(),
+            .samples = samples_of(setting_.data, chunk.samples),
+            .variants = variants_,
+            .live = chunk.variants,
+            .ranges = ranges_,
+            .squared_errors_alone = setting_.squared_errors_alone};
   }
 
   Setting setting_;
   std::vector<Variant> variants_;
   PhaseLog calibration_log_, log_;
-  bool calibrated_;
+  bool calibrated_, leaves_reference_ = false;
   Ranges ranges_;  // empty ones before calibration
+  ReferenceValues reference_;
   RunReport report_;
 };
 

@@ -122,7 +122,8 @@ TEST(Estimate, EverySampleHasProbesOfItsOwn) {
 
 using Products = std::map<std::tuple<int, int64_t, int>, sweep::ProbeProducts>;  // op, probe, sample
 
-Products products_of(const TinyRun& tiny, const std::vector<int>& samples, int keep_every) {
+Products products_of(const TinyRun& tiny, const std::vector<int>& samples, int keep_every,
+                     bool keep_linear_outputs = false, sweep::ReferenceValues* reference = nullptr) {
   kernels::Gemm gemm({2});
   const ops::Context context{gemm};
   const std::vector<sweep::ProbeSet> sets{{kernels::ProbeKind::fisher, kKl, 2}};
@@ -149,7 +150,9 @@ Products products_of(const TinyRun& tiny, const std::vector<int>& samples, int k
                   .formats = formats,
                   .wanted = [](size_t, size_t) { return true; },
                   .ranges = ranges,
-                  .keep_every = keep_every},
+                  .keep_every = keep_every,
+                  .keep_linear_outputs = keep_linear_outputs,
+                  .reference = reference},
                  workspace, sinks);
   return products;
 }
@@ -166,15 +169,47 @@ TEST(Estimate, ASampleDoesNotDependOnItsNeighbours) {
     }
 }
 
-// Stages that keep no inputs are computed once more, to the same bits.
-TEST(Estimate, KeepingFewerStagesChangesNothing) {
-  const TinyRun tiny({"eval-000", "eval-005"});
-  const Products all = products_of(tiny, {0, 1}, 1), few = products_of(tiny, {0, 1}, 4);
-  ASSERT_EQ(all.size(), few.size());
-  for (const auto& [key, p] : all) {
-    EXPECT_EQ(p.token, few.at(key).token);
-    EXPECT_EQ(p.whole, few.at(key).whole);
+void expect_equal_bits(const Products& expected, const Products& found) {
+  ASSERT_EQ(expected.size(), found.size());
+  for (const auto& [key, p] : expected) {
+    EXPECT_EQ(p.token, found.at(key).token);
+    EXPECT_EQ(p.whole, found.at(key).whole);
   }
+}
+
+// What is not kept is computed once more, to the same bits.
+TEST(Estimate, WhatIsKeptChangesNothing) {
+  const TinyRun tiny({"eval-000", "eval-005"});
+  const Products all = products_of(tiny, {0, 1}, 1);
+  expect_equal_bits(all, products_of(tiny, {0, 1}, 4));
+  expect_equal_bits(all, products_of(tiny, {0, 1}, 1, /*keep_linear_outputs=*/true));
+  expect_equal_bits(all, products_of(tiny, {0, 1}, 4, /*keep_linear_outputs=*/true));
+}
+
+// The reference's values of a pass that measures variants are those of the estimator's own forward.
+TEST(Estimate, TheReferenceOfAnEarlierPassIsTakenToTheSameBits) {
+  const TinyRun tiny({"eval-000", "eval-005"});
+  const Products own = products_of(tiny, {0, 1}, 1);
+  kernels::Gemm gemm({2});
+  const ops::Context context{gemm};
+  const std::vector<sweep::Variant> variants{
+      {.carried = true,
+       .formats = std::vector(tiny.model.ops.size(), testing::formats({"w4a16_g32"}).front())}};
+  const sweep::Ranges ranges(tiny.model.ops.size());
+  sweep::ReferenceValues left;
+  graph::Workspace workspace;
+  sweep::run_pass({.model = tiny.model,
+                   .ops = context,
+                   .samples = sweep::samples_of(tiny.data, {0, 1}),
+                   .variants = variants,
+                   .live = {0},
+                   .ranges = ranges,
+                   .reference = &left},
+                  workspace, {.metrics = [](int, int64_t, const scores::ScopedSums&) {}});
+  EXPECT_EQ(left.inputs.size(), tiny.model.stages.size());
+  EXPECT_EQ(left.linear_outputs.size(), tiny.model.ops.size() - 1);
+  expect_equal_bits(own, products_of(tiny, {0, 1}, 1, /*keep_linear_outputs=*/true, &left));
+  EXPECT_TRUE(left.inputs.empty() && left.linear_outputs.empty());
 }
 
 // In forwards' arithmetic, attention included: 1 + 2.5 per probe, 2.2 per format.
@@ -197,7 +232,8 @@ TEST(Estimate, CostDoesNotGrowWithTheNumberOfOps) {
                                records);
     estimator.prepare();
     const double before = flops(gemm);
-    estimator.run(sweep::Ranges(tiny.model.ops.size()), records, {});
+    sweep::ReferenceValues none;
+    estimator.run(sweep::Ranges(tiny.model.ops.size()), none, records, {});
     return flops(gemm) - before;
   };
   // A forward: what calibration costs, and the head.

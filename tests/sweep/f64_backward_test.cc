@@ -81,9 +81,9 @@ struct Walk {
     std::vector<graph::Values> before;
     for (size_t i = 0; i + 1 < model.stages.size(); ++i) {
       before.push_back(values);
-      forward.run(model.stages[i], values, [&](int op, Matrix<const float> x) {
-        if (!pass.workspace.dry()) forward_inputs[op] = elements(x);
-      });
+      forward.run(model.stages[i], values, {.input = [&](int op, Matrix<const float> x) {
+                    if (!pass.workspace.dry()) forward_inputs[op] = elements(x);
+                  }});
     }
     return before;
   }
