@@ -92,6 +92,6 @@ elseif(QSWEEP_CUDA STREQUAL "EMULATED")
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cuda_emulator/*.cc)
   add_library(qsweep_cudart STATIC ${sources})
   target_include_directories(qsweep_cudart PUBLIC ${PROJECT_SOURCE_DIR}/tests/cuda_emulator/include
-                             PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+                             PRIVATE ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(qsweep_cudart PRIVATE qsweep_options)
 endif()

@@ -1,11 +1,10 @@
 #include "kernels/gemm.h"
 
 #include <chrono>
-#include <map>
-
-#include <omp.h>
 
 #include "base/trace.h"
+#include "kernels/buffer.h"
+#include "kernels/gemm_backend.h"
 #include "kernels/onednn.h"
 
 namespace qsweep::kernels {
@@ -16,26 +15,6 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
-
-dnnl::memory::data_type onednn_type(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return dnnl::memory::data_type::f32;
-    case DType::bf16:
-      return dnnl::memory::data_type::bf16;
-    case DType::i8:
-      return dnnl::memory::data_type::s8;
-    case DType::u8:
-      return dnnl::memory::data_type::u8;
-    case DType::i32:
-      return dnnl::memory::data_type::s32;
-    default:
-      QSWEEP_CHECK(false, "no product of {}", name(dtype));
-      return dnnl::memory::data_type::undef;
-  }
-}
-
-dnnl::memory::desc descriptor(const GemmOperand& m) { return {m.sizes, onednn_type(m.dtype), m.strides}; }
 
 double flops_of(const GemmOperand& a, const GemmOperand& c) {
   double flops = 2.0 * static_cast<double>(a.sizes.back());
@@ -56,18 +35,6 @@ void describe(trace::Span& span, const GemmOperand& a, const GemmOperand& c) {
   span.arg("out", c.sizes.back());
 }
 
-// What makes two products the same primitive.
-std::vector<int64_t> cache_key(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
-                               const GemmOptions& options) {
-  std::vector<int64_t> key{options.bias != nullptr, options.accumulate};
-  for (const GemmOperand* m : {&a, &b, &c}) {
-    key.push_back(static_cast<int64_t>(m->dtype));
-    key.insert(key.end(), m->sizes.begin(), m->sizes.end());
-    key.insert(key.end(), m->strides.begin(), m->strides.end());
-  }
-  return key;
-}
-
 // Instruction sets are nested bit sets: a newer one contains the older ones' bits.
 bool has_isa(dnnl::cpu_isa wanted) {
   const auto bits = [](dnnl::cpu_isa isa) { return static_cast<unsigned>(isa); };
@@ -78,6 +45,13 @@ std::pair<bool, std::string> find_native_bf16() {
   if (has_isa(dnnl::cpu_isa::avx512_core_amx)) return {true, "the processor has AMX"};
   if (has_isa(dnnl::cpu_isa::avx512_core_bf16)) return {true, "the processor has AVX-512 BF16"};
   return {false, "the processor has neither AVX-512 BF16 nor AMX: products of bf16 run in f32"};
+}
+
+std::unique_ptr<GemmBackend> backend_of(Device device) {
+#ifdef QSWEEP_CUDA
+  if (device.gpu != nullptr) return cuda::cublaslt_backend(*device.gpu);
+#endif
+  return onednn_backend(device.threads);
 }
 
 }  // namespace
@@ -94,27 +68,18 @@ GemmCount GemmCount::since(const GemmCount& earlier) const {
           seconds - earlier.seconds};
 }
 
-struct Gemm::State {
-  struct Primitive {
-    dnnl::matmul::primitive_desc descriptor;
-    dnnl::matmul matmul;
-  };
-  // Each product brings its own machine code, some 100 KiB, and the number of shapes is bounded only by the
-  // data: start anew at this many. Making one takes 0.1 ms.
-  static constexpr size_t kMaxPrimitives = 128;
-
-  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
-  dnnl::stream stream{engine};
-  std::map<std::vector<int64_t>, Primitive> primitives;
-  Tensor scratch;
-};
-
-Gemm::Gemm(Threads threads, LowPrecision low)
-    : threads_(threads),
+Gemm::Gemm(Device device, LowPrecision low)
+    : device_(device),
       // Older instructions add pairs of products in 16 bits, which saturates.
       native_int8_(has_isa(dnnl::cpu_isa::avx512_core_vnni)),
       much_faster_bf16_(low == LowPrecision::always || has_isa(dnnl::cpu_isa::avx512_core_amx)),
-      state_(std::make_unique<State>()) {
+      backend_(backend_of(device)) {
+  if (device.gpu != nullptr) {
+    native_bf16_ = much_faster_bf16_ = true;
+    native_int8_ = false;
+    bf16_reason_ = "the GPU has bf16 products";
+    return;
+  }
   std::tie(native_bf16_, bf16_reason_) = find_native_bf16();
   if (low == LowPrecision::never) {
     native_bf16_ = native_int8_ = false;
@@ -124,7 +89,6 @@ Gemm::Gemm(Threads threads, LowPrecision low)
     bf16_reason_ = "bf16 products are emulated in f32";
   }
   if (low == LowPrecision::always && !native_int8_) native_int8_ = emulated_int8_ = true;
-  dnnl::set_primitive_cache_capacity(0);  // oneDNN would keep a thousand more
 }
 
 Gemm::~Gemm() = default;
@@ -159,54 +123,9 @@ void Gemm::multiply(const GemmOperand& a, const GemmOperand& b, const GemmOperan
     } else if (has_bf16 && (!native_bf16_ || emulated_)) {
       run_widened(a, b, c, options);
     } else {
-      run(a, b, c, options);
+      backend_->multiply(a, b, c, options);
     }
   });
-}
-
-void Gemm::run(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c, const GemmOptions& options) {
-  omp_set_num_threads(threads_.count);  // oneDNN's team is the caller's
-  auto& cache = state_->primitives;
-  const auto key = cache_key(a, b, c, options);
-  auto found = cache.find(key);
-  if (found == cache.end()) {
-    if (cache.size() >= State::kMaxPrimitives) cache.clear();
-    dnnl::primitive_attr attributes;
-    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-    if (options.accumulate) {
-      dnnl::post_ops sum;
-      sum.append_sum(1.0f);
-      attributes.set_post_ops(sum);
-    }
-    std::optional<dnnl::memory::desc> bias;
-    if (options.bias != nullptr) {
-      std::vector<int64_t> sizes(c.sizes.size(), 1), strides(c.sizes.size(), c.sizes.back());
-      sizes.back() = c.sizes.back();
-      strides.back() = 1;
-      bias.emplace(sizes, dnnl::memory::data_type::f32, strides);
-    }
-    const auto pd =
-        matmul_descriptor(state_->engine, descriptor(a), descriptor(b), bias, descriptor(c), attributes);
-    found = cache.emplace(key, State::Primitive{pd, dnnl::matmul(pd)}).first;
-  }
-
-  const State::Primitive& primitive = found->second;
-  const auto scratch_bytes = static_cast<int64_t>(primitive.descriptor.scratchpad_desc().get_size());
-  if (scratch_bytes > 0 && (state_->scratch.empty() || state_->scratch.size_bytes() < scratch_bytes))
-    state_->scratch = Tensor(DType::u8, {scratch_bytes});
-  const auto memory = [&](const dnnl::memory::desc& desc, void* data) {
-    return dnnl::memory(desc, state_->engine, data);
-  };
-  std::unordered_map<int, dnnl::memory> arguments{
-      {DNNL_ARG_SRC, memory(primitive.descriptor.src_desc(), a.data)},
-      {DNNL_ARG_WEIGHTS, memory(primitive.descriptor.weights_desc(), b.data)},
-      {DNNL_ARG_DST, memory(primitive.descriptor.dst_desc(), c.data)},
-      {DNNL_ARG_SCRATCHPAD, memory(primitive.descriptor.scratchpad_desc(), state_->scratch.bytes())}};
-  if (options.bias != nullptr)
-    arguments.emplace(DNNL_ARG_BIAS,
-                      memory(primitive.descriptor.bias_desc(), const_cast<float*>(options.bias)));
-  primitive.matmul.execute(state_->stream, arguments);
-  state_->stream.wait();
 }
 
 namespace {
@@ -230,20 +149,20 @@ GemmOperand rows_of(const GemmOperand& m, int64_t first, int64_t count) {
 }
 
 // The same elements and strides in f32. Elements between the strides are copied too: they are never read.
-GemmOperand widened(Threads threads, const GemmOperand& m, Tensor& storage) {
+GemmOperand widened(Device device, const GemmOperand& m, Buffer& storage) {
   const trace::Span span("widening");
   const int64_t n = extent_elems(m);
-  storage = Tensor(DType::f32, {1, n});
-  to_f32(threads, {DType::bf16, {n}, static_cast<const std::byte*>(m.data)}, storage.matrix<float>());
-  return {storage.bytes(), DType::f32, m.sizes, m.strides};
+  storage = Buffer(device, DType::f32, 1, n);
+  to_f32(device, {DType::bf16, {n}, static_cast<const std::byte*>(m.data)}, storage.matrix<float>());
+  return {storage.data(), DType::f32, m.sizes, m.strides};
 }
 
 }  // namespace
 
 void Gemm::run_widened(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
                        const GemmOptions& options) {
-  Tensor wide_b;
-  const GemmOperand b32 = b.dtype == DType::f32 ? b : widened(threads_, b, wide_b);
+  Buffer wide_b;
+  const GemmOperand b32 = b.dtype == DType::f32 ? b : widened(device_, b, wide_b);
   // Rows of plain products some at a time, so that the copies stay small; tiles of batched ones are small
   // already.
   const bool plain = c.sizes.size() == 2;
@@ -251,17 +170,17 @@ void Gemm::run_widened(const GemmOperand& a, const GemmOperand& b, const GemmOpe
   const int64_t piece = plain ? piece_rows(4 * (a.strides.front() + c.strides.front())) : rows;
   for (int64_t first = 0; first < rows; first += piece) {
     const int64_t count = std::min(piece, rows - first);
-    Tensor wide_a, wide_c;
+    Buffer wide_a, wide_c;
     const GemmOperand from = plain ? rows_of(a, first, count) : a, to = plain ? rows_of(c, first, count) : c;
-    const GemmOperand a32 = from.dtype == DType::f32 ? from : widened(threads_, from, wide_a);
+    const GemmOperand a32 = from.dtype == DType::f32 ? from : widened(device_, from, wide_a);
     if (c.dtype == DType::f32) {
-      run(a32, b32, to, options);
+      backend_->multiply(a32, b32, to, options);
       continue;
     }
-    run(a32, b32, widened(threads_, to, wide_c), options);
+    backend_->multiply(a32, b32, widened(device_, to, wide_c), options);
     // Elements between the strides return as they came: widening and rounding back is exact for them.
     const int64_t n = extent_elems(to);
-    convert(threads_, wide_c.matrix<float>(), {to.data, DType::bf16, 1, n, n});
+    convert(device_, wide_c.matrix<float>(), {to.data, DType::bf16, 1, n, n});
   }
 }
 
@@ -274,15 +193,14 @@ void Gemm::run_split(const GemmOperand& a, const GemmOperand& b, const GemmOpera
   const int64_t piece = piece_rows(n * (2 * in + 4 * out));
   for (int64_t first = 0; first < c.sizes[0]; first += piece) {
     const int64_t rows = std::min(piece, c.sizes[0] - first);
-    Tensor parts(DType::bf16, {n * rows, in}), products(DType::f32, {n * rows, out});
+    const Buffer parts(device_, DType::bf16, n * rows, in), products(device_, DType::f32, n * rows, out);
     const auto rows_at = [&](const GemmOperand& m, int64_t cols) {
       return Matrix<float>(static_cast<float*>(m.data) + first * m.strides[0], rows, cols, m.strides[0]);
     };
-    split(threads_, rows_at(a, in), parts.matrix<bf16>());
-    const DeltaView from{parts.bytes(), DType::bf16, n * rows, in, in};
-    const GemmOperand to = operand(view_of(products.matrix<float>()));
-    emulated_ ? run_widened(operand(from), b, to, {}) : run(operand(from), b, to, {});
-    add_parts(threads_, products.matrix<float>(), options.bias, options.accumulate, rows_at(c, out));
+    split(device_, rows_at(a, in), parts.matrix<bf16>());
+    const GemmOperand from = operand(parts.view()), to = operand(products.view());
+    emulated_ ? run_widened(from, b, to, {}) : backend_->multiply(from, b, to, {});
+    add_parts(device_, products.matrix<float>(), options.bias, options.accumulate, rows_at(c, out));
   }
 }
 
@@ -318,11 +236,11 @@ void Gemm::linear_codes(DeltaView x, DeltaView w, DeltaView y, GemmPurpose purpo
   const GemmOperand a = operand(x), b = operand(w, true), c = operand(y);
   counted(a, c, purpose, /*in_bf16=*/false, [&] {
     if (!emulated_int8_) {
-      run(a, b, c, {});
+      backend_->multiply(a, b, c, {});
     } else if (x.dtype == DType::i8) {
-      naive_codes(threads_, Matrix<const int8_t>(x.as<int8_t>()), w.as<int8_t>(), y.as<int32_t>());
+      naive_codes(threads(), Matrix<const int8_t>(x.as<int8_t>()), w.as<int8_t>(), y.as<int32_t>());
     } else {
-      naive_codes(threads_, Matrix<const uint8_t>(x.as<uint8_t>()), w.as<int8_t>(), y.as<int32_t>());
+      naive_codes(threads(), Matrix<const uint8_t>(x.as<uint8_t>()), w.as<int8_t>(), y.as<int32_t>());
     }
   });
 }

@@ -1,4 +1,4 @@
-// Matrix products, all of them through oneDNN.
+// Matrix products, all of them through a library: oneDNN, or cuBLASLt on a GPU.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "base/parallel.h"
 #include "kernels/rows.h"
 #include "tensor/tensor.h"
 
@@ -50,10 +49,16 @@ struct GemmOptions {
 // emulated where it has none (slow: so that tests take the same paths everywhere).
 enum class LowPrecision { where_native, never, always };
 
+class GemmBackend;
+
 // Not thread-safe: one caller, whose products use all its threads.
 class Gemm {
  public:
-  explicit Gemm(Threads threads, LowPrecision low = LowPrecision::where_native);
+  // On a GPU products of bf16 are always native; `low` is for the CPU alone. There a bias is added to f32 rows
+  // of plain products only. Error where the GPU's library cannot be loaded.
+  explicit Gemm(Device device, LowPrecision low = LowPrecision::where_native);
+  explicit Gemm(Threads threads, LowPrecision low = LowPrecision::where_native)
+      : Gemm(Device(threads), low) {}
   ~Gemm();
   Gemm(const Gemm&) = delete;
   Gemm& operator=(const Gemm&) = delete;
@@ -84,29 +89,27 @@ class Gemm {
     return bf16_reason_;
   }  // why bf16 is or is not native, one sentence
   const GemmCount& count(GemmPurpose purpose) const { return counts_[static_cast<size_t>(purpose)]; }
-  Threads threads() const { return threads_; }
+  Device device() const { return device_; }
+  Threads threads() const { return device_.threads; }
 
   // Upper bound of the memory that one plain product needs beside its operands, unless it has to widen b.
   static constexpr int64_t kScratchBytes = int64_t{36} << 20;
 
  private:
-  struct State;
   // Runs body() as one product a b = c, which it times, traces and counts.
   template <class Body>
   void counted(const GemmOperand& a, const GemmOperand& c, GemmPurpose purpose, bool in_bf16, Body&& body);
-  // The product as it is: no conversions.
-  void run(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c, const GemmOptions& options);
   void run_widened(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
                    const GemmOptions& options);
   void run_split(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
                  const GemmOptions& options);
 
-  Threads threads_;
+  Device device_;
   bool native_bf16_, native_int8_, emulated_ = false, emulated_int8_ = false;
   bool much_faster_bf16_;  // than f32
   std::string bf16_reason_;
   GemmCount counts_[kGemmPurposes];
-  std::unique_ptr<State> state_;
+  std::unique_ptr<GemmBackend> backend_;
 };
 
 // A dense or strided matrix as an operand, transposed or not.

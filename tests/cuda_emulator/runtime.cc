@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "cuda_emulator/fibres.h"
+#include "cuda_emulator/stream.h"
 
 constexpr size_t kSharedBytes = size_t{48} << 10;
 constexpr size_t kPageBytes = 4096, kAlignment = 16;
@@ -70,6 +71,8 @@ void release(void* block) {
 }
 
 }  // namespace
+
+void enqueue(cudaStream_t stream, std::function<void()> work) { stream->work.push_back(std::move(work)); }
 
 cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> kernel) {
   if (config.gridDim.x == 0 || config.gridDim.x > INT32_MAX || config.blockDim.x == 0)

@@ -7,10 +7,12 @@
 #include <numeric>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "kernels/runner.h"
 #include "support/random.h"
 
 namespace qsweep::kernels {
@@ -192,11 +194,13 @@ class Product {
     for (float& v : bias_) v = static_cast<float>(draw());
   }
 
-  void run(Gemm& gemm) {
+  void run(Gemm& gemm, Runner& runner) {
     before_.emplace(c_);
-    gemm.multiply(
-        a_.operand, b_.operand, c_.operand,
-        {.bias = case_.bias ? bias_.data() : nullptr, .accumulate = case_.accumulate, .f32_rows = f32_rows_});
+    const Runner::Call call = runner.device();
+    gemm.multiply(on(runner, a_), on(runner, b_), on(runner, c_),
+                  {.bias = case_.bias ? runner.on(bias_).data() : nullptr,
+                   .accumulate = case_.accumulate,
+                   .f32_rows = f32_rows_});
   }
 
   // check(got, exact, sum of the absolute terms) for every element of c.
@@ -231,6 +235,16 @@ class Product {
   }
 
  private:
+  static GemmOperand on(Runner& runner, Stack& stack) {
+    GemmOperand there = stack.operand;
+    if (there.dtype == DType::f32) {
+      there.data = runner.on(stack.wide).data();
+    } else {
+      there.data = runner.on(stack.narrow).data();
+    }
+    return there;
+  }
+
   const Case& case_;
   F32Rows f32_rows_;
   Stack a_, b_, c_;
@@ -238,16 +252,34 @@ class Product {
   std::optional<Stack> before_;
 };
 
-class GemmTest : public ::testing::TestWithParam<Case> {};
-INSTANTIATE_TEST_SUITE_P(, GemmTest, ::testing::ValuesIn(cases()),
-                         [](const auto& test) { return test.param.name; });
+class GemmTest : public ::testing::TestWithParam<std::tuple<Case, bool>> {
+ protected:
+  void SetUp() override {
+    if (!on_gpu()) return;
+    if (Runner::gpus() == 0) GTEST_SKIP() << "no GPU, or a build without CUDA";
+    runner_.use_gpu();
+  }
+  const Case& test() const { return std::get<0>(GetParam()); }
+  bool on_gpu() const { return std::get<1>(GetParam()); }
+  // On a GPU nothing is switched off, and a bias is for plain f32 results.
+  bool allows(const Types& types) const {
+    if (!types.allows(test())) return false;
+    return !on_gpu() || (types.bf16 != LowPrecision::never && (types.c == DType::f32 || !test().bias));
+  }
+
+  Runner runner_;
+};
+INSTANTIATE_TEST_SUITE_P(, GemmTest, ::testing::Combine(::testing::ValuesIn(cases()), ::testing::Bool()),
+                         [](const auto& test) {
+                           return std::get<0>(test.param).name + (std::get<1>(test.param) ? "_cuda" : "");
+                         });
 
 TEST_P(GemmTest, SmallIntegersAreExact) {
   for (const Types& types : kTypes) {
-    if (!types.allows(GetParam())) continue;
-    Gemm gemm({2}, types.bf16);
-    Product product(GetParam(), types, true);
-    product.run(gemm);
+    if (!allows(types)) continue;
+    Gemm gemm(runner_.device(), types.bf16);
+    Product product(test(), types, true);
+    product.run(gemm, runner_);
     product.each_element([&](double got, double exact, double) { EXPECT_EQ(got, exact) << types.name; });
     product.expect_padding_untouched();
   }
@@ -255,12 +287,12 @@ TEST_P(GemmTest, SmallIntegersAreExact) {
 
 TEST_P(GemmTest, RandomValuesStayWithinTheBound) {
   for (const Types& types : kTypes) {
-    if (!types.allows(GetParam())) continue;
-    Gemm gemm({2}, types.bf16);
-    Product product(GetParam(), types, false);
-    product.run(gemm);
+    if (!allows(types)) continue;
+    Gemm gemm(runner_.device(), types.bf16);
+    Product product(test(), types, false);
+    product.run(gemm, runner_);
     constexpr int kParts = 3;
-    const auto terms = static_cast<double>(GetParam().k + 2 + kParts);
+    const auto terms = static_cast<double>(test().k + 2 + kParts);
     const double left_out = types.f32_rows == F32Rows::in_two_parts ? std::ldexp(1.0, -18) : 0;
     product.each_element([&](double got, double exact, double absolute) {
       const double rounding = types.c == DType::bf16 ? kUnitBf16 * std::fabs(exact) : 0;
