@@ -1,5 +1,7 @@
 #include "kernels/buffer.h"
 
+#include <cstring>
+
 #include "base/checked.h"
 #ifdef QSWEEP_CUDA
 #include "kernels/cuda/queue.h"
@@ -7,23 +9,62 @@
 
 namespace qsweep::kernels {
 
+#ifdef QSWEEP_CUDA
+namespace {
+
+void* allocate(cuda::Queue& queue, const DeltaView& m) {
+  const int64_t bytes = checked_mul(checked_mul(m.rows, m.cols), m.element_bytes());
+  return bytes == 0 ? nullptr : queue.allocate(bytes);
+}
+
+}  // namespace
+
 Buffer::Buffer(Device device, DType dtype, int64_t rows, int64_t cols)
     : gpu_(device.gpu), view_{nullptr, dtype, rows, cols, cols} {
-#ifdef QSWEEP_CUDA
   if (gpu_ != nullptr) {
-    const int64_t bytes = checked_mul(checked_mul(rows, cols), size_bytes(dtype));
-    if (bytes > 0) view_.data = gpu_->allocate(bytes);
-    return;
+    view_.data = allocate(*gpu_, view_);
+  } else {
+    on_cpu_ = Tensor(dtype, {rows, cols});
+    view_.data = on_cpu_.bytes();
   }
-#endif
-  on_cpu_ = Tensor(dtype, {rows, cols});
-  view_.data = on_cpu_.bytes();
 }
 
 Buffer::~Buffer() {
-#ifdef QSWEEP_CUDA
   if (gpu_ != nullptr && view_.data != nullptr) gpu_->free(view_.data);
-#endif
 }
+
+void copy_to_device(Device device, void* to, const void* from, int64_t bytes) {
+  if (device.gpu == nullptr) {
+    std::memcpy(to, from, static_cast<size_t>(bytes));
+  } else {
+    device.gpu->write(to, from, bytes);
+  }
+}
+
+void copy_to_host(Device device, void* to, const void* from, int64_t bytes) {
+  if (device.gpu == nullptr) {
+    std::memcpy(to, from, static_cast<size_t>(bytes));
+  } else {
+    device.gpu->download(to, from, bytes);
+    device.gpu->wait();
+  }
+}
+
+#else
+
+Buffer::Buffer(Device, DType dtype, int64_t rows, int64_t cols)
+    : on_cpu_(dtype, {rows, cols}), view_{on_cpu_.bytes(), dtype, rows, cols, cols} {}
+
+Buffer::~Buffer() = default;
+
+void copy_to_device(Device, void* to, const void* from, int64_t bytes) {
+  std::memcpy(to, from, static_cast<size_t>(bytes));
+}
+
+void copy_to_host(Device, void* to, const void* from, int64_t bytes) {
+  std::memcpy(to, from, static_cast<size_t>(bytes));
+}
+
+#endif
 
 }  // namespace qsweep::kernels

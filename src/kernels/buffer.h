@@ -1,15 +1,20 @@
-// A matrix in a device's memory.
+// Memory of a device, and lists that host and kernels use in turns.
 #pragma once
+
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "kernels/rows.h"
 #include "tensor/tensor.h"
 
 namespace qsweep::kernels {
 
+// A matrix in a device's memory, not initialized.
 class Buffer {
  public:
   Buffer() = default;
-  // Not initialized. Error where the device's memory does not do.
+  // Error where the device's memory does not do.
   Buffer(Device device, DType dtype, int64_t rows, int64_t cols);
   ~Buffer();
   Buffer(Buffer&& other) noexcept { swap(other); }
@@ -18,12 +23,15 @@ class Buffer {
     return *this;
   }
 
-  bool empty() const { return view_.data == nullptr; }
   void* data() const { return view_.data; }
   DeltaView view() const { return view_; }
   template <class T>
   Matrix<T> matrix() const {
     return view_.as<T>();
+  }
+  template <class T>
+  std::span<T> elements() const {
+    return {static_cast<T*>(view_.data), static_cast<size_t>(view_.rows * view_.cols)};
   }
 
  private:
@@ -36,6 +44,60 @@ class Buffer {
   Tensor on_cpu_;
   cuda::Queue* gpu_ = nullptr;
   DeltaView view_;
+};
+
+// From the host's memory, which may change at once; to it, when all work before is done.
+void copy_to_device(Device device, void* to, const void* from, int64_t bytes);
+void copy_to_host(Device device, void* to, const void* from, int64_t bytes);
+
+// Host data for kernels, which only read it: itself on the CPU, else a copy.
+template <class T>
+class OnDevice {
+ public:
+  OnDevice(Device device, std::span<const T> host) : elements_(host) {
+    if (device.gpu == nullptr || host.empty()) return;
+    copy_ = Buffer(device, DType::u8, 1, static_cast<int64_t>(host.size_bytes()));
+    copy_to_device(device, copy_.data(), host.data(), static_cast<int64_t>(host.size_bytes()));
+    elements_ = {static_cast<const T*>(copy_.data()), host.size()};
+  }
+
+  std::span<const T> elements() const { return elements_; }
+
+ private:
+  Buffer copy_;
+  std::span<const T> elements_;
+};
+
+// A list that the host and kernels change in turns.
+template <class T>
+class SharedList {
+ public:
+  SharedList(Device device, std::vector<T> list) : device_(device), list_(std::move(list)) {
+    if (device.gpu != nullptr) copy_ = Buffer(device, DType::u8, 1, bytes());
+  }
+  SharedList(Device device, size_t size) : SharedList(device, std::vector<T>(size)) {}
+
+  // What the host wrote is there.
+  std::span<T> for_kernels() {
+    if (device_.gpu == nullptr) return list_;
+    if (!on_device_) copy_to_device(device_, copy_.data(), list_.data(), bytes());
+    on_device_ = true;
+    return {static_cast<T*>(copy_.data()), list_.size()};
+  }
+  // What kernels wrote is there.
+  std::span<T> for_host() {
+    if (on_device_) copy_to_host(device_, list_.data(), copy_.data(), bytes());
+    on_device_ = false;
+    return list_;
+  }
+
+ private:
+  int64_t bytes() const { return static_cast<int64_t>(list_.size() * sizeof(T)); }
+
+  Device device_;
+  std::vector<T> list_;
+  Buffer copy_;
+  bool on_device_ = false;
 };
 
 }  // namespace qsweep::kernels

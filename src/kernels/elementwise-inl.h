@@ -8,6 +8,7 @@ namespace qsweep::kernels::HWY_NAMESPACE {
 namespace {
 
 using L = Lanes;
+using L64 = Lanes64;
 
 template <class A, class B, class Y>
 QSWEEP_KERNEL void add_row(int64_t n, const A* a, const B* b, Y* y) {
@@ -109,6 +110,12 @@ QSWEEP_KERNEL void GatherDelta(const RowBlock& b, int64_t first, int64_t count, 
   }
 }
 
+QSWEEP_KERNEL void Scatter(int64_t begin, int64_t end, const int64_t* source, Matrix<const float> x,
+                           Matrix<const float> features, Matrix<float> y) {
+  for (int64_t r = begin; r < end; ++r)
+    L::copy(y.cols, source[r] == kAbsent ? x.row(r) : features.row(source[r]), y.row(r));
+}
+
 QSWEEP_KERNEL void SumRows(const RowBlock& b, int64_t first, int64_t count, const int64_t* start,
                            const int64_t* readers, DeltaView dy, DeltaView dx) {
   const auto run = [&]<class T>(T*) QSWEEP_LANES {
@@ -173,6 +180,28 @@ QSWEEP_KERNEL void AddParts(int64_t begin, int64_t end, Matrix<const float> part
       L::store(sum, y.row(r), at);
     });
   }
+}
+
+// Row p: the sum of the p-th of so many pieces of x's rows.
+QSWEEP_KERNEL void SumPieces(int64_t begin, int64_t end, Matrix<const float> x, Matrix<double> sums) {
+  for (int64_t p = begin; p < end; ++p)
+    L64::each(x.cols, [&](auto at) QSWEEP_LANES {
+      auto sum = L64::zero();
+      for (int64_t r = x.rows * p / sums.rows; r < x.rows * (p + 1) / sums.rows; ++r)
+        sum = sum + L64::load(x.row(r), at);
+      L64::store(sum, sums.row(p), at);
+    });
+}
+
+QSWEEP_KERNEL void SubtractMean(int64_t begin, int64_t end, Matrix<const float> x, Matrix<const double> sums,
+                                Matrix<float> y) {
+  const auto count = L64::set(static_cast<double>(x.rows));
+  for (int64_t r = begin; r < end; ++r)
+    L64::each(x.cols, [&](auto at) QSWEEP_LANES {
+      auto sum = L64::zero();
+      for (int64_t p = 0; p < sums.rows; ++p) sum = sum + L64::load(sums.row(p), at);
+      L64::store(L64::load(x.row(r), at) - sum / count, y.row(r), at);
+    });
 }
 
 template <class A, class Y>

@@ -21,6 +21,9 @@ QSWEEP_EXPORT(ToF32);
 QSWEEP_EXPORT(Split);
 QSWEEP_EXPORT(AddParts);
 QSWEEP_EXPORT(SubtractParent);
+QSWEEP_EXPORT(Scatter);
+QSWEEP_EXPORT(SumPieces);
+QSWEEP_EXPORT(SubtractMean);
 
 void add(Device device, Matrix<const float> a, Matrix<const float> b, Matrix<float> y) {
   run_rows(device, y.rows, QSWEEP_KERNEL_OF(Add), a, b, y);
@@ -84,6 +87,16 @@ void split(Device device, Matrix<const float> x, Matrix<bf16> parts) {
   QSWEEP_CHECK(parts.rows % x.rows == 0 && parts.cols == x.cols, "[{}, {}] in parts of [{}, {}]", parts.rows,
                parts.cols, x.rows, x.cols);
   run_rows(device, x.rows, QSWEEP_KERNEL_OF(Split), x, parts);
+}
+
+void scatter(Device device, std::span<const int64_t> source, Matrix<const float> x,
+             Matrix<const float> features, Matrix<float> y) {
+  run_rows(device, y.rows, QSWEEP_KERNEL_OF(Scatter), source.data(), x, features, y);
+}
+
+void subtract_mean(Device device, Matrix<const float> x, Matrix<double> sums, Matrix<float> y) {
+  run_rows(device, sums.rows, QSWEEP_KERNEL_OF(SumPieces), x, sums);
+  run_rows(device, y.rows, QSWEEP_KERNEL_OF(SubtractMean), x, sums, y);
 }
 
 void add_parts(Device device, Matrix<const float> parts, const float* bias, bool accumulate,

@@ -54,8 +54,8 @@ class GemmBackend;
 // Not thread-safe: one caller, whose products use all its threads.
 class Gemm {
  public:
-  // On a GPU products of bf16 are always native; `low` is for the CPU alone. There a bias is added to f32 rows
-  // of plain products only. Error where the GPU's library cannot be loaded.
+  // On a GPU products of bf16 are always native; `low` is for the CPU alone. There a bias is added to f32
+  // rows of plain products only. Error where the GPU's library cannot be loaded.
   explicit Gemm(Device device, LowPrecision low = LowPrecision::where_native);
   explicit Gemm(Threads threads, LowPrecision low = LowPrecision::where_native)
       : Gemm(Device(threads), low) {}

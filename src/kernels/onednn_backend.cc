@@ -91,8 +91,7 @@ void OneDnnBackend::multiply(const GemmOperand& a, const GemmOperand& b, const G
       strides.back() = 1;
       bias.emplace(sizes, dnnl::memory::data_type::f32, strides);
     }
-    const auto pd =
-        matmul_descriptor(engine_, descriptor(a), descriptor(b), bias, descriptor(c), attributes);
+    const auto pd = matmul_descriptor(engine_, descriptor(a), descriptor(b), bias, descriptor(c), attributes);
     found = primitives_.emplace(key, Primitive{pd, dnnl::matmul(pd)}).first;
   }
 

@@ -102,8 +102,11 @@ void rotate_back(Device device, std::span<const RowBlock> blocks, Matrix<const f
 void gather(Device device, std::span<const int64_t> source, Matrix<const float> x, Matrix<float> y);
 void gather_delta(Device device, std::span<const RowBlock> blocks, std::span<const int64_t> source,
                   DeltaView dx, DeltaView dy);
-// The transpose: output row r of a block is the sum of the block's input rows readers[i], i from start[r] to
-// before start[r + 1].
+// Output row r is row source[r] of features, or, where that is kAbsent, row r of x.
+void scatter(Device device, std::span<const int64_t> source, Matrix<const float> x,
+             Matrix<const float> features, Matrix<float> y);
+// The transpose of gather: output row r of a block is the sum of the block's input rows readers[i], i from
+// start[r] to before start[r + 1].
 void sum_rows(Device device, std::span<const RowBlock> blocks, std::span<const int64_t> start,
               std::span<const int64_t> readers, DeltaView dy, DeltaView dx);
 
@@ -150,6 +153,10 @@ void add_to_parent(Device device, std::span<const RowBlock> blocks, Matrix<const
 // minus the parent).
 void subtract_parent(Device device, std::span<const RowBlock> blocks, DeltaView a, Matrix<const float> parent,
                      DeltaView y);
+
+// y = x less its mean row. sums, [kMeanPieces, cols], is overwritten.
+inline constexpr int64_t kMeanPieces = 32;
+void subtract_mean(Device device, Matrix<const float> x, Matrix<double> sums, Matrix<float> y);
 
 // --- reductions, per row
 void row_absmax(Device device, Matrix<const float> x, std::span<float> absmax);

@@ -11,7 +11,9 @@ namespace qsweep::ops::attention {
 namespace {
 
 using kernels::AttentionTile;
+using kernels::Buffer;
 using kernels::DeltaView;
+using kernels::Device;
 using kernels::GemmOperand;
 using kernels::GemmPurpose;
 using kernels::kAbsent;
@@ -104,10 +106,10 @@ struct DeltaCall {
 
 // parent (centred) + delta for the keys of a tile, [pairs * keys, n_kv_heads * head_dim]; input 1 is k, 2 is
 // v.
-Tensor changed_keys(const DeltaCall& call, int input, const PairRun& run, const ReferenceTile& r) {
+Buffer changed_keys(const DeltaCall& call, int input, const PairRun& run, const ReferenceTile& r) {
   const auto i = static_cast<size_t>(input);
   const Matrix<const float> parent = r.centered[i - 1];
-  Tensor sum(call.d_o.dtype, {run.pairs * r.tile.keys, parent.cols});
+  Buffer sum(call.context.device(), call.d_o.dtype, run.pairs * r.tile.keys, parent.cols);
   std::vector<RowBlock> blocks;
   const int64_t offset = r.segment_first - run.parent;
   for (int64_t pair = 0; pair < run.pairs; ++pair)
@@ -116,20 +118,21 @@ Tensor changed_keys(const DeltaCall& call, int input, const PairRun& run, const 
          .parent = 0,
          .in = {run.has(input) ? run.in[i] + pair * run.step[i] + offset : kAbsent, kAbsent, kAbsent},
          .out = pair * r.tile.keys});
-  add_to_parent(call.context.threads(), blocks, parent, call.d[i], view(sum));
+  add_to_parent(call.context.device(), blocks, parent, call.d[i], sum.view());
   return sum;
 }
 
 // dS of one tile for the pairs of a run, [pairs * heads * queries, keys].
-Tensor logits_change(const DeltaCall& call, const PairRun& run, const ReferenceTile& r, DeltaView q_tile) {
+Buffer logits_change(const DeltaCall& call, const PairRun& run, const ReferenceTile& r, DeltaView q_tile) {
   const AttentionTile& tile = r.tile;
   const int64_t first = r.segment_first - run.parent;
-  Tensor ds(DType::f32, {run.pairs * tile.heads * tile.queries, tile.keys});
-  const GemmOperand out = logits(call.spec, view(ds), tile.queries, run.pairs);
+  Buffer ds(call.context.device(), DType::f32, run.pairs * tile.heads * tile.queries, tile.keys);
+  const GemmOperand out = logits(call.spec, ds.view(), tile.queries, run.pairs);
   if (run.has(0)) {
-    Tensor k_new = changed_keys(call, 1, run, r);
+    const Buffer k_new = changed_keys(call, 1, run, r);
     call.multiply(call.delta_heads(0, run, first + tile.first_query, tile.queries, false),
-                  heads(call.spec, view(k_new), false, 0, tile.keys, run.pairs, tile.keys, true), out, false);
+                  heads(call.spec, k_new.view(), false, 0, tile.keys, run.pairs, tile.keys, true), out,
+                  false);
   }
   if (run.has(1))
     call.multiply(heads(call.spec, q_tile, true, 0, tile.queries, 1, 0, false),
@@ -145,25 +148,26 @@ void delta_tile(const DeltaCall& call, const PairRun& run, const ReferenceTile& 
   const DType dtype = call.d_o.dtype;
   const int64_t first = r.segment_first - run.parent;
   // Two products add up in f32 before they are rounded to the deltas' dtype.
-  Tensor sum(DType::f32, {run.pairs * tile.queries, call.d_o.cols});
-  const GemmOperand out = heads(spec, view(sum), true, 0, tile.queries, run.pairs, tile.queries, false);
+  const Device device = call.context.device();
+  const Buffer sum(device, DType::f32, run.pairs * tile.queries, call.d_o.cols);
+  const GemmOperand out = heads(spec, sum.view(), true, 0, tile.queries, run.pairs, tile.queries, false);
   const bool logits_move = run.has(0) || run.has(1);
   if (logits_move) {
-    Tensor ds = logits_change(call, run, r, q_tile);
-    Tensor narrow;
-    if (dtype != DType::f32) narrow = Tensor(dtype, ds.shape());
-    const DeltaView dp = dtype == DType::f32 ? view(ds) : view(narrow);
-    softmax_delta(call.context.threads(), tile, r.s.matrix<float>(), r.p.matrix<float>(), r.lse, r.argmax,
-                  ds.matrix<float>(), dp);
-    Tensor v_new = changed_keys(call, 2, run, r);
+    const Buffer ds = logits_change(call, run, r, q_tile);
+    Buffer narrow;
+    if (dtype != DType::f32) narrow = Buffer(device, dtype, ds.view().rows, ds.view().cols);
+    const DeltaView dp = dtype == DType::f32 ? ds.view() : narrow.view();
+    softmax_delta(device, tile, r.s.matrix<float>(), r.p.matrix<float>(), r.lse.elements<float>(),
+                  r.argmax.elements<int32_t>(), ds.matrix<float>(), dp);
+    const Buffer v_new = changed_keys(call, 2, run, r);
     call.multiply(logits(spec, dp, tile.queries, run.pairs),
-                  heads(spec, view(v_new), false, 0, tile.keys, run.pairs, tile.keys, false), out, false);
+                  heads(spec, v_new.view(), false, 0, tile.keys, run.pairs, tile.keys, false), out, false);
   }
   if (run.has(2))
     call.multiply(logits(spec, p_tile, tile.queries, 1), call.delta_heads(2, run, first, tile.keys, false),
                   out, logits_move);
   for (int64_t pair = 0; pair < run.pairs; ++pair)
-    convert(call.context.threads(), sum.matrix<float>().rows_at(pair * tile.queries, tile.queries),
+    convert(device, sum.matrix<float>().rows_at(pair * tile.queries, tile.queries),
             call.d_o.rows_at(run.out + pair * run.step[3] + first + tile.first_query, tile.queries));
 }
 
@@ -174,19 +178,22 @@ void delta_sample(const DeltaCall& call, std::span<const Segment> segments, std:
   const DType dtype = call.d_o.dtype;
   for (const Segment& segment : segments) {
     const Tiling tiling = choose_tiling(call.context, call.spec, segment.rows, most_pairs, dtype);
-    const Tensor k = centered_rows(call.k, segment), v = centered_rows(call.v, segment);
+    const Buffer k = centered_rows(call.context, call.k, segment),
+                 v = centered_rows(call.context, call.v, segment);
     for (int64_t first = 0; first < segment.rows; first += tiling.queries) {
       const int64_t queries = std::min(tiling.queries, segment.rows - first);
       ReferenceTile r = reference_tile(call.context, call.spec, segment, first, queries, call.q, call.k);
       r.centered[0] = k.matrix<float>();
       r.centered[1] = v.matrix<float>();
-      Tensor q_tile(dtype, {queries, call.q.cols}), p_tile(dtype, r.p.shape());
-      convert(call.context.threads(), call.q.rows_at(r.first_query(), queries), view(q_tile));
-      convert(call.context.threads(), r.p.matrix<float>(), view(p_tile));
+      const Device device = call.context.device();
+      const Buffer q_tile(device, dtype, queries, call.q.cols),
+          p_tile(device, dtype, r.p.view().rows, r.p.view().cols);
+      convert(device, call.q.rows_at(r.first_query(), queries), q_tile.view());
+      convert(device, r.p.matrix<float>(), p_tile.view());
       for (const PairRun& run : runs)
         for (int64_t pair = 0; pair < run.pairs; pair += tiling.pairs)
-          delta_tile(call, run.part(pair, std::min(tiling.pairs, run.pairs - pair)), r, view(q_tile),
-                     view(p_tile));
+          delta_tile(call, run.part(pair, std::min(tiling.pairs, run.pairs - pair)), r, q_tile.view(),
+                     p_tile.view());
     }
   }
 }
@@ -208,8 +215,8 @@ void forward(const Context& context, const Spec& spec, std::span<const Segment> 
     const Tiling tiling = choose_tiling(context, spec, segment.rows, 0, DType::f32);
     for (int64_t first = 0; first < segment.rows; first += tiling.queries) {
       const int64_t queries = std::min(tiling.queries, segment.rows - first);
-      ReferenceTile r = reference_tile(context, spec, segment, first, queries, q, k);
-      context.gemm.multiply(logits(spec, view(r.p), queries, 1),
+      const ReferenceTile r = reference_tile(context, spec, segment, first, queries, q, k);
+      context.gemm.multiply(logits(spec, r.p.view(), queries, 1),
                             heads(spec, view_of(v), false, segment.first, r.tile.keys, 1, 0, false),
                             heads(spec, view_of(o), true, r.first_query(), queries, 1, 0, false));
     }

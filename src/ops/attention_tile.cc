@@ -4,6 +4,7 @@
 
 namespace qsweep::ops::attention {
 
+using kernels::Buffer;
 using kernels::DeltaView;
 using kernels::GemmOperand;
 using kernels::view_of;
@@ -58,8 +59,6 @@ GemmOperand logits(const Spec& spec, DeltaView m, int64_t queries, int64_t pairs
   return x;
 }
 
-DeltaView view(Tensor& t) { return {t.bytes(), t.dtype(), t.shape()[0], t.shape()[1], t.shape()[1]}; }
-
 ReferenceTile reference_tile(const Context& context, const Spec& spec, const Segment& segment,
                              int64_t first_query, int64_t queries, Matrix<const float> q,
                              Matrix<const float> k) {
@@ -67,27 +66,24 @@ ReferenceTile reference_tile(const Context& context, const Spec& spec, const Seg
   const int64_t keys = spec.causal ? first_query + queries : segment.rows;
   r.tile = {spec.n_heads, queries, keys, spec.causal, first_query, spec.scale};
   r.segment_first = segment.first;
-  r.s = Tensor(DType::f32, {spec.n_heads * queries, keys});
-  r.p = Tensor(DType::f32, {spec.n_heads * queries, keys});
-  r.lse.resize(static_cast<size_t>(spec.n_heads * queries));
-  r.argmax.resize(r.lse.size());
+  const int64_t rows = spec.n_heads * queries;
+  r.s = Buffer(context.device(), DType::f32, rows, keys);
+  r.p = Buffer(context.device(), DType::f32, rows, keys);
+  r.lse = Buffer(context.device(), DType::f32, 1, rows);
+  r.argmax = Buffer(context.device(), DType::i32, 1, rows);
   context.gemm.multiply(heads(spec, view_of(q), true, r.first_query(), queries, 1, 0, false),
                         heads(spec, view_of(k), false, segment.first, keys, 1, 0, true),
-                        logits(spec, view(r.s), queries, 1));
-  softmax(context.threads(), r.tile, r.s.matrix<float>(), r.p.matrix<float>(), r.lse, r.argmax);
+                        logits(spec, r.s.view(), queries, 1));
+  softmax(context.device(), r.tile, r.s.matrix<float>(), r.p.matrix<float>(), r.lse.elements<float>(),
+          r.argmax.elements<int32_t>());
   return r;
 }
 
-Tensor centered_rows(Matrix<const float> x, const Segment& segment) {
-  const auto cols = static_cast<size_t>(x.cols);
-  std::vector<double> mean(cols, 0.0);
-  for (int64_t r = 0; r < segment.rows; ++r)
-    for (size_t c = 0; c < cols; ++c) mean[c] += static_cast<double>(x.row(segment.first + r)[c]);
-  Tensor centered(DType::f32, {segment.rows, x.cols});
-  for (int64_t r = 0; r < segment.rows; ++r)
-    for (size_t c = 0; c < cols; ++c)
-      centered.matrix<float>().row(r)[c] = static_cast<float>(
-          static_cast<double>(x.row(segment.first + r)[c]) - mean[c] / static_cast<double>(segment.rows));
+Buffer centered_rows(const Context& context, Matrix<const float> x, const Segment& segment) {
+  Buffer centered(context.device(), DType::f32, segment.rows, x.cols);
+  const Buffer sums(context.device(), DType::f64, kernels::kMeanPieces, x.cols);
+  kernels::subtract_mean(context.device(), x.rows_at(segment.first, segment.rows), sums.matrix<double>(),
+                         centered.matrix<float>());
   return centered;
 }
 

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <functional>
-#include <vector>
 
+#include "kernels/buffer.h"
 #include "ops/attention.h"
 
 namespace qsweep::ops::attention {
@@ -27,16 +27,13 @@ kernels::GemmOperand heads(const Spec& spec, kernels::DeltaView m, bool grouped,
 // Logits-like [pairs * n_heads * queries, keys] as {pairs, kv heads, heads per kv head, queries, keys}.
 kernels::GemmOperand logits(const Spec& spec, kernels::DeltaView m, int64_t queries, int64_t pairs);
 
-kernels::DeltaView view(Tensor& t);
-
 // Reference logits and probabilities of one tile of queries.
 struct ReferenceTile {
   kernels::AttentionTile tile;
   int64_t segment_first = 0;
-  Tensor s, p;                      // [heads * queries, keys]
+  kernels::Buffer s, p;             // [heads * queries, keys]
   Matrix<const float> centered[2];  // the whole segment's k and v, less their means (delta only)
-  std::vector<float> lse;
-  std::vector<int32_t> argmax;
+  kernels::Buffer lse, argmax;      // f32 and i32, [1, heads * queries]
 
   int64_t first_query() const { return segment_first + tile.first_query; }
 };
@@ -47,6 +44,6 @@ ReferenceTile reference_tile(const Context& context, const Spec& spec, const Seg
 // The segment's rows of k or v, less their mean row. Softmax does not see what is common to all keys, and
 // neither the changes of its probabilities nor its cotangents have a sum, so no product needs it; without it
 // there is less to round.
-Tensor centered_rows(Matrix<const float> x, const Segment& segment);
+kernels::Buffer centered_rows(const Context& context, Matrix<const float> x, const Segment& segment);
 
 }  // namespace qsweep::ops::attention

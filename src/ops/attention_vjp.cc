@@ -6,7 +6,9 @@
 namespace qsweep::ops::attention {
 namespace {
 
+using kernels::Buffer;
 using kernels::DeltaView;
+using kernels::Device;
 using kernels::GemmOperand;
 using kernels::GemmPurpose;
 using kernels::view_of;
@@ -29,14 +31,14 @@ Tiling choose_tiling(const Context& context, const Spec& spec, int64_t keys, int
 
 // A matrix in the dtype of the products: itself, or a rounded copy.
 struct Rounded {
-  Tensor copy;
+  Buffer copy;
   DeltaView view;
 
-  Rounded(Threads threads, Matrix<const float> m, DType dtype) : view(view_of(m)) {
+  Rounded(Device device, Matrix<const float> m, DType dtype) : view(view_of(m)) {
     if (dtype == DType::f32) return;
-    copy = Tensor(dtype, {m.rows, m.cols});
-    view = attention::view(copy);
-    kernels::convert(threads, m, view);
+    copy = Buffer(device, dtype, m.rows, m.cols);
+    view = copy.view();
+    kernels::convert(device, m, view);
   }
 };
 
@@ -58,14 +60,14 @@ struct VjpCall {
 struct KeySums {
   int64_t first_probe = 0;
   int64_t probes = 0;
-  Tensor dk, dv;   // f32 [probes * rows of the segment, n_kv_heads * head_dim]
+  Buffer dk, dv;   // f32 [probes * rows of the segment, n_kv_heads * head_dim]
   DeltaView k, v;  // the segment's, less their means, in the products' dtype
 };
 
 // The tile's rows of d_o, one probe's after the other's: products, above all those that have to widen their
 // operands first, are better off without the rows between.
-Tensor packed(const VjpCall& call, const KeySums& sums, int64_t first_query, int64_t queries) {
-  Tensor rows(call.d_o.dtype, {sums.probes * queries, call.d_o.cols});
+Buffer packed(const VjpCall& call, const KeySums& sums, int64_t first_query, int64_t queries) {
+  Buffer rows(call.context.device(), call.d_o.dtype, sums.probes * queries, call.d_o.cols);
   std::vector<kernels::RowBlock> blocks;
   for (int64_t p = 0; p < sums.probes; ++p)
     blocks.push_back(
@@ -73,7 +75,7 @@ Tensor packed(const VjpCall& call, const KeySums& sums, int64_t first_query, int
          .parent = 0,
          .in = {(sums.first_probe + p) * call.rows() + first_query, kernels::kAbsent, kernels::kAbsent},
          .out = p * queries});
-  kernels::add_delta(call.context.threads(), blocks, call.d_o, {}, view(rows));
+  kernels::add_delta(call.context.device(), blocks, call.d_o, {}, rows.view());
   return rows;
 }
 
@@ -104,36 +106,36 @@ void add_over_groups(const VjpCall& call, const GemmOperand& a, const GemmOperan
 void vjp_tile(const VjpCall& call, const Segment& segment, int64_t first, int64_t queries, KeySums& sums,
               bool accumulate) {
   const Spec& spec = call.spec;
-  const Threads threads = call.context.threads();
+  const Device device = call.context.device();
   const DType dtype = call.d_o.dtype;
   const int64_t probes = sums.probes;
-  ReferenceTile r = reference_tile(call.context, spec, segment, first, queries, call.q, call.k);
+  const ReferenceTile r = reference_tile(call.context, spec, segment, first, queries, call.q, call.k);
   const int64_t keys = r.tile.keys, first_query = r.first_query();
 
-  Tensor d_o_rows = packed(call, sums, first_query, queries);
-  const auto queries_of = [&](Tensor& rows) {
-    return heads(spec, view(rows), true, 0, queries, probes, queries, false);
+  const Buffer d_o_rows = packed(call, sums, first_query, queries);
+  const auto queries_of = [&](const Buffer& rows) {
+    return heads(spec, rows.view(), true, 0, queries, probes, queries, false);
   };
   const auto keys_of = [&](DeltaView m, bool transpose) {
     return heads(spec, m, false, 0, keys, 1, 0, transpose);
   };
-  Tensor dp(DType::f32, {probes * spec.n_heads * queries, keys});
-  call.multiply(queries_of(d_o_rows), keys_of(sums.v, true), logits(spec, view(dp), queries, probes));
-  Tensor narrow;
-  if (dtype != DType::f32) narrow = Tensor(dtype, dp.shape());
-  const DeltaView ds_rows = dtype == DType::f32 ? view(dp) : view(narrow);
-  softmax_vjp(threads, r.tile, r.p.matrix<float>(), r.argmax, dp.matrix<float>(), ds_rows);
+  const Buffer dp(device, DType::f32, probes * spec.n_heads * queries, keys);
+  call.multiply(queries_of(d_o_rows), keys_of(sums.v, true), logits(spec, dp.view(), queries, probes));
+  Buffer narrow;
+  if (dtype != DType::f32) narrow = Buffer(device, dtype, dp.view().rows, keys);
+  const DeltaView ds_rows = dtype == DType::f32 ? dp.view() : narrow.view();
+  softmax_vjp(device, r.tile, r.p.matrix<float>(), r.argmax.elements<int32_t>(), dp.matrix<float>(), ds_rows);
   const GemmOperand ds = logits(spec, ds_rows, queries, probes);
-  Tensor dq(DType::f32, {probes * queries, call.q.cols});
+  const Buffer dq(device, DType::f32, probes * queries, call.q.cols);
   call.multiply(ds, keys_of(sums.k, false), queries_of(dq));
   for (int64_t p = 0; p < probes; ++p)
-    kernels::convert(threads, dq.matrix<float>().rows_at(p * queries, queries),
+    kernels::convert(device, dq.matrix<float>().rows_at(p * queries, queries),
                      call.dq.rows_at((sums.first_probe + p) * call.rows() + first_query, queries));
 
-  const Rounded q(threads, call.q.rows_at(first_query, queries), dtype);
-  const Rounded p(threads, r.p.matrix<float>(), dtype);
-  const auto sum_of = [&](Tensor& all) {
-    return heads(spec, view(all), false, 0, keys, probes, segment.rows, false);
+  const Rounded q(device, call.q.rows_at(first_query, queries), dtype);
+  const Rounded p(device, r.p.matrix<float>(), dtype);
+  const auto sum_of = [&](const Buffer& all) {
+    return heads(spec, all.view(), false, 0, keys, probes, segment.rows, false);
   };
   add_over_groups(call, ds, heads(spec, q.view, true, 0, queries, 1, 0, false), sum_of(sums.dk), accumulate);
   add_over_groups(call, logits(spec, p.view, queries, 1), queries_of(d_o_rows), sum_of(sums.dv), accumulate);
@@ -141,16 +143,15 @@ void vjp_tile(const VjpCall& call, const Segment& segment, int64_t first, int64_
 
 // The cotangents of one segment for some probes.
 void vjp_segment(const VjpCall& call, const Segment& segment, int64_t tile_queries, KeySums sums) {
-  const Shape shape{sums.probes * segment.rows, call.k.cols};
-  sums.dk = Tensor(DType::f32, shape);
-  sums.dv = Tensor(DType::f32, shape);
+  for (Buffer* sum : {&sums.dk, &sums.dv})
+    *sum = Buffer(call.context.device(), DType::f32, sums.probes * segment.rows, call.k.cols);
   // The last queries first: they alone see every key, and so begin every sum.
   const int64_t last = (segment.rows - 1) / tile_queries * tile_queries;
   for (int64_t first = last; first >= 0; first -= tile_queries)
     vjp_tile(call, segment, first, std::min(tile_queries, segment.rows - first), sums, first != last);
   for (int64_t probe = 0; probe < sums.probes; ++probe)
     for (const auto& [sum, out] : {std::pair{&sums.dk, call.dk}, std::pair{&sums.dv, call.dv}})
-      kernels::convert(call.context.threads(),
+      kernels::convert(call.context.device(),
                        sum->matrix<float>().rows_at(probe * segment.rows, segment.rows),
                        out.rows_at((sums.first_probe + probe) * call.rows() + segment.first, segment.rows));
 }
@@ -168,9 +169,10 @@ void vjp(const Context& context, const Spec& spec, std::span<const Segment> segm
   for (const Segment& segment : segments) {
     if (segment.rows == 0) continue;
     const Tiling tiling = choose_tiling(context, spec, segment.rows, probes, d_o.dtype);
-    const Tensor k_centered = centered_rows(k, segment), v_centered = centered_rows(v, segment);
-    const Rounded k_keys(context.threads(), k_centered.matrix<float>(), d_o.dtype);
-    const Rounded v_keys(context.threads(), v_centered.matrix<float>(), d_o.dtype);
+    const Buffer k_centered = centered_rows(context, k, segment),
+                 v_centered = centered_rows(context, v, segment);
+    const Rounded k_keys(context.device(), k_centered.matrix<float>(), d_o.dtype);
+    const Rounded v_keys(context.device(), v_centered.matrix<float>(), d_o.dtype);
     for (int64_t first = 0; first < probes; first += tiling.pairs)
       vjp_segment(call, segment, tiling.queries,
                   {.first_probe = first,

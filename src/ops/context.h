@@ -11,6 +11,7 @@ struct Context {
   int64_t tile_bytes = int64_t{256} << 20;
   kernels::F32Rows f32_rows = kernels::F32Rows::in_three_parts;  // of linear layers' values
 
+  kernels::Device device() const { return gemm.device(); }
   Threads threads() const { return gemm.threads(); }
 };
 

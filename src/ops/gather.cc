@@ -1,22 +1,27 @@
 #include "ops/gather.h"
 
+#include "kernels/buffer.h"
 #include "ops/probes.h"
 
 namespace qsweep::ops::gather {
 
 using kernels::DeltaView;
+using kernels::Device;
+using kernels::OnDevice;
 using kernels::RowBlock;
 
 void forward(const Context& context, std::span<const int64_t> source, Matrix<const float> x,
              Matrix<float> y) {
   QSWEEP_CHECK(static_cast<int64_t>(source.size()) == y.rows && x.cols == y.cols, "{} indices for [{}, {}]",
                source.size(), y.rows, y.cols);
-  kernels::gather(context.threads(), source, x, y);
+  const OnDevice there(context.device(), source);
+  kernels::gather(context.device(), there.elements(), x, y);
 }
 
 void delta(const Context& context, std::span<const RowBlock> blocks, std::span<const int64_t> source,
            DeltaView dx, DeltaView dy) {
-  kernels::gather_delta(context.threads(), blocks, source, dx, dy);
+  const OnDevice there(context.device(), source);
+  kernels::gather_delta(context.device(), blocks, there.elements(), dx, dy);
 }
 
 void vjp(const Context& context, std::span<const int64_t> source, DeltaView dy, int64_t probes,
@@ -34,7 +39,11 @@ void vjp(const Context& context, std::span<const int64_t> source, DeltaView dy, 
   for (size_t r = 0; r < source.size(); ++r)
     if (source[r] != kernels::kAbsent)
       readers[static_cast<size_t>(next[static_cast<size_t>(source[r])]++)] = static_cast<int64_t>(r);
-  kernels::sum_rows(context.threads(), probe_blocks(probes, read, rows), start, readers, dy, dx);
+  const Device device = context.device();
+  const OnDevice starts(device, std::span<const int64_t>(start)),
+      all_readers(device, std::span<const int64_t>(readers));
+  kernels::sum_rows(device, probe_blocks(probes, read, rows), starts.elements(), all_readers.elements(), dy,
+                    dx);
 }
 
 }  // namespace qsweep::ops::gather

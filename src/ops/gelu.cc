@@ -8,16 +8,16 @@ using kernels::DeltaView;
 using kernels::RowBlock;
 
 void forward(const Context& context, Matrix<const float> x, Matrix<float> y) {
-  kernels::gelu(context.threads(), x, y);
+  kernels::gelu(context.device(), x, y);
 }
 
 void delta(const Context& context, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dx,
            DeltaView dy) {
-  kernels::gelu_delta(context.threads(), blocks, x, dx, dy);
+  kernels::gelu_delta(context.device(), blocks, x, dx, dy);
 }
 
 void vjp(const Context& context, Matrix<const float> x, DeltaView dy, int64_t probes, DeltaView dx) {
-  kernels::gelu_vjp(context.threads(), probe_blocks(probes, x.rows), x, dy, dx);
+  kernels::gelu_vjp(context.device(), probe_blocks(probes, x.rows), x, dy, dx);
 }
 
 }  // namespace qsweep::ops::gelu

@@ -10,16 +10,16 @@ using kernels::RowBlock;
 void forward(const Context& context, Matrix<const float> x, Matrix<const float> cos_sin, Matrix<float> y) {
   QSWEEP_CHECK(x.rows == cos_sin.rows && x.cols % cos_sin.cols == 0 && cos_sin.cols % 2 == 0,
                "x [{}, {}], cos_sin [{}, {}]", x.rows, x.cols, cos_sin.rows, cos_sin.cols);
-  kernels::rotate(context.threads(), x, cos_sin, y);
+  kernels::rotate(context.device(), x, cos_sin, y);
 }
 
 void delta(const Context& context, std::span<const RowBlock> blocks, Matrix<const float> cos_sin,
            DeltaView dx, DeltaView dy) {
-  kernels::rotate_delta(context.threads(), blocks, cos_sin, dx, dy);
+  kernels::rotate_delta(context.device(), blocks, cos_sin, dx, dy);
 }
 
 void vjp(const Context& context, Matrix<const float> cos_sin, DeltaView dy, int64_t probes, DeltaView dx) {
-  kernels::rotate_back(context.threads(), probe_blocks(probes, cos_sin.rows), cos_sin, dy, dx);
+  kernels::rotate_back(context.device(), probe_blocks(probes, cos_sin.rows), cos_sin, dy, dx);
 }
 
 }  // namespace qsweep::ops::rope

@@ -10,17 +10,17 @@ using kernels::RowBlock;
 void forward(const Context& context, Matrix<const float> gate, Matrix<const float> up, Matrix<float> y) {
   QSWEEP_CHECK(gate.rows == up.rows && gate.cols == up.cols, "gate [{}, {}], up [{}, {}]", gate.rows,
                gate.cols, up.rows, up.cols);
-  kernels::swiglu(context.threads(), gate, up, y);
+  kernels::swiglu(context.device(), gate, up, y);
 }
 
 void delta(const Context& context, std::span<const RowBlock> blocks, Matrix<const float> gate,
            Matrix<const float> up, DeltaView dgate, DeltaView dup, DeltaView dy) {
-  kernels::swiglu_delta(context.threads(), blocks, gate, up, dgate, dup, dy);
+  kernels::swiglu_delta(context.device(), blocks, gate, up, dgate, dup, dy);
 }
 
 void vjp(const Context& context, Matrix<const float> gate, Matrix<const float> up, DeltaView dy,
          int64_t probes, DeltaView dgate, DeltaView dup) {
-  kernels::swiglu_vjp(context.threads(), probe_blocks(probes, gate.rows), gate, up, dy, dgate, dup);
+  kernels::swiglu_vjp(context.device(), probe_blocks(probes, gate.rows), gate, up, dy, dgate, dup);
 }
 
 }  // namespace qsweep::ops::swiglu

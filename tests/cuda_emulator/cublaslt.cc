@@ -1,3 +1,5 @@
+#include "kernels/cuda/cublaslt.h"
+
 #include <array>
 #include <cstring>
 
@@ -5,7 +7,6 @@
 
 #include "base/codec.h"
 #include "cuda_emulator/stream.h"
-#include "kernels/cuda/cublaslt.h"
 
 struct cublasLtContext {};
 struct cublasLtMatmulDescOpaque_t {
@@ -137,8 +138,10 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasL
 }
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType_t type, uint64_t rows,
                                           uint64_t cols, int64_t leading) {
-  *layout = new Layout{
-      .type = type, .rows = static_cast<int64_t>(rows), .cols = static_cast<int64_t>(cols), .leading = leading};
+  *layout = new Layout{.type = type,
+                       .rows = static_cast<int64_t>(rows),
+                       .cols = static_cast<int64_t>(cols),
+                       .leading = leading};
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
@@ -176,8 +179,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
                                               cublasLtMatmulHeuristicResult_t* results, int* found) {
   if (wanted < 1 || c != d || !fits(*desc, *a, *b, *c)) return CUBLAS_STATUS_INVALID_VALUE;
   if (!supported(*desc, *a, *b, *c)) return CUBLAS_STATUS_NOT_SUPPORTED;
-  for (size_t i = 0; i < preference->alignment.size(); ++i)
-    results->algo.data[i] = preference->alignment[i];
+  for (size_t i = 0; i < preference->alignment.size(); ++i) results->algo.data[i] = preference->alignment[i];
   *found = 1;
   return CUBLAS_STATUS_SUCCESS;
 }
@@ -195,7 +197,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
     const auto [data, layout] = operands[i];
     const auto address = reinterpret_cast<uintptr_t>(data);
     const auto step = static_cast<uint64_t>(layout->step) * element_bytes(layout->type);
-    if (address % algorithm->data[i] != 0 || step % algorithm->data[i] != 0) return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (address % algorithm->data[i] != 0 || step % algorithm->data[i] != 0)
+      return CUBLAS_STATUS_NOT_SUPPORTED;
   }
   const bool integers = desc->compute == CUBLAS_COMPUTE_32I;
   const auto factor = [&](const void* p) {
@@ -211,8 +214,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
                         .la = *a_layout,
                         .lb = *b_layout,
                         .lc = *c_layout};
-  cuda_emulator::enqueue(stream,
-                         [=] { integers ? product.run<int32_t>() : product.run<float>(); });
+  cuda_emulator::enqueue(stream, [=] { integers ? product.run<int32_t>() : product.run<float>(); });
   return CUBLAS_STATUS_SUCCESS;
 }
 

@@ -113,17 +113,17 @@ struct Attention : OpCase {
     }
     return y;
   }
-  void forward(const Context& context, std::span<const Matrix<const float>> x,
+  void forward(const Place::Call& at, std::span<const Matrix<const float>> x,
                Matrix<float> y) const override {
-    attention::forward(context, shape.spec, segments(), x[0], x[1], x[2], y);
+    attention::forward(at, shape.spec, segments(), x[0], x[1], x[2], y);
   }
-  void delta(const Context& context, std::span<const RowBlock> blocks, std::span<const Matrix<const float>> x,
+  void delta(const Place::Call& at, std::span<const RowBlock> blocks, std::span<const Matrix<const float>> x,
              std::span<const DeltaView> dx, DeltaView dy) const override {
-    attention::delta(context, shape.spec, segments(), blocks, x[0], x[1], x[2], dx[0], dx[1], dx[2], dy);
+    attention::delta(at, shape.spec, segments(), blocks, x[0], x[1], x[2], dx[0], dx[1], dx[2], dy);
   }
-  void vjp(const Context& context, std::span<const Matrix<const float>> x, DeltaView dy, int64_t probes,
+  void vjp(const Place::Call& at, std::span<const Matrix<const float>> x, DeltaView dy, int64_t probes,
            std::span<const DeltaView> dx) const override {
-    attention::vjp(context, shape.spec, segments(), x[0], x[1], x[2], dy, probes, dx[0], dx[1], dx[2]);
+    attention::vjp(at, shape.spec, segments(), x[0], x[1], x[2], dy, probes, dx[0], dx[1], dx[2]);
   }
 
   // The error of a logit, from a sum of head_dim products that is large against the result, passes to the

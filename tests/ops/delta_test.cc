@@ -24,8 +24,8 @@ using kernels::LowPrecision;
 
 // Kept between tests: making a product's code takes longer than running it. Waking threads does too, so most
 // tests run on one; ThreadsDoNotChangeTheDelta compares with more.
-kernels::Gemm& gemm_of(int threads, LowPrecision bf16 = LowPrecision::where_native) {
-  static std::map<std::pair<int, LowPrecision>, kernels::Gemm> all;
+Place& place_of(int threads, LowPrecision bf16 = LowPrecision::where_native) {
+  static std::map<std::pair<int, LowPrecision>, Place> all;
   return all.try_emplace({threads, bf16}, Threads{threads}, bf16).first->second;
 }
 
@@ -59,7 +59,7 @@ TEST_P(OpTest, ForwardMatchesF64) {
   Problem problem(op, 0);
   for (const int64_t target : all_targets()) {
     const OnTarget on(target);
-    const Buffer y = problem.forward(gemm_of(1));
+    const Buffer y = problem.forward(place_of(1));
     for (size_t s = 0; s < op.sample_rows().size(); ++s) {
       const std::vector<double> want = problem.exact_forward(s);
       const std::vector<float> got = y.rows_at(op.first_row(s), op.sample_rows()[s]);
@@ -77,10 +77,10 @@ TEST_P(OpTest, ThreadsDoNotChangeTheDelta) {
   const OpCase& op = *GetParam();
   constexpr double size = 1e-2;
   Problem problem(op, size);
-  const auto products = [] { return gemm_of(1).count(kernels::GemmPurpose::deltas).calls; };
+  const auto products = [] { return place_of(1).gemm().count(kernels::GemmPurpose::deltas).calls; };
   for (const DType dtype : {DType::f32, DType::bf16}) {
     const int64_t before = products();
-    const Buffer one = problem.delta(gemm_of(1), dtype), three = problem.delta(gemm_of(3), dtype);
+    const Buffer one = problem.delta(place_of(1), dtype), three = problem.delta(place_of(3), dtype);
     const double error = worst_error(problem, three, rows_of(problem, one));
     const double bound = dtype == DType::f32 ? op.delta_bound() : op.bf16_bound(size);
     EXPECT_TRUE(error <= (products() > before ? bound : 0)) << name(dtype) << ": " << error;
@@ -90,7 +90,7 @@ TEST_P(OpTest, ThreadsDoNotChangeTheDelta) {
 TEST_P(OpTest, OrderOfTheBlocksDoesNotMatter) {
   const OpCase& op = *GetParam();
   Problem problem(op, 1e-2);
-  const Buffer got = problem.delta(gemm_of(1), DType::f32, Problem::Order::reversed);
+  const Buffer got = problem.delta(place_of(1), DType::f32, Problem::Order::reversed);
   const double error = worst_error(problem, got, problem.exact_deltas());
   EXPECT_TRUE(error <= op.delta_bound()) << error;
   EXPECT_TRUE(problem.only_pairs_written(got));
@@ -117,7 +117,7 @@ TEST_P(DeltaTest, MatchesF64ForwardDifferences) {
   double worst = 0;
   for (const int64_t target : all_targets()) {
     const OnTarget on(target);
-    const Buffer got = problem.delta(gemm_of(1), DType::f32);
+    const Buffer got = problem.delta(place_of(1), DType::f32);
     const double error = worst_error(problem, got, exact);
     EXPECT_TRUE(error <= op->delta_bound()) << target_name(target) << ": " << error;
     EXPECT_TRUE(problem.only_pairs_written(got)) << target_name(target);
@@ -129,10 +129,10 @@ TEST_P(DeltaTest, MatchesF64ForwardDifferences) {
 TEST_P(DeltaTest, Bf16IsTheRoundedF32) {
   const auto& [op, size] = GetParam();
   Problem problem(*op, size, true);
-  const auto f32 = rows_of(problem, problem.delta(gemm_of(1), DType::f32));
+  const auto f32 = rows_of(problem, problem.delta(place_of(1), DType::f32));
   double worst = 0;
   for (const LowPrecision bf16 : {LowPrecision::always, LowPrecision::never}) {
-    const Buffer got = problem.delta(gemm_of(1, bf16), DType::bf16);
+    const Buffer got = problem.delta(place_of(1, bf16), DType::bf16);
     const double error = worst_error(problem, got, f32);
     EXPECT_TRUE(error <= op->bf16_bound(size))
         << (bf16 == LowPrecision::always ? "native: " : "widened: ") << error;
@@ -140,6 +140,41 @@ TEST_P(DeltaTest, Bf16IsTheRoundedF32) {
     worst = std::max(worst, error);
   }
   RecordProperty("worst_error", fmt::format("{:.2e}", worst));
+}
+
+class CudaOpTest : public ::testing::TestWithParam<CasePtr> {
+ protected:
+  void SetUp() override {
+    if (kernels::Runner::gpus() == 0) GTEST_SKIP() << "no GPU, or a build without CUDA";
+  }
+};
+INSTANTIATE_TEST_SUITE_P(, CudaOpTest, ::testing::ValuesIn(all_cases()), case_name);
+
+TEST_P(CudaOpTest, ForwardMatchesF64) {
+  const OpCase& op = *GetParam();
+  Problem problem(op, 0);
+  Place gpu(Place::Gpu{});
+  const Buffer y = problem.forward(gpu);
+  for (size_t s = 0; s < op.sample_rows().size(); ++s) {
+    const std::vector<double> want = problem.exact_forward(s);
+    const std::vector<float> got = y.rows_at(op.first_row(s), op.sample_rows()[s]);
+    const double error = relative_error(std::span<const float>(got), std::span<const double>(want));
+    EXPECT_TRUE(error <= op.forward_bound()) << "sample " << s << ": " << error;
+  }
+}
+
+TEST_P(CudaOpTest, DeltaMatchesF64AndBf16TheRoundedF32) {
+  const OpCase& op = *GetParam();
+  Place gpu(Place::Gpu{});
+  for (const double size : {1e-6, 1e-2, 1.0}) {
+    Problem problem(op, size, true);
+    const Buffer wide = problem.delta(gpu, DType::f32), narrow = problem.delta(gpu, DType::bf16);
+    const double error = worst_error(problem, wide, problem.exact_deltas());
+    EXPECT_TRUE(error <= op.delta_bound()) << size << ": " << error;
+    const double rounding = worst_error(problem, narrow, rows_of(problem, wide));
+    EXPECT_TRUE(rounding <= op.bf16_bound(size)) << size << ", bf16: " << rounding;
+    EXPECT_TRUE(problem.only_pairs_written(wide) && problem.only_pairs_written(narrow)) << size;
+  }
 }
 
 }  // namespace

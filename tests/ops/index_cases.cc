@@ -51,17 +51,17 @@ struct Gather : OpCase {
       copy_row(x[0].row(source[static_cast<size_t>(first_row(sample) + r)]), kCols, y.row(r));
     return y;
   }
-  void forward(const Context& context, Inputs x, Matrix<float> y) const override {
-    gather::forward(context, source_of_all(), x[0], y);
+  void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
+    gather::forward(at, source_of_all(), x[0], y);
   }
   std::vector<int64_t> source_of_all() const {
     return within_batch(*this, source, [&](size_t s) { return first_row(s); });
   }
-  void delta(const Context& context, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
-    gather::delta(context, blocks, source, dx[0], dy);
+  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
+    gather::delta(at, blocks, source, dx[0], dy);
   }
-  void vjp(const Context& context, Inputs, DeltaView dy, int64_t probes, Deltas dx) const override {
-    gather::vjp(context, source_of_all(), dy, probes, dx[0]);
+  void vjp(const Place::Call& at, Inputs, DeltaView dy, int64_t probes, Deltas dx) const override {
+    gather::vjp(at, source_of_all(), dy, probes, dx[0]);
   }
   double forward_bound() const override { return 0; }
 };
@@ -95,17 +95,18 @@ struct Scatter : OpCase {
     }
     return y;
   }
-  void forward(const Context& context, Inputs x, Matrix<float> y) const override {
-    scatter::forward(context, source_of_all(), {tokens.data(), total_rows(), kCols}, x[0], y);
+  void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
+    scatter::forward(at, source_of_all(), at.on(Matrix<const float>(tokens.data(), total_rows(), kCols)),
+                     x[0], y);
   }
   std::vector<int64_t> source_of_all() const {
     return within_batch(*this, source, [&](size_t s) { return first_input_row(0, s); });
   }
-  void delta(const Context& context, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
-    scatter::delta(context, blocks, source, dx[0], dy);
+  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
+    scatter::delta(at, blocks, source, dx[0], dy);
   }
-  void vjp(const Context& context, Inputs, DeltaView dy, int64_t probes, Deltas dx) const override {
-    scatter::vjp(context, source_of_all(), dy, probes, dx[0]);
+  void vjp(const Place::Call& at, Inputs, DeltaView dy, int64_t probes, Deltas dx) const override {
+    scatter::vjp(at, source_of_all(), dy, probes, dx[0]);
   }
   double forward_bound() const override { return 0; }
 };

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "ops/context.h"
+#include "ops/place.h"
 
 namespace qsweep::ops::testing {
 
@@ -46,14 +46,14 @@ struct OpCase {
 
   // The op on one sample in f64, independent of the kernels.
   virtual Table naive(size_t sample, std::span<const Table> x) const = 0;
-  virtual void forward(const Context& context, std::span<const Matrix<const float>> x,
+  virtual void forward(const Place::Call& at, std::span<const Matrix<const float>> x,
                        Matrix<float> y) const = 0;
-  virtual void delta(const Context& context, std::span<const kernels::RowBlock> blocks,
+  virtual void delta(const Place::Call& at, std::span<const kernels::RowBlock> blocks,
                      std::span<const Matrix<const float>> x, std::span<const kernels::DeltaView> dx,
                      kernels::DeltaView dy) const = 0;
   // Cotangents of every input, all samples and probes.
   virtual bool has_vjp() const { return true; }
-  virtual void vjp(const Context& context, std::span<const Matrix<const float>> x, kernels::DeltaView dy,
+  virtual void vjp(const Place::Call& at, std::span<const Matrix<const float>> x, kernels::DeltaView dy,
                    int64_t probes, std::span<const kernels::DeltaView> dx) const = 0;
   // An output row depends on the same row of the inputs only.
   virtual bool row_wise() const { return false; }

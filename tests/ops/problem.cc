@@ -123,29 +123,31 @@ std::vector<std::vector<double>> Problem::exact_deltas() const {
   return deltas;
 }
 
-std::vector<Matrix<const float>> Problem::inputs() {
+std::vector<Matrix<const float>> Problem::inputs(const Place::Call& at) {
   std::vector<Matrix<const float>> x;
-  for (Buffer& b : x_) x.push_back(b.f32());
+  for (Buffer& b : x_) x.push_back(at.on(Matrix<const float>(b.f32())));
   return x;
 }
 
-Buffer Problem::forward(kernels::Gemm& gemm) {
+Buffer Problem::forward(Place& place) {
   Buffer y(DType::f32, op_.total_rows(), op_.output_cols(), kUntouched);
-  op_.forward({gemm, op_.tile_bytes()}, inputs(), y.f32());
+  const Place::Call at(place, op_.tile_bytes());
+  op_.forward(at, inputs(at), at.on(y.f32()));
   return y;
 }
 
-Buffer Problem::delta(kernels::Gemm& gemm, DType dtype, Order order) {
+Buffer Problem::delta(Place& place, DType dtype, Order order) {
   std::vector<RowBlock> blocks;
   for (const Pair& pair : pairs_) blocks.push_back(pair.block);
   if (order == Order::reversed) std::ranges::reverse(blocks);
   std::vector<Buffer> narrow;
   if (dtype == DType::bf16)
     for (const Buffer& d : d_) narrow.push_back(d.narrowed());
-  std::vector<DeltaView> dx;
-  for (Buffer& d : dtype == DType::bf16 ? narrow : d_) dx.push_back(d.view());
   Buffer y(dtype, result_rows_, op_.output_cols(), kUntouched);
-  op_.delta({gemm, op_.tile_bytes()}, blocks, inputs(), dx, y.view());
+  const Place::Call at(place, op_.tile_bytes());
+  std::vector<DeltaView> dx;
+  for (Buffer& d : dtype == DType::bf16 ? narrow : d_) dx.push_back(at.on(d.view()));
+  op_.delta(at, blocks, inputs(at), dx, at.on(y.view()));
   return y;
 }
 

@@ -53,15 +53,15 @@ class Problem {
   std::vector<std::vector<double>> exact_deltas() const;
 
   // The op's own results, into a buffer full of kUntouched.
-  Buffer forward(kernels::Gemm& gemm);
+  Buffer forward(Place& place);
   enum class Order { as_placed, reversed };
-  Buffer delta(kernels::Gemm& gemm, DType dtype, Order order = Order::as_placed);
+  Buffer delta(Place& place, DType dtype, Order order = Order::as_placed);
   // Every element of a delta result outside the pairs' rows is kUntouched.
   bool only_pairs_written(const Buffer& result) const;
 
  private:
   Table table(size_t input, size_t sample, const Pair* changed) const;
-  std::vector<Matrix<const float>> inputs();
+  std::vector<Matrix<const float>> inputs(const Place::Call& at);
   void place_pairs();
 
   const OpCase& op_;

@@ -55,21 +55,23 @@ struct Linear : OpCase {
       }
     return y;
   }
-  void forward(const Context& context, Inputs x, Matrix<float> y) const override {
-    linear::forward(context, x[0], kernels::view_of({w.data(), out, in}), has_bias ? bias.data() : nullptr,
-                    y);
+  void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
+    linear::forward(at, x[0], at.on(kernels::view_of({w.data(), out, in})),
+                    has_bias ? at.on(bias).data() : nullptr, y);
   }
-  void delta(const Context& context, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
-    const bool narrow = dy.dtype == DType::bf16;
-    void* weights = narrow ? static_cast<void*>(const_cast<bf16*>(w16.data())) : const_cast<float*>(w.data());
+  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
+    const DeltaView weights = at.on(weights_in(dy.dtype));
     for (const RowBlock& b : blocks)
-      linear::delta(context, dx[0].rows_at(b.in[0], b.rows), {weights, dy.dtype, out, in, in},
-                    dy.rows_at(b.out, b.rows));
+      linear::delta(at, dx[0].rows_at(b.in[0], b.rows), weights, dy.rows_at(b.out, b.rows));
   }
-  void vjp(const Context& context, Inputs, DeltaView dy, int64_t, Deltas dx) const override {
-    const bool narrow = dy.dtype == DType::bf16;
-    void* weights = narrow ? static_cast<void*>(const_cast<bf16*>(w16.data())) : const_cast<float*>(w.data());
-    linear::vjp(context, dy, {weights, dy.dtype, out, in, in}, dx[0]);
+  void vjp(const Place::Call& at, Inputs, DeltaView dy, int64_t, Deltas dx) const override {
+    const DeltaView weights = at.on(weights_in(dy.dtype));
+    linear::vjp(at, dy, weights, dx[0]);
+  }
+  DeltaView weights_in(DType dtype) const {
+    void* data = dtype == DType::bf16 ? static_cast<void*>(const_cast<bf16*>(w16.data()))
+                                      : const_cast<float*>(w.data());
+    return {data, dtype, out, in, in};
   }
   bool row_wise() const override { return true; }
   double forward_bound() const override { return static_cast<double>(in + 2) * kUnit; }
@@ -104,14 +106,14 @@ struct RmsNorm : OpCase {
     }
     return y;
   }
-  void forward(const Context& context, Inputs x, Matrix<float> y) const override {
-    rms_norm::forward(context, x[0], w, kEps, y);
+  void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
+    rms_norm::forward(at, x[0], at.on(w), kEps, y);
   }
-  void delta(const Context& context, Blocks blocks, Inputs x, Deltas dx, DeltaView dy) const override {
-    rms_norm::delta(context, blocks, x[0], dx[0], w, kEps, dy);
+  void delta(const Place::Call& at, Blocks blocks, Inputs x, Deltas dx, DeltaView dy) const override {
+    rms_norm::delta(at, blocks, x[0], dx[0], at.on(w), kEps, dy);
   }
-  void vjp(const Context& context, Inputs x, DeltaView dy, int64_t probes, Deltas dx) const override {
-    rms_norm::vjp(context, x[0], w, kEps, dy, probes, dx[0]);
+  void vjp(const Place::Call& at, Inputs x, DeltaView dy, int64_t probes, Deltas dx) const override {
+    rms_norm::vjp(at, x[0], at.on(w), kEps, dy, probes, dx[0]);
   }
   bool row_wise() const override { return true; }
   double forward_bound() const override { return static_cast<double>(n + 8) * kUnit; }
@@ -134,14 +136,14 @@ struct Swiglu : OpCase {
       y.values[i] = x[0].values[i] / (1 + std::exp(-x[0].values[i])) * x[1].values[i];
     return y;
   }
-  void forward(const Context& context, Inputs x, Matrix<float> y) const override {
-    swiglu::forward(context, x[0], x[1], y);
+  void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
+    swiglu::forward(at, x[0], x[1], y);
   }
-  void delta(const Context& context, Blocks blocks, Inputs x, Deltas dx, DeltaView dy) const override {
-    swiglu::delta(context, blocks, x[0], x[1], dx[0], dx[1], dy);
+  void delta(const Place::Call& at, Blocks blocks, Inputs x, Deltas dx, DeltaView dy) const override {
+    swiglu::delta(at, blocks, x[0], x[1], dx[0], dx[1], dy);
   }
-  void vjp(const Context& context, Inputs x, DeltaView dy, int64_t probes, Deltas dx) const override {
-    swiglu::vjp(context, x[0], x[1], dy, probes, dx[0], dx[1]);
+  void vjp(const Place::Call& at, Inputs x, DeltaView dy, int64_t probes, Deltas dx) const override {
+    swiglu::vjp(at, x[0], x[1], dy, probes, dx[0], dx[1]);
   }
   bool row_wise() const override { return true; }
   double forward_bound() const override { return 8 * kUnit; }
@@ -164,14 +166,14 @@ struct Gelu : OpCase {
       y.values[i] = x[0].values[i] * 0.5 * std::erfc(-x[0].values[i] / std::sqrt(2.0));
     return y;
   }
-  void forward(const Context& context, Inputs x, Matrix<float> y) const override {
-    gelu::forward(context, x[0], y);
+  void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
+    gelu::forward(at, x[0], y);
   }
-  void delta(const Context& context, Blocks blocks, Inputs x, Deltas dx, DeltaView dy) const override {
-    gelu::delta(context, blocks, x[0], dx[0], dy);
+  void delta(const Place::Call& at, Blocks blocks, Inputs x, Deltas dx, DeltaView dy) const override {
+    gelu::delta(at, blocks, x[0], dx[0], dy);
   }
-  void vjp(const Context& context, Inputs x, DeltaView dy, int64_t probes, Deltas dx) const override {
-    gelu::vjp(context, x[0], dy, probes, dx[0]);
+  void vjp(const Place::Call& at, Inputs x, DeltaView dy, int64_t probes, Deltas dx) const override {
+    gelu::vjp(at, x[0], dy, probes, dx[0]);
   }
   double step() const override { return 1e-2 / static_cast<double>(scale); }  // its bend is as wide as 1
   bool row_wise() const override { return true; }
@@ -189,14 +191,14 @@ struct Add : OpCase {
     for (size_t i = 0; i < y.values.size(); ++i) y.values[i] += x[1].values[i];
     return y;
   }
-  void forward(const Context& context, Inputs x, Matrix<float> y) const override {
-    add::forward(context, x[0], x[1], y);
+  void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
+    add::forward(at, x[0], x[1], y);
   }
-  void delta(const Context& context, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
-    add::delta(context, blocks, dx[0], dx[1], dy);
+  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
+    add::delta(at, blocks, dx[0], dx[1], dy);
   }
   bool has_vjp() const override { return false; }  // its inputs' cotangents are the output's
-  void vjp(const Context&, Inputs, DeltaView, int64_t, Deltas) const override {}
+  void vjp(const Place::Call&, Inputs, DeltaView, int64_t, Deltas) const override {}
   double forward_bound() const override { return kUnit; }
 };
 
@@ -229,14 +231,14 @@ struct Rope : OpCase {
     }
     return y;
   }
-  void forward(const Context& context, Inputs x, Matrix<float> y) const override {
-    rope::forward(context, x[0], {cos_sin.data(), total_rows(), head_dim}, y);
+  void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
+    rope::forward(at, x[0], at.on(Matrix<const float>(cos_sin.data(), total_rows(), head_dim)), y);
   }
-  void delta(const Context& context, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
-    rope::delta(context, blocks, {cos_sin.data(), total_rows(), head_dim}, dx[0], dy);
+  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
+    rope::delta(at, blocks, at.on(Matrix<const float>(cos_sin.data(), total_rows(), head_dim)), dx[0], dy);
   }
-  void vjp(const Context& context, Inputs, DeltaView dy, int64_t probes, Deltas dx) const override {
-    rope::vjp(context, {cos_sin.data(), total_rows(), head_dim}, dy, probes, dx[0]);
+  void vjp(const Place::Call& at, Inputs, DeltaView dy, int64_t probes, Deltas dx) const override {
+    rope::vjp(at, at.on(Matrix<const float>(cos_sin.data(), total_rows(), head_dim)), dy, probes, dx[0]);
   }
   bool row_wise() const override { return true; }
   double forward_bound() const override { return 3 * kUnit; }

@@ -45,16 +45,19 @@ class VjpProblem {
   int64_t input_rows(size_t input) const { return op_.first_input_row(input, samples()); }
 
   // The op's own cotangents of every input, into buffers full of kUntouched.
-  std::vector<Buffer> cotangents(kernels::Gemm& gemm, DType dtype) {
-    std::vector<Matrix<const float>> x;
-    for (Buffer& b : x_) x.push_back(b.f32());
+  std::vector<Buffer> cotangents(Place& place, DType dtype) {
     std::vector<Buffer> dx;
-    std::vector<DeltaView> views;
     for (size_t i = 0; i < inputs(); ++i)
       dx.emplace_back(dtype, kProbes * input_rows(i) + kSpareRows, x_[i].cols(), kUntouched);
-    for (size_t i = 0; i < inputs(); ++i) views.push_back(dx[i].view().rows_at(0, kProbes * input_rows(i)));
     Buffer narrow = dy_.narrowed();
-    op_.vjp({gemm, op_.tile_bytes()}, x, dtype == DType::f32 ? dy_.view() : narrow.view(), kProbes, views);
+    const Place::Call at(place, op_.tile_bytes());
+    std::vector<Matrix<const float>> x;
+    std::vector<DeltaView> views;
+    for (size_t i = 0; i < inputs(); ++i) {
+      x.push_back(at.on(Matrix<const float>(x_[i].f32())));
+      views.push_back(at.on(dx[i].view()).rows_at(0, kProbes * input_rows(i)));
+    }
+    op_.vjp(at, x, at.on(dtype == DType::f32 ? dy_.view() : narrow.view()), kProbes, views);
     return dx;
   }
 
@@ -215,14 +218,14 @@ INSTANTIATE_TEST_SUITE_P(, VjpTest, ::testing::ValuesIn(vjp_cases()),
 TEST_P(VjpTest, MatchesF64Derivatives) {
   const OpCase& op = *GetParam();
   VjpProblem problem(op);
-  kernels::Gemm gemm({1});
+  Place cpu(Threads{1});
   for (size_t i = 0; i < problem.inputs(); ++i) {
     const std::vector<Direction> all = directions(op, problem, i);
     std::vector<double> elements;
     if (every_element_is_affordable(op, i)) elements = exact_elements(op, problem, i);
     for (const int64_t target : all_targets()) {
       const OnTarget on(target);
-      const Buffer dx = std::move(problem.cotangents(gemm, DType::f32)[i]);
+      const Buffer dx = std::move(problem.cotangents(cpu, DType::f32)[i]);
       const std::string what = target_name(target) + ", input " + std::to_string(i) + ": ";
       EXPECT_TRUE(surroundings_untouched(dx)) << what;
       const double error = direction_error(problem, i, dx, all);
@@ -239,17 +242,17 @@ TEST_P(VjpTest, MatchesF64Derivatives) {
 TEST_P(VjpTest, Bf16IsTheRoundedF32) {
   const OpCase& op = *GetParam();
   VjpProblem problem(op);
-  kernels::Gemm gemm({1});
-  const std::vector<Buffer> f32 = problem.cotangents(gemm, DType::f32);
+  Place cpu(Threads{1});
+  const std::vector<Buffer> f32 = problem.cotangents(cpu, DType::f32);
   for (const auto products : {kernels::LowPrecision::always, kernels::LowPrecision::never}) {
-    kernels::Gemm narrow({1}, products);
+    Place narrow(Threads{1}, products);
     const std::vector<Buffer> bf16 = problem.cotangents(narrow, DType::bf16);
     for (size_t i = 0; i < problem.inputs(); ++i) {
       const int64_t rows = f32[i].rows() - kSpareRows;
       const std::vector<float> got = bf16[i].rows_at(0, rows), want = f32[i].rows_at(0, rows);
       const double error = relative_error(std::span<const float>(got), std::span<const float>(want));
       EXPECT_TRUE(error <= op.bf16_vjp_bound())
-          << (narrow.native_bf16() ? "native" : "widened") << ", input " << i << ": " << error;
+          << (narrow.gemm().native_bf16() ? "native" : "widened") << ", input " << i << ": " << error;
       EXPECT_TRUE(surroundings_untouched(bf16[i])) << i;
     }
   }
@@ -259,16 +262,42 @@ TEST_P(VjpTest, Bf16IsTheRoundedF32) {
 TEST_P(VjpTest, ThreadsDoNotChangeIt) {
   const OpCase& op = *GetParam();
   VjpProblem problem(op);
-  kernels::Gemm one({1}), three({3});
+  Place one(Threads{1}), three(Threads{3});
   for (const DType dtype : {DType::f32, DType::bf16}) {
     const std::vector<Buffer> a = problem.cotangents(one, dtype), b = problem.cotangents(three, dtype);
-    const bool products = one.count(kernels::GemmPurpose::cotangents).calls > 0;
+    const bool products = one.gemm().count(kernels::GemmPurpose::cotangents).calls > 0;
     const double bound = dtype == DType::f32 ? op.vjp_bound() : op.bf16_vjp_bound();
     for (size_t i = 0; i < problem.inputs(); ++i) {
       const std::vector<float> x = a[i].rows_at(0, a[i].rows()), y = b[i].rows_at(0, b[i].rows());
       const double error = relative_error(std::span<const float>(y), std::span<const float>(x));
       EXPECT_TRUE(error <= (products ? bound : 0)) << name(dtype) << ", input " << i << ": " << error;
     }
+  }
+}
+
+class CudaVjpTest : public VjpTest {
+ protected:
+  void SetUp() override {
+    if (kernels::Runner::gpus() == 0) GTEST_SKIP() << "no GPU, or a build without CUDA";
+  }
+};
+INSTANTIATE_TEST_SUITE_P(, CudaVjpTest, ::testing::ValuesIn(vjp_cases()),
+                         [](const auto& test) { return test.param->name(); });
+
+TEST_P(CudaVjpTest, MatchesF64Derivatives) {
+  const OpCase& op = *GetParam();
+  VjpProblem problem(op);
+  Place gpu(Place::Gpu{});
+  const std::vector<Buffer> wide = problem.cotangents(gpu, DType::f32),
+                            narrow = problem.cotangents(gpu, DType::bf16);
+  for (size_t i = 0; i < problem.inputs(); ++i) {
+    const double error = direction_error(problem, i, wide[i], directions(op, problem, i));
+    EXPECT_TRUE(error <= op.vjp_bound()) << "input " << i << ": " << error;
+    const std::vector<float> got = narrow[i].rows_at(0, narrow[i].rows() - kSpareRows),
+                             want = wide[i].rows_at(0, wide[i].rows() - kSpareRows);
+    const double rounding = relative_error(std::span<const float>(got), std::span<const float>(want));
+    EXPECT_TRUE(rounding <= op.bf16_vjp_bound()) << "input " << i << ", bf16: " << rounding;
+    EXPECT_TRUE(surroundings_untouched(wide[i]) && surroundings_untouched(narrow[i])) << i;
   }
 }
 

@@ -14,9 +14,11 @@ CublasLt load() {
   const std::string name = fmt::format("libcublasLt.so.{}", CUBLAS_VER_MAJOR);
   void* const library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr)
-    fail("cannot load cuBLASLt ({}); expected {} of CUDA {} where the loader looks, for example in a folder of "
-         "LD_LIBRARY_PATH",
-         dlerror(), name, CUBLAS_VER_MAJOR);
+    fail(
+        "cannot load cuBLASLt ({}); expected {} of CUDA {} where the loader looks, for example in a folder "
+        "of "
+        "LD_LIBRARY_PATH",
+        dlerror(), name, CUBLAS_VER_MAJOR);
   const auto find = [&](auto& function, const char* symbol) {
     void* const found = dlsym(library, symbol);
     if (found == nullptr) fail("{} has no function {}", name, symbol);

@@ -37,8 +37,8 @@ cudaDataType_t cuda_type(DType dtype) {
   }
 }
 
-// The last two dimensions of an operand, [rows, cols], as a column-major matrix: [cols, rows], or, where it is
-// transposed, [rows, cols].
+// The last two dimensions of an operand, [rows, cols], as a column-major matrix: [cols, rows], or, where it
+// is transposed, [rows, cols].
 struct Layout {
   bool transposed = false;
   int64_t rows = 0, cols = 0, leading = 0;
@@ -83,8 +83,10 @@ std::vector<Stack> stacks_of(const std::array<const GemmOperand*, 3>& operands) 
 }
 
 int64_t alignment_of(const void* data, int64_t step_bytes) {
-  const auto bits = static_cast<uint64_t>(reinterpret_cast<uintptr_t>(data)) | static_cast<uint64_t>(step_bytes);
-  return bits == 0 ? kBestAlignment : std::min<int64_t>(kBestAlignment, static_cast<int64_t>(bits & (~bits + 1)));
+  const auto bits =
+      static_cast<uint64_t>(reinterpret_cast<uintptr_t>(data)) | static_cast<uint64_t>(step_bytes);
+  return bits == 0 ? kBestAlignment
+                   : std::min<int64_t>(kBestAlignment, static_cast<int64_t>(bits & (~bits + 1)));
 }
 
 // Everything that cuBLASLt chooses an algorithm by, of a, b and c.
@@ -167,9 +169,8 @@ class Plan {
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<uint32_t>(shape.alignment[2]));
     cublasLtMatmulHeuristicResult_t found{};
     int count = 0;
-    const cublasStatus_t status =
-        lt_.heuristic(handle, product_, matrices_[1], matrices_[0], matrices_[2], matrices_[2], preference, 1,
-                      &found, &count);
+    const cublasStatus_t status = lt_.heuristic(handle, product_, matrices_[1], matrices_[0], matrices_[2],
+                                                matrices_[2], preference, 1, &found, &count);
     lt_.preference_destroy(preference);
     check(status, "choosing an algorithm");
     QSWEEP_CHECK(count == 1, "cuBLASLt has no algorithm for a product of {} into {}", name(shape.dtype[0]),

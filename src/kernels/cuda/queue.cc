@@ -1,5 +1,6 @@
 #include "kernels/cuda/queue.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -63,6 +64,16 @@ struct Queue::State {
     // At once where the event was never recorded.
     check(cudaEventSynchronize(copied[static_cast<size_t>(segment)]), "waiting for staging memory");
   }
+
+  // Puts data in the ring's host side, and says where.
+  int64_t place(const void* from, int64_t bytes) {
+    QSWEEP_CHECK(bytes <= kStageBytes, "{} bytes for the staging memory", bytes);
+    if (used + bytes > kStageBytes) next_segment();
+    const int64_t offset = segment * kStageBytes + used;
+    std::memcpy(host + offset, from, static_cast<size_t>(bytes));
+    used += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    return offset;
+  }
 };
 
 int device_count() {
@@ -111,14 +122,18 @@ void Queue::download(void* to, const void* from, int64_t bytes) {
 
 void Queue::wait() { check(cudaStreamSynchronize(state_->stream), "waiting for the GPU"); }
 
+void Queue::write(void* to, const void* from, int64_t bytes) {
+  for (int64_t done = 0; done < bytes; done += kStageBytes) {
+    const int64_t piece = std::min(kStageBytes, bytes - done);
+    const int64_t place = state_->place(static_cast<const std::byte*>(from) + done, piece);
+    upload(static_cast<std::byte*>(to) + done, state_->host + place, piece);
+  }
+}
+
 const void* Queue::stage(const void* from, int64_t bytes) {
-  QSWEEP_CHECK(bytes <= kStageBytes, "{} bytes for the staging memory", bytes);
-  if (state_->used + bytes > kStageBytes) state_->next_segment();
-  const int64_t offset = state_->segment * kStageBytes + state_->used;
-  std::memcpy(state_->host + offset, from, static_cast<size_t>(bytes));
-  upload(state_->gpu + offset, state_->host + offset, bytes);
-  state_->used += (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  return state_->gpu + offset;
+  const int64_t place = state_->place(from, bytes);
+  upload(state_->gpu + place, state_->host + place, bytes);
+  return state_->gpu + place;
 }
 
 CUstream_st* Queue::stream() const {

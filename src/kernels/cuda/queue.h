@@ -30,6 +30,9 @@ class Queue {
   void download(void* to, const void* from, int64_t bytes);
   void wait();
 
+  // An upload through the ring below: `from` may change at once.
+  void write(void* to, const void* from, int64_t bytes);
+
   // A copy of host data for the kernels launched next, in a ring of memory that waits only where it meets
   // launches still to be done; `from` may change at once. At most kStageBytes.
   static constexpr int64_t kStageBytes = int64_t{1} << 20;

@@ -1,5 +1,5 @@
-// The part of cuBLASLt that our sources use, computed naively on the CPU. Stricter than the original where that
-// may do either: an algorithm refuses data that is less aligned than it was chosen for.
+// The part of cuBLASLt that our sources use, computed naively on the CPU. Stricter than the original where
+// that may do either: an algorithm refuses data that is less aligned than it was chosen for.
 #pragma once
 
 #include <cstddef>
