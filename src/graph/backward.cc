@@ -1,7 +1,6 @@
 #include "graph/backward.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/trace.h"
 #include "ops/add.h"
@@ -88,10 +87,10 @@ struct Pullback {
   DeltaView d(size_t i) const { return dx[i].view; }
 
   void operator()(const RmsNorm& n) const {
-    ops::rms_norm::vjp(pass.ops, x(0), load_vector(pass, n.weight).as<float>(), n.eps, dy, probes, d(0));
+    ops::rms_norm::vjp(pass.ops, x(0), load_vector(pass, n.weight).elements<float>(), n.eps, dy, probes, d(0));
   }
   void operator()(const Rope& n) const {
-    ops::rope::vjp(pass.ops, pass.batch.table(n.cos_sin).matrix<float>(), dy, probes, d(0));
+    ops::rope::vjp(pass.ops, pass.batch.table(n.cos_sin), dy, probes, d(0));
   }
   void operator()(const Attention& n) const {
     ops::attention::vjp(pass.ops, n.spec, pass.batch.segments(n.segments), x(0), x(1), x(2), dy, probes, d(0),
@@ -247,8 +246,8 @@ void StageWalk::columns(const Node& node, const Cotangent& dy) {
   if (source.empty() || source.block.use_count() > 1) {
     Cotangent zeros = allocate_for(this->node(from));
     if (!pass_.workspace.dry())
-      std::memset(zeros.view.data, 0,
-                  static_cast<size_t>(zeros.view.rows * zeros.view.cols * size_bytes(dtype_)));
+      kernels::clear(pass_.ops.device(), zeros.view.data,
+                     zeros.view.rows * zeros.view.cols * size_bytes(dtype_));
     add(std::move(zeros), source);
   }
   const DeltaView part = source.view.cols_at(std::get<Columns>(node.operation).first, node.cols);

@@ -5,20 +5,21 @@
 namespace qsweep::graph {
 namespace {
 
-Tensor concatenate(const std::vector<SampleInputs>& samples, const std::string& name,
-                   Batch::Contents contents) {
+kernels::Buffer concatenate(kernels::Device device, const std::vector<SampleInputs>& samples,
+                            const std::string& name, Batch::Contents contents) {
   int64_t rows = 0, cols = 0;
   for (const SampleInputs& s : samples) {
     const Tensor& t = s.tables.at(name);
     rows += t.shape()[0];
     cols = t.shape()[1];
   }
-  Tensor all(DType::f32, {rows, cols});
+  kernels::Buffer all(contents == Batch::Contents::values ? device : Threads{1}, DType::f32, rows, cols);
   if (contents == Batch::Contents::shapes) return all;
-  float* out = all.as<float>().data();
+  auto* out = static_cast<std::byte*>(all.data());
   for (const SampleInputs& s : samples) {
-    const auto values = s.tables.at(name).as<float>();
-    out = std::copy(values.begin(), values.end(), out);
+    const Tensor& t = s.tables.at(name);
+    kernels::copy_to_device(device, out, t.bytes(), t.size_bytes());
+    out += t.size_bytes();
   }
   return all;
 }
@@ -32,14 +33,14 @@ const auto& named(const Map& map, const std::string& name, Find what) {
 
 }  // namespace
 
-Batch::Batch(std::vector<SampleInputs> samples, Contents contents) {
+Batch::Batch(std::vector<SampleInputs> samples, Contents contents, kernels::Device device) {
   QSWEEP_CHECK(!samples.empty(), "a batch without samples");
   for (size_t kind = 0; kind < kRowKinds; ++kind) {
     first_row_[kind].push_back(0);
     for (const SampleInputs& s : samples) first_row_[kind].push_back(first_row_[kind].back() + s.rows[kind]);
   }
   for (const auto& [name, table] : samples.front().tables)
-    tables_.emplace(name, concatenate(samples, name, contents));
+    tables_.emplace(name, concatenate(device, samples, name, contents));
   for (size_t i = 0; i < samples.size(); ++i) {
     const SampleInputs& s = samples[i];
     token_ids_.insert(token_ids_.end(), s.token_ids.begin(), s.token_ids.end());
@@ -59,7 +60,9 @@ Batch::Batch(std::vector<SampleInputs> samples, Contents contents) {
   }
 }
 
-const Tensor& Batch::table(const std::string& name) const { return named(tables_, name, "table"); }
+Matrix<const float> Batch::table(const std::string& name) const {
+  return named(tables_, name, "table").matrix<const float>();
+}
 const Batch::Index& Batch::index(const std::string& name) const { return named(indices_, name, "index"); }
 std::span<const ops::attention::Segment> Batch::segments(const std::string& name) const {
   return named(segments_, name, "segments");

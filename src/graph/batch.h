@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/buffer.h"
 #include "ops/attention.h"
 #include "tensor/tensor.h"
 
@@ -48,7 +49,9 @@ class Batch {
   // Every sample must bring the same names. Without contents the tables have their shapes but no values:
   // enough to plan a pass.
   enum class Contents { values, shapes };
-  explicit Batch(std::vector<SampleInputs> samples, Contents contents = Contents::values);
+  // device: that the tables are for.
+  explicit Batch(std::vector<SampleInputs> samples, Contents contents = Contents::values,
+                 kernels::Device device = Threads{1});
 
   int64_t samples() const { return static_cast<int64_t>(first_row_[0].size()) - 1; }
   int64_t rows(Rows kind) const { return starts(kind).back(); }
@@ -58,7 +61,7 @@ class Batch {
   int64_t first_row(Rows kind, int64_t sample) const { return starts(kind)[static_cast<size_t>(sample)]; }
 
   std::span<const int32_t> token_ids() const { return token_ids_; }
-  const Tensor& table(const std::string& name) const;
+  Matrix<const float> table(const std::string& name) const;  // in the device's memory
   const Index& index(const std::string& name) const;
   std::span<const ops::attention::Segment> segments(const std::string& name) const;
   int64_t size_bytes() const;
@@ -68,7 +71,7 @@ class Batch {
 
   std::array<std::vector<int64_t>, kRowKinds> first_row_;  // per kind: samples + 1 row offsets
   std::vector<int32_t> token_ids_;
-  std::map<std::string, Tensor> tables_;
+  std::map<std::string, kernels::Buffer> tables_;
   std::map<std::string, Index> indices_;
   std::map<std::string, std::vector<ops::attention::Segment>> segments_;
 };

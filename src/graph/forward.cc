@@ -77,10 +77,10 @@ struct Evaluate {
   Matrix<const float> x(size_t i) const { return in[i]->matrix; }
 
   void operator()(const RmsNorm& n) const {
-    ops::rms_norm::forward(pass.ops, x(0), load_vector(pass, n.weight).as<float>(), n.eps, y);
+    ops::rms_norm::forward(pass.ops, x(0), load_vector(pass, n.weight).elements<float>(), n.eps, y);
   }
   void operator()(const Rope& n) const {
-    ops::rope::forward(pass.ops, x(0), pass.batch.table(n.cos_sin).matrix<float>(), y);
+    ops::rope::forward(pass.ops, x(0), pass.batch.table(n.cos_sin), y);
   }
   void operator()(const Attention& n) const {
     ops::attention::forward(pass.ops, n.spec, pass.batch.segments(n.segments), x(0), x(1), x(2), y);
@@ -117,7 +117,7 @@ Value Forward::evaluate(const Node& node, const std::vector<const Value*>& input
   }
   if (const auto* table = std::get_if<Table>(&node.operation)) {
     // The batch owns its tables; they are read only.
-    const Matrix<const float> m = pass_.batch.table(table->name).matrix<float>();
+    const Matrix<const float> m = pass_.batch.table(table->name);
     return {nullptr, {const_cast<float*>(m.data), m.rows, m.cols}};
   }
   const trace::Span span("row kernels", name(node.operation));

@@ -21,7 +21,7 @@ RowBlock whole(int64_t rows) { return {.rows = rows, .parent = 0, .in = {0, kAbs
 Scratch quantized_weight(const LinearStep& step, const Format& format, quant::WeightPart part, DType dtype) {
   Scratch result(step.pass.workspace, dtype, step.op.out_features(), step.op.in_features());
   if (!step.pass.workspace.dry())
-    quant::quantize_stored_weight(step.pass.ops.threads(), format, part, step.weights.stored(),
+    quant::quantize_stored_weight(step.pass.ops.device(), format, part, step.weights.stored(),
                                   step.weight_absmax, result.view);
   return result;
 }
@@ -41,7 +41,7 @@ class FormatStep {
     quantized_x_ = branch.x;
     if (changes_input() && needs_input(branch)) {
       input_ = Scratch(step_.pass.workspace, DType::f32, branch.x.rows, branch.x.cols);
-      if (!dry()) quant::fake_quantize_input(threads(), *format_, branch.x, step_.range, input_.f32());
+      if (!dry()) quant::fake_quantize_input(device(), *format_, branch.x, step_.range, input_.f32());
       quantized_x_ = input_.f32();
     }
     if (is_parents && branch.y.data != nullptr && !branch.y_is_known) parent_output(branch);
@@ -53,7 +53,7 @@ class FormatStep {
 
  private:
   bool dry() const { return step_.pass.workspace.dry(); }
-  Threads threads() const { return step_.pass.ops.threads(); }
+  kernels::Device device() const { return step_.pass.ops.device(); }
   bool changes_input() const { return format_ != nullptr && quant::quantizes_activations(*format_); }
 
   // Made when first asked for, and kept for all branches.
@@ -82,7 +82,7 @@ class FormatStep {
                      .scale = std::vector<float>(static_cast<size_t>(out)),
                      .sums = std::vector<int32_t>(static_cast<size_t>(out))};
     if (!dry())
-      quant::weight_codes(threads(), *format_, step_.weights.stored(), step_.weight_absmax,
+      quant::weight_codes(device(), *format_, step_.weights.stored(), step_.weight_absmax,
                           weight_codes_.codes.matrix<int8_t>(), weight_codes_.scale, weight_codes_.sums);
     return weight_codes_;
   }
@@ -95,9 +95,9 @@ class FormatStep {
     const Scratch sums(step_.pass.workspace, DType::i32, x.rows, step_.op.out_features());
     if (dry()) return;
     std::vector<float> scale(static_cast<size_t>(x.rows));
-    const float zero_point = quant::input_codes(threads(), *format_, x, step_.range, codes.view, scale);
+    const float zero_point = quant::input_codes(device(), *format_, x, step_.range, codes.view, scale);
     step_.pass.ops.gemm.linear_codes(codes.view, w.codes.view, sums.view, kernels::GemmPurpose::deltas);
-    kernels::dequantize(threads(),
+    kernels::dequantize(device(),
                         {.products = sums.matrix<int32_t>(),
                          .row_scale = scale,
                          .column_scale = w.scale,
@@ -162,10 +162,10 @@ class FormatStep {
       const Scratch changed = Scratch(step_.pass.workspace, DType::f32, rows, b.x.cols);
       const Scratch difference = Scratch(step_.pass.workspace, dtype_, rows, b.x.cols);
       if (!dry()) {
-        kernels::add_to_parent(threads(), blocks, b.x, b.dx, changed.view);
-        quant::fake_quantize_input(threads(), *format_, changed.f32(), step_.range, changed.f32());
+        kernels::add_to_parent(device(), blocks, b.x, b.dx, changed.view);
+        quant::fake_quantize_input(device(), *format_, changed.f32(), step_.range, changed.f32());
         for (RowBlock& block : blocks) block.in[0] = block.out;
-        kernels::subtract_parent(threads(), blocks, changed.view, quantized_x_, difference.view);
+        kernels::subtract_parent(device(), blocks, changed.view, quantized_x_, difference.view);
       }
       product(difference.view, quantized(), b.dy.rows_at(run.blocks[first].out, rows));
       first = last;
@@ -180,16 +180,16 @@ class FormatStep {
     error_by_codes(b) ? product_of_codes(b.x, b.y, e.f32()) : own_error(b, e.view);
     if (dry()) return;
     if (b.format == format_) {
-      if (b.own_error.data != nullptr) kernels::convert(threads(), e.f32(), kernels::view_of(b.own_error));
+      if (b.own_error.data != nullptr) kernels::convert(device(), e.f32(), kernels::view_of(b.own_error));
       for (const LiveRun& run : b.live)
         if (run.format != format_) subtract_error(b, run, e);
     }
-    const double error_sse = step_.observe ? sum_of_squares(threads(), e.f32()) : 0;
+    const double error_sse = step_.observe ? sum_of_squares(device(), e.f32()) : 0;
     for (const ForkRows& fork : b.forks) {
       if (fork.format == format_) {
-        kernels::add_to_parent(threads(), fork.blocks, e.f32(), {}, b.dy);
+        kernels::add_to_parent(device(), fork.blocks, e.f32(), {}, b.dy);
       } else if (b.format == format_) {
-        kernels::subtract_parent(threads(), fork.blocks, b.dy, e.f32(), b.dy);
+        kernels::subtract_parent(device(), fork.blocks, b.dy, e.f32(), b.dy);
       } else {
         continue;
       }
@@ -201,13 +201,13 @@ class FormatStep {
     if (changes_input()) {
       const Scratch difference = Scratch(step_.pass.workspace, dtype_, b.x.rows, b.x.cols);
       const RowBlock all = whole(b.x.rows);
-      if (!dry()) kernels::subtract_parent(threads(), {&all, 1}, input_.view, b.x, difference.view);
+      if (!dry()) kernels::subtract_parent(device(), {&all, 1}, input_.view, b.x, difference.view);
       product(difference.view, step_.weights.for_rows(step_.delta_dtype), error);
     }
     Scratch rounded(kernels::view_of(quantized_x_));
     if (dtype_ != DType::f32) {
       rounded = Scratch(step_.pass.workspace, dtype_, b.x.rows, b.x.cols);
-      if (!dry()) kernels::convert(threads(), quantized_x_, rounded.view);
+      if (!dry()) kernels::convert(device(), quantized_x_, rounded.view);
     }
     product(rounded.view, weight_error(), error, changes_input());
   }
@@ -215,7 +215,7 @@ class FormatStep {
   void subtract_error(const BranchLinear& b, const LiveRun& run, const Scratch& error) const {
     std::vector<RowBlock> blocks = run.blocks;
     for (RowBlock& block : blocks) block.in[0] = block.out;
-    kernels::subtract_parent(threads(), blocks, b.dy, error.f32(), b.dy);
+    kernels::subtract_parent(device(), blocks, b.dy, error.f32(), b.dy);
   }
 
   void product(DeltaView x, DeltaView w, DeltaView y, bool accumulate = false) const {
@@ -228,8 +228,8 @@ class FormatStep {
 
   void observe(BranchLinear& b, int leaf, double error_sse) const {
     if (!b.stats) {
-      b.stats = input_stats(threads(), b.x);
-      if (b.y.data != nullptr) b.stats->output_sse = sum_of_squares(threads(), b.y);
+      b.stats = input_stats(device(), b.x);
+      if (b.y.data != nullptr) b.stats->output_sse = sum_of_squares(device(), b.y);
     }
     scores::LocalStats stats = *b.stats;
     stats.error_sse = error_sse;
@@ -271,31 +271,33 @@ void run_linear_step(const LinearStep& step, std::span<BranchLinear> branches) {
 
 double weight_error_sse(const LinearStep& step, const Format& format) {
   const Scratch error = quantized_weight(step, format, quant::WeightPart::error, DType::f32);
-  return step.pass.workspace.dry() ? 0 : sum_of_squares(step.pass.ops.threads(), error.f32());
+  return step.pass.workspace.dry() ? 0 : sum_of_squares(step.pass.ops.device(), error.f32());
 }
 
-quant::InputRange input_range(Threads threads, Matrix<const float> x) {
-  std::vector<float> low(static_cast<size_t>(x.rows)), high(low.size());
-  kernels::row_min_max(threads, x, low, high);
-  return {*std::min_element(low.begin(), low.end()), *std::max_element(high.begin(), high.end())};
+quant::InputRange input_range(kernels::Device device, Matrix<const float> x) {
+  const auto rows = static_cast<size_t>(x.rows);
+  kernels::SharedList<float> low(device, rows), high(device, rows);
+  kernels::row_min_max(device, x, low.for_kernels(), high.for_kernels());
+  return {std::ranges::min(low.for_host()), std::ranges::max(high.for_host())};
 }
 
-scores::LocalStats input_stats(Threads threads, Matrix<const float> x) {
+scores::LocalStats input_stats(kernels::Device device, Matrix<const float> x) {
   scores::LocalStats stats;
   if (x.empty()) return stats;
-  const quant::InputRange range = input_range(threads, x);
+  const quant::InputRange range = input_range(device, x);
   stats.input_min = range.min;
   stats.input_max = range.max;
-  stats.input_sum_squares = sum_of_squares(threads, x);
+  stats.input_sum_squares = sum_of_squares(device, x);
   stats.input_elements = x.rows * x.cols;
   stats.rows = x.rows;
   return stats;
 }
 
-double sum_of_squares(Threads threads, Matrix<const float> x) {
-  std::vector<double> norms(static_cast<size_t>(x.rows));
-  kernels::row_squared_norm(threads, kernels::view_of(x), norms);
-  return std::accumulate(norms.begin(), norms.end(), 0.0);
+double sum_of_squares(kernels::Device device, Matrix<const float> x) {
+  kernels::SharedList<double> norms(device, static_cast<size_t>(x.rows));
+  kernels::row_squared_norm(device, kernels::view_of(x), norms.for_kernels());
+  const std::span<const double> found = norms.for_host();
+  return std::accumulate(found.begin(), found.end(), 0.0);
 }
 
 }  // namespace qsweep::graph

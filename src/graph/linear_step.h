@@ -70,11 +70,11 @@ void run_linear_step(const LinearStep& step, std::span<BranchLinear> branches);
 // Sum over the elements of (Q(W) - W)^2.
 double weight_error_sse(const LinearStep& step, const quant::Format& format);
 
-quant::InputRange input_range(Threads threads, Matrix<const float> x);
+quant::InputRange input_range(kernels::Device device, Matrix<const float> x);
 
 // Range and size of an op's input; the errors are left 0.
-scores::LocalStats input_stats(Threads threads, Matrix<const float> x);
+scores::LocalStats input_stats(kernels::Device device, Matrix<const float> x);
 
-double sum_of_squares(Threads threads, Matrix<const float> x);
+double sum_of_squares(kernels::Device device, Matrix<const float> x);
 
 }  // namespace qsweep::graph

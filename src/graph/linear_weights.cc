@@ -9,7 +9,9 @@ namespace qsweep::graph {
 using kernels::DeltaView;
 
 LinearWeights::LinearWeights(const Pass& pass, const LinearOp& op)
-    : pass_(&pass), stored_(op.weight), out_(op.out_features()), in_(op.in_features()) {
+    : pass_(&pass),
+      stored_(pass.workspace.dry() ? op.weight : pass.workspace.weights().at(op.weight)),
+      out_(op.out_features()), in_(op.in_features()) {
   if (op.bias) bias_ = load_vector(pass, *op.bias);
 }
 
@@ -32,7 +34,7 @@ DeltaView LinearWeights::for_rows(DType dtype) const {
   if (bf16_.view.data == nullptr) {
     const DeltaView wide = f32();
     bf16_ = Scratch(pass_->workspace, DType::bf16, wide.rows, wide.cols);
-    if (!pass_->workspace.dry()) kernels::convert(pass_->ops.threads(), wide.as<float>(), bf16_.view);
+    if (!pass_->workspace.dry()) kernels::convert(pass_->ops.device(), wide.as<float>(), bf16_.view);
   }
   return bf16_.view;
 }
@@ -42,14 +44,17 @@ DeltaView LinearWeights::f32() const {
   if (f32_.view.data == nullptr) {
     const trace::Span span("widening");
     f32_ = Scratch(pass_->workspace, DType::f32, out_, in_);
-    if (!pass_->workspace.dry()) kernels::to_f32(pass_->ops.threads(), stored_, f32_.f32());
+    if (!pass_->workspace.dry()) kernels::to_f32(pass_->ops.device(), stored_, f32_.f32());
   }
   return f32_.view;
 }
 
-Tensor load_vector(const Pass& pass, const TensorView& vector) {
-  Tensor values(DType::f32, {1, vector.elements()});
-  kernels::to_f32(pass.ops.threads(), vector, values.matrix<float>());
+kernels::Buffer load_vector(const Pass& pass, const TensorView& vector) {
+  const kernels::Device device = pass.ops.device();
+  kernels::Buffer values(device, DType::f32, 1, vector.elements());
+  const kernels::OnDevice there(
+      device, std::span<const std::byte>(vector.data, static_cast<size_t>(vector.size_bytes())));
+  kernels::to_f32(device, {vector.dtype, {vector.elements()}, there.elements().data()}, values.matrix<float>());
   return values;
 }
 

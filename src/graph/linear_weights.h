@@ -19,7 +19,7 @@ class LinearWeights {
   kernels::DeltaView for_values(int64_t rows) const;
   kernels::DeltaView f32() const;
   const TensorView& stored() const { return stored_; }
-  const float* bias() const { return bias_.empty() ? nullptr : bias_.as<float>().data(); }
+  const float* bias() const { return static_cast<const float*>(bias_.data()); }
 
  private:
   kernels::DeltaView in_place() const;
@@ -29,10 +29,10 @@ class LinearWeights {
   TensorView stored_;
   int64_t out_ = 0, in_ = 0;
   mutable Scratch f32_, bf16_;  // empty until they are asked for
-  Tensor bias_;                 // empty: none
+  kernels::Buffer bias_;        // empty: none
 };
 
 // A small parameter vector in f32.
-Tensor load_vector(const Pass& pass, const TensorView& vector);
+kernels::Buffer load_vector(const Pass& pass, const TensorView& vector);
 
 }  // namespace qsweep::graph

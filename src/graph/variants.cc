@@ -186,10 +186,10 @@ struct Change {
   DeltaView dx(size_t i) const { return deltas[i]->view; }
 
   void operator()(const RmsNorm& n) const {
-    ops::rms_norm::delta(pass.ops, blocks, x(0), dx(0), load_vector(pass, n.weight).as<float>(), n.eps, dy);
+    ops::rms_norm::delta(pass.ops, blocks, x(0), dx(0), load_vector(pass, n.weight).elements<float>(), n.eps, dy);
   }
   void operator()(const Rope& n) const {
-    ops::rope::delta(pass.ops, blocks, pass.batch.table(n.cos_sin).matrix<float>(), dx(0), dy);
+    ops::rope::delta(pass.ops, blocks, pass.batch.table(n.cos_sin), dx(0), dy);
   }
   void operator()(const Attention& n) const {
     ops::attention::delta(pass.ops, n.spec, pass.batch.segments(n.segments), blocks, x(0), x(1), x(2), dx(0),

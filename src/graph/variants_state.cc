@@ -30,20 +30,22 @@ class Blocks {
       blocks_.push_back(block);
   }
 
-  void save(io::ByteSink& to) const {
+  void save(kernels::Device device, io::ByteSink& to) const {
     to.put(uint64_t{blocks_.size()});
     for (const Block& block : blocks_) {
       to.put(uint64_t{block->bytes().size()});
-      to.write(block->bytes());
+      to.write(kernels::HostCopy(device, block->bytes()).elements());
     }
   }
 
-  void restore(io::ByteSource& from, Workspace& workspace) {
+  void restore(kernels::Device device, io::ByteSource& from, Workspace& workspace) {
     for (auto n = from.get<uint64_t>(); n > 0; --n) {
       const auto size = from.get<uint64_t>();
       if (size > from.left()) fail("expected a block of {} bytes, found {} bytes", size, from.left());
       blocks_.push_back(workspace.allocate(DType::u8, 1, static_cast<int64_t>(size)));
-      from.read(blocks_.back()->bytes());
+      kernels::HostCopy block(device, blocks_.back()->bytes());
+      from.read(block.elements());
+      block.write_back();
     }
   }
 
@@ -97,7 +99,7 @@ void Variants::save(io::ByteSink& to) const {
     for (const auto& [name, value] : state.values) blocks.add(value.block);
     for (const auto& [name, delta] : state.deltas) blocks.add(delta.block);
   }
-  blocks.save(to);
+  blocks.save(pass_.ops.device(), to);
   to.put(flops_);
   to.put(uint64_t{states_.size()});
   for (const State& state : states_) {
@@ -120,7 +122,7 @@ void Variants::save(io::ByteSink& to) const {
 
 void Variants::restore(io::ByteSource& from) {
   Blocks blocks;
-  blocks.restore(from, pass_.workspace);
+  blocks.restore(pass_.ops.device(), from, pass_.workspace);
   flops_ = from.get<double>();
   if (const auto n = from.get<uint64_t>(); n != states_.size())
     fail("expected {} branches, found {}", states_.size(), n);

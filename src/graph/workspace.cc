@@ -8,11 +8,12 @@
 
 namespace qsweep::graph {
 
-Workspace::Block::Block(std::shared_ptr<Meter> meter, bool dry, DType dtype, int64_t rows, int64_t cols)
+Workspace::Block::Block(std::shared_ptr<Meter> meter, const kernels::Device* device, DType dtype, int64_t rows,
+                        int64_t cols)
     : meter_(std::move(meter)), bytes_(checked_mul(checked_mul(rows, cols), size_bytes(dtype))) {
-  if (!dry) {
-    tensor_ = Tensor(dtype, {rows, cols});
-    data_ = tensor_.bytes();
+  if (device != nullptr) {
+    buffer_ = kernels::Buffer(*device, dtype, rows, cols);
+    data_ = buffer_.data();
   } else if (bytes_ > 0) {
     data_ = mmap(nullptr, static_cast<size_t>(bytes_), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                  -1, 0);
@@ -23,12 +24,12 @@ Workspace::Block::Block(std::shared_ptr<Meter> meter, bool dry, DType dtype, int
 }
 
 Workspace::Block::~Block() {
-  if (tensor_.empty() && data_ != nullptr) munmap(data_, static_cast<size_t>(bytes_));
+  if (buffer_.data() == nullptr && data_ != nullptr) munmap(data_, static_cast<size_t>(bytes_));
   meter_->held -= bytes_;
 }
 
 std::shared_ptr<Workspace::Block> Workspace::allocate(DType dtype, int64_t rows, int64_t cols) {
-  return std::make_shared<Block>(meter_, dry_, dtype, rows, cols);
+  return std::make_shared<Block>(meter_, dry_ ? nullptr : &device_, dtype, rows, cols);
 }
 
 void Workspace::pass_through(int64_t bytes) { meter_->peak = std::max(meter_->peak, meter_->held + bytes); }

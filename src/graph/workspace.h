@@ -7,13 +7,15 @@
 #include <memory>
 #include <span>
 
-#include "tensor/tensor.h"
+#include "graph/resident_weights.h"
 
 namespace qsweep::graph {
 
 class Workspace {
  public:
-  explicit Workspace(bool dry = false) : dry_(dry), meter_(std::make_shared<Meter>()) {}
+  explicit Workspace(bool dry = false) : Workspace(Threads{1}, dry) {}
+  explicit Workspace(kernels::Device device, bool dry = false)
+      : device_(device), dry_(dry), meter_(std::make_shared<Meter>()), weights_(device) {}
 
   // A block that gives its bytes back to the meter when the last owner drops it.
   class Block;
@@ -21,6 +23,10 @@ class Workspace {
 
   // Memory that something takes and returns by itself, on top of what is held now.
   void pass_through(int64_t bytes);
+
+  kernels::Device device() const { return device_; }
+  // Not metered: a pass knows which weights it holds.
+  ResidentWeights& weights() { return weights_; }
 
   bool dry() const { return dry_; }
   int64_t held_bytes() const { return meter_->held; }
@@ -32,13 +38,16 @@ class Workspace {
     int64_t held = 0;
     int64_t peak = 0;
   };
+  kernels::Device device_;
   bool dry_;
   std::shared_ptr<Meter> meter_;
+  ResidentWeights weights_;
 };
 
 class Workspace::Block {
  public:
-  Block(std::shared_ptr<Meter> meter, bool dry, DType dtype, int64_t rows, int64_t cols);
+  // device: null for a dry block.
+  Block(std::shared_ptr<Meter> meter, const kernels::Device* device, DType dtype, int64_t rows, int64_t cols);
   ~Block();
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
@@ -50,7 +59,7 @@ class Workspace::Block {
   std::shared_ptr<Meter> meter_;
   int64_t bytes_;
   void* data_ = nullptr;
-  Tensor tensor_;  // empty when dry
+  kernels::Buffer buffer_;  // empty when dry
 };
 
 }  // namespace qsweep::graph

@@ -41,6 +41,14 @@ void copy_to_device(Device device, void* to, const void* from, int64_t bytes) {
   }
 }
 
+void clear(Device device, void* data, int64_t bytes) {
+  if (device.gpu == nullptr) {
+    std::memset(data, 0, static_cast<size_t>(bytes));
+  } else {
+    device.gpu->clear(data, bytes);
+  }
+}
+
 void copy_to_host(Device device, void* to, const void* from, int64_t bytes) {
   if (device.gpu == nullptr) {
     std::memcpy(to, from, static_cast<size_t>(bytes));
@@ -60,6 +68,8 @@ Buffer::~Buffer() = default;
 void copy_to_device(Device, void* to, const void* from, int64_t bytes) {
   std::memcpy(to, from, static_cast<size_t>(bytes));
 }
+
+void clear(Device, void* data, int64_t bytes) { std::memset(data, 0, static_cast<size_t>(bytes)); }
 
 void copy_to_host(Device, void* to, const void* from, int64_t bytes) {
   std::memcpy(to, from, static_cast<size_t>(bytes));

@@ -24,6 +24,7 @@ class Buffer {
   }
 
   void* data() const { return view_.data; }
+  int64_t size_bytes() const { return view_.rows * view_.cols * view_.element_bytes(); }
   DeltaView view() const { return view_; }
   template <class T>
   Matrix<T> matrix() const {
@@ -49,6 +50,7 @@ class Buffer {
 // From the host's memory, which may change at once; to it, when all work before is done.
 void copy_to_device(Device device, void* to, const void* from, int64_t bytes);
 void copy_to_host(Device device, void* to, const void* from, int64_t bytes);
+void clear(Device device, void* data, int64_t bytes);
 
 // Host data for kernels, which only read it: itself on the CPU, else a copy.
 template <class T>
@@ -66,6 +68,29 @@ class OnDevice {
  private:
   Buffer copy_;
   std::span<const T> elements_;
+};
+
+// Elements of a device's memory, for the host to read and, with write_back(), to change.
+template <class T>
+class HostCopy {
+ public:
+  HostCopy(Device device, std::span<T> there) : device_(device), there_(there), here_(there) {
+    if (device.gpu == nullptr) return;
+    copy_.resize(there.size());
+    here_ = copy_;
+    copy_to_host(device, copy_.data(), there.data(), static_cast<int64_t>(there.size_bytes()));
+  }
+
+  std::span<T> elements() const { return here_; }
+  void write_back() {
+    if (device_.gpu != nullptr)
+      copy_to_device(device_, there_.data(), copy_.data(), static_cast<int64_t>(there_.size_bytes()));
+  }
+
+ private:
+  Device device_;
+  std::span<T> there_, here_;
+  std::vector<T> copy_;
 };
 
 // A list that the host and kernels change in turns.
@@ -89,6 +114,10 @@ class SharedList {
     if (on_device_) copy_to_host(device_, list_.data(), copy_.data(), bytes());
     on_device_ = false;
     return list_;
+  }
+  std::vector<T> take() && {
+    for_host();
+    return std::move(list_);
   }
 
  private:

@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "base/trace.h"
+#include "kernels/buffer.h"
 #include "kernels/rows.h"
 
 namespace qsweep::quant {
@@ -174,14 +175,15 @@ float input_absmax(const Scheme& scheme, const std::optional<InputRange>& range)
   return scheme.calibrated ? std::max(-range->min, range->max) : 0;
 }
 
-float absmax_of_rows(Threads threads, Matrix<const float> w) {
-  std::vector<float> rows(static_cast<size_t>(w.rows));
-  kernels::row_absmax(threads, w, rows);
-  return rows.empty() ? 0 : *std::max_element(rows.begin(), rows.end());
+float absmax_of_rows(Device device, Matrix<const float> w) {
+  if (w.rows == 0) return 0;
+  kernels::SharedList<float> rows(device, static_cast<size_t>(w.rows));
+  kernels::row_absmax(device, w, rows.for_kernels());
+  return std::ranges::max(rows.for_host());
 }
 
-void copy(Threads threads, Matrix<const float> x, Matrix<float> y) {
-  kernels::convert(threads, x, {y.data, DType::f32, y.rows, y.cols, y.stride});
+void copy(Device device, Matrix<const float> x, Matrix<float> y) {
+  kernels::convert(device, x, {y.data, DType::f32, y.rows, y.cols, y.stride});
 }
 
 const Format* row_of(std::string_view name) {
@@ -236,86 +238,94 @@ bool needs_weight_range(const Format& format) { return uses_tensor_absmax(format
 
 namespace {
 
-// Calls body(first, rows) with some rows of a stored weight at a time, widened, on all threads. The weight is
-// seen as rows of `cols` elements.
+// Calls body(device, first, rows) with rows [begin, end) of a stored weight, so many elements of it at a time,
+// widened. The weight is seen as rows of `cols` elements.
 template <class Body>
-void widened_rows(Threads threads, const TensorView& weight, int64_t cols, Body&& body) {
-  constexpr int64_t kBlockElems = 8192;
-  const int64_t rows = weight.elements() / cols, block = std::max<int64_t>(1, kBlockElems / cols);
-  parallel_for(threads, rows, [&](int64_t begin, int64_t end) {
-    Tensor widened;
-    for (int64_t first = begin; first < end; first += block) {
-      const int64_t count = std::min(block, end - first);
-      const TensorView some{
-          weight.dtype, {count, cols}, weight.data + first * cols * size_bytes(weight.dtype)};
-      if (weight.dtype == DType::f32) {
-        body(first, Matrix<const float>(some.as<float>().data(), count, cols));
-        continue;
-      }
-      if (widened.empty()) widened = Tensor(DType::f32, {block, cols});
-      const Matrix<float> buffer = widened.matrix<float>().rows_at(0, count);
-      kernels::to_f32(Threads{1}, some, buffer);
-      body(first, Matrix<const float>(buffer));
+void widened_pieces(Device device, const TensorView& weight, int64_t cols, int64_t begin, int64_t end,
+                    int64_t piece_elems, Body&& body) {
+  const int64_t block = std::clamp<int64_t>(piece_elems / cols, 1, std::max<int64_t>(end - begin, 1));
+  kernels::Buffer widened;
+  if (weight.dtype != DType::f32) widened = kernels::Buffer(device, DType::f32, block, cols);
+  for (int64_t first = begin; first < end; first += block) {
+    const int64_t count = std::min(block, end - first);
+    const TensorView some{
+        weight.dtype, {count, cols}, weight.data + first * cols * size_bytes(weight.dtype)};
+    if (weight.dtype == DType::f32) {
+      body(device, first, Matrix<const float>(some.as<float>().data(), count, cols));
+      continue;
     }
+    const Matrix<float> buffer = widened.matrix<float>().rows_at(0, count);
+    kernels::to_f32(device, some, buffer);
+    body(device, first, Matrix<const float>(buffer));
+  }
+}
+
+// The same for all rows: on the CPU on all threads, in pieces that stay in their caches.
+template <class Body>
+void widened_rows(Device device, const TensorView& weight, int64_t cols, Body&& body) {
+  constexpr int64_t kCachedElems = 8192, kGpuElems = int64_t{1} << 24;
+  const int64_t rows = weight.elements() / cols;
+  if (device.gpu != nullptr) return widened_pieces(device, weight, cols, 0, rows, kGpuElems, body);
+  parallel_for(device.threads, rows, [&](int64_t begin, int64_t end) {
+    widened_pieces(Threads{1}, weight, cols, begin, end, kCachedElems, body);
   });
 }
 
 }  // namespace
 
-float weight_absmax(Threads threads, const TensorView& weight) {
+float weight_absmax(Device device, const TensorView& weight) {
   if (weight.elements() == 0) return 0;
   const int64_t cols = weight.shape.back();
-  std::vector<float> rows(static_cast<size_t>(weight.elements() / cols));
-  widened_rows(threads, weight, cols, [&](int64_t first, Matrix<const float> w) {
-    kernels::row_absmax(Threads{1}, w,
-                        std::span(rows).subspan(static_cast<size_t>(first), static_cast<size_t>(w.rows)));
+  kernels::SharedList<float> rows(device, static_cast<size_t>(weight.elements() / cols));
+  const std::span<float> all = rows.for_kernels();
+  widened_rows(device, weight, cols, [&](Device on, int64_t first, Matrix<const float> w) {
+    kernels::row_absmax(on, w, all.subspan(static_cast<size_t>(first), static_cast<size_t>(w.rows)));
   });
-  return *std::max_element(rows.begin(), rows.end());
+  return std::ranges::max(rows.for_host());
 }
 
-void fake_quantize_weight(Threads threads, const Format& format, Matrix<const float> w,
+void fake_quantize_weight(Device device, const Format& format, Matrix<const float> w,
                           std::optional<float> tensor_absmax, Matrix<float> quantized) {
-  if (!quantizes_weights(format)) return copy(threads, w, quantized);
+  if (!quantizes_weights(format)) return copy(device, w, quantized);
   QSWEEP_CHECK(format.weights.codec != Codec::uint8 && !format.weights.calibrated,
                "weights of {} would need a calibrated range", format.name);
   float absmax = 0;
-  if (needs_weight_range(format)) absmax = tensor_absmax ? *tensor_absmax : absmax_of_rows(threads, w);
-  kernels::fake_quantize_groups(threads, symmetric_quantizer(format.weights, w.cols, absmax), w, quantized);
+  if (needs_weight_range(format)) absmax = tensor_absmax ? *tensor_absmax : absmax_of_rows(device, w);
+  kernels::fake_quantize_groups(device, symmetric_quantizer(format.weights, w.cols, absmax), w, quantized);
 }
 
-void quantize_stored_weight(Threads threads, const Format& format, WeightPart part, const TensorView& weight,
+void quantize_stored_weight(Device device, const Format& format, WeightPart part, const TensorView& weight,
                             std::optional<float> tensor_absmax, kernels::DeltaView result) {
   const trace::Span span("quantize weights", format.name);
   QSWEEP_CHECK(result.stride == result.cols && result.rows * result.cols == weight.elements(),
                "{} elements into [{}, {}]", weight.elements(), result.rows, result.cols);
-  if (needs_weight_range(format) && !tensor_absmax) tensor_absmax = weight_absmax(threads, weight);
+  if (needs_weight_range(format) && !tensor_absmax) tensor_absmax = weight_absmax(device, weight);
   const int64_t cols = format.weights.in_stored_rows ? weight.shape.back() : result.cols;
-  widened_rows(threads, weight, cols, [&](int64_t first, Matrix<const float> w) {
-    Tensor quantized(DType::f32, {w.rows, cols});
-    fake_quantize_weight(Threads{1}, format, w, tensor_absmax, quantized.matrix<float>());
-    const kernels::DeltaView q = kernels::view_of(quantized.matrix<float>());
+  widened_rows(device, weight, cols, [&](Device on, int64_t first, Matrix<const float> w) {
+    const kernels::Buffer quantized(on, DType::f32, w.rows, cols);
+    fake_quantize_weight(on, format, w, tensor_absmax, quantized.matrix<float>());
     const kernels::DeltaView to{static_cast<std::byte*>(result.data) + first * cols * result.element_bytes(),
                                 result.dtype, w.rows, cols, cols};
     const kernels::RowBlock all{.rows = w.rows, .parent = 0, .in = {0, kernels::kAbsent, kernels::kAbsent}};
     if (part == WeightPart::error) {
-      kernels::subtract_parent(Threads{1}, {&all, 1}, q, w, to);
+      kernels::subtract_parent(on, {&all, 1}, quantized.view(), w, to);
     } else {
-      kernels::convert(Threads{1}, quantized.matrix<float>(), to);
+      kernels::convert(on, quantized.matrix<float>(), to);
     }
   });
 }
 
-void fake_quantize_input(Threads threads, const Format& format, Matrix<const float> x,
+void fake_quantize_input(Device device, const Format& format, Matrix<const float> x,
                          const std::optional<InputRange>& range, Matrix<float> quantized) {
   const trace::Span span("quantize inputs", format.name);
   const Scheme& scheme = format.activations;
-  if (!quantizes_activations(format)) return copy(threads, x, quantized);
+  if (!quantizes_activations(format)) return copy(device, x, quantized);
   QSWEEP_CHECK(scheme.calibrated || (!uses_tensor_absmax(scheme) && scheme.codec != Codec::uint8),
                "inputs of {} need a calibrated range", format.name);
   QSWEEP_CHECK(!scheme.calibrated || range.has_value(), "{} needs a range", format.name);
   if (scheme.codec == Codec::uint8)
-    return kernels::fake_quantize_affine(threads, uint8_quantizer(scheme, *range), x, quantized);
-  kernels::fake_quantize_groups(threads, symmetric_quantizer(scheme, x.cols, input_absmax(scheme, range)), x,
+    return kernels::fake_quantize_affine(device, uint8_quantizer(scheme, *range), x, quantized);
+  kernels::fake_quantize_groups(device, symmetric_quantizer(scheme, x.cols, input_absmax(scheme, range)), x,
                                 quantized);
 }
 
@@ -332,18 +342,18 @@ bool has_integer_products(const Format& format, int64_t in_features) {
              std::numeric_limits<int32_t>::max() / (largest(format.weights) * largest(format.activations));
 }
 
-void weight_codes(Threads threads, const Format& format, const TensorView& weight,
+void weight_codes(Device device, const Format& format, const TensorView& weight,
                   std::optional<float> tensor_absmax, Matrix<int8_t> codes, std::span<float> scale,
                   std::span<int32_t> sums) {
   const trace::Span span("quantize weights", format.name);
   QSWEEP_CHECK(codes.rows * codes.cols == weight.elements(), "{} elements into [{}, {}]", weight.elements(),
                codes.rows, codes.cols);
-  if (needs_weight_range(format) && !tensor_absmax) tensor_absmax = weight_absmax(threads, weight);
+  if (needs_weight_range(format) && !tensor_absmax) tensor_absmax = weight_absmax(device, weight);
   const kernels::GroupQuantizer quantizer =
       symmetric_quantizer(format.weights, codes.cols, tensor_absmax.value_or(0));
-  widened_rows(threads, weight, codes.cols, [&](int64_t first, Matrix<const float> w) {
+  widened_rows(device, weight, codes.cols, [&](Device on, int64_t first, Matrix<const float> w) {
     const auto begin = static_cast<size_t>(first), count = static_cast<size_t>(w.rows);
-    kernels::quantize_rows(Threads{1}, quantizer, w, codes.rows_at(first, w.rows),
+    kernels::quantize_rows(on, quantizer, w, codes.rows_at(first, w.rows),
                            scale.subspan(begin, count), sums.subspan(begin, count));
   });
 }
@@ -352,18 +362,18 @@ DType input_code_dtype(const Format& format) {
   return format.activations.codec == Codec::uint8 ? DType::u8 : DType::i8;
 }
 
-float input_codes(Threads threads, const Format& format, Matrix<const float> x,
+float input_codes(Device device, const Format& format, Matrix<const float> x,
                   const std::optional<InputRange>& range, kernels::DeltaView codes, std::span<float> scale) {
   const trace::Span span("quantize inputs", format.name);
   const Scheme& scheme = format.activations;
   QSWEEP_CHECK(!scheme.calibrated || range.has_value(), "{} needs a range", format.name);
   if (scheme.codec != Codec::uint8) {
-    kernels::quantize_rows(threads, symmetric_quantizer(scheme, x.cols, input_absmax(scheme, range)), x,
+    kernels::quantize_rows(device, symmetric_quantizer(scheme, x.cols, input_absmax(scheme, range)), x,
                            codes.as<int8_t>(), scale, {});
     return 0;
   }
   const kernels::AffineQuantizer quantizer = uint8_quantizer(scheme, *range);
-  kernels::quantize_affine(threads, quantizer, x, codes.as<uint8_t>());
+  kernels::quantize_affine(device, quantizer, x, codes.as<uint8_t>());
   std::ranges::fill(scale, quantizer.scale);
   return quantizer.zero_point;
 }

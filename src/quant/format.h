@@ -13,6 +13,7 @@
 
 namespace qsweep::quant {
 
+using kernels::Device;
 using kernels::ScaleRule;
 
 // How one number is written.
@@ -69,21 +70,21 @@ struct InputRange {
 
 // Whether quantized rows of a weight depend on the largest absolute value of the whole weight.
 bool needs_weight_range(const Format& format);
-float weight_absmax(Threads threads, const TensorView& weight);
+float weight_absmax(Device device, const TensorView& weight);
 
 // Quantized and dequantized weight, f32; w [out, in], or some of its rows. tensor_absmax: of the whole
 // weight, for formats that need it; by default that of w.
-void fake_quantize_weight(Threads threads, const Format& format, Matrix<const float> w,
+void fake_quantize_weight(Device device, const Format& format, Matrix<const float> w,
                           std::optional<float> tensor_absmax, Matrix<float> quantized);
 
 // Of a weight as the checkpoint stores it (bf16, f16 or f32), or some of its rows: Q(W), or Q(W) - W, rounded
 // to the result's dtype. The f32 numbers on the way stay in the cache. The result is [out, in], dense.
 enum class WeightPart { quantized, error };
-void quantize_stored_weight(Threads threads, const Format& format, WeightPart part, const TensorView& weight,
+void quantize_stored_weight(Device device, const Format& format, WeightPart part, const TensorView& weight,
                             std::optional<float> tensor_absmax, kernels::DeltaView result);
 
 // Quantized and dequantized input. range: only for calibrated formats.
-void fake_quantize_input(Threads threads, const Format& format, Matrix<const float> x,
+void fake_quantize_input(Device device, const Format& format, Matrix<const float> x,
                          const std::optional<InputRange>& range, Matrix<float> quantized);
 
 // --- codes, for formats whose products are integers: Q(x) Q(W)^T from int8 or uint8 and int8.
@@ -92,13 +93,13 @@ void fake_quantize_input(Threads threads, const Format& format, Matrix<const flo
 bool has_integer_products(const Format& format, int64_t in_features);
 
 // Of a stored weight: codes [out, in], and per row their scale and their sum.
-void weight_codes(Threads threads, const Format& format, const TensorView& weight,
+void weight_codes(Device device, const Format& format, const TensorView& weight,
                   std::optional<float> tensor_absmax, Matrix<int8_t> codes, std::span<float> scale,
                   std::span<int32_t> sums);
 
 DType input_code_dtype(const Format& format);
 // Of an input: codes [rows, in] of that dtype, and per row their scale. Returns the zero point.
-float input_codes(Threads threads, const Format& format, Matrix<const float> x,
+float input_codes(Device device, const Format& format, Matrix<const float> x,
                   const std::optional<InputRange>& range, kernels::DeltaView codes, std::span<float> scale);
 
 }  // namespace qsweep::quant

@@ -36,9 +36,9 @@ Ranges calibrate(const models::Model& model, const ops::Context& ops,
       log.plan([&] { return plan_memory({.samples = samples, .dry_run = dry_run}, budget_bytes); }).chunks;
   for (size_t i = 0; i < chunks.size(); ++i)
     log.run(i, ops.gemm, to, [&](const RangeSinks& sinks, const Boundaries&) {
-      graph::Workspace workspace;
+      graph::Workspace workspace(ops.device());
       return run_reference(pass_of(chunks[i]), workspace, [&](int op, Matrix<const float> x) {
-        if (x.rows > 0) tell_range(ops.threads(), sinks.range, op, x);
+        if (x.rows > 0) tell_range(ops.device(), sinks.range, op, x);
       });
     });
   return ranges;

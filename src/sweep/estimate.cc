@@ -149,7 +149,7 @@ void Estimator::run(const Ranges& ranges, ReferenceValues& reference, std::vecto
     ProbeSinks to = sinks(plan_.chunks[i], records);
     to.stage_done = progress;
     log_.run(i, setting_.ops.gemm, to, [&](const ProbeSinks& noted, const Boundaries&) {
-      graph::Workspace workspace;
+      graph::Workspace workspace(setting_.ops.device());
       return run_probe_pass(pass_input(plan_.chunks[i], ranges, &reference), workspace, noted);
     });
   }

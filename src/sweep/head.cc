@@ -7,6 +7,7 @@
 #include "base/trace.h"
 #include "graph/scratch.h"
 #include "kernels/probes.h"
+#include "ops/embedding.h"
 #include "ops/linear.h"
 #include "sweep/row_metrics.h"
 #include "sweep/token_rows.h"
@@ -69,16 +70,21 @@ class Scoring {
  public:
   Scoring(const PassInput& input, const graph::Pass& pass, graph::Variants& variants,
           const std::vector<int>& carried)
-      : input_(input), pass_(pass), tiles_(input.model, pass), rows_(token_rows(input.samples)) {
+      : input_(input),
+        pass_(pass),
+        tiles_(input.model, pass),
+        rows_(token_rows(input.samples)),
+        target_(pass.ops.device(), std::span<const int32_t>(rows_.target)),
+        normalizer_(pass.ops.device(), rows_.target.size()) {
     for (size_t b = 0; b < carried.size(); ++b) branches_.push_back(take_branch(variants, b, carried[b]));
     sum_storage_ = Scratch(pass.workspace, DType::u8, sum_rows_, sizeof(LogitsSums));
     sums_ = {static_cast<LogitsSums*>(sum_storage_.view.data), static_cast<size_t>(sum_rows_)};
   }
 
   double run(const PassSinks& sinks) {
-    if (!dry()) std::uninitialized_fill(sums_.begin(), sums_.end(), LogitsSums{});
-    if (!dry() && input_.calibrates) tell_range(threads(), sinks.range, head_index(), hidden());
-    weight_absmax_ = tiles_.normalize(hidden(), formats(), rows_.normalizer);
+    if (!dry()) begin_sums();
+    if (!dry() && input_.calibrates) tell_range(device(), sinks.range, head_index(), hidden());
+    weight_absmax_ = tiles_.normalize(hidden(), formats(), normalizer_.for_kernels());
     if (!dry()) set_shifts();
     tiles_.each([&](const HeadTile& tile) { score_tile(tile); });
     flops_ *= tiles_.scale();
@@ -89,7 +95,7 @@ class Scoring {
   }
 
  private:
-  Threads threads() const { return pass_.ops.threads(); }
+  kernels::Device device() const { return pass_.ops.device(); }
   bool dry() const { return pass_.workspace.dry(); }
   int head_index() const { return static_cast<int>(input_.model.ops.size()) - 1; }
   Matrix<const float> hidden() const { return branches_.front().hidden.matrix; }
@@ -137,7 +143,7 @@ class Scoring {
     branch.change =
         Scratch(pass_.workspace, DType::f32, branch.hidden.matrix.rows, branch.hidden.matrix.cols);
     if (!dry())
-      kernels::subtract_parent(threads(), in_place(branch.self.blocks),
+      kernels::subtract_parent(device(), in_place(branch.self.blocks),
                                kernels::view_of(branch.hidden.matrix), hidden(), branch.change.view);
     return branch;
   }
@@ -151,26 +157,35 @@ class Scoring {
     return used;
   }
 
+  void begin_sums() {
+    kernels::HostCopy sums(device(), sums_);
+    std::uninitialized_fill(sums.elements().begin(), sums.elements().end(), LogitsSums{});
+    sums.write_back();
+  }
+
   // The change of the logit that the reference finds most likely is taken out of its whole row.
   void set_shifts() {
     const Scratch direction(pass_.workspace, DType::f32, hidden().rows, hidden().cols);
-    for (int64_t r = 0; r < hidden().rows; ++r) {
-      const int64_t column = rows_.normalizer[static_cast<size_t>(r)].argmax;
-      kernels::to_f32(threads(), tiles_.rows(column, 1), direction.matrix<float>().rows_at(r, 1));
-    }
+    std::vector<int32_t> columns;
+    for (const kernels::LogitsNormalizer& row : normalizer_.for_host())
+      columns.push_back(static_cast<int32_t>(row.argmax));
+    ops::embedding::forward(pass_.ops, columns, tiles_.rows(0, tiles_.columns()), direction.matrix<float>());
     const Matrix<const float> along = direction.matrix<float>();
     for (const HeadBranch& b : branches_) {
       if (b.live_rows() > 0)
-        kernels::shift_along(threads(), b.live_blocks(), along, b.hidden_delta.view, sums_);
+        kernels::shift_along(device(), b.live_blocks(), along, b.hidden_delta.view, sums_);
       if (b.is_reference()) continue;
-      kernels::shift_along(threads(), b.self.blocks, along, b.change.view, sums_);
+      kernels::shift_along(device(), b.self.blocks, along, b.change.view, sums_);
+      if (b.leaves.rows == 0) continue;
+      kernels::HostCopy sums(device(), sums_);
+      const auto at = [&](int64_t row) -> LogitsSums& { return sums.elements()[static_cast<size_t>(row)]; };
       const int64_t first_self = b.self.blocks.front().out;
       for (const RowBlock& block : b.leaves.blocks)
         for (int64_t r = 0; r < block.rows; ++r)
-          sum_at(block.out + r).shift += sum_at(first_self + block.parent + r).shift;
+          at(block.out + r).shift += at(first_self + block.parent + r).shift;
+      sums.write_back();
     }
   }
-  LogitsSums& sum_at(int64_t row) { return sums_[static_cast<size_t>(row)]; }
 
   // What one branch's matrices of a tile are: the changes of its leaves and of itself, [rows, columns].
   struct TileChanges {
@@ -201,7 +216,7 @@ class Scoring {
     }
     double output_sse = 0;
     const graph::ForkObserver observe = [&](int leaf, const scores::LocalStats& stats) {
-      if (output_sse == 0) output_sse = graph::sum_of_squares(threads(), logits.matrix<float>());
+      if (output_sse == 0) output_sse = graph::sum_of_squares(device(), logits.matrix<float>());
       scores::LocalStats& local = local_[leaf];
       local.error_sse += stats.error_sse;
       local.output_sse += output_sse;
@@ -216,7 +231,7 @@ class Scoring {
                             .flops = flops_},
                            at_op);
     if (!dry())
-      kernels::probabilities(threads(), logits.matrix<float>(), rows_.normalizer, p.matrix<double>());
+      kernels::probabilities(device(), logits.matrix<float>(), normalizer_.for_kernels(), p.matrix<double>());
     for (size_t b = 0; b < branches_.size(); ++b)
       accumulate(tile, branches_[b], changes[b], logits.matrix<float>(), p.matrix<double>());
   }
@@ -224,8 +239,8 @@ class Scoring {
   void accumulate(const HeadTile& tile, const HeadBranch& b, const TileChanges& changes,
                   Matrix<const float> logits, Matrix<const double> p) {
     const auto add = [&](const Group& group, const Scratch& d) {
-      kernels::accumulate_logits(threads(), group.blocks, logits, p, d.matrix<float>(), tile.first,
-                                 rows_.target, sums_);
+      kernels::accumulate_logits(device(), group.blocks, logits, p, d.matrix<float>(), tile.first,
+                                 target_.elements(), sums_);
     };
     if (!b.is_reference()) {
       flops_ += 2.0 * static_cast<double>(tile.op.weight.elements()) * static_cast<double>(hidden().rows);
@@ -237,7 +252,7 @@ class Scoring {
     }
     if (dry() || b.leaves.rows == 0) return;
     if (!b.is_reference()) {
-      kernels::add_to_parent(threads(), in_place(b.leaves.blocks), changes.self.matrix<float>(),
+      kernels::add_to_parent(device(), in_place(b.leaves.blocks), changes.self.matrix<float>(),
                              changes.leaves.view, changes.leaves.view);
     }
     add(b.leaves, changes.leaves);
@@ -253,20 +268,23 @@ class Scoring {
     const Scratch d(pass_.workspace, DType::f32, std::min(rows, kPieceRows), in);
     const Scratch product(pass_.workspace, DType::f32, d.view.rows, in);
     if (dry()) return;
-    std::vector<double> squares(static_cast<size_t>(rows));
+    kernels::SharedList<double> squares(device(), static_cast<size_t>(rows));
     for (int64_t first = 0; first < rows; first += kPieceRows) {
       const int64_t count = std::min(kPieceRows, rows - first);
       const kernels::DeltaView piece = d.view.rows_at(0, count), along = product.view.rows_at(0, count);
-      kernels::to_f32(threads(), dense(b.hidden_delta.view.rows_at(first, count)), d.f32().rows_at(0, count));
+      kernels::to_f32(device(), dense(b.hidden_delta.view.rows_at(first, count)), d.f32().rows_at(0, count));
       pass_.ops.gemm.multiply(kernels::operand(piece), kernels::operand(gram_.view), kernels::operand(along),
                               {.purpose = kernels::GemmPurpose::deltas});
       kernels::row_products(
-          threads(), piece, product.f32().rows_at(0, count),
-          std::span(squares).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
+          device(), piece, product.f32().rows_at(0, count),
+          squares.for_kernels().subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
     }
+    kernels::HostCopy sums(device(), sums_);
     for (const RowBlock& block : b.squared.blocks)
       for (int64_t r = 0; r < block.rows; ++r)
-        sum_at(block.out + r).squared = squares[static_cast<size_t>(block.in[0] + r)];
+        sums.elements()[static_cast<size_t>(block.out + r)].squared =
+            squares.for_host()[static_cast<size_t>(block.in[0] + r)];
+    sums.write_back();
   }
 
   // W^T W of a tile, added to the whole.
@@ -276,7 +294,7 @@ class Scoring {
     const kernels::DeltaView w = tile.weights.for_rows(input_.delta_dtype);
     if (gram_.view.data == nullptr) {
       gram_ = Scratch(pass_.workspace, DType::f32, in, in);
-      if (!dry()) std::fill_n(gram_.f32().data, in * in, 0.0f);
+      if (!dry()) kernels::clear(device(), gram_.view.data, in * in * int64_t{sizeof(float)});
     }
     if (dry()) return;
     pass_.ops.gemm.multiply(kernels::operand(w, /*transposed=*/true), kernels::operand(w),
@@ -291,18 +309,20 @@ class Scoring {
 
   // Squared change of the hidden state from the reference's, per row of the branch's leaves.
   std::vector<double> leaves_hidden_sse(const HeadBranch& b, std::span<const double> self) const {
-    std::vector<double> sse(static_cast<size_t>(b.leaves.rows));
+    kernels::SharedList<double> list(device(), static_cast<size_t>(b.leaves.rows));
     if (b.live_rows() > 0) {
       Scratch sum;
       kernels::DeltaView total = b.hidden_delta.view;
       if (!b.is_reference()) {
         sum = Scratch(pass_.workspace, DType::f32, b.live_rows(), hidden().cols);
-        kernels::add_to_parent(threads(), in_place(b.live_blocks()), b.change.matrix<float>(),
+        kernels::add_to_parent(device(), in_place(b.live_blocks()), b.change.matrix<float>(),
                                b.hidden_delta.view, sum.view);
         total = sum.view;
       }
-      kernels::row_squared_norm(threads(), total, std::span(sse).first(static_cast<size_t>(b.live_rows())));
+      kernels::row_squared_norm(device(), total,
+                                list.for_kernels().first(static_cast<size_t>(b.live_rows())));
     }
+    std::vector<double> sse = std::move(list).take();
     for (size_t i = b.live_pairs; i < b.leaves.blocks.size() && !self.empty(); ++i) {
       const RowBlock& block = b.leaves.blocks[i];
       std::copy_n(self.begin() + block.parent, block.rows, sse.begin() + block.in[0]);
@@ -310,10 +330,17 @@ class Scoring {
     return sse;
   }
 
+  std::vector<double> squared_norms(const kernels::DeltaView& m) const {
+    kernels::SharedList<double> norms(device(), static_cast<size_t>(m.rows));
+    if (m.rows > 0) kernels::row_squared_norm(device(), m, norms.for_kernels());
+    return std::move(norms).take();
+  }
+
   void report(const PassSinks& sinks) {
+    const kernels::HostCopy copy(device(), sums_);
+    sums_ = copy.elements();
     for (const HeadBranch& b : branches_) {
-      std::vector<double> self(static_cast<size_t>(b.self.rows));
-      if (b.self.rows > 0) kernels::row_squared_norm(threads(), b.change.view, self);
+      const std::vector<double> self = squared_norms(b.change.view);
       const std::vector<double> leaves = leaves_hidden_sse(b, self);
       // A leaf that no row of a sample reaches does there what its parent does.
       for (const auto& [pair, total] : totals(b.self, self)) {
@@ -323,13 +350,11 @@ class Scoring {
       for (const auto& [pair, total] : totals(b.leaves, leaves))
         sinks.metrics(pair.variant, pair.sample, total);
       if (b.squared.rows > 0) {
-        std::vector<double> squared(static_cast<size_t>(b.squared.rows));
-        kernels::row_squared_norm(threads(), b.hidden_delta.view, squared);
-        for (const auto& [pair, total] : totals(b.squared, squared))
+        for (const auto& [pair, total] : totals(b.squared, squared_norms(b.hidden_delta.view)))
           sinks.metrics(pair.variant, pair.sample, total);
       }
       for (const graph::ForkRows& fork : b.forks) {
-        scores::LocalStats stats = graph::input_stats(threads(), b.hidden.matrix);
+        scores::LocalStats stats = graph::input_stats(device(), b.hidden.matrix);
         stats.error_sse = local_[fork.leaf].error_sse;
         stats.output_sse = local_[fork.leaf].output_sse;
         sinks.local(fork.leaf, stats);
@@ -339,8 +364,9 @@ class Scoring {
 
   // hidden_sse: per row of the group's matrix.
   std::vector<std::pair<graph::Pair, scores::ScopedSums>> totals(const Group& group,
-                                                                 std::span<const double> hidden_sse) const {
+                                                                 std::span<const double> hidden_sse) {
     std::vector<std::pair<graph::Pair, scores::ScopedSums>> totals;
+    const std::span<const kernels::LogitsNormalizer> normalizer = normalizer_.for_host();
     for (size_t i = 0; i < group.pairs.size(); ++i) {
       const RowBlock& block = group.blocks[i];
       const models::Sample& sample = *input_.samples[static_cast<size_t>(group.pairs[i].sample)];
@@ -349,7 +375,7 @@ class Scoring {
         const auto token = static_cast<size_t>(block.parent + r);
         const scores::MetricSums m = row_metrics(sums_[static_cast<size_t>(block.out + r)],
                                                  hidden_sse[static_cast<size_t>(block.in[0] + r)],
-                                                 rows_.target[token], rows_.normalizer[token].argmax);
+                                                 rows_.target[token], normalizer[token].argmax);
         total.all.add(m);
         if (rows_.answer[token]) total.answer.add(m);
       }
@@ -362,6 +388,8 @@ class Scoring {
   const graph::Pass& pass_;
   HeadTiles tiles_;
   TokenRows rows_;
+  kernels::OnDevice<int32_t> target_;
+  kernels::SharedList<kernels::LogitsNormalizer> normalizer_;
   std::vector<HeadBranch> branches_;
   int64_t sum_rows_ = 0;
   Scratch sum_storage_;

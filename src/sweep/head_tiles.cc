@@ -28,7 +28,7 @@ HeadTile HeadTiles::load(int64_t first) const {
 std::optional<float> HeadTiles::normalize(Matrix<const float> hidden,
                                           std::span<const quant::Format* const> formats,
                                           std::span<kernels::LogitsNormalizer> normalizers) const {
-  const Threads threads = pass_.ops.threads();
+  const kernels::Device device = pass_.ops.device();
   const bool ranged = std::any_of(formats.begin(), formats.end(), [](const quant::Format* f) {
     return f != nullptr && quant::needs_weight_range(*f);
   });
@@ -40,8 +40,8 @@ std::optional<float> HeadTiles::normalize(Matrix<const float> hidden,
     const kernels::DeltaView w = tile.weights.for_values(hidden.rows);
     if (pass_.workspace.dry()) return;
     ops::linear::forward(pass_.ops, hidden, w, nullptr, logits);
-    kernels::update_normalizers(threads, logits, tile.first, normalizers);
-    if (ranged) absmax = std::max(absmax, quant::weight_absmax(threads, tile.op.weight));
+    kernels::update_normalizers(device, logits, tile.first, normalizers);
+    if (ranged) absmax = std::max(absmax, quant::weight_absmax(device, tile.weights.stored()));
   });
   return ranged ? std::optional(absmax) : std::nullopt;
 }

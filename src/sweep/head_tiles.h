@@ -34,6 +34,7 @@ class HeadTiles {
       const HeadTile tile = load(first);
       body(tile);
       if (pass_.workspace.dry()) return;
+      pass_.workspace.weights().release({&tile.op.weight, 1});
       model_.checkpoint.release(tile.op.weight);
     }
   }
@@ -43,8 +44,8 @@ class HeadTiles {
     return static_cast<double>(columns()) / static_cast<double>(std::min(kHeadTile, columns()));
   }
 
-  // One walk over the tiles: the normalizers of the reference's logits, and the weight's largest element
-  // where one of the formats asks for it.
+  // One walk over the tiles: the normalizers of the reference's logits, in the device's memory, and the
+  // weight's largest element where one of the formats asks for it.
   std::optional<float> normalize(Matrix<const float> hidden, std::span<const quant::Format* const> formats,
                                  std::span<kernels::LogitsNormalizer> normalizers) const;
 

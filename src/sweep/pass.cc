@@ -49,14 +49,16 @@ std::vector<graph::Rows> row_kinds(const models::Model& model) {
 }
 
 graph::Batch load_batch(const models::Model& model, const std::vector<const models::Sample*>& samples,
-                        bool dry) {
+                        const graph::Workspace& workspace) {
   const trace::Span span("inputs");
   using Pixels = models::InputBuilder::Pixels;
   std::vector<graph::SampleInputs> loaded;
+  const bool dry = workspace.dry();
   for (const models::Sample* sample : samples)
     loaded.push_back(model.inputs->load(*sample, dry ? Pixels::leave_out : Pixels::decode));
   return graph::Batch(std::move(loaded),
-                      dry ? graph::Batch::Contents::shapes : graph::Batch::Contents::values);
+                      dry ? graph::Batch::Contents::shapes : graph::Batch::Contents::values,
+                      workspace.device());
 }
 
 int64_t weight_bytes(const graph::Stage& stage, const graph::Batch& batch) {
@@ -85,6 +87,7 @@ void run_body_stage(const models::Model& model, const graph::Stage& stage, const
   report.weight_bytes += bytes;
   report.peak_bytes = std::max(report.peak_bytes, batch.size_bytes() + bytes + workspace.peak_bytes());
   if (workspace.dry()) return;
+  workspace.weights().release(stage.weights);
   for (const TensorView& weight : stage.weights) model.checkpoint.release(weight);
 }
 
@@ -103,9 +106,9 @@ scores::ScopedSums position_counts(const models::Model& model, const models::Sam
   return counts;
 }
 
-void tell_range(Threads threads, const RangeSink& sink, int op, Matrix<const float> x) {
+void tell_range(kernels::Device device, const RangeSink& sink, int op, Matrix<const float> x) {
   const trace::Span span("row kernels", "ranges");
-  const quant::InputRange range = graph::input_range(threads, x);
+  const quant::InputRange range = graph::input_range(device, x);
   sink(op, range.min, range.max);
 }
 
@@ -114,14 +117,14 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
   trace::Span span("pass", "variants");
   span.arg("samples", static_cast<int64_t>(input.samples.size()));
   span.arg("variants", static_cast<int64_t>(input.live.size()));
-  const graph::Batch batch = load_batch(input.model, input.samples, workspace.dry());
+  const graph::Batch batch = load_batch(input.model, input.samples, workspace);
   const graph::Pass pass{input.ops, workspace, batch, input.model.ops};
   Branches branches = branches_of(input);
   ReferenceValues* kept = input.reference;
   graph::LinearObserver reference;
   if (input.calibrates && !workspace.dry())
     reference.input = [&](int op, Matrix<const float> x) {
-      tell_range(input.ops.threads(), sinks.range, op, x);
+      tell_range(input.ops.device(), sinks.range, op, x);
     };
   reference.output = [&](int op, const graph::Value& y) {
     if (kept != nullptr) kept->linear_outputs[op] = y;
@@ -164,7 +167,7 @@ PassReport run_reference(const PassInput& input, graph::Workspace& workspace,
                          const std::function<void(int op, Matrix<const float> x)>& observer) {
   trace::Span span("pass", "reference");
   span.arg("samples", static_cast<int64_t>(input.samples.size()));
-  const graph::Batch batch = load_batch(input.model, input.samples, workspace.dry());
+  const graph::Batch batch = load_batch(input.model, input.samples, workspace);
   graph::Forward forward({input.ops, workspace, batch, input.model.ops});
   PassReport report;
   graph::Values values;

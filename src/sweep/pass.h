@@ -75,7 +75,7 @@ struct PassSinks {
 inline auto results(PassSinks& sinks) { return std::tie(sinks.metrics, sinks.local, sinks.range); }
 
 // Tells the range of an op's input, which has rows.
-void tell_range(Threads threads, const RangeSink& sink, int op, Matrix<const float> x);
+void tell_range(kernels::Device device, const RangeSink& sink, int op, Matrix<const float> x);
 
 // Where a pass can be left and taken up again by another process: between two stages.
 struct Boundaries {
@@ -95,7 +95,7 @@ std::vector<graph::Rows> row_kinds(const models::Model& model);
 
 // What a pass over some samples and stages needs, shared by all kinds of passes.
 graph::Batch load_batch(const models::Model& model, const std::vector<const models::Sample*>& samples,
-                        bool dry);
+                        const graph::Workspace& workspace);
 // 0 where no row of the batch reaches the stage: then they are not read.
 int64_t weight_bytes(const graph::Stage& stage, const graph::Batch& batch);
 // All stages but the head.

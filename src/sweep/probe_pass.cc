@@ -35,9 +35,10 @@ class ProbePass {
       : input_(input),
         workspace_(workspace),
         sinks_(sinks),
-        batch_(load_batch(input.model, input.samples, workspace.dry())),
+        batch_(load_batch(input.model, input.samples, workspace)),
         pass_{input.ops, workspace, batch_, input.model.ops},
         rows_(token_rows(input.samples)),
+        normalizer_(input.ops.device(), rows_.target.size()),
         kinds_(row_kinds(input.model)) {
     // Those at the hidden state come first: they take no part in the products of the head.
     hidden_probes_ = add_probes(true);
@@ -70,7 +71,7 @@ class ProbePass {
   }
 
   bool dry() const { return workspace_.dry(); }
-  Threads threads() const { return input_.ops.threads(); }
+  kernels::Device device() const { return input_.ops.device(); }
   int64_t probe_count() const { return static_cast<int64_t>(probes_.size()); }
   int head_index() const { return static_cast<int>(input_.model.ops.size()) - 1; }
 
@@ -161,23 +162,30 @@ class ProbePass {
     const graph::LinearWeights weights(pass_, op);
     scores::LocalStats stats;
     if (!dry()) {
-      stats = graph::input_stats(threads(), x);
-      stats.output_sse = graph::sum_of_squares(threads(), y);
+      stats = graph::input_stats(device(), x);
+      stats.output_sse = graph::sum_of_squares(device(), y);
     }
     const graph::LinearStep step = step_at(op, weights, op_index, std::nullopt);
     for (size_t f = 0; f < input_.formats.size(); ++f) {
       if (!input_.wanted(static_cast<size_t>(op_index), f)) continue;
       const Scratch error = own_error(step, op_index, f, x, y);
       if (dry()) continue;
-      stats.error_sse = graph::sum_of_squares(threads(), error.f32());
+      stats.error_sse = graph::sum_of_squares(device(), error.f32());
       sinks_.local(op_index, f, stats);
       if (g.data == nullptr) continue;
-      std::vector<double> row_sums(static_cast<size_t>(g.rows)), squares(row_sums.size());
-      kernels::row_products(threads(), g, error.f32(), row_sums);
-      if (has_cross_entropy()) kernels::row_squared_products(threads(), g, error.f32(), squares);
+      const auto [row_sums, squares] = products_of(g, error.f32());
       report_products(op_index, f, row_sums, squares);
     }
     if (input_.traces && g.data != nullptr) traces(op_index, x, g, 0);
+  }
+
+  // Per row of g: sum(g e), and where a kind of probes asks for it sum((g e)^2), else zeros.
+  std::pair<std::vector<double>, std::vector<double>> products_of(DeltaView g, Matrix<const float> e) const {
+    const auto rows = static_cast<size_t>(g.rows);
+    kernels::SharedList<double> sums(device(), rows), squares(device(), rows);
+    if (rows > 0) kernels::row_products(device(), g, e, sums.for_kernels());
+    if (rows > 0 && has_cross_entropy()) kernels::row_squared_products(device(), g, e, squares.for_kernels());
+    return {std::move(sums).take(), std::move(squares).take()};
   }
 
   // An op, or a tile of lm_head.
@@ -250,10 +258,10 @@ class ProbePass {
         const DeltaView gs = g.rows_at(p * rows + first, n);
         linear(gs, gs, gradients.view);
         if (dry()) continue;
-        std::vector<double> sums(static_cast<size_t>(n));
-        kernels::row_products(threads(), gradients.view, inputs.f32(), sums);
+        kernels::SharedList<double> sums(device(), static_cast<size_t>(n));
+        kernels::row_products(device(), gradients.view, inputs.f32(), sums.for_kernels());
         double trace = 0;
-        for (const double sum : sums) trace += sum;
+        for (const double sum : sums.for_host()) trace += sum;
         const auto [set, index] = probes_[static_cast<size_t>(first_probe + p)];
         sinks_.trace(op, set, index, s, trace);
       }
@@ -300,18 +308,18 @@ class ProbePass {
   graph::Cotangent head(Matrix<const float> hidden) {
     const trace::Span span("head");
     const HeadTiles tiles(input_.model, pass_);
-    std::vector<ProbeRow> probes = probe_rows();
-    const auto probe_rows = static_cast<int64_t>(probes.size());
-    weight_absmax_ = tiles.normalize(hidden, input_.formats, rows_.normalizer);
+    kernels::SharedList<ProbeRow> probes(device(), probe_rows());
+    const auto probe_rows = static_cast<int64_t>(probes.for_host().size());
+    weight_absmax_ = tiles.normalize(hidden, input_.formats, normalizer_.for_kernels());
     add_projections(tiles, hidden, probes);
 
     const int64_t hidden_rows = hidden_probes_ * hidden.rows;
     const Scratch sum(workspace_, DType::f32, std::max<int64_t>(probe_rows, 1), hidden.cols);
     if (!dry()) {
-      std::fill_n(sum.f32().data, sum.view.rows * sum.view.cols, 0.0f);
-      kernels::fill_probes(threads(), ProbeKind::rademacher,
-                           std::span(probes).first(static_cast<size_t>(hidden_rows)), hidden,
-                           rows_.normalizer, 0, sum.view.rows_at(0, hidden_rows));
+      kernels::clear(device(), sum.view.data, sum.view.rows * sum.view.cols * int64_t{sizeof(float)});
+      kernels::fill_probes(device(), ProbeKind::rademacher,
+                           probes.for_kernels().first(static_cast<size_t>(hidden_rows)), hidden,
+                           normalizer_.for_kernels(), 0, sum.view.rows_at(0, hidden_rows));
     }
     std::vector<HeadSums> sums = head_sums(hidden, probe_rows);
     std::vector<double> logits_norm(static_cast<size_t>(hidden.rows));
@@ -324,11 +332,12 @@ class ProbePass {
     if (probe_rows == 0) return cotangent;
     cotangent.block = workspace_.allocate(input_.dtype, probe_rows, hidden.cols);
     cotangent.view = {cotangent.block->data(), input_.dtype, probe_rows, hidden.cols, hidden.cols};
-    if (!dry()) kernels::convert(threads(), sum.f32(), cotangent.view);
+    if (!dry()) kernels::convert(device(), sum.f32(), cotangent.view);
     return cotangent;
   }
 
-  void add_projections(const HeadTiles& tiles, Matrix<const float> hidden, std::vector<ProbeRow>& probes) {
+  void add_projections(const HeadTiles& tiles, Matrix<const float> hidden,
+                       kernels::SharedList<ProbeRow>& probes) {
     if (std::none_of(input_.sets.begin(), input_.sets.end(),
                      [](const ProbeSet& s) { return s.kind == ProbeKind::fisher; }))
       return;
@@ -337,18 +346,18 @@ class ProbePass {
       if (dry()) return;
       for_each_probe(probes, hidden.rows, [&](const ProbeSet& set, std::span<ProbeRow> rows, int64_t) {
         if (set.kind == ProbeKind::fisher)
-          kernels::add_projections(threads(), rows, logits.f32(), rows_.normalizer, tile.first);
+          kernels::add_projections(device(), rows, logits.f32(), normalizer_.for_kernels(), tile.first);
       });
     });
   }
 
   // body(set, rows, first row) for every probe.
   template <class Body>
-  void for_each_probe(std::vector<ProbeRow>& probes, int64_t rows, Body&& body) {
+  void for_each_probe(kernels::SharedList<ProbeRow>& probes, int64_t rows, Body&& body) {
     for (size_t p = 0; p < probes_.size(); ++p) {
       const int64_t first = static_cast<int64_t>(p) * rows;
       body(input_.sets[probes_[p].set],
-           std::span(probes).subspan(static_cast<size_t>(first), static_cast<size_t>(rows)), first);
+           probes.for_kernels().subspan(static_cast<size_t>(first), static_cast<size_t>(rows)), first);
     }
   }
 
@@ -365,27 +374,28 @@ class ProbePass {
       all[f].wanted = input_.wanted(static_cast<size_t>(head_index()), f);
       all[f].sums.resize(static_cast<size_t>(probe_rows));
       all[f].squares.resize(all[f].sums.size());
-      if (!dry()) all[f].local = graph::input_stats(threads(), hidden);
+      if (!dry()) all[f].local = graph::input_stats(device(), hidden);
     }
     return all;
   }
 
-  void score_tile(const HeadTile& tile, Matrix<const float> hidden, std::vector<ProbeRow>& probes,
+  void score_tile(const HeadTile& tile, Matrix<const float> hidden, kernels::SharedList<ProbeRow>& probes,
                   DeltaView sum, std::vector<HeadSums>& sums, std::vector<double>& logits_norm) {
     const Scratch logits = tile_logits(tile, hidden);
     const int64_t first_row = hidden_probes_ * hidden.rows, rows = logits_probes_ * hidden.rows;
     const Scratch u(workspace_, input_.dtype, rows, tile.op.out_features());
     double output_sse = 0;
     if (!dry()) {
-      std::vector<double> norms(logits_norm.size());
-      kernels::row_squared_norm(threads(), logits.view, norms);
+      kernels::SharedList<double> list(device(), logits_norm.size());
+      kernels::row_squared_norm(device(), logits.view, list.for_kernels());
+      const std::span<const double> norms = list.for_host();
       for (size_t r = 0; r < norms.size(); ++r) {
         logits_norm[r] += norms[r];
         output_sse += norms[r];
       }
       for_each_probe(probes, hidden.rows, [&](const ProbeSet& set, std::span<ProbeRow> probe, int64_t first) {
         if (at_hidden_state(set)) return;
-        kernels::fill_probes(threads(), set.kind, probe, logits.f32(), rows_.normalizer, tile.first,
+        kernels::fill_probes(device(), set.kind, probe, logits.f32(), normalizer_.for_kernels(), tile.first,
                              u.view.rows_at(first - first_row, hidden.rows));
       });
     }
@@ -395,11 +405,9 @@ class ProbePass {
       if (!sums[f].wanted) continue;
       const Scratch error = own_error(step, head_index(), f, hidden, logits.f32());
       if (dry()) continue;
-      sums[f].local.error_sse += graph::sum_of_squares(threads(), error.f32());
+      sums[f].local.error_sse += graph::sum_of_squares(device(), error.f32());
       sums[f].local.output_sse += output_sse;
-      std::vector<double> products(static_cast<size_t>(rows)), squares(products.size());
-      kernels::row_products(threads(), u.view, error.f32(), products);
-      if (has_cross_entropy()) kernels::row_squared_products(threads(), u.view, error.f32(), squares);
+      const auto [products, squares] = products_of(u.view, error.f32());
       for (size_t r = 0; r < products.size(); ++r) {
         sums[f].sums[static_cast<size_t>(first_row) + r] += products[r];
         sums[f].squares[static_cast<size_t>(first_row) + r] += squares[r];
@@ -441,6 +449,7 @@ class ProbePass {
   graph::Batch batch_;
   graph::Pass pass_;
   TokenRows rows_;
+  kernels::SharedList<kernels::LogitsNormalizer> normalizer_;
   std::vector<Rows> kinds_;  // per op
   std::vector<Probe> probes_;
   int64_t hidden_probes_ = 0, logits_probes_ = 0;

@@ -3,7 +3,6 @@
 
 #include <vector>
 
-#include "kernels/rows.h"
 #include "models/model.h"
 
 namespace qsweep::sweep {
@@ -11,7 +10,6 @@ namespace qsweep::sweep {
 struct TokenRows {
   std::vector<int32_t> target;  // the next token; -1 for a sample's last row
   std::vector<bool> answer;     // the next token is an answer token
-  std::vector<kernels::LogitsNormalizer> normalizer;
 };
 
 inline TokenRows token_rows(const std::vector<const models::Sample*>& samples) {
@@ -24,7 +22,6 @@ inline TokenRows token_rows(const std::vector<const models::Sample*>& samples) {
       rows.answer.push_back(!last && sample->answer_mask[t + 1] != 0);
     }
   }
-  rows.normalizer.resize(rows.target.size());
   return rows;
 }
 

@@ -120,7 +120,7 @@ void VariantRun::run(const Sinks& sinks, const ProgressObserver& progress) {
                                if (progress) progress(state);
                              }};
       log_.run(i, gemm, to, [&](const PassSinks& noted, const Boundaries& boundaries) {
-        graph::Workspace workspace;
+        graph::Workspace workspace(setting_.ops.device());
         PassInput input = pass_input(chunk);
         input.calibrates = first_calibrates && i == 0;
         if (i == 0 && reference_is_left()) input.reference = &reference_;

@@ -183,3 +183,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   stream->work.emplace_back([=] { std::memcpy(to, from, bytes); });
   return cudaSuccess;
 }
+cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t stream) {
+  stream->work.emplace_back([=] { std::memset(data, value, bytes); });
+  return cudaSuccess;
+}

@@ -120,6 +120,10 @@ void Queue::download(void* to, const void* from, int64_t bytes) {
         "copying from the GPU");
 }
 
+void Queue::clear(void* data, int64_t bytes) {
+  check(cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), state_->stream), "clearing memory");
+}
+
 void Queue::wait() { check(cudaStreamSynchronize(state_->stream), "waiting for the GPU"); }
 
 void Queue::write(void* to, const void* from, int64_t bytes) {

@@ -28,6 +28,7 @@ class Queue {
   // `from` and `to` in the host's memory must stay as they are until `wait`.
   void upload(void* to, const void* from, int64_t bytes);
   void download(void* to, const void* from, int64_t bytes);
+  void clear(void* data, int64_t bytes);  // to zeros
   void wait();
 
   // An upload through the ring below: `from` may change at once.
