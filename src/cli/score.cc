@@ -37,7 +37,6 @@ struct ScoreFlags {
   bool hutchinson = false;
   std::optional<std::string> time_budget;
   std::optional<int64_t> verify;
-  std::string device = "cpu";
   bool resume = false;
   double journal_interval_s = sweep::Keeping().boundary_s;
   bool dry_run = false;
@@ -304,9 +303,6 @@ void add_score(CLI::App& app) {
   flags->add_switch(
       "cumulative", values->cumulative,
       "requantize: quantize the ops of --keep-float one after the other, in model order; deltas are f32");
-  flags->add("device", values->device, "Where to compute")
-      ->check(CLI::IsMember({"cpu"}))
-      ->capture_default_str();
   flags
       ->add("verify", values->verify,
             "Measure so many scores once more, exactly and with f32 deltas, half of them the most sensitive "

@@ -1,6 +1,7 @@
 #include "cli/session.h"
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 
 #include <fmt/ranges.h>
@@ -8,6 +9,7 @@
 
 #include "base/process.h"
 #include "base/trace.h"
+#include "kernels/gpu.h"
 
 namespace qsweep::cli {
 namespace {
@@ -31,11 +33,25 @@ std::string format_names() {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-}  // namespace
-
-namespace {
-constexpr uint64_t kAnyNumber = INT64_MAX;
+// Null for the CPU.
+std::shared_ptr<kernels::cuda::Queue> open_gpu(const std::string& device) {
+  if (device == "cpu") return nullptr;
+  constexpr std::string_view prefix = "cuda:";
+  int index = 0;
+  const char* const end = device.data() + device.size();
+  const auto is_numbered = [&] {
+    if (!device.starts_with(prefix)) return false;
+    const auto parsed = std::from_chars(device.data() + prefix.size(), end, index);
+    return parsed.ec == std::errc() && parsed.ptr == end && index >= 0;
+  };
+  if (device != "cuda" && !is_numbered())
+    fail("--device: expected cpu, cuda or cuda:N, found \"{}\"", device);
+  return with_context("--device", [&] { return kernels::open_gpu(index); });
 }
+
+constexpr uint64_t kAnyNumber = INT64_MAX;
+
+}  // namespace
 
 void add_scoring_flags(Flags& flags, EngineFlags& v) {
   add_engine_flags(flags, v);
@@ -79,8 +95,10 @@ void add_engine_flags(Flags& flags, EngineFlags& v) {
            "Resize every image to a square of this side in pixels, a multiple of a merged patch (28 in "
            "Qwen2.5-VL); by the model's own rule where not given")
       ->check(whole_number(1, kAnyNumber));
+  flags.add("device", v.device, "What computes: cpu, or a GPU: cuda, which is the first one, or cuda:N")
+      ->capture_default_str();
   flags.add("memory", v.memory,
-            "Memory that the run may take, such as 4G; most of what is free where not given");
+            "Memory of the device that the run may take, such as 4G; most of what is free where not given");
   flags.add("threads", v.threads, "Threads; all cores where not given")->check(whole_number(1, kMaxThreads));
   flags.add("precision", v.precision, "Deltas in bf16 (fast) or f32 (strict); the reference is f32 in both")
       ->check(CLI::IsMember({"fast", "strict"}))
@@ -93,9 +111,10 @@ void add_engine_flags(Flags& flags, EngineFlags& v) {
 }
 
 void EngineFlags::resolve() {
+  const std::shared_ptr<kernels::cuda::Queue> gpu = open_gpu(device);
+  const int64_t free_bytes = gpu ? kernels::free_bytes(*gpu) : available_memory_bytes();
   if (memory.empty())
-    memory =
-        std::to_string(static_cast<int64_t>(kMemoryShare * static_cast<double>(available_memory_bytes())));
+    memory = std::to_string(static_cast<int64_t>(kMemoryShare * static_cast<double>(free_bytes)));
   if (threads == 0) threads = omp_get_num_procs();
   with_context("--memory", [&] { parse_bytes(memory); });
 }
@@ -127,11 +146,14 @@ Engine open_engine(const EngineFlags& flags) {
   Engine engine{.model = models::load(flags.model, {.image_size = flags.image_size}),
                 .data = {},
                 .calibration = {},
+                .gpu = open_gpu(flags.device),
                 .gemm = nullptr,
                 .context = nullptr};
   if (!flags.data.empty()) engine.data = read_samples(engine.model, flags.data, flags.samples);
   if (!flags.calib.empty()) engine.calibration = read_samples(engine.model, flags.calib, std::nullopt);
-  engine.gemm = std::make_unique<kernels::Gemm>(Threads{flags.threads});
+  engine.gemm = with_context("--device", [&] {
+    return std::make_unique<kernels::Gemm>(kernels::Device(Threads{flags.threads}, engine.gpu.get()));
+  });
   engine.context = std::make_unique<ops::Context>(ops::Context{
       .gemm = *engine.gemm, .tile_bytes = std::min(parse_bytes(flags.memory) / kTileShare, kMaxTileBytes)});
   return engine;

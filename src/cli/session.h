@@ -21,6 +21,7 @@ struct EngineFlags {
   std::optional<std::string> coarse;
   std::optional<int64_t> samples;
   std::optional<int64_t> image_size;
+  std::string device = "cpu";
   std::string memory;
   int threads = 0;
   std::string precision = "fast";
@@ -42,6 +43,7 @@ struct Engine {
   models::Model model;
   std::vector<models::Sample> data;
   std::vector<models::Sample> calibration;  // empty: the data itself
+  std::shared_ptr<kernels::cuda::Queue> gpu;  // null: the CPU computes
   std::unique_ptr<kernels::Gemm> gemm;
   std::unique_ptr<ops::Context> context;
 

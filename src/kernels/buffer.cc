@@ -41,6 +41,10 @@ void copy_to_device(Device device, void* to, const void* from, int64_t bytes) {
   }
 }
 
+void wait(Device device) {
+  if (device.gpu != nullptr) device.gpu->wait();
+}
+
 void clear(Device device, void* data, int64_t bytes) {
   if (device.gpu == nullptr) {
     std::memset(data, 0, static_cast<size_t>(bytes));
@@ -68,6 +72,8 @@ Buffer::~Buffer() = default;
 void copy_to_device(Device, void* to, const void* from, int64_t bytes) {
   std::memcpy(to, from, static_cast<size_t>(bytes));
 }
+
+void wait(Device) {}
 
 void clear(Device, void* data, int64_t bytes) { std::memset(data, 0, static_cast<size_t>(bytes)); }
 

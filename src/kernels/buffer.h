@@ -51,6 +51,8 @@ class Buffer {
 void copy_to_device(Device device, void* to, const void* from, int64_t bytes);
 void copy_to_host(Device device, void* to, const void* from, int64_t bytes);
 void clear(Device device, void* data, int64_t bytes);
+// For all work that was asked for.
+void wait(Device device);
 
 // Host data for kernels, which only read it: itself on the CPU, else a copy.
 template <class T>

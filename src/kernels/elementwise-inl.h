@@ -138,12 +138,15 @@ QSWEEP_KERNEL void Convert(int64_t begin, int64_t end, Matrix<const float> x, De
   y.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
 }
 
-QSWEEP_KERNEL void ToF32(int64_t begin, int64_t end, DeltaView x, Matrix<float> y) {
+// Pieces [begin, end) of `piece` elements each, the last one of the n may be shorter.
+QSWEEP_KERNEL void ToF32(int64_t begin, int64_t end, int64_t piece, int64_t n, const void* x, DType dtype,
+                         float* y) {
   const auto run = [&]<class T>(T*) QSWEEP_LANES {
-    for (int64_t r = begin; r < end; ++r)
-      add_row(y.cols, x.as<const T>().row(r), static_cast<const float*>(nullptr), y.row(r));
+    for (int64_t first = begin * piece; first < n && first < end * piece; first += piece)
+      add_row(n - first < piece ? n - first : piece, static_cast<const T*>(x) + first,
+              static_cast<const float*>(nullptr), y + first);
   };
-  switch (x.dtype) {
+  switch (dtype) {
     case DType::bf16:
       return run(static_cast<bf16*>(nullptr));
     case DType::f16:

@@ -78,8 +78,9 @@ void to_f32(Device device, TensorView x, Matrix<float> y) {
                y.rows, y.cols);
   QSWEEP_CHECK(x.dtype == DType::bf16 || x.dtype == DType::f16 || x.dtype == DType::f32, "{} into f32",
                name(x.dtype));
-  const DeltaView from{const_cast<std::byte*>(x.data), x.dtype, y.rows, y.cols, y.cols};
-  run_rows(device, y.rows, QSWEEP_KERNEL_OF(ToF32), from, y);
+  constexpr int64_t kPiece = 4096;
+  const int64_t n = x.elements();
+  run_rows(device, (n + kPiece - 1) / kPiece, QSWEEP_KERNEL_OF(ToF32), kPiece, n, x.data, x.dtype, y.data);
 }
 
 void split(Device device, Matrix<const float> x, Matrix<bf16> parts) {

@@ -1,5 +1,6 @@
 #include "kernels/gemm.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "base/trace.h"
@@ -271,24 +272,26 @@ std::string isa_name() {
 }
 
 double measure_rate(Gemm& gemm, DType dtype, int64_t rows, int64_t in, int64_t out, double seconds) {
+  const auto fill = [&](auto elements, auto value) {
+    HostCopy copy(gemm.device(), elements);
+    std::ranges::fill(copy.elements(), value);
+    copy.write_back();
+  };
   const auto filled = [&](int64_t r, int64_t c) {
-    Tensor t(dtype, {r, c});
-    if (dtype == DType::f32) {
-      std::fill(t.as<float>().begin(), t.as<float>().end(), 0.5f);
-    } else {
-      std::fill(t.as<bf16>().begin(), t.as<bf16>().end(), to_bf16(0.5f));
-    }
-    return t;
+    Buffer m(gemm.device(), dtype, r, c);
+    dtype == DType::f32 ? fill(m.elements<float>(), 0.5f) : fill(m.elements<bf16>(), to_bf16(0.5f));
+    return m;
   };
-  Tensor x = filled(rows, in), w = filled(out, in), y = filled(rows, out);
-  const auto view = [&](Tensor& t) {
-    return DeltaView{t.bytes(), dtype, t.shape()[0], t.shape()[1], t.shape()[1]};
+  const Buffer x = filled(rows, in), w = filled(out, in), y = filled(rows, out);
+  const auto multiply = [&] {
+    gemm.linear(x.view(), w.view(), y.view());
+    wait(gemm.device());
   };
-  gemm.linear(view(x), view(w), view(y));  // warm: the primitive is made here
+  multiply();  // warm: the primitive is made here
   int64_t repeats = 0;
   const auto start = Clock::now();
   do {
-    gemm.linear(view(x), view(w), view(y));
+    multiply();
     ++repeats;
   } while (seconds_since(start) < seconds);
   return 2.0 * static_cast<double>(rows * in) * static_cast<double>(out * repeats) / seconds_since(start);

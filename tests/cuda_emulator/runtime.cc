@@ -12,6 +12,7 @@
 #include "cuda_emulator/stream.h"
 
 constexpr size_t kSharedBytes = size_t{48} << 10;
+constexpr size_t kDeviceBytes = size_t{8} << 30;
 constexpr size_t kPageBytes = 4096, kAlignment = 16;
 constexpr unsigned char kUnwritten = 0xff;  // a NaN in every float format
 
@@ -96,6 +97,10 @@ cudaError_t cudaGetDeviceCount(int* count) {
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  *free = *total = kDeviceBytes;
+  return cudaSuccess;
+}
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 const char* cudaGetErrorString(cudaError_t code) {
   switch (code) {

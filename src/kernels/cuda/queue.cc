@@ -84,8 +84,14 @@ int device_count() {
 }
 
 Queue::Queue(int device) : state_(std::make_unique<State>()) {
-  if (device < 0 || device >= device_count())
-    fail("there is no GPU {}: this machine has {}", device, device_count());
+  int count = 0;
+  const cudaError_t found = cudaGetDeviceCount(&count);
+  if (found != cudaSuccess) {
+    cudaGetLastError();
+    fail("no NVIDIA GPU can be used: {}", cudaGetErrorString(found));
+  }
+  if (device < 0 || device >= count)
+    fail("expected one of this machine's {} GPUs, from 0 on, found number {}", count, device);
   state_->device = device;
   state_->open();
   void* host = nullptr;
@@ -122,6 +128,13 @@ void Queue::download(void* to, const void* from, int64_t bytes) {
 
 void Queue::clear(void* data, int64_t bytes) {
   check(cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), state_->stream), "clearing memory");
+}
+
+int64_t Queue::free_bytes() const {
+  size_t free = 0, total = 0;
+  check(cudaSetDevice(state_->device), "choosing the GPU");
+  check(cudaMemGetInfo(&free, &total), "asking for free memory");
+  return static_cast<int64_t>(free);
 }
 
 void Queue::wait() { check(cudaStreamSynchronize(state_->stream), "waiting for the GPU"); }

@@ -29,6 +29,7 @@ class Queue {
   void upload(void* to, const void* from, int64_t bytes);
   void download(void* to, const void* from, int64_t bytes);
   void clear(void* data, int64_t bytes);  // to zeros
+  int64_t free_bytes() const;             // that nobody uses
   void wait();
 
   // An upload through the ring below: `from` may change at once.

@@ -43,6 +43,7 @@ struct cudaMemPoolProps {
 
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaSetDevice(int device);
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
 cudaError_t cudaGetLastError();
 const char* cudaGetErrorString(cudaError_t code);
 
