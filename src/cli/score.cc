@@ -202,6 +202,8 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   Tracing tracing(flags.engine.trace);
   std::optional<io::Journal> journal;
   if (flags.resume) journal = reopen_journal(flags.out + kJournalFile, flags.engine);
+  if (flags.inc && flags.engine.device != "cpu")
+    fail("--inc: expected --device cpu beside it, found {}", flags.engine.device);
   flags.engine.resolve();
   sweep::ScoreOptions options = score_options(flags);
   Engine engine = open_engine(flags.engine);

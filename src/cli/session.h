@@ -42,7 +42,7 @@ void add_scoring_flags(Flags& flags, EngineFlags& values);
 struct Engine {
   models::Model model;
   std::vector<models::Sample> data;
-  std::vector<models::Sample> calibration;  // empty: the data itself
+  std::vector<models::Sample> calibration;    // empty: the data itself
   std::shared_ptr<kernels::cuda::Queue> gpu;  // null: the CPU computes
   std::unique_ptr<kernels::Gemm> gemm;
   std::unique_ptr<ops::Context> context;

@@ -87,7 +87,8 @@ struct Pullback {
   DeltaView d(size_t i) const { return dx[i].view; }
 
   void operator()(const RmsNorm& n) const {
-    ops::rms_norm::vjp(pass.ops, x(0), load_vector(pass, n.weight).elements<float>(), n.eps, dy, probes, d(0));
+    ops::rms_norm::vjp(pass.ops, x(0), load_vector(pass, n.weight).elements<float>(), n.eps, dy, probes,
+                       d(0));
   }
   void operator()(const Rope& n) const {
     ops::rope::vjp(pass.ops, pass.batch.table(n.cos_sin), dy, probes, d(0));

@@ -79,9 +79,7 @@ struct Evaluate {
   void operator()(const RmsNorm& n) const {
     ops::rms_norm::forward(pass.ops, x(0), load_vector(pass, n.weight).elements<float>(), n.eps, y);
   }
-  void operator()(const Rope& n) const {
-    ops::rope::forward(pass.ops, x(0), pass.batch.table(n.cos_sin), y);
-  }
+  void operator()(const Rope& n) const { ops::rope::forward(pass.ops, x(0), pass.batch.table(n.cos_sin), y); }
   void operator()(const Attention& n) const {
     ops::attention::forward(pass.ops, n.spec, pass.batch.segments(n.segments), x(0), x(1), x(2), y);
   }

@@ -11,7 +11,8 @@ using kernels::DeltaView;
 LinearWeights::LinearWeights(const Pass& pass, const LinearOp& op)
     : pass_(&pass),
       stored_(pass.workspace.dry() ? op.weight : pass.workspace.weights().at(op.weight)),
-      out_(op.out_features()), in_(op.in_features()) {
+      out_(op.out_features()),
+      in_(op.in_features()) {
   if (op.bias) bias_ = load_vector(pass, *op.bias);
 }
 
@@ -54,7 +55,8 @@ kernels::Buffer load_vector(const Pass& pass, const TensorView& vector) {
   kernels::Buffer values(device, DType::f32, 1, vector.elements());
   const kernels::OnDevice there(
       device, std::span<const std::byte>(vector.data, static_cast<size_t>(vector.size_bytes())));
-  kernels::to_f32(device, {vector.dtype, {vector.elements()}, there.elements().data()}, values.matrix<float>());
+  kernels::to_f32(device, {vector.dtype, {vector.elements()}, there.elements().data()},
+                  values.matrix<float>());
   return values;
 }
 

@@ -186,7 +186,8 @@ struct Change {
   DeltaView dx(size_t i) const { return deltas[i]->view; }
 
   void operator()(const RmsNorm& n) const {
-    ops::rms_norm::delta(pass.ops, blocks, x(0), dx(0), load_vector(pass, n.weight).elements<float>(), n.eps, dy);
+    ops::rms_norm::delta(pass.ops, blocks, x(0), dx(0), load_vector(pass, n.weight).elements<float>(), n.eps,
+                         dy);
   }
   void operator()(const Rope& n) const {
     ops::rope::delta(pass.ops, blocks, pass.batch.table(n.cos_sin), dx(0), dy);

@@ -8,8 +8,8 @@
 
 namespace qsweep::graph {
 
-Workspace::Block::Block(std::shared_ptr<Meter> meter, const kernels::Device* device, DType dtype, int64_t rows,
-                        int64_t cols)
+Workspace::Block::Block(std::shared_ptr<Meter> meter, const kernels::Device* device, DType dtype,
+                        int64_t rows, int64_t cols)
     : meter_(std::move(meter)), bytes_(checked_mul(checked_mul(rows, cols), size_bytes(dtype))) {
   if (device != nullptr) {
     buffer_ = kernels::Buffer(*device, dtype, rows, cols);

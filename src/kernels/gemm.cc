@@ -7,6 +7,9 @@
 #include "kernels/buffer.h"
 #include "kernels/gemm_backend.h"
 #include "kernels/onednn.h"
+#ifdef QSWEEP_CUDA
+#include "kernels/cuda/queue.h"
+#endif
 
 namespace qsweep::kernels {
 namespace {
@@ -92,7 +95,11 @@ Gemm::Gemm(Device device, LowPrecision low)
   if (low == LowPrecision::always && !native_int8_) native_int8_ = emulated_int8_ = true;
 }
 
-Gemm::~Gemm() = default;
+Gemm::~Gemm() {
+#ifdef QSWEEP_CUDA
+  if (device_.gpu != nullptr) device_.gpu->settle_times();  // into the counts
+#endif
+}
 
 bool Gemm::takes_bf16_weights(int64_t rows, F32Rows how) const {
   constexpr int64_t kFewRows = 256;  // for more, the copy is small beside the product
@@ -103,12 +110,29 @@ template <class Body>
 void Gemm::counted(const GemmOperand& a, const GemmOperand& c, GemmPurpose purpose, bool in_bf16,
                    Body&& body) {
   const double flops = flops_of(a, c);
-  trace::Span span(kSpans[static_cast<size_t>(purpose)], {.flops = flops});
+  // A GPU is only asked here: the span has no rate then.
+  trace::Span span(kSpans[static_cast<size_t>(purpose)], {.flops = device_.gpu == nullptr ? flops : 0});
   describe(span, a, c);
+  GemmCount& count = counts_[static_cast<size_t>(purpose)];
+  timed(count.seconds, body);
+  count.add({.calls = 1, .flops = flops, .bf16_flops = in_bf16 ? flops : 0});
+}
+
+template <class Body>
+void Gemm::timed(double& seconds, Body&& body) {
+#ifdef QSWEEP_CUDA
+  if (device_.gpu != nullptr) return device_.gpu->timed(seconds, body);
+#endif
   const auto start = Clock::now();
   body();
-  counts_[static_cast<size_t>(purpose)].add(
-      {.calls = 1, .flops = flops, .bf16_flops = in_bf16 ? flops : 0, .seconds = seconds_since(start)});
+  seconds += seconds_since(start);
+}
+
+const GemmCount& Gemm::count(GemmPurpose purpose) const {
+#ifdef QSWEEP_CUDA
+  if (device_.gpu != nullptr) device_.gpu->settle_times();
+#endif
+  return counts_[static_cast<size_t>(purpose)];
 }
 
 void Gemm::multiply(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,

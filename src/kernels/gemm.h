@@ -88,7 +88,8 @@ class Gemm {
   const std::string& bf16_reason() const {
     return bf16_reason_;
   }  // why bf16 is or is not native, one sentence
-  const GemmCount& count(GemmPurpose purpose) const { return counts_[static_cast<size_t>(purpose)]; }
+  // On a GPU it waits for the products so far.
+  const GemmCount& count(GemmPurpose purpose) const;
   Device device() const { return device_; }
   Threads threads() const { return device_.threads; }
 
@@ -96,6 +97,8 @@ class Gemm {
   static constexpr int64_t kScratchBytes = int64_t{36} << 20;
 
  private:
+  template <class Body>
+  void timed(double& seconds, Body&& body);
   // Runs body() as one product a b = c, which it times, traces and counts.
   template <class Body>
   void counted(const GemmOperand& a, const GemmOperand& c, GemmPurpose purpose, bool in_bf16, Body&& body);

@@ -238,8 +238,8 @@ bool needs_weight_range(const Format& format) { return uses_tensor_absmax(format
 
 namespace {
 
-// Calls body(device, first, rows) with rows [begin, end) of a stored weight, so many elements of it at a time,
-// widened. The weight is seen as rows of `cols` elements.
+// Calls body(device, first, rows) with rows [begin, end) of a stored weight, so many elements of it at a
+// time, widened. The weight is seen as rows of `cols` elements.
 template <class Body>
 void widened_pieces(Device device, const TensorView& weight, int64_t cols, int64_t begin, int64_t end,
                     int64_t piece_elems, Body&& body) {
@@ -248,8 +248,7 @@ void widened_pieces(Device device, const TensorView& weight, int64_t cols, int64
   if (weight.dtype != DType::f32) widened = kernels::Buffer(device, DType::f32, block, cols);
   for (int64_t first = begin; first < end; first += block) {
     const int64_t count = std::min(block, end - first);
-    const TensorView some{
-        weight.dtype, {count, cols}, weight.data + first * cols * size_bytes(weight.dtype)};
+    const TensorView some{weight.dtype, {count, cols}, weight.data + first * cols * size_bytes(weight.dtype)};
     if (weight.dtype == DType::f32) {
       body(device, first, Matrix<const float>(some.as<float>().data(), count, cols));
       continue;
@@ -263,7 +262,7 @@ void widened_pieces(Device device, const TensorView& weight, int64_t cols, int64
 // The same for all rows: on the CPU on all threads, in pieces that stay in their caches.
 template <class Body>
 void widened_rows(Device device, const TensorView& weight, int64_t cols, Body&& body) {
-  constexpr int64_t kCachedElems = 8192, kGpuElems = int64_t{1} << 24;
+  constexpr int64_t kCachedElems = 8192, kGpuElems = int64_t{1} << 23;
   const int64_t rows = weight.elements() / cols;
   if (device.gpu != nullptr) return widened_pieces(device, weight, cols, 0, rows, kGpuElems, body);
   parallel_for(device.threads, rows, [&](int64_t begin, int64_t end) {
@@ -353,8 +352,8 @@ void weight_codes(Device device, const Format& format, const TensorView& weight,
       symmetric_quantizer(format.weights, codes.cols, tensor_absmax.value_or(0));
   widened_rows(device, weight, codes.cols, [&](Device on, int64_t first, Matrix<const float> w) {
     const auto begin = static_cast<size_t>(first), count = static_cast<size_t>(w.rows);
-    kernels::quantize_rows(on, quantizer, w, codes.rows_at(first, w.rows),
-                           scale.subspan(begin, count), sums.subspan(begin, count));
+    kernels::quantize_rows(on, quantizer, w, codes.rows_at(first, w.rows), scale.subspan(begin, count),
+                           sums.subspan(begin, count));
   });
 }
 

@@ -33,7 +33,10 @@ Ranges calibrate(const models::Model& model, const ops::Context& ops,
     return run_reference(pass_of(chunk), workspace, {});
   };
   const std::vector<Chunk> chunks =
-      log.plan([&] { return plan_memory({.samples = samples, .dry_run = dry_run}, budget_bytes); }).chunks;
+      log.plan([&] {
+           return plan_memory({.samples = samples, .device = ops.device(), .dry_run = dry_run}, budget_bytes);
+         })
+          .chunks;
   for (size_t i = 0; i < chunks.size(); ++i)
     log.run(i, ops.gemm, to, [&](const RangeSinks& sinks, const Boundaries&) {
       graph::Workspace workspace(ops.device());

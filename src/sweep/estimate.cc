@@ -100,6 +100,7 @@ void Estimator::prepare(bool reference_is_left) {
     return plan_memory({.samples = setting_.data,
                         .may_recompute = walks_back(),
                         .may_keep_linear_outputs = walks_back(),
+                        .device = setting_.ops.device(),
                         .dry_run = dry_run},
                        setting_.memory_bytes);
   });

@@ -143,8 +143,8 @@ class Scoring {
     branch.change =
         Scratch(pass_.workspace, DType::f32, branch.hidden.matrix.rows, branch.hidden.matrix.cols);
     if (!dry())
-      kernels::subtract_parent(device(), in_place(branch.self.blocks),
-                               kernels::view_of(branch.hidden.matrix), hidden(), branch.change.view);
+      kernels::subtract_parent(device(), in_place(branch.self.blocks), kernels::view_of(branch.hidden.matrix),
+                               hidden(), branch.change.view);
     return branch;
   }
 

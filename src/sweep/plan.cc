@@ -11,7 +11,8 @@ namespace {
 // Code and tables that oneDNN makes as products first run.
 constexpr int64_t kProductCodeBytes = int64_t{24} << 20;
 constexpr int64_t kJournalBytes = int64_t{6} << 20;  // SQLite's pages, and the piece of a record at hand
-constexpr int kMostRecomputed = 64;                  // stages between two that keep their inputs
+constexpr int64_t kGpuBytes = int64_t{96} << 20;
+constexpr int kMostRecomputed = 64;  // stages between two that keep their inputs
 
 class Planner {
  public:
@@ -97,6 +98,14 @@ class Planner {
   std::vector<Chunk> chunks_;
 };
 
+int64_t base_bytes_of(kernels::Device device) {
+  // Of a GPU only what is taken there: by cuBLASLt, the ring of staging memory, and pieces of weights that
+  // are widened and quantized.
+  if (device.gpu != nullptr) return kGpuBytes + kernels::Gemm::kScratchBytes;
+  release_kept_memory();
+  return resident_bytes() + kernels::Gemm::kScratchBytes + kProductCodeBytes + kJournalBytes;
+}
+
 }  // namespace
 
 int64_t MemoryPlan::peak_bytes() const {
@@ -120,9 +129,7 @@ double MemoryPlan::flops() const {
 MemoryPlan plan_memory(const PlanProblem& problem, int64_t budget_bytes) {
   MemoryPlan plan;
   plan.budget_bytes = budget_bytes;
-  release_kept_memory();
-  plan.base_bytes = problem.base_bytes.value_or(resident_bytes() + kernels::Gemm::kScratchBytes +
-                                                kProductCodeBytes + kJournalBytes);
+  plan.base_bytes = problem.base_bytes ? *problem.base_bytes : base_bytes_of(problem.device);
   plan.chunks = Planner(problem, budget_bytes, plan.base_bytes).plan();
   return plan;
 }

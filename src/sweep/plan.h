@@ -18,8 +18,8 @@ struct Chunk {
 
 struct MemoryPlan {
   int64_t budget_bytes = 0;
-  int64_t base_bytes =
-      0;  // the process before the first pass, and what the products need beside their operands
+  // What the device holds before the first pass, and what products need beside their operands.
+  int64_t base_bytes = 0;
   std::vector<Chunk> chunks;
 
   int64_t peak_bytes() const;  // base and the largest pass
@@ -42,8 +42,9 @@ struct PlanProblem {
   bool may_recompute = false;
   // Whether a single pass, if it has all samples and variants, keeps outputs of linear ops where they fit.
   bool may_keep_linear_outputs = false;
-  // What the process holds besides passes; where not given, what it holds now, which after a pass is too
-  // much.
+  kernels::Device device;
+  // What the process holds on the device besides passes; where not given, what it holds now, which after a
+  // pass is too much.
   std::optional<int64_t> base_bytes = {};
   // Walks a pass without computing.
   std::function<PassReport(const Chunk&)> dry_run;

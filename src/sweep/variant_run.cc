@@ -69,6 +69,7 @@ void VariantRun::prepare(std::optional<int64_t> base_bytes) {
       return plan_memory({.samples = setting_.data,
                           .variants = variants_.size(),
                           .may_keep_linear_outputs = leaves_reference_,
+                          .device = setting_.ops.device(),
                           .base_bytes = base_bytes,
                           .dry_run = dry_run},
                          setting_.memory_bytes);

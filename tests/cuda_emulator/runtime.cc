@@ -1,4 +1,5 @@
 // Streams, events and memory. A stream is a list of what is still to be done; it is done when the host waits.
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -26,6 +27,7 @@ struct CUstream_st {
 struct CUevent_st {
   cudaStream_t stream = nullptr;
   uint64_t place = 0;
+  std::chrono::steady_clock::time_point reached;
 };
 struct CUmemPoolHandle_st {};
 
@@ -135,8 +137,15 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = new CUevent_st;
   return cudaSuccess;
 }
+cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, 0); }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  *event = {stream, end_of(*stream)};
+  stream->work.emplace_back([event] { event->reached = std::chrono::steady_clock::now(); });
+  event->stream = stream;
+  event->place = end_of(*stream);
+  return cudaSuccess;
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  *milliseconds = std::chrono::duration<float, std::milli>(end->reached - begin->reached).count();
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <vector>
 
 #include <cuda_runtime_api.h>
 
@@ -33,11 +34,22 @@ struct Queue::State {
   int segment = 0;
   int64_t used = 0;  // bytes of the segment
 
+  struct Timing {
+    cudaEvent_t begin = nullptr, end = nullptr;
+    double* seconds = nullptr;
+  };
+  std::vector<Timing> timings, spare;  // not settled yet, and events to use again
+
   ~State() {
     // What fails here has failed before, and was reported.
     if (stream != nullptr) cudaStreamSynchronize(stream);
     for (cudaEvent_t event : copied)
       if (event != nullptr) cudaEventDestroy(event);
+    for (const auto& list : {timings, spare})
+      for (const Timing& timing : list) {
+        cudaEventDestroy(timing.begin);
+        cudaEventDestroy(timing.end);
+      }
     if (gpu != nullptr) cudaFreeAsync(gpu, stream);
     if (host != nullptr) cudaFreeHost(host);
     if (stream != nullptr) cudaStreamDestroy(stream);
@@ -151,6 +163,37 @@ const void* Queue::stage(const void* from, int64_t bytes) {
   const int64_t place = state_->place(from, bytes);
   upload(state_->gpu + place, state_->host + place, bytes);
   return state_->gpu + place;
+}
+
+void Queue::begin_time(double& seconds) {
+  constexpr size_t kMostTimings = 8192;
+  if (state_->timings.size() >= kMostTimings) settle_times();
+  State::Timing timing;
+  if (state_->spare.empty()) {
+    check(cudaEventCreate(&timing.begin), "creating an event");
+    check(cudaEventCreate(&timing.end), "creating an event");
+  } else {
+    timing = state_->spare.back();
+    state_->spare.pop_back();
+  }
+  timing.seconds = &seconds;
+  check(cudaEventRecord(timing.begin, state_->stream), "recording an event");
+  state_->timings.push_back(timing);
+}
+
+void Queue::end_time() {
+  check(cudaEventRecord(state_->timings.back().end, state_->stream), "recording an event");
+}
+
+void Queue::settle_times() {
+  for (const State::Timing& timing : state_->timings) {
+    float milliseconds = 0;
+    check(cudaEventSynchronize(timing.end), "waiting for the GPU");
+    check(cudaEventElapsedTime(&milliseconds, timing.begin, timing.end), "measuring time");
+    *timing.seconds += 1e-3 * static_cast<double>(milliseconds);
+    state_->spare.push_back(timing);
+  }
+  state_->timings.clear();
 }
 
 CUstream_st* Queue::stream() const {

@@ -35,6 +35,16 @@ class Queue {
   // An upload through the ring below: `from` may change at once.
   void write(void* to, const void* from, int64_t bytes);
 
+  // The time that the GPU takes for what body asks for is added to `seconds` by a later settle_times(), which
+  // waits.
+  template <class Body>
+  void timed(double& seconds, Body&& body) {
+    begin_time(seconds);
+    body();
+    end_time();
+  }
+  void settle_times();
+
   // A copy of host data for the kernels launched next, in a ring of memory that waits only where it meets
   // launches still to be done; `from` may change at once. At most kStageBytes.
   static constexpr int64_t kStageBytes = int64_t{1} << 20;
@@ -46,6 +56,9 @@ class Queue {
   static void check_launch(int code, const char* kernel);
 
  private:
+  void begin_time(double& seconds);
+  void end_time();
+
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -1,0 +1,54 @@
+// --device: scores of a GPU, where the program was built for one (QSWEEP_CUDA) and finds one.
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "score_run.h"
+
+namespace qsweep::cli {
+namespace {
+
+TEST(Device, AGpuThatIsNotThereIsNamed) {
+  const Workplace work;
+  const auto refused = [&](const std::string& device) {
+    const Outcome run =
+        run_qsweep({"score", testdata("tiny-qwen2.5-vl"), "--data", testdata("data/eval.jsonl"), "--out",
+                    work.at("run"), "--device", device});
+    EXPECT_EQ(run.code, 2) << device;
+    EXPECT_FALSE(std::filesystem::exists(work.at("run"))) << device;
+    return run.err;
+  };
+  for (const char* device : {"cuda:99", "cuda:", "cuda:-1", "cuda:1x", "cuda0", "GPU"})
+    EXPECT_NE(refused(device).find("--device"), std::string::npos) << device;
+  EXPECT_NE(refused("cuda:one").find("expected cpu, cuda or cuda:N, found \"cuda:one\""), std::string::npos);
+}
+
+class CudaScore : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const Outcome probe = run_qsweep({"inspect", testdata("tiny-qwen2.5-vl"), "--device", "cuda"});
+    if (probe.code != 0) GTEST_SKIP() << probe.err;
+  }
+};
+
+// Images, the vision tower, the head and all: the scores of the CPU, but for the order of sums.
+TEST_F(CudaScore, AgreesWithTheCpu) {
+  const Workplace place;
+  for (const std::string method : {"exact", "adjoint"}) {
+    const auto scores_on = [&](const std::string& device) {
+      const ScoreRun run = score_run(
+          place, device + "_" + method, testdata("tiny-qwen2.5-vl"),
+          {"--data", testdata("data/eval.jsonl"), "--samples", "1", "--format", "w8a8_dynamic", "--ops",
+           "*.1.*", "--precision", "strict", "--method", method, "--memory", "2G", "--device", device});
+      return run.kl_sums();
+    };
+    const std::vector<double> cpu = scores_on("cpu"), gpu = scores_on("cuda");
+    EXPECT_EQ(cpu.size(), 12u) << method;
+    ASSERT_EQ(gpu.size(), cpu.size()) << method;
+    for (size_t i = 0; i < cpu.size(); ++i)
+      EXPECT_LE(std::abs(gpu[i] - cpu[i]), 0.02 * cpu[i]) << method << ", score " << i;
+  }
+}
+
+}  // namespace
+}  // namespace qsweep::cli
