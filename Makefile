@@ -7,11 +7,14 @@ CTEST = OMP_WAIT_POLICY=passive ctest -j $(JOBS) --output-on-failure
 # The first configuration leaves the tests out, so that `make build` needs no GoogleTest; later ones keep what is set.
 WITHOUT_TESTS = $(if $(wildcard build/$(1)/CMakeCache.txt),,-DQSWEEP_TESTS=OFF)
 
+# Of `make build CUDA=ON`, and OFF again; else what is set is kept.
+WITH_CUDA = $(if $(CUDA),-DQSWEEP_CUDA=$(CUDA) $(if $(filter ON,$(CUDA)),-DQSWEEP_CUDA_ROOT=$$(tools/find-cuda.sh)))
+
 .PHONY: build demo test bench asan tsan emulated fuzz check format clean help
 
-build: ## Build build/release/qsweep (the default)
+build: ## Build build/release/qsweep (the default; CUDA=ON: for NVIDIA GPUs too)
 	@tools/install-packages.sh build
-	@cmake --preset release $(call WITHOUT_TESTS,release) >/dev/null
+	@cmake --preset release $(call WITHOUT_TESTS,release) $(WITH_CUDA) >/dev/null
 	@cmake --build build/release --target qsweep -j $(JOBS)
 
 demo: build ## Score every op of the tiny model in testdata/ and show the report
@@ -49,10 +52,10 @@ tsan: ## Run the tests, but for the slow ones, under the thread sanitizer
 	@cmake --build build/tsan -j $(JOBS)
 	@. tools/sanitizer-options.sh && $(CTEST) --test-dir build/tsan -LE slow --output-junit ctest.xml
 
-emulated: ## Run the tests of the CUDA kernels on the CPU, without a GPU or nvcc
+emulated: ## Run the tests of CUDA on the CPU, without a GPU or nvcc
 	@tools/install-packages.sh build test
 	@cmake --preset emulated >/dev/null
-	@cmake --build build/emulated -j $(JOBS) --target qsweep_test_kernels
+	@cmake --build build/emulated -j $(JOBS) --target qsweep_test_kernels qsweep_test_ops qsweep_test_cli
 	@$(CTEST) --test-dir build/emulated -L cuda
 
 fuzz: ## Run every fuzz target for SECONDS (default 60)

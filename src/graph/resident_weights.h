@@ -2,7 +2,9 @@
 // memory.
 #pragma once
 
+#include <array>
 #include <map>
+#include <optional>
 #include <span>
 
 #include "kernels/buffer.h"
@@ -13,14 +15,28 @@ class ResidentWeights {
  public:
   explicit ResidentWeights(kernels::Device device) : device_(device) {}
 
-  // The same tensor in the device's memory, copied there now where it is not yet.
+  // Begins to copy weights that are used together, unless they are there, while the device computes. Of the
+  // last two groups only.
+  void prefetch(std::span<const TensorView> weights);
+  // The same tensor in the device's memory; what was not prefetched is copied now.
   TensorView at(const TensorView& weight);
   // Gives the copies back. What was asked for with them may still have to be computed.
   void release(std::span<const TensorView> weights);
 
  private:
+  // Weights that were prefetched together. Two places take turns: one is computed with, one is filled.
+  struct Place {
+    kernels::Buffer memory;
+    std::map<const std::byte*, std::byte*> copies;  // by where they stand in the host's memory
+    kernels::BackgroundCopies::Mark released;       // what was computed with the weights before
+    bool arrived = false;
+  };
+
   kernels::Device device_;
-  std::map<const std::byte*, kernels::Buffer> copies_;  // by where they stand in the host's memory
+  std::map<const std::byte*, kernels::Buffer> copies_;  // made when they were asked for
+  std::array<Place, 2> places_;
+  size_t filled_ = 0;                                    // the place that was filled last
+  std::optional<kernels::BackgroundCopies> background_;  // ends before what it copies to
 };
 
 }  // namespace qsweep::graph

@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #ifdef QSWEEP_CUDA
+#include "kernels/cuda/copy_stream.h"
 #include "kernels/cuda/queue.h"
 #endif
 
@@ -62,7 +63,20 @@ void copy_to_host(Device device, void* to, const void* from, int64_t bytes) {
   }
 }
 
+BackgroundCopies::BackgroundCopies(Device gpu)
+    : stream_(std::make_shared<cuda::CopyStream>(*gpu.gpu, gpu.threads)) {}
+BackgroundCopies::Mark BackgroundCopies::mark() { return stream_->mark(); }
+void BackgroundCopies::copy(void* to, const void* from, int64_t bytes, const Mark& after) {
+  stream_->copy(to, from, bytes, after);
+}
+void BackgroundCopies::join() { stream_->join(); }
+
 #else
+
+BackgroundCopies::BackgroundCopies(Device) {}
+BackgroundCopies::Mark BackgroundCopies::mark() { return {}; }
+void BackgroundCopies::copy(void*, const void*, int64_t, const Mark&) {}
+void BackgroundCopies::join() {}
 
 Buffer::Buffer(Device, DType dtype, int64_t rows, int64_t cols)
     : on_cpu_(dtype, {rows, cols}), view_{on_cpu_.bytes(), dtype, rows, cols, cols} {}

@@ -1,6 +1,7 @@
 // Memory of a device, and lists that host and kernels use in turns.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -9,6 +10,10 @@
 #include "tensor/tensor.h"
 
 namespace qsweep::kernels {
+
+namespace cuda {
+class CopyStream;
+}
 
 // A matrix in a device's memory, not initialized.
 class Buffer {
@@ -53,6 +58,20 @@ void copy_to_host(Device device, void* to, const void* from, int64_t bytes);
 void clear(Device device, void* data, int64_t bytes);
 // For all work that was asked for.
 void wait(Device device);
+
+// Copies from the host's memory to a GPU's while the GPU computes; see cuda::CopyStream.
+class BackgroundCopies {
+ public:
+  explicit BackgroundCopies(Device gpu);
+
+  using Mark = std::shared_ptr<void>;
+  Mark mark();
+  void copy(void* to, const void* from, int64_t bytes, const Mark& after);
+  void join();
+
+ private:
+  std::shared_ptr<cuda::CopyStream> stream_;
+};
 
 // Host data for kernels, which only read it: itself on the CPU, else a copy.
 template <class T>

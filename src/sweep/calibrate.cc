@@ -29,7 +29,7 @@ Ranges calibrate(const models::Model& model, const ops::Context& ops,
     return PassInput{model, ops, DType::f32, samples_of(samples, chunk.samples), {}, {}, none};
   };
   const auto dry_run = [&](const Chunk& chunk) {
-    graph::Workspace workspace(/*dry=*/true);
+    graph::Workspace workspace(ops.device(), /*dry=*/true);
     return run_reference(pass_of(chunk), workspace, {});
   };
   const std::vector<Chunk> chunks =

@@ -93,7 +93,7 @@ void Estimator::prepare(bool reference_is_left) {
   const Ranges none(ops());
   ReferenceValues left;
   const auto dry_run = [&](const Chunk& chunk) {
-    graph::Workspace workspace(/*dry=*/true);
+    graph::Workspace workspace(setting_.ops.device(), /*dry=*/true);
     return run_probe_pass(pass_input(chunk, none, reference_is_left ? &left : nullptr), workspace, {});
   };
   plan_ = log_.plan([&] {

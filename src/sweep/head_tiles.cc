@@ -15,7 +15,7 @@ TensorView HeadTiles::rows(int64_t first, int64_t count) const {
 HeadTile HeadTiles::load(int64_t first) const {
   HeadTile tile{.first = first, .op = {}, .weights = {}};
   tile.op.name = model_.lm_head().name;
-  tile.op.weight = rows(first, std::min(kHeadTile, columns() - first));
+  tile.op.weight = rows(first, rows_from(first));
   if (!pass_.workspace.dry()) {
     const trace::Span span("weights", tile.op.name,
                            {.bytes = static_cast<double>(tile.op.weight.size_bytes())});

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 #include "graph/linear_step.h"
@@ -24,6 +25,7 @@ class HeadTiles {
 
   int64_t columns() const { return model_.lm_head().out_features(); }
   HeadTile load(int64_t first) const;
+  int64_t rows_from(int64_t first) const { return std::min(kHeadTile, columns() - first); }
   // Rows [first, first + count) of the weight.
   TensorView rows(int64_t first, int64_t count) const;
   // Calls body(tile) for every tile, and lets its memory go; of a dry pass the first tile alone, since the
@@ -31,6 +33,9 @@ class HeadTiles {
   template <class Body>
   void each(Body&& body) const {
     for (int64_t first = 0; first < columns(); first += kHeadTile) {
+      for (const int64_t soon : {first, first + kHeadTile})
+        if (soon < columns() && !pass_.workspace.dry())
+          pass_.workspace.weights().prefetch(std::array{rows(soon, rows_from(soon))});
       const HeadTile tile = load(first);
       body(tile);
       if (pass_.workspace.dry()) return;

@@ -81,11 +81,18 @@ void run_body_stage(const models::Model& model, const graph::Stage& stage, const
     const trace::Span reading("weights", stage.name, {.bytes = static_cast<double>(bytes)});
     for (const TensorView& weight : stage.weights) model.checkpoint.populate(weight);
   }
-  if (!workspace.dry() && next != nullptr && weight_bytes(*next, batch) > 0)
+  if (!workspace.dry() && bytes > 0) workspace.weights().prefetch(stage.weights);
+  const bool reads_next = next != nullptr && weight_bytes(*next, batch) > 0;
+  if (!workspace.dry() && reads_next) {
     for (const TensorView& weight : next->weights) model.checkpoint.prefetch(weight);
+    workspace.weights().prefetch(next->weights);
+  }
   body();
   report.weight_bytes += bytes;
-  report.peak_bytes = std::max(report.peak_bytes, batch.size_bytes() + bytes + workspace.peak_bytes());
+  // On a GPU there is a place for the next stage's weights too.
+  const int64_t held =
+      workspace.device().gpu == nullptr ? bytes : bytes + (reads_next ? weight_bytes(*next, batch) : 0);
+  report.peak_bytes = std::max(report.peak_bytes, batch.size_bytes() + held + workspace.peak_bytes());
   if (workspace.dry()) return;
   workspace.weights().release(stage.weights);
   for (const TensorView& weight : stage.weights) model.checkpoint.release(weight);

@@ -58,7 +58,7 @@ void VariantRun::prepare(std::optional<int64_t> base_bytes) {
   timed("plan", [&] {
     report_.plan.budget_bytes = setting_.memory_bytes;
     const auto dry_run = [&](const Chunk& chunk) {
-      graph::Workspace workspace(/*dry=*/true);
+      graph::Workspace workspace(setting_.ops.device(), /*dry=*/true);
       ReferenceValues left;
       PassInput input = pass_input(chunk);
       if (chunk.keep_linear_outputs) input.reference = &left;

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <memory>
+#include <mutex>
 
 #include <cuda_runtime.h>
 #include <sys/mman.h>
@@ -24,10 +26,14 @@ struct CUstream_st {
   std::deque<std::function<void()>> work;
   uint64_t done = 0;
 };
-struct CUevent_st {
+// Where on a stream an event was recorded last, and when that was reached.
+struct Recorded {
   cudaStream_t stream = nullptr;
   uint64_t place = 0;
   std::chrono::steady_clock::time_point reached;
+};
+struct CUevent_st {
+  std::shared_ptr<Recorded> last = std::make_shared<Recorded>();
 };
 struct CUmemPoolHandle_st {};
 
@@ -41,11 +47,21 @@ std::map<std::byte*, size_t>& blocks() {
   return all;
 }
 
-// While it lives, device memory is accessible.
+// One call at a time, of all threads.
+std::recursive_mutex& calls() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
+
+// While one lives, device memory is accessible.
 class OnDevice {
  public:
-  OnDevice() { protect(PROT_READ | PROT_WRITE); }
-  ~OnDevice() { protect(PROT_NONE); }
+  OnDevice() {
+    if (depth++ == 0) protect(PROT_READ | PROT_WRITE);
+  }
+  ~OnDevice() {
+    if (--depth == 0) protect(PROT_NONE);
+  }
   OnDevice(const OnDevice&) = delete;
   OnDevice& operator=(const OnDevice&) = delete;
 
@@ -54,18 +70,25 @@ class OnDevice {
     for (const auto& [first, bytes] : blocks())
       if (mprotect(first, bytes, access) != 0) std::abort();
   }
+  static inline int depth = 0;
 };
 
 void run_until(CUstream_st& stream, uint64_t place) {
+  const std::lock_guard lock(calls());
   if (stream.done >= place) return;
   const OnDevice on_device;
-  for (; stream.done < place; ++stream.done) {
-    stream.work.front()();
+  while (stream.done < place) {
+    const std::function<void()> next = std::move(stream.work.front());
     stream.work.pop_front();
+    next();
+    ++stream.done;
   }
 }
 
-uint64_t end_of(const CUstream_st& stream) { return stream.done + stream.work.size(); }
+uint64_t end_of(const CUstream_st& stream) {
+  const std::lock_guard lock(calls());
+  return stream.done + stream.work.size();
+}
 
 void release(void* block) {
   const auto it = std::prev(blocks().upper_bound(static_cast<std::byte*>(block)));
@@ -75,13 +98,16 @@ void release(void* block) {
 
 }  // namespace
 
-void enqueue(cudaStream_t stream, std::function<void()> work) { stream->work.push_back(std::move(work)); }
+void enqueue(cudaStream_t stream, std::function<void()> work) {
+  const std::lock_guard lock(calls());
+  stream->work.push_back(std::move(work));
+}
 
 cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> kernel) {
   if (config.gridDim.x == 0 || config.gridDim.x > INT32_MAX || config.blockDim.x == 0)
     return cudaErrorInvalidConfiguration;
   if (config.dynamicSmemBytes > kSharedBytes) return cudaErrorInvalidValue;
-  config.stream->work.push_back([config, kernel = std::move(kernel)] {
+  enqueue(config.stream, [config, kernel = std::move(kernel)] {
     for (blockIdx.x = 0; blockIdx.x < config.gridDim.x; ++blockIdx.x) {
       std::memset(qsweep_scratch, kUnwritten, config.dynamicSmemBytes);
       run_block(config.blockDim.x, kernel);
@@ -92,7 +118,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> kerne
 
 }  // namespace cuda_emulator
 
-using cuda_emulator::blocks, cuda_emulator::end_of, cuda_emulator::run_until;
+using cuda_emulator::blocks, cuda_emulator::end_of, cuda_emulator::enqueue, cuda_emulator::run_until;
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = 1;
@@ -139,17 +165,25 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
 }
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, 0); }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  stream->work.emplace_back([event] { event->reached = std::chrono::steady_clock::now(); });
-  event->stream = stream;
-  event->place = end_of(*stream);
+  const std::lock_guard lock(cuda_emulator::calls());
+  event->last = std::make_shared<Recorded>();
+  enqueue(stream, [last = event->last] { last->reached = std::chrono::steady_clock::now(); });
+  event->last->stream = stream;
+  event->last->place = end_of(*stream);
   return cudaSuccess;
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
-  *milliseconds = std::chrono::duration<float, std::milli>(end->reached - begin->reached).count();
+  *milliseconds = std::chrono::duration<float, std::milli>(end->last->reached - begin->last->reached).count();
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  if (event->stream != nullptr) run_until(*event->stream, event->place);
+  if (event->last->stream != nullptr) run_until(*event->last->stream, event->last->place);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  enqueue(stream, [last = event->last] {
+    if (last->stream != nullptr) run_until(*last->stream, last->place);
+  });
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
@@ -168,6 +202,7 @@ cudaError_t cudaMemPoolDestroy(cudaMemPool_t pool) {
 }
 
 cudaError_t cudaMallocFromPoolAsync(void** block, size_t bytes, cudaMemPool_t, cudaStream_t) {
+  const std::lock_guard lock(cuda_emulator::calls());
   const size_t aligned = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   const size_t pages = (aligned + kPageBytes - 1) / kPageBytes * kPageBytes;
   if (bytes == 0) return cudaErrorInvalidValue;
@@ -182,7 +217,7 @@ cudaError_t cudaMallocFromPoolAsync(void** block, size_t bytes, cudaMemPool_t, c
   return cudaSuccess;
 }
 cudaError_t cudaFreeAsync(void* block, cudaStream_t stream) {
-  stream->work.emplace_back([block] { cuda_emulator::release(block); });
+  enqueue(stream, [block] { cuda_emulator::release(block); });
   return cudaSuccess;
 }
 cudaError_t cudaMallocHost(void** block, size_t bytes) {
@@ -194,10 +229,10 @@ cudaError_t cudaFreeHost(void* block) {
   return cudaSuccess;
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
-  stream->work.emplace_back([=] { std::memcpy(to, from, bytes); });
+  enqueue(stream, [=] { std::memcpy(to, from, bytes); });
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t stream) {
-  stream->work.emplace_back([=] { std::memset(data, value, bytes); });
+  enqueue(stream, [=] { std::memset(data, value, bytes); });
   return cudaSuccess;
 }

@@ -5,21 +5,13 @@
 #include <cstring>
 #include <vector>
 
-#include <cuda_runtime_api.h>
-
-#include "base/error.h"
+#include "kernels/cuda/check.h"
 
 namespace qsweep::kernels::cuda {
 namespace {
 
 constexpr int kSegments = 4;
 constexpr int64_t kAlignment = 256;
-
-void check(cudaError_t code, const char* what) {
-  if (code == cudaSuccess) return;
-  cudaGetLastError();  // else the next call would report it again
-  fail("CUDA: {}: {}", what, cudaGetErrorString(code));
-}
 
 }  // namespace
 
@@ -102,8 +94,7 @@ Queue::Queue(int device) : state_(std::make_unique<State>()) {
     cudaGetLastError();
     fail("no NVIDIA GPU can be used: {}", cudaGetErrorString(found));
   }
-  if (device < 0 || device >= count)
-    fail("expected one of this machine's {} GPUs, from 0 on, found number {}", count, device);
+  if (device < 0 || device >= count) fail("there is no GPU {}: this machine has {}", device, count);
   state_->device = device;
   state_->open();
   void* host = nullptr;
