@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/testdata.h"
+
 namespace qsweep::cli {
 namespace {
 
@@ -33,6 +35,8 @@ constexpr int kCannotStart = 127;
   _exit(kCannotStart);
 }
 
+std::string program() { return testing::from_environment("QSWEEP_PROGRAM", QSWEEP_PROGRAM); }
+
 // body(child) before waiting for its end.
 template <class Body>
 Outcome run(const std::string& program, const Arguments& arguments, Body&& body) {
@@ -52,14 +56,15 @@ Outcome run(const std::string& program, const Arguments& arguments, Body&& body)
 }  // namespace
 
 Outcome run_qsweep(const Arguments& arguments) {
-  return run(QSWEEP_PROGRAM, arguments, [](pid_t) {});
+  return run(program(), arguments, [](pid_t) {});
 }
 Outcome run_qsweep_synth(const Arguments& arguments) {
-  return run(QSWEEP_SYNTH_PROGRAM, arguments, [](pid_t) {});
+  return run(testing::from_environment("QSWEEP_SYNTH_PROGRAM", QSWEEP_SYNTH_PROGRAM), arguments,
+             [](pid_t) {});
 }
 
 Outcome run_and_kill(const Arguments& arguments, std::chrono::duration<double> after) {
-  return run(QSWEEP_PROGRAM, arguments, [&](pid_t child) {
+  return run(program(), arguments, [&](pid_t child) {
     std::this_thread::sleep_for(after);
     kill(child, SIGKILL);
   });
@@ -71,7 +76,7 @@ double number_after(const std::string& text, const std::string& words) {
   return at == std::string::npos ? 0 : std::strtod(text.c_str() + at + words.size(), nullptr);
 }
 
-std::string testdata(const std::string& path) { return std::string(QSWEEP_TESTDATA) + "/" + path; }
+std::string testdata(const std::string& path) { return testing::testdata_folder() + "/" + path; }
 
 std::string read_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);

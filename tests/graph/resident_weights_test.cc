@@ -6,8 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
-#include "kernels/gpu.h"
+#include "support/gpu.h"
 
 namespace qsweep::graph {
 namespace {
@@ -21,17 +20,8 @@ TEST(ResidentWeights, AreInPlaceOnTheCpu) {
   weights.release({&weight, 1});
 }
 
-class CudaResidentWeights : public ::testing::Test {
+class CudaResidentWeights : public testing::GpuTest {
  protected:
-  void SetUp() override {
-    try {
-      gpu_ = kernels::open_gpu(0);
-    } catch (const Error& e) {
-      GTEST_SKIP() << e.what();
-    }
-  }
-
-  kernels::Device device() const { return {Threads{2}, gpu_.get()}; }
   // Numbers from `first` on.
   TensorView weight(float first, int64_t elements) {
     std::vector<float>& values = values_.emplace_back(static_cast<size_t>(elements));
@@ -46,7 +36,6 @@ class CudaResidentWeights : public ::testing::Test {
     return ends;
   }
 
-  std::shared_ptr<kernels::cuda::Queue> gpu_;
   std::vector<std::vector<float>> values_;
 };
 

@@ -10,11 +10,13 @@
 #include "models/model.h"
 #include "models/qwen2_5_vl/inputs.h"
 #include "support/compare.h"
+#include "support/gpu.h"
+#include "support/testdata.h"
 
 namespace qsweep {
 namespace {
 
-const std::string kData = QSWEEP_TESTDATA;
+const std::string kData = testing::testdata_folder();
 constexpr double kTolerance = 2e-5;
 
 // Where a golden tensor appears in our run: after which stage, under which name.
@@ -39,20 +41,22 @@ std::vector<Tap> taps(const models::Model& model) {
   return all;
 }
 
-double error_of(const graph::Value& value, const io::SafetensorsFile& golden, const std::string& name) {
+double error_of(kernels::Device device, const graph::Value& value, const io::SafetensorsFile& golden,
+                const std::string& name) {
   const auto expected = golden.view(*golden.find(name)).as<float>();
   EXPECT_TRUE(value.matrix.contiguous());
-  return testing::relative_error(std::span<const float>(value.matrix.data, expected.size()), expected);
+  const kernels::HostCopy found(device, std::span(value.matrix.data, expected.size()));
+  return testing::relative_error(std::span<const float>(found.elements()), expected);
 }
 
-void run_and_compare(const models::Model& model, const models::Sample& sample,
+void run_and_compare(kernels::Device device, const models::Model& model, const models::Sample& sample,
                      const io::SafetensorsFile& golden) {
   std::vector<graph::SampleInputs> inputs;
   inputs.push_back(model.inputs->load(sample, models::InputBuilder::Pixels::decode));
-  const graph::Batch batch(std::move(inputs));
-  kernels::Gemm gemm({2});
+  const graph::Batch batch(std::move(inputs), graph::Batch::Contents::values, device);
+  kernels::Gemm gemm(device);
   const ops::Context context{gemm};
-  graph::Workspace workspace;
+  graph::Workspace workspace(device);
   graph::Forward forward({context, workspace, batch, model.ops});
   graph::Values values;
   int compared = 0;
@@ -61,7 +65,7 @@ void run_and_compare(const models::Model& model, const models::Sample& sample,
     for (const Tap& tap : taps(model)) {
       if (tap.stage != stage.name || golden.find(tap.golden) == nullptr) continue;
       if (values.at(tap.value).matrix.rows == 0) continue;
-      const double error = error_of(values.at(tap.value), golden, tap.golden);
+      const double error = error_of(device, values.at(tap.value), golden, tap.golden);
       EXPECT_TRUE(error <= kTolerance) << sample.id << " " << tap.golden << ": " << error;
       ++compared;
     }
@@ -77,10 +81,26 @@ TEST(Forward, TrainedModelMatchesEveryGolden) {
     const std::string path = kData + "/goldens/forward/" + data.id + ".safetensors";
     if (!std::filesystem::exists(path)) continue;
     const io::SafetensorsFile golden = io::SafetensorsFile::open(path);
-    run_and_compare(model, model.inputs->prepare(data), golden);
+    run_and_compare(Threads{2}, model, model.inputs->prepare(data), golden);
     ++samples;
   }
   EXPECT_EQ(samples, 10);
+}
+
+class CudaForward : public testing::GpuTest {};
+
+// One sample with an image and one without.
+TEST_F(CudaForward, TrainedModelMatchesGoldens) {
+  const models::Model model = models::load(kData + "/tiny-qwen2.5-vl");
+  int samples = 0;
+  for (const text::Sample& data : text::read_dataset(kData + "/data/eval.jsonl")) {
+    if (data.id != "eval-000" && data.id != "eval-005") continue;
+    const io::SafetensorsFile golden =
+        io::SafetensorsFile::open(kData + "/goldens/forward/" + data.id + ".safetensors");
+    run_and_compare(device(), model, model.inputs->prepare(data), golden);
+    ++samples;
+  }
+  EXPECT_EQ(samples, 2);
 }
 
 TEST(Forward, RandomUntiedShardedModelMatchesEveryGolden) {
@@ -107,7 +127,7 @@ TEST(Forward, RandomUntiedShardedModelMatchesEveryGolden) {
       }
     }
     sample.rows = {patches, patches / 4, static_cast<int64_t>(ids.size())};
-    run_and_compare(model, sample, golden);
+    run_and_compare(Threads{2}, model, sample, golden);
   }
 }
 

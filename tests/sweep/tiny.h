@@ -5,11 +5,12 @@
 #include <vector>
 
 #include "models/model.h"
+#include "support/testdata.h"
 #include "sweep/score.h"
 
 namespace qsweep::testing {
 
-inline const std::string kData = QSWEEP_TESTDATA;
+inline const std::string kData = testdata_folder();
 
 inline std::vector<models::Sample> prepare(const models::Model& model, const std::string& file,
                                            const std::vector<std::string>& ids = {}) {
@@ -39,8 +40,12 @@ struct TinyRun {
   };
   Result score(sweep::ScoreOptions options, int threads = 2,
                kernels::LowPrecision bf16 = kernels::LowPrecision::where_native) const {
+    return score_on(Threads{threads}, std::move(options), bf16);
+  }
+  Result score_on(kernels::Device device, sweep::ScoreOptions options,
+                  kernels::LowPrecision bf16 = kernels::LowPrecision::where_native) const {
     if (options.memory_bytes == 0) options.memory_bytes = int64_t{4} << 30;
-    kernels::Gemm gemm({threads}, bf16);
+    kernels::Gemm gemm(device, bf16);
     const ops::Context context{gemm};
     sweep::Sweep sweep(model, context, data, calibration, options);
     sweep.prepare();
