@@ -97,7 +97,7 @@ Gemm::Gemm(Device device, LowPrecision low)
 
 Gemm::~Gemm() {
 #ifdef QSWEEP_CUDA
-  if (device_.gpu != nullptr) device_.gpu->settle_times();  // into the counts
+  if (device_.gpu != nullptr) device_.gpu->forget_times();  // which were for the counts
 #endif
 }
 

@@ -92,7 +92,7 @@ std::map<std::string, std::string> files_in(const std::string& folder) {
 }
 
 Workplace::Workplace() {
-  std::string pattern = testing::TempDir() + "qsweep-cli-XXXXXX";
+  std::string pattern = ::testing::TempDir() + "qsweep-cli-XXXXXX";
   path_ = mkdtemp(pattern.data());
 }
 

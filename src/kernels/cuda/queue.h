@@ -23,7 +23,7 @@ class Queue {
   // Memory of the GPU. The host must not touch it; what is freed may still be in use by work asked for
   // before.
   void* allocate(int64_t bytes);
-  void free(void* block);
+  void free(void* block) noexcept;
 
   // `from` and `to` in the host's memory must stay as they are until `wait`.
   void upload(void* to, const void* from, int64_t bytes);
@@ -44,6 +44,8 @@ class Queue {
     end_time();
   }
   void settle_times();
+  // For numbers that are about to go: they get nothing more.
+  void forget_times() noexcept;
 
   // A copy of host data for the kernels launched next, in a ring of memory that waits only where it meets
   // launches still to be done; `from` may change at once. At most kStageBytes.
