@@ -43,7 +43,7 @@ struct Layout {
   bool transposed = false;
   int64_t rows = 0, cols = 0, leading = 0;
 
-  auto operator<=>(const Layout&) const = default;
+  auto operator<=>(const Layout&) const = default;  // NOLINT(modernize-use-nullptr): its own 0
 };
 
 Layout layout_of(const GemmOperand& m) {
@@ -97,7 +97,7 @@ struct Shape {
   std::array<int64_t, 3> alignment{};  // bytes
   int64_t count = 1;                   // of matrices in the stack
 
-  auto operator<=>(const Shape&) const = default;
+  auto operator<=>(const Shape&) const = default;  // NOLINT(modernize-use-nullptr): its own 0
 };
 
 // Descriptors and algorithm of products of one shape.

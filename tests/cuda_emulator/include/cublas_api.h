@@ -1,6 +1,8 @@
 // The part of cuBLAS's types that our sources use; see cublasLt.h.
 #pragma once
 
+#define CUBLAS_VER_MAJOR 13
+
 enum cublasStatus_t {
   CUBLAS_STATUS_SUCCESS = 0,
   CUBLAS_STATUS_INVALID_VALUE = 7,
