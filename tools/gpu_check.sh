@@ -24,6 +24,7 @@ row() {
   printf '| %-40s | %-6s | %5d s | %s |\n' "$name" "$outcome" $((SECONDS - begin)) "$(grep -E "$shown" "$log" | tail -n 1)"
 }
 
+"$qsweep" inspect "$here/testdata/tiny-qwen2.5-vl" --device cuda >/dev/null || exit 1
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || true
 echo "| check | outcome | time | last words |"
 echo "| --- | --- | ---: | --- |"
