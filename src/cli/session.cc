@@ -111,10 +111,11 @@ void add_engine_flags(Flags& flags, EngineFlags& v) {
 }
 
 void EngineFlags::resolve() {
-  const std::shared_ptr<kernels::cuda::Queue> gpu = open_gpu(device);
-  const int64_t free_bytes = gpu ? kernels::free_bytes(*gpu) : available_memory_bytes();
-  if (memory.empty())
+  if (memory.empty()) {
+    const std::shared_ptr<kernels::cuda::Queue> gpu = open_gpu(device);
+    const int64_t free_bytes = gpu ? kernels::free_bytes(*gpu) : available_memory_bytes();
     memory = std::to_string(static_cast<int64_t>(kMemoryShare * static_cast<double>(free_bytes)));
+  }
   if (threads == 0) threads = omp_get_num_procs();
   with_context("--memory", [&] { parse_bytes(memory); });
 }

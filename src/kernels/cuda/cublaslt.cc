@@ -16,8 +16,7 @@ CublasLt load() {
   if (library == nullptr)
     fail(
         "cannot load cuBLASLt ({}); expected {} of CUDA {} where the loader looks, for example in a folder "
-        "of "
-        "LD_LIBRARY_PATH",
+        "of LD_LIBRARY_PATH",
         dlerror(), name, CUBLAS_VER_MAJOR);
   const auto find = [&](auto& function, const char* symbol) {
     void* const found = dlsym(library, symbol);
