@@ -20,16 +20,16 @@ void ResidentWeights::prefetch(std::span<const TensorView> weights) {
   int64_t bytes = 0;
   for (const TensorView& weight : weights) bytes += aligned(weight.size_bytes());
   if (place.memory.size_bytes() < bytes) {
+    if (place.memory.size_bytes() > 0) background_->join(place.last);  // nothing is copied into freed memory
     place.memory = {};
     place.memory = kernels::Buffer(device_, DType::u8, 1, bytes);
     place.released = background_->mark();  // until then the memory is not there
   }
   place.copies.clear();
-  place.arrived = false;
   auto* to = static_cast<std::byte*>(place.memory.data());
   for (const TensorView& weight : weights) {
-    background_->copy(to, weight.data, weight.size_bytes(), place.released);
-    place.copies[weight.data] = to;
+    place.last = background_->copy(to, weight.data, weight.size_bytes(), place.released);
+    place.copies[weight.data] = {.data = to, .copy = place.last};
     to += aligned(weight.size_bytes());
   }
 }
@@ -39,9 +39,10 @@ TensorView ResidentWeights::at(const TensorView& weight) {
   for (Place& place : places_) {
     const auto found = place.copies.find(weight.data);
     if (found == place.copies.end()) continue;
-    if (!place.arrived) background_->join();
-    place.arrived = true;
-    return {weight.dtype, weight.shape, found->second};
+    Prefetched& copy = found->second;
+    if (!copy.joined) background_->join(copy.copy);  // those after it hold up nobody
+    copy.joined = true;
+    return {weight.dtype, weight.shape, copy.data};
   }
   kernels::Buffer& copy = copies_[weight.data];
   if (copy.data() == nullptr) {

@@ -25,11 +25,16 @@ class ResidentWeights {
 
  private:
   // Weights that were prefetched together. Two places take turns: one is computed with, one is filled.
+  struct Prefetched {
+    std::byte* data = nullptr;
+    kernels::BackgroundCopies::Copy copy;
+    bool joined = false;
+  };
   struct Place {
     kernels::Buffer memory;
-    std::map<const std::byte*, std::byte*> copies;  // by where they stand in the host's memory
+    std::map<const std::byte*, Prefetched> copies;  // by where they stand in the host's memory
+    kernels::BackgroundCopies::Copy last;           // into it
     kernels::BackgroundCopies::Mark released;       // what was computed with the weights before
-    bool arrived = false;
   };
 
   kernels::Device device_;

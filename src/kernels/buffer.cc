@@ -66,17 +66,17 @@ void copy_to_host(Device device, void* to, const void* from, int64_t bytes) {
 BackgroundCopies::BackgroundCopies(Device gpu)
     : stream_(std::make_shared<cuda::CopyStream>(*gpu.gpu, gpu.threads)) {}
 BackgroundCopies::Mark BackgroundCopies::mark() { return stream_->mark(); }
-void BackgroundCopies::copy(void* to, const void* from, int64_t bytes, const Mark& after) {
-  stream_->copy(to, from, bytes, after);
+BackgroundCopies::Copy BackgroundCopies::copy(void* to, const void* from, int64_t bytes, const Mark& after) {
+  return stream_->copy(to, from, bytes, after);
 }
-void BackgroundCopies::join() { stream_->join(); }
+void BackgroundCopies::join(const Copy& copy) { stream_->join(copy); }
 
 #else
 
 BackgroundCopies::BackgroundCopies(Device) {}
 BackgroundCopies::Mark BackgroundCopies::mark() { return {}; }
-void BackgroundCopies::copy(void*, const void*, int64_t, const Mark&) {}
-void BackgroundCopies::join() {}
+BackgroundCopies::Copy BackgroundCopies::copy(void*, const void*, int64_t, const Mark&) { return {}; }
+void BackgroundCopies::join(const Copy&) {}
 
 Buffer::Buffer(Device, DType dtype, int64_t rows, int64_t cols)
     : on_cpu_(dtype, {rows, cols}), view_{on_cpu_.bytes(), dtype, rows, cols, cols} {}

@@ -66,8 +66,12 @@ class BackgroundCopies {
 
   using Mark = std::shared_ptr<void>;
   Mark mark();
-  void copy(void* to, const void* from, int64_t bytes, const Mark& after);
-  void join();
+  struct Copy {
+    uint64_t number = 0;
+    Mark done;
+  };
+  Copy copy(void* to, const void* from, int64_t bytes, const Mark& after);
+  void join(const Copy& copy);
 
  private:
   std::shared_ptr<cuda::CopyStream> stream_;

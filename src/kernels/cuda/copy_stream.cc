@@ -33,7 +33,7 @@ struct CopyStream::State {
     void* to;
     const void* from;
     int64_t bytes;
-    Mark after;
+    Mark after, copied;
   };
   struct Piece {
     std::byte* pinned = nullptr;
@@ -76,6 +76,7 @@ struct CopyStream::State {
       }
       lock.lock();
       jobs.pop_front();
+      ++asked;
       changed.notify_all();
     }
   }
@@ -97,6 +98,7 @@ struct CopyStream::State {
             "copying to the GPU");
       check(cudaEventRecord(event_of(piece.copied), stream), "recording an event");
     }
+    check(cudaEventRecord(event_of(job.copied), stream), "recording an event");
   }
 
   Queue& queue;
@@ -108,7 +110,8 @@ struct CopyStream::State {
 
   std::mutex mutex;
   std::condition_variable changed;
-  std::deque<Job> jobs;  // the first is being done
+  std::deque<Job> jobs;         // the first is being done
+  uint64_t given = 0, asked = 0;  // jobs so far, and those that the stream has been asked for
   bool ends = false;
   std::exception_ptr failed;
 };
@@ -122,21 +125,22 @@ CopyStream::Mark CopyStream::mark() {
   return event;
 }
 
-void CopyStream::copy(void* to, const void* from, int64_t bytes, const Mark& after) {
+CopyStream::Copy CopyStream::copy(void* to, const void* from, int64_t bytes, const Mark& after) {
+  Copy copy{0, new_event()};
   {
     const std::lock_guard lock(state_->mutex);
-    state_->jobs.push_back({to, from, bytes, after});
+    copy.number = state_->given++;
+    state_->jobs.push_back({to, from, bytes, after, copy.done});
   }
   state_->changed.notify_all();
+  return copy;
 }
 
-void CopyStream::join() {
+void CopyStream::join(const Copy& copy) {
   std::unique_lock lock(state_->mutex);
-  state_->changed.wait(lock, [this] { return state_->jobs.empty(); });
+  state_->changed.wait(lock, [&] { return state_->asked > copy.number; });
   if (state_->failed) std::rethrow_exception(state_->failed);
-  const std::shared_ptr<void> copied = new_event();
-  check(cudaEventRecord(event_of(copied), state_->stream), "recording an event");
-  check(cudaStreamWaitEvent(state_->queue.stream(), event_of(copied), 0), "waiting for copies");
+  check(cudaStreamWaitEvent(state_->queue.stream(), event_of(copy.done), 0), "waiting for copies");
 }
 
 }  // namespace qsweep::kernels::cuda

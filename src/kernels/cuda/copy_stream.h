@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/parallel.h"
+#include "kernels/buffer.h"
 
 namespace qsweep::kernels::cuda {
 
@@ -20,13 +21,16 @@ class CopyStream {
   CopyStream& operator=(const CopyStream&) = delete;
 
   // The place that the queue's work has reached so far, as an argument of copy().
-  using Mark = std::shared_ptr<void>;
+  using Mark = BackgroundCopies::Mark;
   Mark mark();
 
-  // Begins to copy, after the queue's work up to `after` (null: at once). Both ends must stay until join().
-  void copy(void* to, const void* from, int64_t bytes, const Mark& after);
-  // What the queue is asked for from now on comes after the copies so far. Throws what has failed there.
-  void join();
+  using Copy = BackgroundCopies::Copy;
+
+  // Begins to copy, after the queue's work up to `after` (null: at once) and all copies before. Both ends must
+  // stay until it is joined.
+  Copy copy(void* to, const void* from, int64_t bytes, const Mark& after);
+  // What the queue is asked for from now on comes after this copy. Throws what has failed in the background.
+  void join(const Copy& copy);
 
  private:
   struct State;
