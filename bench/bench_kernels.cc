@@ -143,7 +143,7 @@ void fake_quantize_weight(State& state) {
   const Tensor w = random_tensor(DType::f32, kIntermediate, kHidden, 0.02);
   Tensor q(DType::f32, w.shape());
   for ([[maybe_unused]] auto _ : state)
-    quant::fake_quantize_weight(all_cores(), format, w.matrix<float>(), std::nullopt, q.matrix<float>());
+    quant::fake_quantize_weight(all_cores(), format, w.matrix<float>(), nullptr, q.matrix<float>());
   count_bytes(state, w.size_bytes() + q.size_bytes());
 }
 
@@ -151,9 +151,9 @@ void fake_quantize_input(State& state) {
   const quant::Format& format = format_of(state);
   const Tensor x = random_tensor(DType::f32, kRows, kIntermediate);
   Tensor q(DType::f32, x.shape());
+  const quant::Range range{-1, 1};
   for ([[maybe_unused]] auto _ : state)
-    quant::fake_quantize_input(all_cores(), format, x.matrix<float>(), quant::InputRange{-1, 1},
-                               q.matrix<float>());
+    quant::fake_quantize_input(all_cores(), format, x.matrix<float>(), &range, q.matrix<float>());
   count_bytes(state, x.size_bytes() + q.size_bytes());
 }
 

@@ -1,7 +1,6 @@
 #include "graph/linear_step.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "graph/scratch.h"
 #include "ops/linear.h"
@@ -22,7 +21,7 @@ Scratch quantized_weight(const LinearStep& step, const Format& format, quant::We
   Scratch result(step.pass.workspace, dtype, step.op.out_features(), step.op.in_features());
   if (!step.pass.workspace.dry())
     quant::quantize_stored_weight(step.pass.ops.device(), format, part, step.weights.stored(),
-                                  step.weight_absmax, result.view);
+                                  step.weight_range, result.view);
   return result;
 }
 
@@ -33,7 +32,8 @@ class FormatStep {
       : step_(step),
         format_(format),
         dtype_(step.pass.ops.gemm.operand_dtype(step.delta_dtype)),
-        by_codes_(format != nullptr && step.delta_dtype == DType::bf16 && step.pass.ops.gemm.native_int8() &&
+        by_codes_(format != nullptr && step.delta_dtype == DType::bf16 &&
+                  step.pass.ops.gemm.multiplies_codes(step.op.in_features(), step.op.out_features()) &&
                   quant::has_integer_products(*format, step.op.in_features())) {}
 
   void run(BranchLinear& branch) {
@@ -71,19 +71,18 @@ class FormatStep {
 
   // Q(W) in codes, made when first asked for.
   struct Codes {
-    Scratch codes;
-    std::vector<float> scale;
-    std::vector<int32_t> sums;
+    Scratch codes, scale, sums;
   };
   const Codes& weight_codes() {
     if (weight_codes_.codes.view.data != nullptr) return weight_codes_;
     const int64_t out = step_.op.out_features();
     weight_codes_ = {.codes = Scratch(step_.pass.workspace, DType::i8, out, step_.op.in_features()),
-                     .scale = std::vector<float>(static_cast<size_t>(out)),
-                     .sums = std::vector<int32_t>(static_cast<size_t>(out))};
+                     .scale = Scratch(step_.pass.workspace, DType::f32, 1, out),
+                     .sums = Scratch(step_.pass.workspace, DType::i32, 1, out)};
     if (!dry())
-      quant::weight_codes(device(), *format_, step_.weights.stored(), step_.weight_absmax,
-                          weight_codes_.codes.matrix<int8_t>(), weight_codes_.scale, weight_codes_.sums);
+      quant::weight_codes(device(), *format_, step_.weights.stored(), step_.weight_range,
+                          weight_codes_.codes.matrix<int8_t>(), weight_codes_.scale.elements<float>(),
+                          weight_codes_.sums.elements<int32_t>());
     return weight_codes_;
   }
 
@@ -91,18 +90,22 @@ class FormatStep {
   void product_of_codes(Matrix<const float> x, Matrix<const float> minus, Matrix<float> y) {
     count(x.rows);
     const Codes& w = weight_codes();
-    const Scratch codes(step_.pass.workspace, quant::input_code_dtype(*format_), x.rows, x.cols);
+    kernels::Gemm& gemm = step_.pass.ops.gemm;
+    const DType dtype = quant::input_code_dtype(*format_, gemm.takes_uint8());
+    const Scratch codes(step_.pass.workspace, dtype, x.rows, x.cols);
+    const Scratch scale(step_.pass.workspace, DType::f32, 1, x.rows);
     const Scratch sums(step_.pass.workspace, DType::i32, x.rows, step_.op.out_features());
     if (dry()) return;
-    std::vector<float> scale(static_cast<size_t>(x.rows));
-    const float zero_point = quant::input_codes(device(), *format_, x, step_.range, codes.view, scale);
-    step_.pass.ops.gemm.linear_codes(codes.view, w.codes.view, sums.view, kernels::GemmPurpose::deltas);
+    const std::optional<kernels::AffineQuantizer> affine =
+        quant::input_codes(device(), *format_, x, step_.range, codes.view, scale.elements<float>());
+    gemm.linear_codes(codes.view, w.codes.view, sums.view, kernels::GemmPurpose::deltas);
     kernels::dequantize(device(),
                         {.products = sums.matrix<int32_t>(),
-                         .row_scale = scale,
-                         .column_scale = w.scale,
-                         .column_sum = w.sums,
-                         .zero_point = zero_point,
+                         .row_scale = affine ? nullptr : scale.f32().data,
+                         .affine = affine.value_or(kernels::AffineQuantizer{}),
+                         .affine_codes = dtype,
+                         .column_scale = w.scale.f32().data,
+                         .column_sum = w.sums.matrix<int32_t>().data,
                          .bias = step_.weights.bias()},
                         minus, y);
   }
@@ -184,7 +187,11 @@ class FormatStep {
       for (const LiveRun& run : b.live)
         if (run.format != format_) subtract_error(b, run, e);
     }
-    const double error_sse = step_.observe ? sum_of_squares(device(), e.f32()) : 0;
+    std::shared_ptr<double> error_sse;
+    if (step_.observe) {
+      error_sse = std::make_shared<double>();
+      sum_of_squares(step_.pass.workspace, e.f32(), [error_sse](double sum) { *error_sse = sum; });
+    }
     for (const ForkRows& fork : b.forks) {
       if (fork.format == format_) {
         kernels::add_to_parent(device(), fork.blocks, e.f32(), {}, b.dy);
@@ -226,14 +233,18 @@ class FormatStep {
     step_.flops += 2.0 * static_cast<double>(rows) * static_cast<double>(step_.op.weight.elements());
   }
 
-  void observe(BranchLinear& b, int leaf, double error_sse) const {
+  void observe(BranchLinear& b, int leaf, const std::shared_ptr<double>& error_sse) const {
+    Workspace& workspace = step_.pass.workspace;
     if (!b.stats) {
-      b.stats = input_stats(device(), b.x);
-      if (b.y.data != nullptr) b.stats->output_sse = sum_of_squares(device(), b.y);
+      b.stats = measure_input(workspace, b.x);
+      if (b.y.data != nullptr)
+        sum_of_squares(workspace, b.y, [stats = b.stats](double sum) { stats->output_sse = sum; });
     }
-    scores::LocalStats stats = *b.stats;
-    stats.error_sse = error_sse;
-    step_.observe(leaf, stats);
+    workspace.deferred().then([observe = step_.observe, leaf, stats = b.stats, error_sse] {
+      scores::LocalStats all = *stats;
+      all.error_sse = *error_sse;
+      observe(leaf, all);
+    });
   }
 
   const LinearStep& step_;
@@ -269,35 +280,28 @@ void run_linear_step(const LinearStep& step, std::span<BranchLinear> branches) {
   }
 }
 
-double weight_error_sse(const LinearStep& step, const Format& format) {
+void weight_error_sse(const LinearStep& step, const Format& format, std::function<void(double)> then) {
   const Scratch error = quantized_weight(step, format, quant::WeightPart::error, DType::f32);
-  return step.pass.workspace.dry() ? 0 : sum_of_squares(step.pass.ops.device(), error.f32());
+  if (!step.pass.workspace.dry()) sum_of_squares(step.pass.workspace, error.f32(), std::move(then));
 }
 
-quant::InputRange input_range(kernels::Device device, Matrix<const float> x) {
-  const auto rows = static_cast<size_t>(x.rows);
-  kernels::SharedList<float> low(device, rows), high(device, rows);
-  kernels::row_min_max(device, x, low.for_kernels(), high.for_kernels());
-  return {std::ranges::min(low.for_host()), std::ranges::max(high.for_host())};
-}
-
-scores::LocalStats input_stats(kernels::Device device, Matrix<const float> x) {
-  scores::LocalStats stats;
+std::shared_ptr<scores::LocalStats> measure_input(Workspace& workspace, Matrix<const float> x) {
+  auto stats = std::make_shared<scores::LocalStats>();
   if (x.empty()) return stats;
-  const quant::InputRange range = input_range(device, x);
-  stats.input_min = range.min;
-  stats.input_max = range.max;
-  stats.input_sum_squares = sum_of_squares(device, x);
-  stats.input_elements = x.rows * x.cols;
-  stats.rows = x.rows;
+  stats->input_elements = x.rows * x.cols;
+  stats->rows = x.rows;
+  kernels::find_range(workspace.device(), x,
+                      workspace.deferred().ask<quant::Range>([stats](const quant::Range& range) {
+                        stats->input_min = range.min;
+                        stats->input_max = range.max;
+                      }));
+  sum_of_squares(workspace, x, [stats](double sum) { stats->input_sum_squares = sum; });
   return stats;
 }
 
-double sum_of_squares(kernels::Device device, Matrix<const float> x) {
-  kernels::SharedList<double> norms(device, static_cast<size_t>(x.rows));
-  kernels::row_squared_norm(device, kernels::view_of(x), norms.for_kernels());
-  const std::span<const double> found = norms.for_host();
-  return std::accumulate(found.begin(), found.end(), 0.0);
+void sum_of_squares(Workspace& workspace, Matrix<const float> x, std::function<void(double)> then) {
+  kernels::squared_norm(workspace.device(), kernels::view_of(x),
+                        workspace.deferred().ask<double>(std::move(then)));
 }
 
 }  // namespace qsweep::graph

@@ -36,19 +36,22 @@ struct BranchLinear {
   kernels::DeltaView dx, dy;  // dy is out
   std::vector<LiveRun> live;
   std::vector<ForkRows> forks;
-  std::optional<scores::LocalStats> stats = {};  // of x and y, once they are asked for
+  std::shared_ptr<scores::LocalStats> stats = {};  // of x and y, once they are asked for; see measure_input
 };
 
-// What a fork's own error and its op's input measured, over all rows.
+// What a fork's own error and its op's input measured, over all rows; called when the workspace's deferred
+// numbers are told.
 using ForkObserver = std::function<void(int leaf, const scores::LocalStats&)>;
 
 struct LinearStep {
   const Pass& pass;
   const LinearOp& op;
   const LinearWeights& weights;
-  DType delta_dtype = DType::f32;               // of dx and of the products on deltas
-  std::optional<quant::InputRange> range = {};  // of the op's input, for calibrated formats
-  std::optional<float> weight_absmax = {};      // where `op` is a part of a larger weight
+  DType delta_dtype = DType::f32;  // of dx and of the products on deltas
+  // In the device's memory: of the op's input, for calibrated formats; and of the whole weight, where `op` is
+  // a part of it.
+  const quant::Range* range = nullptr;
+  const quant::Range* weight_range = nullptr;
   const ForkObserver& observe;
   double& flops;  // adds up the products, those for the reference's own output excepted; in dry runs too
 };
@@ -67,14 +70,14 @@ struct LinearStep {
 // parents whose y is given or wanted is Q(x) Q(W)^T + b - y.
 void run_linear_step(const LinearStep& step, std::span<BranchLinear> branches);
 
-// Sum over the elements of (Q(W) - W)^2.
-double weight_error_sse(const LinearStep& step, const quant::Format& format);
+// Sum over the elements of (Q(W) - W)^2, when the workspace's deferred numbers are told.
+void weight_error_sse(const LinearStep& step, const quant::Format& format, std::function<void(double)> then);
 
-quant::InputRange input_range(kernels::Device device, Matrix<const float> x);
+// Range and size of an op's input, which are there when the workspace's deferred numbers are told; the errors
+// are left 0.
+std::shared_ptr<scores::LocalStats> measure_input(Workspace& workspace, Matrix<const float> x);
 
-// Range and size of an op's input; the errors are left 0.
-scores::LocalStats input_stats(kernels::Device device, Matrix<const float> x);
-
-double sum_of_squares(kernels::Device device, Matrix<const float> x);
+// Of all elements.
+void sum_of_squares(Workspace& workspace, Matrix<const float> x, std::function<void(double)> then);
 
 }  // namespace qsweep::graph

@@ -20,6 +20,10 @@ struct Scratch {
     return view.as<T>();
   }
   Matrix<float> f32() const { return matrix<float>(); }
+  template <class T>
+  std::span<T> elements() const {
+    return {static_cast<T*>(view.data), static_cast<size_t>(view.rows * view.cols)};
+  }
 };
 
 }  // namespace qsweep::graph

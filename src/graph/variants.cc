@@ -16,8 +16,7 @@ namespace qsweep::graph {
 using kernels::DeltaView;
 using kernels::RowBlock;
 
-Variants::Variants(const Pass& pass, DType delta_dtype,
-                   std::span<const std::optional<quant::InputRange>> ranges, std::vector<Branch> branches,
+Variants::Variants(const Pass& pass, DType delta_dtype, const OpRanges& ranges, std::vector<Branch> branches,
                    ForkObserver observer, LinearObserver reference)
     : pass_(pass),
       forward_(pass),
@@ -165,7 +164,7 @@ void Variants::linear(const Node& node, size_t index) {
                    .op = op,
                    .weights = weights,
                    .delta_dtype = dtype_,
-                   .range = ranges_[static_cast<size_t>(op_index)],
+                   .range = ranges_.of(op_index),
                    .observe = observer_,
                    .flops = flops_},
                   at_op);

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "graph/linear_step.h"
+#include "graph/op_ranges.h"
 #include "io/bytes.h"
 
 namespace qsweep::graph {
@@ -35,17 +36,18 @@ struct Fork {
 
 class Variants {
  public:
-  // branches[0] is the reference: float at every op. ranges: per op, of its input. delta_dtype: f32 or bf16,
-  // of the deltas at rest and the products on them. The observer is told of every fork, by the leaf's id;
-  // `reference` is told of every op in the reference, of its input before the op's range is looked at.
-  Variants(const Pass& pass, DType delta_dtype, std::span<const std::optional<quant::InputRange>> ranges,
-           std::vector<Branch> branches, ForkObserver observer = {}, LinearObserver reference = {});
+  // branches[0] is the reference: float at every op. delta_dtype: f32 or bf16, of the deltas at rest and the
+  // products on them. The observer is told of every fork, by the leaf's id; `reference` is told of every op
+  // in the reference, of its input before the op's range is looked at.
+  Variants(const Pass& pass, DType delta_dtype, const OpRanges& ranges, std::vector<Branch> branches,
+           ForkObserver observer = {}, LinearObserver reference = {});
 
   // Takes the stage's inputs where no later stage needs them, and keeps its outputs.
   void run(const Stage& stage);
 
   size_t branches() const { return states_.size(); }
   const Branch& branch(size_t b) const { return states_[b].branch; }
+  const OpRanges& ranges() const { return ranges_; }
   const PairTable& pairs(size_t b) const { return states_[b].pairs; }  // variant: index of the leaf
   const Values& values(size_t b) const { return states_[b].values; }
   Value take_value(size_t b, const std::string& name);
@@ -94,7 +96,7 @@ class Variants {
   Pass pass_;
   Forward forward_;
   DType dtype_;
-  std::span<const std::optional<quant::InputRange>> ranges_;
+  const OpRanges& ranges_;
   std::vector<State> states_;
   ForkObserver observer_;
   LinearObserver reference_;

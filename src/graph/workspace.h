@@ -8,6 +8,7 @@
 #include <span>
 
 #include "graph/resident_weights.h"
+#include "kernels/deferred.h"
 
 namespace qsweep::graph {
 
@@ -15,7 +16,7 @@ class Workspace {
  public:
   explicit Workspace(bool dry = false) : Workspace(Threads{1}, dry) {}
   explicit Workspace(kernels::Device device, bool dry = false)
-      : device_(device), dry_(dry), meter_(std::make_shared<Meter>()), weights_(device) {}
+      : device_(device), dry_(dry), meter_(std::make_shared<Meter>()), weights_(device), deferred_(device) {}
 
   // A block that gives its bytes back to the meter when the last owner drops it.
   class Block;
@@ -27,6 +28,8 @@ class Workspace {
   kernels::Device device() const { return device_; }
   // Not metered: a pass knows which weights it holds.
   ResidentWeights& weights() { return weights_; }
+  // What kernels measure on the way, told between two stages.
+  kernels::Deferred& deferred() { return deferred_; }
 
   bool dry() const { return dry_; }
   int64_t held_bytes() const { return meter_->held; }
@@ -42,6 +45,7 @@ class Workspace {
   bool dry_;
   std::shared_ptr<Meter> meter_;
   ResidentWeights weights_;
+  kernels::Deferred deferred_;
 };
 
 class Workspace::Block {

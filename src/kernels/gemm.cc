@@ -79,8 +79,7 @@ Gemm::Gemm(Device device, LowPrecision low)
       much_faster_bf16_(low == LowPrecision::always || has_isa(dnnl::cpu_isa::avx512_core_amx)),
       backend_(backend_of(device)) {
   if (device.gpu != nullptr) {
-    native_bf16_ = much_faster_bf16_ = true;
-    native_int8_ = false;
+    native_bf16_ = native_int8_ = much_faster_bf16_ = true;
     bf16_reason_ = "the GPU has bf16 products";
     return;
   }
@@ -235,6 +234,11 @@ void Gemm::linear(DeltaView x, DeltaView w, DeltaView y, const GemmOptions& opti
   multiply(operand(x), operand(w, true), operand(y), options);
 }
 
+bool Gemm::multiplies_codes(int64_t in, int64_t out) const {
+  // cuBLASLt asks for rows of whole words.
+  return native_int8_ && (device_.gpu == nullptr || (in % 4 == 0 && out % 4 == 0));
+}
+
 namespace {
 
 template <class T>
@@ -252,8 +256,8 @@ void naive_codes(Threads threads, Matrix<const T> x, Matrix<const int8_t> w, Mat
 }  // namespace
 
 void Gemm::linear_codes(DeltaView x, DeltaView w, DeltaView y, GemmPurpose purpose) {
-  QSWEEP_CHECK(native_int8_ && (x.dtype == DType::i8 || x.dtype == DType::u8) && w.dtype == DType::i8 &&
-                   y.dtype == DType::i32,
+  const bool takes_x = x.dtype == DType::i8 || (takes_uint8() && x.dtype == DType::u8);
+  QSWEEP_CHECK(multiplies_codes(x.cols, w.rows) && takes_x && w.dtype == DType::i8 && y.dtype == DType::i32,
                "a product of {} and {} into {}", name(x.dtype), name(w.dtype), name(y.dtype));
   QSWEEP_CHECK(x.cols == w.cols && w.rows == y.cols && x.rows == y.rows, "[{}, {}] x [{}, {}]^T -> [{}, {}]",
                x.rows, x.cols, w.rows, w.cols, y.rows, y.cols);

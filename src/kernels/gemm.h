@@ -54,8 +54,8 @@ class GemmBackend;
 // Not thread-safe: one caller, whose products use all its threads.
 class Gemm {
  public:
-  // On a GPU products of bf16 are always native; `low` is for the CPU alone. There a bias is added to f32
-  // rows of plain products only. Error where the GPU's library cannot be loaded.
+  // On a GPU products of bf16 and of int8 are always native; `low` is for the CPU alone. There a bias is
+  // added to f32 rows of plain products only. Error where the GPU's library cannot be loaded.
   explicit Gemm(Device device, LowPrecision low = LowPrecision::where_native);
   explicit Gemm(Threads threads, LowPrecision low = LowPrecision::where_native)
       : Gemm(Device(threads), low) {}
@@ -73,15 +73,17 @@ class Gemm {
   // y [rows, out] = x [rows, in] w^T, w [out, in]: a linear layer.
   void linear(DeltaView x, DeltaView w, DeltaView y, const GemmOptions& options = {});
 
-  // y [rows, out] = x [rows, in] w^T in integers, where the sums fit: x uint8 or int8, w int8, y int32.
-  // Exact, but for int8 sums beyond 2^24, which oneDNN may round to 24 bits. Only with native_int8().
+  // y [rows, out] = x [rows, in] w^T in integers, where the sums fit: x int8 or, with takes_uint8(), uint8, w
+  // int8, y int32, all dense. Exact, but for int8 sums beyond 2^24, which oneDNN may round to 24 bits. Only
+  // where it multiplies_codes().
   void linear_codes(DeltaView x, DeltaView w, DeltaView y, GemmPurpose purpose);
+  bool multiplies_codes(int64_t in, int64_t out) const;
+  bool takes_uint8() const { return device_.gpu == nullptr; }
 
   bool native_bf16() const { return native_bf16_; }  // or emulated
   // Whether so many f32 rows are multiplied faster with bf16 weights than with their f32 copy: always where
   // bf16 products are several times as fast as f32 ones, as with AMX; elsewhere few rows in two parts alone.
   bool takes_bf16_weights(int64_t rows, F32Rows how) const;
-  bool native_int8() const { return native_int8_; }  // or emulated
   // What an operand that is made for a product with rows of this dtype should be: no conversion is left to
   // do.
   DType operand_dtype(DType rows) const { return native_bf16_ ? rows : DType::f32; }

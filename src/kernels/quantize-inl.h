@@ -18,6 +18,10 @@ QSWEEP_KERNEL float absmax_of(int64_t n, const float* x) {
   return std::max(L::max(n, [&](auto at) QSWEEP_LANES { return L::abs(L::load(x, at)); }), 0.0f);
 }
 
+QSWEEP_KERNEL float tensor_absmax(const GroupQuantizer& q) {
+  return q.tensor == nullptr ? 0 : std::max(-q.tensor->min, q.tensor->max);
+}
+
 constexpr SmallFloat small_float(Grid grid) {
   return grid == Grid::e4m3 ? kE4M3 : grid == Grid::e3m2 ? kE3M2 : kE2M1;
 }
@@ -50,7 +54,7 @@ QSWEEP_KERNEL void find_scales(const GroupQuantizer& q, int64_t n, float* groups
       return each_group([&](auto absmax) QSWEEP_LANES { return L::larger(L::binade(absmax) * down, least); });
     }
     case ScaleRule::two_level: {
-      const float tensor_scale = q.tensor_absmax / (q.high * kE4M3.max);
+      const float tensor_scale = tensor_absmax(q) / (q.high * kE4M3.max);
       const float step = q.high * tensor_scale;
       if (step == 0) {
         return L::fill(n, 0.0f, groups);
@@ -122,7 +126,7 @@ QSWEEP_KERNEL void fake_quantize_all_groups(int64_t begin, int64_t end, const Gr
       }
     };
     for_groups([&](float& absmax, int64_t first, int64_t n) QSWEEP_LANES {
-      const float found = q.one_scale ? q.tensor_absmax : absmax_of(n, x.row(r) + first);
+      const float found = q.one_scale ? tensor_absmax(q) : absmax_of(n, x.row(r) + first);
       L::once([&]() QSWEEP_LANES { absmax = found; });
     });
     find_scales(q, groups, scales);
@@ -166,7 +170,7 @@ QSWEEP_KERNEL void quantize_all_rows(int64_t begin, int64_t end, const GroupQuan
                                      Matrix<const float> x, Matrix<int8_t> codes, float* scale,
                                      int32_t* sums) {
   for (int64_t r = begin; r < end; ++r) {
-    const float absmax = q.one_scale ? q.tensor_absmax : absmax_of(x.cols, x.row(r));
+    const float absmax = q.one_scale ? tensor_absmax(q) : absmax_of(x.cols, x.row(r));
     L::once([&]() QSWEEP_LANES { scale[r] = absmax; });
     find_scales(q, 1, &scale[r]);
     const float found = scale[r];
@@ -202,41 +206,73 @@ QSWEEP_KERNEL void QuantizeRows(int64_t begin, int64_t end, GroupQuantizer q, Ma
   }
 }
 
+constexpr float kAffineTop = 255;
+
+struct AffineScale {
+  float scale = 0, zero_point = 0;
+};
+QSWEEP_KERNEL AffineScale affine_scale(const AffineQuantizer& q) {
+  const float low = std::min(q.range->min, 0.0f), high = std::max(q.range->max, 0.0f);
+  float scale = (high - low) / kAffineTop;
+  if (q.half_span) scale = std::max(scale, std::numeric_limits<float>::epsilon());
+  if (scale == 0) return {};
+  return {scale, std::clamp(std::nearbyint(-low / scale), 0.0f, kAffineTop)};
+}
+
+// What is added to a code for its dtype.
+QSWEEP_KERNEL float affine_shift(DType codes) { return codes == DType::i8 ? -128.0f : 0.0f; }
+
 // body(the code of the lanes at `at` in row r).
 template <class Body>
-QSWEEP_INLINE void each_affine_code(int64_t begin, int64_t end, const AffineQuantizer& q,
+QSWEEP_INLINE void each_affine_code(int64_t begin, int64_t end, const AffineQuantizer& q, AffineScale found,
                                     Matrix<const float> x, Body&& body) {
-  const auto scale = L::set(q.scale), inverse = L::set(1 / q.scale);
-  const auto zero = L::set(q.zero_point), high = L::set(q.high);
+  const auto scale = L::set(found.scale), inverse = L::set(1 / found.scale);
+  const auto zero = L::set(found.zero_point), top = L::set(kAffineTop);
   for (int64_t r = begin; r < end; ++r) {
     L::each(x.cols, [&](auto at) QSWEEP_LANES {
       const auto v = L::load(x.row(r), at);
-      const auto steps = L::round(q.by_inverse ? v * inverse : v / scale);
-      body(L::clamp(steps + zero, L::zero(), high), r, at);
+      const auto steps = L::round(q.half_span ? v * inverse : v / scale);
+      body(L::clamp(steps + zero, L::zero(), top), r, at);
     });
   }
 }
 
-QSWEEP_KERNEL void QuantizeAffine(int64_t begin, int64_t end, AffineQuantizer q, Matrix<const float> x,
-                                  Matrix<uint8_t> codes) {
-  if (q.scale == 0) {
-    for (int64_t r = begin; r < end; ++r) L::fill(x.cols, static_cast<uint8_t>(q.zero_point), codes.row(r));
+template <class T>
+QSWEEP_KERNEL void quantize_affine_rows(int64_t begin, int64_t end, const AffineQuantizer& q,
+                                        Matrix<const float> x, float shift, Matrix<T> codes) {
+  const AffineScale found = affine_scale(q);
+  if (found.scale == 0) {
+    for (int64_t r = begin; r < end; ++r) L::fill(x.cols, static_cast<T>(shift), codes.row(r));
     return;
   }
-  each_affine_code(begin, end, q, x,
-                   [&](auto code, int64_t r, auto at) QSWEEP_LANES { L::store(code, codes.row(r), at); });
+  each_affine_code(begin, end, q, found, x, [&](auto code, int64_t r, auto at) QSWEEP_LANES {
+    L::store(code + L::set(shift), codes.row(r), at);
+  });
+}
+
+QSWEEP_KERNEL void QuantizeAffine(int64_t begin, int64_t end, AffineQuantizer q, Matrix<const float> x,
+                                  DeltaView codes) {
+  const float shift = affine_shift(codes.dtype);
+  if (codes.dtype == DType::i8) {
+    quantize_affine_rows(begin, end, q, x, shift, codes.as<int8_t>());
+  } else {
+    quantize_affine_rows(begin, end, q, x, shift, codes.as<uint8_t>());
+  }
 }
 
 QSWEEP_KERNEL void Dequantize(int64_t begin, int64_t end, IntegerProducts from, Matrix<const float> minus,
                               Matrix<float> y) {
   using D = Lanes64;
-  const auto zero_point = D::set(from.zero_point);
+  const bool per_row = from.row_scale != nullptr;
+  const AffineScale found = per_row ? AffineScale{} : affine_scale(from.affine);
+  const float zero = per_row ? 0 : found.zero_point + affine_shift(from.affine_codes);
+  const auto zero_point = D::set(zero);
   for (int64_t r = begin; r < end; ++r) {
-    const auto row_scale = D::set(from.row_scale[static_cast<size_t>(r)]);
+    const auto row_scale = D::set(per_row ? from.row_scale[r] : found.scale);
     D::each(y.cols, [&](auto at) QSWEEP_LANES {
       auto sum = D::load(from.products.row(r), at);
-      if (from.zero_point != 0) sum = sum - zero_point * D::load(from.column_sum.data(), at);
-      auto value = sum * (row_scale * D::load(from.column_scale.data(), at));
+      if (zero != 0) sum = sum - zero_point * D::load(from.column_sum, at);
+      auto value = sum * (row_scale * D::load(from.column_scale, at));
       if (from.bias != nullptr) value = value + D::load(from.bias, at);
       if (minus.data != nullptr) value = value - D::load(minus.row(r), at);
       D::store(value, y.row(r), at);
@@ -246,12 +282,13 @@ QSWEEP_KERNEL void Dequantize(int64_t begin, int64_t end, IntegerProducts from, 
 
 QSWEEP_KERNEL void FakeQuantizeAffine(int64_t begin, int64_t end, AffineQuantizer q, Matrix<const float> x,
                                       Matrix<float> y) {
-  if (q.scale == 0) {
+  const AffineScale found = affine_scale(q);
+  if (found.scale == 0) {
     for (int64_t r = begin; r < end; ++r) zeros(x.cols, x.row(r), y.row(r));
     return;
   }
-  const auto scale = L::set(q.scale), zero = L::set(q.zero_point);
-  each_affine_code(begin, end, q, x, [&](auto code, int64_t r, auto at) QSWEEP_LANES {
+  const auto scale = L::set(found.scale), zero = L::set(found.zero_point);
+  each_affine_code(begin, end, q, found, x, [&](auto code, int64_t r, auto at) QSWEEP_LANES {
     L::store((code - zero) * scale, y.row(r), at);
   });
 }
@@ -272,6 +309,26 @@ QSWEEP_KERNEL void RowMinMax(int64_t begin, int64_t end, Matrix<const float> x, 
       max[r] = highest;
       min[r] = lowest;
     });
+  }
+}
+
+QSWEEP_KERNEL void JoinRanges(int64_t begin, int64_t end, const float* min, const float* max, int64_t n,
+                              float* joined_min, float* joined_max) {
+  for (int64_t r = begin; r < end; ++r) {
+    const float highest = L::max(n, [&](auto at) QSWEEP_LANES { return L::load(max, at); });
+    const float lowest = -L::max(n, [&](auto at) QSWEEP_LANES { return L::zero() - L::load(min, at); });
+    L::once([&]() QSWEEP_LANES {
+      joined_min[r] = lowest;
+      joined_max[r] = highest;
+    });
+  }
+}
+
+QSWEEP_KERNEL void RowSum(int64_t begin, int64_t end, Matrix<const double> x, double* sums) {
+  for (int64_t r = begin; r < end; ++r) {
+    const double sum =
+        Lanes64::sum(x.cols, [&](auto at) QSWEEP_LANES { return Lanes64::load(x.row(r), at); });
+    L::once([&]() QSWEEP_LANES { sums[r] = sum; });
   }
 }
 

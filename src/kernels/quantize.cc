@@ -4,6 +4,7 @@
 #include <hwy/highway.h>
 
 #include "base/error.h"
+#include "kernels/buffer.h"
 #include "kernels/dispatch.h"
 #include "kernels/quantize-inl.h"
 
@@ -16,6 +17,8 @@ QSWEEP_EXPORT(QuantizeAffine);
 QSWEEP_EXPORT(Dequantize);
 QSWEEP_EXPORT(RowAbsmax);
 QSWEEP_EXPORT(RowMinMax);
+QSWEEP_EXPORT(JoinRanges);
+QSWEEP_EXPORT(RowSum);
 QSWEEP_EXPORT(RowSquaredNorm);
 
 void fake_quantize_groups(Device device, const GroupQuantizer& quantizer, Matrix<const float> x,
@@ -39,7 +42,7 @@ void quantize_rows(Device device, const GroupQuantizer& quantizer, Matrix<const 
 }
 
 void quantize_affine(Device device, const AffineQuantizer& quantizer, Matrix<const float> x,
-                     Matrix<uint8_t> codes) {
+                     DeltaView codes) {
   run_rows(device, x.rows, QSWEEP_KERNEL_OF(QuantizeAffine), quantizer, x, codes);
 }
 
@@ -53,6 +56,23 @@ void row_absmax(Device device, Matrix<const float> x, std::span<float> absmax) {
 
 void row_min_max(Device device, Matrix<const float> x, std::span<float> min, std::span<float> max) {
   run_rows(device, x.rows, QSWEEP_KERNEL_OF(RowMinMax), x, min.data(), max.data());
+}
+
+void join_ranges(Device device, std::span<const float> min, std::span<const float> max, RangePlace to) {
+  run_rows(device, 1, QSWEEP_KERNEL_OF(JoinRanges), min.data(), max.data(), static_cast<int64_t>(min.size()),
+           to.min, to.max);
+}
+
+void find_range(Device device, Matrix<const float> x, RangePlace to) {
+  const Buffer min(device, DType::f32, 1, x.rows), max(device, DType::f32, 1, x.rows);
+  row_min_max(device, x, min.elements<float>(), max.elements<float>());
+  join_ranges(device, min.elements<float>(), max.elements<float>(), to);
+}
+
+void squared_norm(Device device, DeltaView x, double* sum) {
+  const Buffer rows(device, DType::f64, 1, x.rows);
+  row_squared_norm(device, x, rows.elements<double>());
+  run_rows(device, 1, QSWEEP_KERNEL_OF(RowSum), rows.matrix<double>(), sum);
 }
 
 void row_squared_norm(Device device, DeltaView x, std::span<double> squared_norm) {

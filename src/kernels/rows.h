@@ -162,6 +162,8 @@ void subtract_mean(Device device, Matrix<const float> x, Matrix<double> sums, Ma
 void row_absmax(Device device, Matrix<const float> x, std::span<float> absmax);
 void row_min_max(Device device, Matrix<const float> x, std::span<float> min, std::span<float> max);
 void row_squared_norm(Device device, DeltaView x, std::span<double> squared_norm);
+// Of all rows together, in the device's memory; 0 for none.
+void squared_norm(Device device, DeltaView x, double* sum);
 
 // --- output metrics of logits, tile by tile over the vocabulary, all sums in f64
 struct LogitsNormalizer {  // online log-sum-exp and argmax of a reference row

@@ -137,9 +137,6 @@ constexpr Format kFormats[] = {
      .imitates = "NVIDIA ModelOpt"},
 };
 
-// PyTorch's smallest scale.
-constexpr float kEpsilon = std::numeric_limits<float>::epsilon();
-
 bool integer_weights(const Format& format) { return facts(format.weights.codec).grid == Grid::integers; }
 
 // Whether a scale of the whole tensor takes part.
@@ -148,38 +145,20 @@ bool uses_tensor_absmax(const Scheme& scheme) {
          (scheme.granularity == Granularity::per_tensor || scheme.rule == ScaleRule::two_level);
 }
 
-kernels::AffineQuantizer uint8_quantizer(const Scheme& scheme, const InputRange& range) {
-  const bool torch = scheme.rule == ScaleRule::half_span;
-  const float top = facts(Codec::uint8).high;
-  const float low = std::min(range.min, 0.0f), high = std::max(range.max, 0.0f);
-  float scale = (high - low) / top;
-  if (torch) scale = std::max(scale, kEpsilon);
-  const float zero_point = scale == 0 ? 0 : std::clamp(std::nearbyint(-low / scale), 0.0f, top);
-  return {.scale = scale, .zero_point = zero_point, .high = top, .by_inverse = torch};
+kernels::AffineQuantizer uint8_quantizer(const Scheme& scheme, const Range* range) {
+  return {.range = range, .half_span = scheme.rule == ScaleRule::half_span};
 }
 
-// Of rows of `cols` elements. tensor_absmax: what uses_tensor_absmax asks for.
-kernels::GroupQuantizer symmetric_quantizer(const Scheme& scheme, int64_t cols, float tensor_absmax) {
+// Of rows of `cols` elements. tensor: what uses_tensor_absmax asks for.
+kernels::GroupQuantizer symmetric_quantizer(const Scheme& scheme, int64_t cols, const Range* tensor) {
   const CodecFacts& codec = facts(scheme.codec);
   return {.grid = codec.grid,
           .low = codec.low,
           .high = codec.high,
           .rule = scheme.rule,
           .group = scheme.granularity == Granularity::per_group ? scheme.group : cols,
-          .tensor_absmax = tensor_absmax,
+          .tensor = tensor,
           .one_scale = scheme.granularity == Granularity::per_tensor};
-}
-
-// Of a calibrated scheme, or one that has a scale per row.
-float input_absmax(const Scheme& scheme, const std::optional<InputRange>& range) {
-  return scheme.calibrated ? std::max(-range->min, range->max) : 0;
-}
-
-float absmax_of_rows(Device device, Matrix<const float> w) {
-  if (w.rows == 0) return 0;
-  kernels::SharedList<float> rows(device, static_cast<size_t>(w.rows));
-  kernels::row_absmax(device, w, rows.for_kernels());
-  return std::ranges::max(rows.for_host());
 }
 
 void copy(Device device, Matrix<const float> x, Matrix<float> y) {
@@ -272,37 +251,60 @@ void widened_rows(Device device, const TensorView& weight, int64_t cols, Body&& 
 
 }  // namespace
 
-float weight_absmax(Device device, const TensorView& weight) {
-  if (weight.elements() == 0) return 0;
-  const int64_t cols = weight.shape.back();
-  kernels::SharedList<float> rows(device, static_cast<size_t>(weight.elements() / cols));
-  const std::span<float> all = rows.for_kernels();
+void find_weight_range(Device device, const TensorView& weight, kernels::RangePlace to) {
+  const int64_t cols = weight.shape.back(), rows = weight.elements() / cols;
+  const kernels::Buffer min(device, DType::f32, 1, rows), max(device, DType::f32, 1, rows);
   widened_rows(device, weight, cols, [&](Device on, int64_t first, Matrix<const float> w) {
-    kernels::row_absmax(on, w, all.subspan(static_cast<size_t>(first), static_cast<size_t>(w.rows)));
+    const auto place = [&](const kernels::Buffer& all) {
+      return all.elements<float>().subspan(static_cast<size_t>(first), static_cast<size_t>(w.rows));
+    };
+    kernels::row_min_max(on, w, place(min), place(max));
   });
-  return std::ranges::max(rows.for_host());
+  kernels::join_ranges(device, min.elements<float>(), max.elements<float>(), to);
 }
 
-void fake_quantize_weight(Device device, const Format& format, Matrix<const float> w,
-                          std::optional<float> tensor_absmax, Matrix<float> quantized) {
+namespace {
+
+// The range of a whole weight where the format asks for it: the given one, or what find(range) finds.
+class WholeRange {
+ public:
+  template <class Find>
+  WholeRange(Device device, const Format& format, const Range* given, Find&& find) : range_(given) {
+    if (given != nullptr || !needs_weight_range(format)) return;
+    own_ = kernels::Buffer(device, DType::u8, 1, sizeof(Range));
+    const auto place = static_cast<Range*>(own_.data());
+    find(place);
+    range_ = place;
+  }
+  const Range* get() const { return range_; }
+
+ private:
+  kernels::Buffer own_;
+  const Range* range_;
+};
+
+}  // namespace
+
+void fake_quantize_weight(Device device, const Format& format, Matrix<const float> w, const Range* whole,
+                          Matrix<float> quantized) {
   if (!quantizes_weights(format)) return copy(device, w, quantized);
   QSWEEP_CHECK(format.weights.codec != Codec::uint8 && !format.weights.calibrated,
                "weights of {} would need a calibrated range", format.name);
-  float absmax = 0;
-  if (needs_weight_range(format)) absmax = tensor_absmax ? *tensor_absmax : absmax_of_rows(device, w);
-  kernels::fake_quantize_groups(device, symmetric_quantizer(format.weights, w.cols, absmax), w, quantized);
+  const WholeRange range(device, format, whole, [&](Range* own) { kernels::find_range(device, w, own); });
+  kernels::fake_quantize_groups(device, symmetric_quantizer(format.weights, w.cols, range.get()), w,
+                                quantized);
 }
 
 void quantize_stored_weight(Device device, const Format& format, WeightPart part, const TensorView& weight,
-                            std::optional<float> tensor_absmax, kernels::DeltaView result) {
+                            const Range* whole, kernels::DeltaView result) {
   const trace::Span span("quantize weights", format.name);
   QSWEEP_CHECK(result.stride == result.cols && result.rows * result.cols == weight.elements(),
                "{} elements into [{}, {}]", weight.elements(), result.rows, result.cols);
-  if (needs_weight_range(format) && !tensor_absmax) tensor_absmax = weight_absmax(device, weight);
+  const WholeRange range(device, format, whole, [&](Range* own) { find_weight_range(device, weight, own); });
   const int64_t cols = format.weights.in_stored_rows ? weight.shape.back() : result.cols;
   widened_rows(device, weight, cols, [&](Device on, int64_t first, Matrix<const float> w) {
     const kernels::Buffer quantized(on, DType::f32, w.rows, cols);
-    fake_quantize_weight(on, format, w, tensor_absmax, quantized.matrix<float>());
+    fake_quantize_weight(on, format, w, range.get(), quantized.matrix<float>());
     const kernels::DeltaView to{static_cast<std::byte*>(result.data) + first * cols * result.element_bytes(),
                                 result.dtype, w.rows, cols, cols};
     const kernels::RowBlock all{.rows = w.rows, .parent = 0, .in = {0, kernels::kAbsent, kernels::kAbsent}};
@@ -314,18 +316,17 @@ void quantize_stored_weight(Device device, const Format& format, WeightPart part
   });
 }
 
-void fake_quantize_input(Device device, const Format& format, Matrix<const float> x,
-                         const std::optional<InputRange>& range, Matrix<float> quantized) {
+void fake_quantize_input(Device device, const Format& format, Matrix<const float> x, const Range* range,
+                         Matrix<float> quantized) {
   const trace::Span span("quantize inputs", format.name);
   const Scheme& scheme = format.activations;
   if (!quantizes_activations(format)) return copy(device, x, quantized);
   QSWEEP_CHECK(scheme.calibrated || (!uses_tensor_absmax(scheme) && scheme.codec != Codec::uint8),
                "inputs of {} need a calibrated range", format.name);
-  QSWEEP_CHECK(!scheme.calibrated || range.has_value(), "{} needs a range", format.name);
+  QSWEEP_CHECK(!scheme.calibrated || range != nullptr, "{} needs a range", format.name);
   if (scheme.codec == Codec::uint8)
-    return kernels::fake_quantize_affine(device, uint8_quantizer(scheme, *range), x, quantized);
-  kernels::fake_quantize_groups(device, symmetric_quantizer(scheme, x.cols, input_absmax(scheme, range)), x,
-                                quantized);
+    return kernels::fake_quantize_affine(device, uint8_quantizer(scheme, range), x, quantized);
+  kernels::fake_quantize_groups(device, symmetric_quantizer(scheme, x.cols, range), x, quantized);
 }
 
 bool has_integer_products(const Format& format, int64_t in_features) {
@@ -341,15 +342,13 @@ bool has_integer_products(const Format& format, int64_t in_features) {
              std::numeric_limits<int32_t>::max() / (largest(format.weights) * largest(format.activations));
 }
 
-void weight_codes(Device device, const Format& format, const TensorView& weight,
-                  std::optional<float> tensor_absmax, Matrix<int8_t> codes, std::span<float> scale,
-                  std::span<int32_t> sums) {
+void weight_codes(Device device, const Format& format, const TensorView& weight, const Range* whole,
+                  Matrix<int8_t> codes, std::span<float> scale, std::span<int32_t> sums) {
   const trace::Span span("quantize weights", format.name);
   QSWEEP_CHECK(codes.rows * codes.cols == weight.elements(), "{} elements into [{}, {}]", weight.elements(),
                codes.rows, codes.cols);
-  if (needs_weight_range(format) && !tensor_absmax) tensor_absmax = weight_absmax(device, weight);
-  const kernels::GroupQuantizer quantizer =
-      symmetric_quantizer(format.weights, codes.cols, tensor_absmax.value_or(0));
+  const WholeRange range(device, format, whole, [&](Range* own) { find_weight_range(device, weight, own); });
+  const kernels::GroupQuantizer quantizer = symmetric_quantizer(format.weights, codes.cols, range.get());
   widened_rows(device, weight, codes.cols, [&](Device on, int64_t first, Matrix<const float> w) {
     const auto begin = static_cast<size_t>(first), count = static_cast<size_t>(w.rows);
     kernels::quantize_rows(on, quantizer, w, codes.rows_at(first, w.rows), scale.subspan(begin, count),
@@ -357,24 +356,24 @@ void weight_codes(Device device, const Format& format, const TensorView& weight,
   });
 }
 
-DType input_code_dtype(const Format& format) {
-  return format.activations.codec == Codec::uint8 ? DType::u8 : DType::i8;
+DType input_code_dtype(const Format& format, bool takes_uint8) {
+  return format.activations.codec == Codec::uint8 && takes_uint8 ? DType::u8 : DType::i8;
 }
 
-float input_codes(Device device, const Format& format, Matrix<const float> x,
-                  const std::optional<InputRange>& range, kernels::DeltaView codes, std::span<float> scale) {
+std::optional<kernels::AffineQuantizer> input_codes(Device device, const Format& format,
+                                                    Matrix<const float> x, const Range* range,
+                                                    kernels::DeltaView codes, std::span<float> row_scale) {
   const trace::Span span("quantize inputs", format.name);
   const Scheme& scheme = format.activations;
-  QSWEEP_CHECK(!scheme.calibrated || range.has_value(), "{} needs a range", format.name);
+  QSWEEP_CHECK(!scheme.calibrated || range != nullptr, "{} needs a range", format.name);
   if (scheme.codec != Codec::uint8) {
-    kernels::quantize_rows(device, symmetric_quantizer(scheme, x.cols, input_absmax(scheme, range)), x,
-                           codes.as<int8_t>(), scale, {});
-    return 0;
+    kernels::quantize_rows(device, symmetric_quantizer(scheme, x.cols, range), x, codes.as<int8_t>(),
+                           row_scale, {});
+    return {};
   }
-  const kernels::AffineQuantizer quantizer = uint8_quantizer(scheme, *range);
-  kernels::quantize_affine(device, quantizer, x, codes.as<uint8_t>());
-  std::ranges::fill(scale, quantizer.scale);
-  return quantizer.zero_point;
+  const kernels::AffineQuantizer quantizer = uint8_quantizer(scheme, range);
+  kernels::quantize_affine(device, quantizer, x, codes);
+  return quantizer;
 }
 
 }  // namespace qsweep::quant

@@ -14,6 +14,7 @@
 namespace qsweep::quant {
 
 using kernels::Device;
+using kernels::Range;
 using kernels::ScaleRule;
 
 // How one number is written.
@@ -62,30 +63,27 @@ std::vector<const Format*> find_formats(std::string_view name_or_preset);
 // Bits per weight, scales included; a scale of the whole tensor counts nothing.
 double effective_weight_bits(const Format& format, int64_t in_features);
 
-// The range of an op's input over the calibration data.
-struct InputRange {
-  float min = 0;
-  float max = 0;
-};
+// Ranges that functions are given are in the device's memory.
 
-// Whether quantized rows of a weight depend on the largest absolute value of the whole weight.
+// Whether quantized rows of a weight depend on the range of the whole weight.
 bool needs_weight_range(const Format& format);
-float weight_absmax(Device device, const TensorView& weight);
+void find_weight_range(Device device, const TensorView& weight, kernels::RangePlace to);
 
-// Quantized and dequantized weight, f32; w [out, in], or some of its rows. tensor_absmax: of the whole
+// Quantized and dequantized weight, f32; w [out, in], or some of its rows. whole: the range of the whole
 // weight, for formats that need it; by default that of w.
-void fake_quantize_weight(Device device, const Format& format, Matrix<const float> w,
-                          std::optional<float> tensor_absmax, Matrix<float> quantized);
+void fake_quantize_weight(Device device, const Format& format, Matrix<const float> w, const Range* whole,
+                          Matrix<float> quantized);
 
 // Of a weight as the checkpoint stores it (bf16, f16 or f32), or some of its rows: Q(W), or Q(W) - W, rounded
 // to the result's dtype. The f32 numbers on the way stay in the cache. The result is [out, in], dense.
 enum class WeightPart { quantized, error };
 void quantize_stored_weight(Device device, const Format& format, WeightPart part, const TensorView& weight,
-                            std::optional<float> tensor_absmax, kernels::DeltaView result);
+                            const Range* whole, kernels::DeltaView result);
 
-// Quantized and dequantized input. range: only for calibrated formats.
-void fake_quantize_input(Device device, const Format& format, Matrix<const float> x,
-                         const std::optional<InputRange>& range, Matrix<float> quantized);
+// Quantized and dequantized input. range: of the op's input over the calibration data; only for calibrated
+// formats.
+void fake_quantize_input(Device device, const Format& format, Matrix<const float> x, const Range* range,
+                         Matrix<float> quantized);
 
 // --- codes, for formats whose products are integers: Q(x) Q(W)^T from int8 or uint8 and int8.
 // Whether weights have one int8 scale per row or tensor, inputs integers with one per row or tensor, and no
@@ -93,13 +91,15 @@ void fake_quantize_input(Device device, const Format& format, Matrix<const float
 bool has_integer_products(const Format& format, int64_t in_features);
 
 // Of a stored weight: codes [out, in], and per row their scale and their sum.
-void weight_codes(Device device, const Format& format, const TensorView& weight,
-                  std::optional<float> tensor_absmax, Matrix<int8_t> codes, std::span<float> scale,
-                  std::span<int32_t> sums);
+void weight_codes(Device device, const Format& format, const TensorView& weight, const Range* whole,
+                  Matrix<int8_t> codes, std::span<float> scale, std::span<int32_t> sums);
 
-DType input_code_dtype(const Format& format);
-// Of an input: codes [rows, in] of that dtype, and per row their scale. Returns the zero point.
-float input_codes(Device device, const Format& format, Matrix<const float> x,
-                  const std::optional<InputRange>& range, kernels::DeltaView codes, std::span<float> scale);
+// takes_uint8: whether products take uint8; else such codes are less 128.
+DType input_code_dtype(const Format& format, bool takes_uint8);
+// Of an input: codes [rows, in] of that dtype, and either their scale per row or, where none is returned
+// there, the quantizer that they all have.
+std::optional<kernels::AffineQuantizer> input_codes(Device device, const Format& format,
+                                                    Matrix<const float> x, const Range* range,
+                                                    kernels::DeltaView codes, std::span<float> row_scale);
 
 }  // namespace qsweep::quant

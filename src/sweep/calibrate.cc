@@ -16,8 +16,7 @@ auto results(RangeSinks& sinks) { return std::tie(sinks.range); }
 
 void widen(Ranges& ranges, int op, float min, float max) {
   auto& range = ranges[static_cast<size_t>(op)];
-  range = range ? quant::InputRange{std::min(range->min, min), std::max(range->max, max)}
-                : quant::InputRange{min, max};
+  range = range ? quant::Range{std::min(range->min, min), std::max(range->max, max)} : quant::Range{min, max};
 }
 
 Ranges calibrate(const models::Model& model, const ops::Context& ops,
@@ -41,7 +40,7 @@ Ranges calibrate(const models::Model& model, const ops::Context& ops,
     log.run(i, ops.gemm, to, [&](const RangeSinks& sinks, const Boundaries&) {
       graph::Workspace workspace(ops.device());
       return run_reference(pass_of(chunks[i]), workspace, [&](int op, Matrix<const float> x) {
-        if (x.rows > 0) tell_range(ops.device(), sinks.range, op, x);
+        if (x.rows > 0) tell_range(workspace, sinks.range, op, x);
       });
     });
   return ranges;

@@ -75,7 +75,8 @@ class Scoring {
         tiles_(input.model, pass),
         rows_(token_rows(input.samples)),
         target_(pass.ops.device(), std::span<const int32_t>(rows_.target)),
-        normalizer_(pass.ops.device(), rows_.target.size()) {
+        normalizer_(pass.ops.device(), rows_.target.size()),
+        ranges_(variants.ranges()) {
     for (size_t b = 0; b < carried.size(); ++b) branches_.push_back(take_branch(variants, b, carried[b]));
     sum_storage_ = Scratch(pass.workspace, DType::u8, sum_rows_, sizeof(LogitsSums));
     sums_ = {static_cast<LogitsSums*>(sum_storage_.view.data), static_cast<size_t>(sum_rows_)};
@@ -83,14 +84,15 @@ class Scoring {
 
   double run(const PassSinks& sinks) {
     if (!dry()) begin_sums();
-    if (!dry() && input_.calibrates) tell_range(device(), sinks.range, head_index(), hidden());
-    weight_absmax_ = tiles_.normalize(hidden(), formats(), normalizer_.for_kernels());
+    weight_range_ = tiles_.normalize(hidden(), formats(), normalizer_.for_kernels());
     if (!dry()) set_shifts();
     tiles_.each([&](const HeadTile& tile) { score_tile(tile); });
     flops_ *= tiles_.scale();
     for (const HeadBranch& b : branches_)
       if (b.squared.rows > 0) square(b);
-    if (!dry()) report(sinks);
+    if (dry()) return flops_;
+    pass_.workspace.deferred().settle();
+    report(sinks);
     return flops_;
   }
 
@@ -212,24 +214,24 @@ class Scoring {
                        .dy = c.leaves.view,
                        .live = b.live,
                        .forks = b.forks,
-                       .stats = scores::LocalStats{}});
+                       .stats = std::make_shared<scores::LocalStats>()});
     }
-    double output_sse = 0;
-    const graph::ForkObserver observe = [&](int leaf, const scores::LocalStats& stats) {
-      if (output_sse == 0) output_sse = graph::sum_of_squares(device(), logits.matrix<float>());
-      scores::LocalStats& local = local_[leaf];
-      local.error_sse += stats.error_sse;
-      local.output_sse += output_sse;
+    const graph::ForkObserver observe = [this](int leaf, const scores::LocalStats& stats) {
+      error_sse_[leaf] += stats.error_sse;
     };
     graph::run_linear_step({.pass = pass_,
                             .op = tile.op,
                             .weights = tile.weights,
                             .delta_dtype = input_.delta_dtype,
-                            .range = input_.ranges.back(),
-                            .weight_absmax = weight_absmax_,
+                            .range = ranges_.of(head_index()),
+                            .weight_range = static_cast<const quant::Range*>(weight_range_.data()),
                             .observe = observe,
                             .flops = flops_},
                            at_op);
+    const auto has_forks = [](const HeadBranch& b) { return !b.forks.empty(); };
+    if (!dry() && std::ranges::any_of(branches_, has_forks))
+      graph::sum_of_squares(pass_.workspace, logits.matrix<float>(),
+                            [this](double sum) { output_sse_ += sum; });
     if (!dry())
       kernels::probabilities(device(), logits.matrix<float>(), normalizer_.for_kernels(), p.matrix<double>());
     for (size_t b = 0; b < branches_.size(); ++b)
@@ -353,11 +355,14 @@ class Scoring {
         for (const auto& [pair, total] : totals(b.squared, squared_norms(b.hidden_delta.view)))
           sinks.metrics(pair.variant, pair.sample, total);
       }
+      if (b.forks.empty()) continue;
+      const std::shared_ptr<scores::LocalStats> stats =
+          graph::measure_input(pass_.workspace, b.hidden.matrix);
+      pass_.workspace.deferred().settle();
       for (const graph::ForkRows& fork : b.forks) {
-        scores::LocalStats stats = graph::input_stats(device(), b.hidden.matrix);
-        stats.error_sse = local_[fork.leaf].error_sse;
-        stats.output_sse = local_[fork.leaf].output_sse;
-        sinks.local(fork.leaf, stats);
+        stats->error_sse = error_sse_[fork.leaf];
+        stats->output_sse = output_sse_;
+        sinks.local(fork.leaf, *stats);
       }
     }
   }
@@ -394,9 +399,11 @@ class Scoring {
   int64_t sum_rows_ = 0;
   Scratch sum_storage_;
   std::span<LogitsSums> sums_;
-  std::optional<float> weight_absmax_;
-  Scratch gram_;                             // W^T W of the tiles so far, where it is needed
-  std::map<int, scores::LocalStats> local_;  // of the leaves that fork at lm_head
+  const graph::OpRanges& ranges_;
+  kernels::Buffer weight_range_;     // of lm_head, where a format asks for it
+  Scratch gram_;                     // W^T W of the tiles so far, where it is needed
+  std::map<int, double> error_sse_;  // of the leaves that fork at lm_head
+  double output_sse_ = 0;
   double flops_ = 0;
 };
 

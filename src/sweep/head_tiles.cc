@@ -25,14 +25,15 @@ HeadTile HeadTiles::load(int64_t first) const {
   return tile;
 }
 
-std::optional<float> HeadTiles::normalize(Matrix<const float> hidden,
-                                          std::span<const quant::Format* const> formats,
-                                          std::span<kernels::LogitsNormalizer> normalizers) const {
+kernels::Buffer HeadTiles::normalize(Matrix<const float> hidden,
+                                     std::span<const quant::Format* const> formats,
+                                     std::span<kernels::LogitsNormalizer> normalizers) const {
   const kernels::Device device = pass_.ops.device();
   const bool ranged = std::any_of(formats.begin(), formats.end(), [](const quant::Format* f) {
     return f != nullptr && quant::needs_weight_range(*f);
   });
-  float absmax = 0;
+  const auto tiles = (columns() + kHeadTile - 1) / kHeadTile;
+  const kernels::Buffer min(device, DType::f32, 1, tiles), max(device, DType::f32, 1, tiles);
   each([&](const HeadTile& tile) {
     const int64_t cols = tile.op.out_features();
     const auto block = pass_.workspace.allocate(DType::f32, hidden.rows, cols);
@@ -41,9 +42,18 @@ std::optional<float> HeadTiles::normalize(Matrix<const float> hidden,
     if (pass_.workspace.dry()) return;
     ops::linear::forward(pass_.ops, hidden, w, nullptr, logits);
     kernels::update_normalizers(device, logits, tile.first, normalizers);
-    if (ranged) absmax = std::max(absmax, quant::weight_absmax(device, tile.weights.stored()));
+    const auto place = static_cast<size_t>(tile.first / kHeadTile);
+    if (ranged)
+      quant::find_weight_range(device, tile.weights.stored(),
+                               {&min.elements<float>()[place], &max.elements<float>()[place]});
   });
-  return ranged ? std::optional(absmax) : std::nullopt;
+  kernels::Buffer range;
+  if (!ranged) return range;
+  range = kernels::Buffer(device, DType::u8, 1, sizeof(quant::Range));
+  if (!pass_.workspace.dry())
+    kernels::join_ranges(device, min.elements<float>(), max.elements<float>(),
+                         static_cast<quant::Range*>(range.data()));
+  return range;
 }
 
 }  // namespace qsweep::sweep

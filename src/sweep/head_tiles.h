@@ -49,10 +49,10 @@ class HeadTiles {
     return static_cast<double>(columns()) / static_cast<double>(std::min(kHeadTile, columns()));
   }
 
-  // One walk over the tiles: the normalizers of the reference's logits, in the device's memory, and the
-  // weight's largest element where one of the formats asks for it.
-  std::optional<float> normalize(Matrix<const float> hidden, std::span<const quant::Format* const> formats,
-                                 std::span<kernels::LogitsNormalizer> normalizers) const;
+  // One walk over the tiles: the normalizers of the reference's logits, and the weight's range where one of
+  // the formats asks for it, both in the device's memory.
+  kernels::Buffer normalize(Matrix<const float> hidden, std::span<const quant::Format* const> formats,
+                            std::span<kernels::LogitsNormalizer> normalizers) const;
 
  private:
   const models::Model& model_;

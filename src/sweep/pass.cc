@@ -88,6 +88,7 @@ void run_body_stage(const models::Model& model, const graph::Stage& stage, const
     workspace.weights().prefetch(next->weights);
   }
   body();
+  workspace.deferred().settle();
   report.weight_bytes += bytes;
   // On a GPU there is a place for the next stage's weights too.
   const int64_t held =
@@ -113,10 +114,11 @@ scores::ScopedSums position_counts(const models::Model& model, const models::Sam
   return counts;
 }
 
-void tell_range(kernels::Device device, const RangeSink& sink, int op, Matrix<const float> x) {
+void tell_range(graph::Workspace& workspace, const RangeSink& sink, int op, Matrix<const float> x) {
   const trace::Span span("row kernels", "ranges");
-  const quant::InputRange range = graph::input_range(device, x);
-  sink(op, range.min, range.max);
+  kernels::find_range(workspace.device(), x,
+                      workspace.deferred().ask<quant::Range>(
+                          [&sink, op](const quant::Range& range) { sink(op, range.min, range.max); }));
 }
 
 PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const PassSinks& sinks,
@@ -129,18 +131,23 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
   Branches branches = branches_of(input);
   ReferenceValues* kept = input.reference;
   graph::LinearObserver reference;
-  if (input.calibrates && !workspace.dry())
-    reference.input = [&](int op, Matrix<const float> x) {
-      tell_range(input.ops.device(), sinks.range, op, x);
-    };
+  graph::OpRanges ranges(input.ops.device(), input.ranges);
+  const auto find_range = [&](int op, Matrix<const float> x) {
+    const trace::Span range_span("row kernels", "ranges");
+    ranges.find(op, x, workspace.deferred(),
+                [&sinks, op](const quant::Range& range) { sinks.range(op, range.min, range.max); });
+  };
+  const bool calibrates = input.calibrates && !workspace.dry();
+  if (calibrates) reference.input = find_range;
   reference.output = [&](int op, const graph::Value& y) {
     if (kept != nullptr) kept->linear_outputs[op] = y;
   };
-  graph::Variants variants(pass, input.delta_dtype, input.ranges, std::move(branches.branches), sinks.local,
+  graph::Variants variants(pass, input.delta_dtype, ranges, std::move(branches.branches), sinks.local,
                            reference);
 
   const std::span<const graph::Stage> stages = body_stages(input.model);
   const size_t restored = boundaries.restore ? boundaries.restore(variants) : 0;
+  if (restored > 0) ranges.set(input.ranges);  // as they were told again
   if (restored > 0) kept = nullptr;
   if (restored > 0 && sinks.stage_done) sinks.stage_done("", variants.flops());
 
@@ -160,6 +167,8 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
   keep_inputs(stages.size());
   workspace.reset_peak();
   const graph::LinearOp& head = input.model.lm_head();
+  if (calibrates)
+    find_range(static_cast<int>(input.model.ops.size()) - 1, variants.values(0).at("hidden").matrix);
   const double head_flops = score_head(input, pass, variants, branches.variants, sinks);
   if (sinks.stage_done) sinks.stage_done(input.model.stages.back().name, head_flops);
   const int64_t tile_bytes =
@@ -183,6 +192,7 @@ PassReport run_reference(const PassInput& input, graph::Workspace& workspace,
     run_body_stage(input.model, stages[i], following(stages, i), workspace, batch, report,
                    [&] { forward.run(stages[i], values, {.input = observer}); });
   if (!workspace.dry()) observer(static_cast<int>(input.model.ops.size()) - 1, values.at("hidden").matrix);
+  workspace.deferred().settle();
   return report;
 }
 

@@ -19,7 +19,7 @@ namespace qsweep::sweep {
 inline constexpr int kReference = -1;
 
 // Per op, of its input; empty where no calibration row reached it.
-using Ranges = std::vector<std::optional<quant::InputRange>>;
+using Ranges = std::vector<std::optional<quant::Range>>;
 
 // A model configuration. A carried one is computed in f32 values, so that others can be written as their
 // difference from it; a leaf is carried as its difference from its parent.
@@ -51,8 +51,7 @@ struct PassInput {
   // Of leaves of the reference only the squared errors are wanted: kl and what else needs their logits may be
   // left 0.
   bool squared_errors_alone = false;
-  // The samples are the calibration data: the range of every op's input is told as soon as it is known, and
-  // the sink must put it in `ranges`.
+  // The samples are the calibration data: the pass finds the range of every op's input itself, and tells it.
   bool calibrates = false;
   // Where the reference's values are left; none are if an earlier process has begun the pass.
   ReferenceValues* reference = nullptr;
@@ -74,8 +73,8 @@ struct PassSinks {
 // Those whose calls are results.
 inline auto results(PassSinks& sinks) { return std::tie(sinks.metrics, sinks.local, sinks.range); }
 
-// Tells the range of an op's input, which has rows.
-void tell_range(kernels::Device device, const RangeSink& sink, int op, Matrix<const float> x);
+// Tells the range of an op's input, which has rows, with the workspace's deferred numbers.
+void tell_range(graph::Workspace& workspace, const RangeSink& sink, int op, Matrix<const float> x);
 
 // Where a pass can be left and taken up again by another process: between two stages.
 struct Boundaries {

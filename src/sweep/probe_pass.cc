@@ -1,6 +1,8 @@
 #include "sweep/probe_pass.h"
 
 #include <map>
+#include <memory>
+#include <numeric>
 
 #include "base/rng.h"
 #include "base/trace.h"
@@ -39,7 +41,8 @@ class ProbePass {
         pass_{input.ops, workspace, batch_, input.model.ops},
         rows_(token_rows(input.samples)),
         normalizer_(input.ops.device(), rows_.target.size()),
-        kinds_(row_kinds(input.model)) {
+        kinds_(row_kinds(input.model)),
+        ranges_(input.ops.device(), input.ranges) {
     // Those at the hidden state come first: they take no part in the products of the head.
     hidden_probes_ = add_probes(true);
     logits_probes_ = add_probes(false);
@@ -160,43 +163,52 @@ class ProbePass {
     const trace::Span span("errors");
     const graph::LinearOp& op = input_.model.ops[static_cast<size_t>(op_index)];
     const graph::LinearWeights weights(pass_, op);
-    scores::LocalStats stats;
+    std::shared_ptr<scores::LocalStats> stats;
     if (!dry()) {
-      stats = graph::input_stats(device(), x);
-      stats.output_sse = graph::sum_of_squares(device(), y);
+      stats = graph::measure_input(workspace_, x);
+      graph::sum_of_squares(workspace_, y, [stats](double sum) { stats->output_sse = sum; });
     }
-    const graph::LinearStep step = step_at(op, weights, op_index, std::nullopt);
+    const graph::LinearStep step = step_at(op, weights, op_index, nullptr);
     for (size_t f = 0; f < input_.formats.size(); ++f) {
       if (!input_.wanted(static_cast<size_t>(op_index), f)) continue;
       const Scratch error = own_error(step, op_index, f, x, y);
       if (dry()) continue;
-      stats.error_sse = graph::sum_of_squares(device(), error.f32());
-      sinks_.local(op_index, f, stats);
+      graph::sum_of_squares(workspace_, error.f32(), [this, stats, op_index, f](double sum) {
+        stats->error_sse = sum;
+        sinks_.local(op_index, f, *stats);
+      });
       if (g.data == nullptr) continue;
-      const auto [row_sums, squares] = products_of(g, error.f32());
-      report_products(op_index, f, row_sums, squares);
+      products(g, error.f32(),
+               [this, op_index, f](std::span<const double> row_sums, std::span<const double> squares) {
+                 report_products(op_index, f, row_sums, squares);
+               });
     }
     if (input_.traces && g.data != nullptr) traces(op_index, x, g, 0);
   }
 
   // Per row of g: sum(g e), and where a kind of probes asks for it sum((g e)^2), else zeros.
-  std::pair<std::vector<double>, std::vector<double>> products_of(DeltaView g, Matrix<const float> e) const {
+  using ProductSink = std::function<void(std::span<const double> sums, std::span<const double> squares)>;
+  void products(DeltaView g, Matrix<const float> e, ProductSink then) const {
     const auto rows = static_cast<size_t>(g.rows);
-    kernels::SharedList<double> sums(device(), rows), squares(device(), rows);
-    if (rows > 0) kernels::row_products(device(), g, e, sums.for_kernels());
-    if (rows > 0 && has_cross_entropy()) kernels::row_squared_products(device(), g, e, squares.for_kernels());
-    return {std::move(sums).take(), std::move(squares).take()};
+    const bool squared = has_cross_entropy();
+    const std::span<double> both = workspace_.deferred().ask<double>(
+        squared ? 2 * rows : rows, [rows, squared, then = std::move(then)](std::span<const double> found) {
+          const std::vector<double> zeros(squared ? 0 : rows);
+          then(found.first(rows), squared ? found.subspan(rows) : zeros);
+        });
+    if (rows > 0) kernels::row_products(device(), g, e, both.first(rows));
+    if (rows > 0 && squared) kernels::row_squared_products(device(), g, e, both.subspan(rows));
   }
 
   // An op, or a tile of lm_head.
   graph::LinearStep step_at(const graph::LinearOp& op, const graph::LinearWeights& weights, int op_index,
-                            std::optional<float> weight_absmax) {
+                            const quant::Range* weight_range) {
     return {.pass = pass_,
             .op = op,
             .weights = weights,
             .delta_dtype = input_.dtype,
-            .range = input_.ranges[static_cast<size_t>(op_index)],
-            .weight_absmax = weight_absmax,
+            .range = ranges_.of(op_index),
+            .weight_range = weight_range,
             .observe = no_forks_,
             .flops = flops_};
   }
@@ -212,10 +224,10 @@ class ProbePass {
         .dy = error.view,
         .forks = {{.format = input_.formats[format], .blocks = {{.rows = x.rows, .parent = 0, .out = 0}}}}};
     graph::run_linear_step(step, {&branch, 1});
-    if (input_.traces) {
-      const double sse = graph::weight_error_sse(step, *input_.formats[format]);
-      if (!dry()) sinks_.weight_error(op_index, format, sse);
-    }
+    if (input_.traces)
+      graph::weight_error_sse(step, *input_.formats[format], [this, op_index, format](double sse) {
+        sinks_.weight_error(op_index, format, sse);
+      });
     return error;
   }
 
@@ -258,12 +270,13 @@ class ProbePass {
         const DeltaView gs = g.rows_at(p * rows + first, n);
         linear(gs, gs, gradients.view);
         if (dry()) continue;
-        kernels::SharedList<double> sums(device(), static_cast<size_t>(n));
-        kernels::row_products(device(), gradients.view, inputs.f32(), sums.for_kernels());
-        double trace = 0;
-        for (const double sum : sums.for_host()) trace += sum;
-        const auto [set, index] = probes_[static_cast<size_t>(first_probe + p)];
-        sinks_.trace(op, set, index, s, trace);
+        const Probe probe = probes_[static_cast<size_t>(first_probe + p)];
+        const std::span<double> sums = workspace_.deferred().ask<double>(
+            static_cast<size_t>(n), [this, op, s, probe](std::span<const double> found) {
+              const double trace = std::accumulate(found.begin(), found.end(), 0.0);
+              sinks_.trace(op, probe.set, probe.index, s, trace);
+            });
+        kernels::row_products(device(), gradients.view, inputs.f32(), sums);
       }
     }
   }
@@ -300,7 +313,7 @@ class ProbePass {
   // What the tiles of the head add up, per format: the sums of every probe row.
   struct HeadSums {
     std::vector<double> sums, squares;
-    scores::LocalStats local;
+    double error_sse = 0, output_sse = 0;
     bool wanted = false;
   };
 
@@ -310,7 +323,7 @@ class ProbePass {
     const HeadTiles tiles(input_.model, pass_);
     kernels::SharedList<ProbeRow> probes(device(), probe_rows());
     const auto probe_rows = static_cast<int64_t>(probes.for_host().size());
-    weight_absmax_ = tiles.normalize(hidden, input_.formats, normalizer_.for_kernels());
+    weight_range_ = tiles.normalize(hidden, input_.formats, normalizer_.for_kernels());
     add_projections(tiles, hidden, probes);
 
     const int64_t hidden_rows = hidden_probes_ * hidden.rows;
@@ -321,12 +334,16 @@ class ProbePass {
                            probes.for_kernels().first(static_cast<size_t>(hidden_rows)), hidden,
                            normalizer_.for_kernels(), 0, sum.view.rows_at(0, hidden_rows));
     }
-    std::vector<HeadSums> sums = head_sums(hidden, probe_rows);
+    std::vector<HeadSums> sums = head_sums(probe_rows);
     std::vector<double> logits_norm(static_cast<size_t>(hidden.rows));
     const double before = flops_;
     tiles.each([&](const HeadTile& tile) { score_tile(tile, hidden, probes, sum.view, sums, logits_norm); });
     flops_ = before + (flops_ - before) * tiles.scale();
-    if (!dry()) report_head(sums, logits_norm);
+    if (!dry()) {
+      const std::shared_ptr<scores::LocalStats> stats = graph::measure_input(workspace_, hidden);
+      workspace_.deferred().settle();
+      report_head(*stats, sums, logits_norm);
+    }
 
     graph::Cotangent cotangent;
     if (probe_rows == 0) return cotangent;
@@ -368,13 +385,12 @@ class ProbePass {
     return logits;
   }
 
-  std::vector<HeadSums> head_sums(Matrix<const float> hidden, int64_t probe_rows) const {
+  std::vector<HeadSums> head_sums(int64_t probe_rows) const {
     std::vector<HeadSums> all(input_.formats.size());
     for (size_t f = 0; f < all.size(); ++f) {
       all[f].wanted = input_.wanted(static_cast<size_t>(head_index()), f);
       all[f].sums.resize(static_cast<size_t>(probe_rows));
       all[f].squares.resize(all[f].sums.size());
-      if (!dry()) all[f].local = graph::input_stats(device(), hidden);
     }
     return all;
   }
@@ -384,15 +400,14 @@ class ProbePass {
     const Scratch logits = tile_logits(tile, hidden);
     const int64_t first_row = hidden_probes_ * hidden.rows, rows = logits_probes_ * hidden.rows;
     const Scratch u(workspace_, input_.dtype, rows, tile.op.out_features());
-    double output_sse = 0;
     if (!dry()) {
-      kernels::SharedList<double> list(device(), logits_norm.size());
-      kernels::row_squared_norm(device(), logits.view, list.for_kernels());
-      const std::span<const double> norms = list.for_host();
-      for (size_t r = 0; r < norms.size(); ++r) {
-        logits_norm[r] += norms[r];
-        output_sse += norms[r];
-      }
+      const std::span<double> norms = workspace_.deferred().ask<double>(
+          logits_norm.size(), [&sums, &logits_norm](std::span<const double> found) {
+            for (size_t r = 0; r < found.size(); ++r) logits_norm[r] += found[r];
+            const double all = std::accumulate(found.begin(), found.end(), 0.0);
+            for (HeadSums& format : sums) format.output_sse += all;
+          });
+      kernels::row_squared_norm(device(), logits.view, norms);
       for_each_probe(probes, hidden.rows, [&](const ProbeSet& set, std::span<ProbeRow> probe, int64_t first) {
         if (at_hidden_state(set)) return;
         kernels::fill_probes(device(), set.kind, probe, logits.f32(), normalizer_.for_kernels(), tile.first,
@@ -400,18 +415,21 @@ class ProbePass {
       });
     }
     add_product(tile, u.view, sum.rows_at(rows == 0 ? 0 : first_row, rows));
-    const graph::LinearStep step = step_at(tile.op, tile.weights, head_index(), weight_absmax_);
+    const graph::LinearStep step =
+        step_at(tile.op, tile.weights, head_index(), static_cast<const quant::Range*>(weight_range_.data()));
     for (size_t f = 0; f < sums.size(); ++f) {
       if (!sums[f].wanted) continue;
       const Scratch error = own_error(step, head_index(), f, hidden, logits.f32());
       if (dry()) continue;
-      sums[f].local.error_sse += graph::sum_of_squares(device(), error.f32());
-      sums[f].local.output_sse += output_sse;
-      const auto [products, squares] = products_of(u.view, error.f32());
-      for (size_t r = 0; r < products.size(); ++r) {
-        sums[f].sums[static_cast<size_t>(first_row) + r] += products[r];
-        sums[f].squares[static_cast<size_t>(first_row) + r] += squares[r];
-      }
+      HeadSums& to = sums[f];
+      graph::sum_of_squares(workspace_, error.f32(), [&to](double sse) { to.error_sse += sse; });
+      products(u.view, error.f32(),
+               [&to, first_row](std::span<const double> row_sums, std::span<const double> squares) {
+                 for (size_t r = 0; r < row_sums.size(); ++r) {
+                   to.sums[static_cast<size_t>(first_row) + r] += row_sums[r];
+                   to.squares[static_cast<size_t>(first_row) + r] += squares[r];
+                 }
+               });
     }
     if (input_.traces) traces(head_index(), hidden, u.view, hidden_probes_);
   }
@@ -426,10 +444,14 @@ class ProbePass {
                              {.accumulate = true, .purpose = kernels::GemmPurpose::cotangents});
   }
 
-  void report_head(const std::vector<HeadSums>& sums, std::span<const double> logits_norm) {
+  // stats: of the head's input.
+  void report_head(scores::LocalStats stats, const std::vector<HeadSums>& sums,
+                   std::span<const double> logits_norm) {
     for (size_t f = 0; f < sums.size(); ++f) {
       if (!sums[f].wanted) continue;
-      sinks_.local(head_index(), f, sums[f].local);
+      stats.error_sse = sums[f].error_sse;
+      stats.output_sse = sums[f].output_sse;
+      sinks_.local(head_index(), f, stats);
       report_products(head_index(), f, sums[f].sums, sums[f].squares);
     }
     for (int64_t s = 0; s < batch_.samples(); ++s) {
@@ -454,7 +476,8 @@ class ProbePass {
   std::vector<Probe> probes_;
   int64_t hidden_probes_ = 0, logits_probes_ = 0;
   ReferenceValues kept_;
-  std::optional<float> weight_absmax_;  // of lm_head
+  graph::OpRanges ranges_;
+  kernels::Buffer weight_range_;  // of lm_head, where a format asks for it
   graph::ForkObserver no_forks_;
   PassReport report_;
   double flops_ = 0, reported_flops_ = 0;

@@ -343,41 +343,61 @@ TEST(Gemm, EmptyProductsDoNothingAndEmptySumsAreRefused) {
   EXPECT_EQ(y, (std::vector<float>{5, 5}));
 }
 
-// Sums that f32 could not hold, near the end of 32 bits; natively where the processor can, and as tests
-// emulate it.
-TEST(Gemm, ProductsOfCodes) {
+// Sums that f32 could not hold, near the end of 32 bits.
+void expect_products_of_codes(Gemm& gemm, Runner& runner, int64_t rows, int64_t in, int64_t out,
+                              DType dtype) {
   Rng rng(4);
-  for (const LowPrecision low : {LowPrecision::where_native, LowPrecision::always})
-    for (const bool is_unsigned : {false, true})
-      for (const auto& [rows, in, out] : {std::array<int64_t, 3>{1, 1, 1}, {7, 70, 33}, {3, 33000, 5}}) {
-        Gemm gemm({2}, low);
-        if (!gemm.native_int8()) continue;
-        std::vector<int8_t> w(static_cast<size_t>(out * in));
-        std::vector<uint8_t> x(static_cast<size_t>(rows * in));
-        for (int8_t& v : w) v = static_cast<int8_t>(120 + static_cast<int>(rng.below(8)));
-        for (uint8_t& v : x) v = static_cast<uint8_t>(248 + rng.below(8));
-        std::vector<int32_t> y(static_cast<size_t>(rows * out), 5);
-        gemm.linear_codes({x.data(), is_unsigned ? DType::u8 : DType::i8, rows, in, in},
-                          {w.data(), DType::i8, out, in, in}, {y.data(), DType::i32, rows, out, out},
-                          GemmPurpose::deltas);
-        for (int64_t r = 0; r < rows; ++r)
-          for (int64_t c = 0; c < out; ++c) {
-            int64_t sum = 0;
-            for (int64_t i = 0; i < in; ++i) {
-              const uint8_t code = x[static_cast<size_t>(r * in + i)];
-              sum += int64_t{is_unsigned ? int{code} : int{static_cast<int8_t>(code)}} *
-                     w[static_cast<size_t>(c * in + i)];
-            }
-            const double slack = is_unsigned ? 0 : 0x1p-24 * std::fabs(static_cast<double>(sum));
-            EXPECT_LE(std::fabs(static_cast<double>(y[static_cast<size_t>(r * out + c)] - sum)), slack);
-          }
-        EXPECT_EQ(gemm.count(GemmPurpose::deltas).flops, static_cast<double>(2 * rows * in * out));
+  std::vector<int8_t> w(static_cast<size_t>(out * in));
+  std::vector<uint8_t> x(static_cast<size_t>(rows * in));
+  for (int8_t& v : w) v = static_cast<int8_t>(120 + static_cast<int>(rng.below(8)));
+  for (uint8_t& v : x) v = static_cast<uint8_t>(248 + rng.below(8));
+  std::vector<int32_t> y(static_cast<size_t>(rows * out), 5);
+  {
+    const Runner::Call arguments = runner.device();
+    gemm.linear_codes(runner.on(DeltaView{x.data(), dtype, rows, in, in}),
+                      runner.on(DeltaView{w.data(), DType::i8, out, in, in}),
+                      runner.on(DeltaView{y.data(), DType::i32, rows, out, out}), GemmPurpose::deltas);
+  }
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < out; ++c) {
+      int64_t sum = 0;
+      for (int64_t i = 0; i < in; ++i) {
+        const uint8_t code = x[static_cast<size_t>(r * in + i)];
+        sum += int64_t{dtype == DType::u8 ? int{code} : int{static_cast<int8_t>(code)}} *
+               w[static_cast<size_t>(c * in + i)];
       }
+      const double slack = dtype == DType::u8 ? 0 : 0x1p-24 * std::fabs(static_cast<double>(sum));
+      EXPECT_LE(std::fabs(static_cast<double>(y[static_cast<size_t>(r * out + c)] - sum)), slack);
+    }
+  EXPECT_EQ(gemm.count(GemmPurpose::deltas).flops, static_cast<double>(2 * rows * in * out));
+}
+
+// Natively where the processor can, and as tests emulate it.
+TEST(Gemm, ProductsOfCodes) {
+  for (const LowPrecision low : {LowPrecision::where_native, LowPrecision::always})
+    for (const DType dtype : {DType::u8, DType::i8})
+      for (const auto& [rows, in, out] : {std::array<int64_t, 3>{1, 1, 1}, {7, 70, 33}, {3, 33000, 5}}) {
+        Runner runner;
+        Gemm gemm({2}, low);
+        if (gemm.multiplies_codes(in, out)) expect_products_of_codes(gemm, runner, rows, in, out, dtype);
+      }
+}
+
+TEST(CudaGemm, ProductsOfCodes) {
+  if (Runner::gpus() == 0) GTEST_SKIP() << "no GPU, or a build without CUDA";
+  for (const auto& [rows, in, out] : {std::array<int64_t, 3>{1, 4, 4}, {7, 72, 36}, {3, 33000, 8}}) {
+    Runner runner;
+    runner.use_gpu();
+    Gemm gemm(runner.device());
+    ASSERT_TRUE(gemm.multiplies_codes(in, out));
+    EXPECT_FALSE(gemm.multiplies_codes(in + 1, out) || gemm.multiplies_codes(in, out + 2));
+    expect_products_of_codes(gemm, runner, rows, in, out, DType::i8);
+  }
 }
 
 TEST(Gemm, WithoutInt8CodesAreRefused) {
   Gemm gemm({1}, LowPrecision::never);
-  EXPECT_FALSE(gemm.native_int8());
+  EXPECT_FALSE(gemm.multiplies_codes(4, 4));
   int8_t code = 1;
   int32_t sum = 0;
   EXPECT_THROW(gemm.linear_codes({&code, DType::i8, 1, 1, 1}, {&code, DType::i8, 1, 1, 1},

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
 
 #include "kernels/padded.h"
@@ -17,6 +18,15 @@ constexpr int64_t kRows = 7;
 class QuantizeTest : public PerTarget {
  protected:
   void expect_groups(const GroupQuantizer& q, const Padded& x);
+  // The same quantizer with its range on the device.
+  GroupQuantizer placed(GroupQuantizer q) {
+    q.tensor = on(q.tensor, 1);
+    return q;
+  }
+  AffineQuantizer placed(AffineQuantizer q) {
+    q.range = on(q.range, 1);
+    return q;
+  }
 };
 INSTANTIATE_PER_DEVICE(QuantizeTest);
 
@@ -44,6 +54,9 @@ float round_one(const GroupQuantizer& q, float x) {
   return NAN;
 }
 
+// Of a range in the host's memory, as the quantizers of these tests have it.
+float tensor_absmax(const GroupQuantizer& q) { return std::max(-q.tensor->min, q.tensor->max); }
+
 float scale_of(const GroupQuantizer& q, float absmax) {
   switch (q.rule) {
     case ScaleRule::absmax:
@@ -52,7 +65,7 @@ float scale_of(const GroupQuantizer& q, float absmax) {
       if (absmax == 0) return 0;
       return std::ldexp(1.0f, std::max(std::ilogb(absmax) - std::ilogb(q.high), -127));
     case ScaleRule::two_level: {
-      const float t = q.tensor_absmax / (q.high * 448);
+      const float t = tensor_absmax(q) / (q.high * 448);
       return q.high * t == 0 ? 0 : round_to(kE4M3, std::min(absmax / (q.high * t), 448.0f)) * t;
     }
     case ScaleRule::half_span:
@@ -87,11 +100,11 @@ Padded inputs(int64_t n) {
 
 void QuantizeTest::expect_groups(const GroupQuantizer& q, const Padded& x) {
   Padded y(x.rows, x.cols);
-  fake_quantize_groups(device(), q, on(x.matrix()), on(y.matrix()));
+  fake_quantize_groups(device(), placed(q), on(x.matrix()), on(y.matrix()));
   for (int64_t r = 0; r < x.rows; ++r) {
     for (int64_t c = 0; c < x.cols; ++c) {
       const int64_t first = c / q.group * q.group, end = std::min(first + q.group, x.cols);
-      float absmax = q.one_scale ? q.tensor_absmax : 0;
+      float absmax = q.one_scale ? tensor_absmax(q) : 0;
       for (int64_t i = first; i < end && !q.one_scale; ++i) absmax = std::max(absmax, std::fabs(x.at(r, i)));
       const float want = fake_quantized(q, scale_of(q, absmax), x.at(r, c));
       ASSERT_EQ(y.at(r, c), want) << "row " << r << ", column " << c << ", x " << x.at(r, c) << ", grid "
@@ -103,12 +116,13 @@ void QuantizeTest::expect_groups(const GroupQuantizer& q, const Padded& x) {
 }
 
 TEST_P(QuantizeTest, EveryGridAndRule) {
+  const Range range{-2.5f, 1};
   for (const int64_t n : {1, 16, 37, 200}) {
     const Padded x = inputs(n);
     for (const GridCase& grid : kGrids)
       for (const ScaleRule rule : kRules)
         for (const int64_t group : {int64_t{16}, int64_t{32}, n})
-          expect_groups({grid.grid, grid.low, grid.high, rule, group, 2.5f, false}, x);
+          expect_groups({grid.grid, grid.low, grid.high, rule, group, &range, false}, x);
   }
 }
 
@@ -116,15 +130,18 @@ TEST_P(QuantizeTest, OneScaleForAll) {
   const Padded x = inputs(37);
   for (const GridCase& grid : kGrids)
     for (const ScaleRule rule : {ScaleRule::absmax, ScaleRule::half_span, ScaleRule::inverse})
-      for (const float absmax : {0.0f, 1e-42f, 0x1p-24f, 3.0f, 3e30f})
-        expect_groups({grid.grid, grid.low, grid.high, rule, 37, absmax, true}, x);
+      for (const float absmax : {0.0f, 1e-42f, 0x1p-24f, 3.0f, 3e30f}) {
+        const Range range{-absmax / 2, absmax};
+        expect_groups({grid.grid, grid.low, grid.high, rule, 37, &range, true}, x);
+      }
 }
 
 // Scale 1: every value of the grid, the middle between it and its neighbour, and the numbers beside those.
 TEST_P(QuantizeTest, TiesOfSmallFloats) {
   for (const GridCase& grid : kGrids) {
     if (grid.grid == Grid::integers) continue;
-    GroupQuantizer q{grid.grid, grid.low, grid.high, ScaleRule::absmax, 0, grid.high, true};
+    const Range range{0, grid.high};
+    GroupQuantizer q{grid.grid, grid.low, grid.high, ScaleRule::absmax, 0, &range, true};
     std::vector<float> values;
     for (float v = 0; v < grid.high;) {
       float next = v;
@@ -137,7 +154,7 @@ TEST_P(QuantizeTest, TiesOfSmallFloats) {
     values.insert(values.end(), {grid.high, 1.25f * grid.high, INFINITY, -INFINITY, 0x1p-149f, 0x1p-126f});
     std::vector<float> y(values.size());
     q.group = static_cast<int64_t>(values.size());
-    fake_quantize_groups(device(), q, on(Matrix(values.data(), 1, q.group)),
+    fake_quantize_groups(device(), placed(q), on(Matrix(values.data(), 1, q.group)),
                          on(Matrix(y.data(), 1, q.group)));
     ASSERT_GT(values.size(), 50u);
     for (size_t i = 0; i < values.size(); ++i) {
@@ -147,18 +164,35 @@ TEST_P(QuantizeTest, TiesOfSmallFloats) {
   }
 }
 
+// The rule of an affine quantizer.
+struct AffineRule {
+  float scale, zero_point;
+
+  AffineRule(const Range& range, bool half_span) {
+    const float low = std::min(range.min, 0.0f), high = std::max(range.max, 0.0f);
+    scale = (high - low) / 255;
+    if (half_span) scale = std::max(scale, 0x1p-23f);
+    zero_point = scale == 0 ? 0 : std::clamp(std::nearbyint(-low / scale), 0.0f, 255.0f);
+  }
+};
+
+constexpr Range kRanges[] = {{-77, 178}, {-3.3f, 1.7f},     {0.5f, 2},      {-2, -1},
+                             {0, 0},     {-1e-43f, 1e-42f}, {-1e38f, 2e38f}};
+
 TEST_P(QuantizeTest, Affine) {
   for (const int64_t n : {1, 16, 37}) {
     const Padded x = inputs(n);
-    for (const float s : {0.25f, 0.1f, 0.0f, 1e-42f, 3e30f})
-      for (const bool by_inverse : {false, true}) {
-        if (by_inverse && s > 0 && std::isinf(1 / s)) continue;
+    for (const Range& range : kRanges)
+      for (const bool half_span : {false, true}) {
+        const AffineRule rule(range, half_span);
         Padded y(kRows, n);
-        fake_quantize_affine(device(), {s, 77, 255, by_inverse}, on(x.matrix()), on(y.matrix()));
+        fake_quantize_affine(device(), placed(AffineQuantizer{&range, half_span}), on(x.matrix()),
+                             on(y.matrix()));
         expect_elements(y, [&](int64_t r, int64_t c) {
-          if (s == 0) return 0.0f;
-          const float steps = by_inverse ? x.at(r, c) * (1 / s) : x.at(r, c) / s;
-          return (std::clamp(std::nearbyint(steps) + 77, 0.0f, 255.0f) - 77) * s;
+          if (rule.scale == 0) return 0.0f;
+          const float steps = half_span ? x.at(r, c) * (1 / rule.scale) : x.at(r, c) / rule.scale;
+          return (std::clamp(std::nearbyint(steps) + rule.zero_point, 0.0f, 255.0f) - rule.zero_point) *
+                 rule.scale;
         });
       }
   }
@@ -174,13 +208,14 @@ TEST_P(QuantizeTest, CodesOfRows) {
           if (grid.grid != Grid::integers) continue;
           Padded x = inputs(n);
           for (int64_t c = 0; c < n; ++c) x.matrix().row(4)[c] *= 1e-30f;  // f32 sums of codes times 1e30 end
-          const GroupQuantizer q{grid.grid, grid.low, grid.high, rule, n, 3.0f, one_scale};
+          const Range range{-3, 2};
+          const GroupQuantizer q{grid.grid, grid.low, grid.high, rule, n, &range, one_scale};
           Padded y(kRows, n);
-          fake_quantize_groups(device(), q, on(x.matrix()), on(y.matrix()));
+          fake_quantize_groups(device(), placed(q), on(x.matrix()), on(y.matrix()));
           std::vector<int8_t> codes(static_cast<size_t>(kRows * (n + kPadding)), 99);
           std::vector<float> scale(kRows);
           std::vector<int32_t> sums(kRows);
-          quantize_rows(device(), q, on(x.matrix()), on(Matrix(codes.data(), kRows, n, n + kPadding)),
+          quantize_rows(device(), placed(q), on(x.matrix()), on(Matrix(codes.data(), kRows, n, n + kPadding)),
                         on(scale), on(sums));
           for (int64_t r = 0; r < kRows; ++r) {
             const int8_t* row = codes.data() + r * (n + kPadding);
@@ -202,23 +237,42 @@ TEST_P(QuantizeTest, CodesOfRows) {
 TEST_P(QuantizeTest, AffineCodes) {
   for (const int64_t n : {1, 16, 37}) {
     const Padded x = inputs(n);
-    for (const float s : {0.25f, 0.1f, 0.0f, 3e30f}) {
-      const AffineQuantizer q{s, 77, 255, false};
-      Padded y(kRows, n);
-      fake_quantize_affine(device(), q, on(x.matrix()), on(y.matrix()));
-      std::vector<uint8_t> codes(static_cast<size_t>(kRows * n));
-      quantize_affine(device(), q, on(x.matrix()), on(Matrix(codes.data(), kRows, n)));
-      for (int64_t r = 0; r < kRows; ++r)
-        for (int64_t c = 0; c < n; ++c)
-          ASSERT_EQ((static_cast<float>(codes[static_cast<size_t>(r * n + c)]) - 77) * s, y.at(r, c))
-              << "row " << r << ", column " << c << ", x " << x.at(r, c);
-    }
+    for (const Range& range : kRanges)
+      for (const DType dtype : {DType::u8, DType::i8}) {
+        const AffineRule rule(range, false);
+        Padded y(kRows, n);
+        fake_quantize_affine(device(), placed(AffineQuantizer{&range}), on(x.matrix()), on(y.matrix()));
+        std::vector<uint8_t> codes(static_cast<size_t>(kRows * n));
+        quantize_affine(device(), placed(AffineQuantizer{&range}), on(x.matrix()),
+                        on(DeltaView{codes.data(), dtype, kRows, n, n}));
+        for (int64_t r = 0; r < kRows; ++r)
+          for (int64_t c = 0; c < n; ++c) {
+            const uint8_t byte = codes[static_cast<size_t>(r * n + c)];
+            const int code = dtype == DType::u8 ? byte : static_cast<int8_t>(byte) + 128;
+            ASSERT_EQ((static_cast<float>(code) - rule.zero_point) * rule.scale, y.at(r, c))
+                << "row " << r << ", column " << c << ", x " << x.at(r, c);
+          }
+      }
+  }
+}
+
+TEST_P(QuantizeTest, RangeOfAMatrix) {
+  for (const int64_t n : {1, 16, 37, 200}) {
+    const Padded x = Padded::random(5, kRows, n);
+    Range range{7, 7};
+    find_range(device(), on(x.matrix()), on(&range, 1));
+    float low = INFINITY, high = -INFINITY;
+    for (int64_t r = 0; r < kRows; ++r)
+      for (int64_t c = 0; c < n; ++c) low = std::min(low, x.at(r, c)), high = std::max(high, x.at(r, c));
+    EXPECT_EQ(range.min, low);
+    EXPECT_EQ(range.max, high);
   }
 }
 
 // Products near the end of 32 bits, so that single precision on the way would show.
 TEST_P(QuantizeTest, Dequantize) {
   Rng rng(3);
+  const Range range{-77, 178};  // scale 1, zero point 77
   for (const int64_t n : {1, 16, 37}) {
     std::vector<int32_t> products(static_cast<size_t>(kRows * n)), column_sum(static_cast<size_t>(n));
     for (int32_t& v : products) v = static_cast<int32_t>(rng.below(1u << 31)) - (1 << 30);
@@ -226,29 +280,36 @@ TEST_P(QuantizeTest, Dequantize) {
     const std::vector<float> row_scale = testing::normals(rng, kRows),
                              column_scale = testing::normals(rng, n), bias = testing::normals(rng, n);
     Padded minus(kRows, n);
-    const auto exact = [&](int64_t r, int64_t c, bool all) {
+    const auto exact = [&](int64_t r, int64_t c, std::optional<DType> affine) {
       const auto row = static_cast<size_t>(r), column = static_cast<size_t>(c);
       double sum = products[row * static_cast<size_t>(n) + column];
-      if (all) sum -= 77.0 * column_sum[column];
-      sum *= double{row_scale[row]} * column_scale[column];
-      return all ? sum + bias[column] : sum;
+      if (!affine) return sum * double{row_scale[row]} * column_scale[column];
+      sum -= (affine == DType::u8 ? 77.0 : 77.0 - 128) * column_sum[column];
+      return sum * column_scale[column] + bias[column];
     };
-    for (const bool all : {false, true}) {
+    for (const std::optional<DType> affine : {std::optional<DType>(), {DType::u8}, {DType::i8}}) {
       for (int64_t r = 0; r < kRows; ++r)  // nearly all of it: what is left has few digits in f32
         for (int64_t c = 0; c < n; ++c)
-          minus.matrix().row(r)[c] = static_cast<float>(exact(r, c, all) * 0.999);
+          minus.matrix().row(r)[c] = static_cast<float>(exact(r, c, affine) * 0.999);
       const auto from = [&] {
-        IntegerProducts part{
-            on(Matrix(products.data(), kRows, n)), on(row_scale), on(column_scale), {}, 0, nullptr};
-        if (all) part.column_sum = on(column_sum), part.zero_point = 77, part.bias = on(bias).data();
+        IntegerProducts part{.products = on(Matrix(products.data(), kRows, n)),
+                             .column_scale = on(column_scale).data()};
+        if (!affine) {
+          part.row_scale = on(row_scale).data();
+        } else {
+          part.affine = placed(AffineQuantizer{&range});
+          part.affine_codes = *affine;
+          part.column_sum = on(column_sum).data();
+          part.bias = on(bias).data();
+        }
         return part;
       };
       Padded y(kRows, n);
       dequantize(device(), from(), {}, on(y.matrix()));
-      expect_elements(y, [&](int64_t r, int64_t c) { return static_cast<float>(exact(r, c, all)); });
+      expect_elements(y, [&](int64_t r, int64_t c) { return static_cast<float>(exact(r, c, affine)); });
       dequantize(device(), from(), on(minus.matrix()), on(y.matrix()));
       expect_elements(
-          y, [&](int64_t r, int64_t c) { return static_cast<float>(exact(r, c, all) - minus.at(r, c)); });
+          y, [&](int64_t r, int64_t c) { return static_cast<float>(exact(r, c, affine) - minus.at(r, c)); });
     }
   }
 }
@@ -266,6 +327,7 @@ TEST_P(QuantizeTest, NanIsNotHidden) {
   Padded x(3, 17), y(3, 17);
   for (int64_t c = 0; c < 17; ++c)  // alone, among zeros, among numbers
     for (int64_t r = 0; r < 3; ++r) x.matrix().row(r)[c] = r == 0 || c == 5 ? NAN : static_cast<float>(r - 1);
+  const Range range{-1, 0.5f};
   const auto expect_nan = [&] {
     EXPECT_TRUE(std::isnan(y.at(0, 5)));
     EXPECT_TRUE(std::isnan(y.at(1, 5)));
@@ -273,11 +335,12 @@ TEST_P(QuantizeTest, NanIsNotHidden) {
   };
   for (const GridCase& grid : kGrids)
     for (const ScaleRule rule : kRules) {
-      fake_quantize_groups(device(), {grid.grid, grid.low, grid.high, rule, 16, 1, false}, on(x.matrix()),
-                           on(y.matrix()));
+      fake_quantize_groups(device(),
+                           placed(GroupQuantizer{grid.grid, grid.low, grid.high, rule, 16, &range, false}),
+                           on(x.matrix()), on(y.matrix()));
       expect_nan();
     }
-  fake_quantize_affine(device(), {0.5f, 3, 255, false}, on(x.matrix()), on(y.matrix()));
+  fake_quantize_affine(device(), placed(AffineQuantizer{&range}), on(x.matrix()), on(y.matrix()));
   expect_nan();
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -194,6 +195,10 @@ TEST_P(RowsTest, Reductions) {
     row_absmax(device(), on(x.matrix()), on(absmax));
     row_min_max(device(), on(x.matrix()), on(min), on(max));
     row_squared_norm(device(), on(x.view()), on(squares));
+    double all = 7;
+    squared_norm(device(), on(x.view()), on(&all, 1));
+    const double of_rows = std::accumulate(squares.begin(), squares.end(), 0.0);
+    EXPECT_TRUE(std::fabs(all - of_rows) <= 1e-15 * kRows * of_rows) << all << " " << of_rows;
     for (int64_t r = 0; r < kRows; ++r) {
       const auto i = static_cast<size_t>(r);
       const float *begin = x.matrix().row(r), *end = begin + n;

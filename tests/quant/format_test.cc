@@ -42,7 +42,7 @@ class Goldens {
     QSWEEP_CHECK(entry != nullptr, "no tensor {}", name);
     return file_.view(*entry);
   }
-  InputRange range(const std::string& name) const {
+  Range range(const std::string& name) const {
     const io::ObjectReader reader(ranges_.at(name), name);
     return {static_cast<float>(reader.number("min")), static_cast<float>(reader.number("max"))};
   }
@@ -64,9 +64,10 @@ void expect_golden(const Goldens& goldens, const Format& format, Role role, cons
   const Matrix<const float> in(wide.data(), rows, cols, stride);
   const Matrix<float> out(y.data(), rows, cols, stride);
   if (role == Role::weight) {
-    fake_quantize_weight(kThreads, format, in, std::nullopt, out);
+    fake_quantize_weight(kThreads, format, in, nullptr, out);
   } else {
-    fake_quantize_input(kThreads, format, in, goldens.range(name), out);
+    const Range range = goldens.range(name);
+    fake_quantize_input(kThreads, format, in, &range, out);
   }
   const char* suffix = role == Role::weight ? "/w" : "/a";
   const TensorView golden = goldens.tensor(name + "/" + std::string(format.name) + suffix);
@@ -94,7 +95,7 @@ TEST(Format, TiesGoToEven) {
   const std::vector<float> x{127, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, 126.5f};
   std::vector<float> y(x.size());
   const auto n = static_cast<int64_t>(x.size());
-  fake_quantize_weight(kThreads, find_format("w8a8"), {x.data(), 1, n}, std::nullopt, {y.data(), 1, n});
+  fake_quantize_weight(kThreads, find_format("w8a8"), {x.data(), 1, n}, nullptr, {y.data(), 1, n});
   EXPECT_THAT(y, ::testing::ElementsAre(127, 0, 2, 2, 0, -2, -2, 126));
 }
 
@@ -103,20 +104,20 @@ TEST(Format, AsymmetricRange) {
   const std::vector<float> x{-60, -51, 0, 100, 204, 300};
   std::vector<float> y(6);
   const Format& format = find_format("w8a8");
-  fake_quantize_input(kThreads, format, {x.data(), 2, 3}, InputRange{-51, 204}, {y.data(), 2, 3});
-  EXPECT_THAT(y, ::testing::ElementsAre(-51, -51, 0, 100, 204, 204));
-  fake_quantize_input(kThreads, format, {x.data(), 2, 3}, InputRange{100, 255}, {y.data(), 2, 3});
-  EXPECT_THAT(y, ::testing::ElementsAre(0, 0, 0, 100, 204, 255));
-  fake_quantize_input(kThreads, format, {x.data(), 2, 3}, InputRange{-255, -100}, {y.data(), 2, 3});
-  EXPECT_THAT(y, ::testing::ElementsAre(-60, -51, 0, 0, 0, 0));
-  fake_quantize_input(kThreads, format, {x.data(), 2, 3}, InputRange{0, 0}, {y.data(), 2, 3});
-  EXPECT_THAT(y, ::testing::Each(0));
+  const auto quantized = [&](Range range) {
+    fake_quantize_input(kThreads, format, {x.data(), 2, 3}, &range, {y.data(), 2, 3});
+    return y;
+  };
+  EXPECT_THAT(quantized({-51, 204}), ::testing::ElementsAre(-51, -51, 0, 100, 204, 204));
+  EXPECT_THAT(quantized({100, 255}), ::testing::ElementsAre(0, 0, 0, 100, 204, 255));
+  EXPECT_THAT(quantized({-255, -100}), ::testing::ElementsAre(-60, -51, 0, 0, 0, 0));
+  EXPECT_THAT(quantized({0, 0}), ::testing::Each(0));
 }
 
 TEST(Format, StaticFormatsNeedARange) {
   std::vector<float> x(4), y(4);
   EXPECT_THROW(
-      fake_quantize_input(kThreads, find_format("w8a8"), {x.data(), 2, 2}, std::nullopt, {y.data(), 2, 2}),
+      fake_quantize_input(kThreads, find_format("w8a8"), {x.data(), 2, 2}, nullptr, {y.data(), 2, 2}),
       ContractError);
 }
 
@@ -124,8 +125,7 @@ TEST(Format, StaticFormatsNeedARange) {
 TEST(Format, DynamicInputsArePerRow) {
   const std::vector<float> x{1, 127, 1000, 127000};
   std::vector<float> y(4);
-  fake_quantize_input(kThreads, find_format("w8a8_dynamic"), {x.data(), 2, 2}, std::nullopt,
-                      {y.data(), 2, 2});
+  fake_quantize_input(kThreads, find_format("w8a8_dynamic"), {x.data(), 2, 2}, nullptr, {y.data(), 2, 2});
   EXPECT_EQ(y, x);
 }
 
@@ -133,7 +133,7 @@ TEST(Format, DynamicInputsArePerRow) {
 TEST(Format, TiesOfEveryCodecGoToTheEvenCode) {
   const auto quantized = [](const char* name, std::vector<float> x) {
     const auto n = static_cast<int64_t>(x.size());
-    fake_quantize_weight(kThreads, find_format(name), {x.data(), 1, n}, std::nullopt, {x.data(), 1, n});
+    fake_quantize_weight(kThreads, find_format(name), {x.data(), 1, n}, nullptr, {x.data(), 1, n});
     return x;
   };
   EXPECT_EQ(quantized("w4a8", {7, 0.5f, 1.5f, 2.5f, -6.5f, -7.0f}), (std::vector<float>{7, 0, 2, 2, -6, -7}));
@@ -153,13 +153,13 @@ TEST(Format, SlicesOfAWeight) {
   int with_range = 0;
   for (const Format& format : all_formats()) {
     std::vector<float> whole(static_cast<size_t>(w.rows * w.cols)), slices(whole.size());
-    fake_quantize_weight(kThreads, format, w, std::nullopt, {whole.data(), w.rows, w.cols});
-    std::optional<float> absmax;
-    if (needs_weight_range(format)) absmax = weight_absmax(kThreads, x);
+    fake_quantize_weight(kThreads, format, w, nullptr, {whole.data(), w.rows, w.cols});
+    Range range;
+    if (needs_weight_range(format)) find_weight_range(kThreads, x, &range);
     with_range += needs_weight_range(format) ? 1 : 0;
     const Matrix<float> out(slices.data(), w.rows, w.cols);
     for (int64_t r = 0; r < w.rows; ++r)
-      fake_quantize_weight(kThreads, format, w.rows_at(r, 1), absmax, out.rows_at(r, 1));
+      fake_quantize_weight(kThreads, format, w.rows_at(r, 1), &range, out.rows_at(r, 1));
     EXPECT_EQ(slices, whole) << format.name;
   }
   EXPECT_EQ(with_range, 3);  // nvfp4, nvfp4a16, modelopt_fp8
@@ -177,12 +177,12 @@ TEST(Format, StoredWeights) {
   for (const Format& format : all_formats()) {
     std::vector<float> expected(w.size()), quantized(w.size()), error(w.size());
     std::vector<bf16> rounded(w.size());
-    fake_quantize_weight(kThreads, format, {w.data(), kOut, kIn}, std::nullopt, {expected.data(), kOut, kIn});
+    fake_quantize_weight(kThreads, format, {w.data(), kOut, kIn}, nullptr, {expected.data(), kOut, kIn});
     const auto result = [](auto& values, DType dtype) {
       return kernels::DeltaView{values.data(), dtype, kOut, kIn, kIn};
     };
     const auto run = [&](WeightPart part, kernels::DeltaView to) {
-      quantize_stored_weight(kThreads, format, part, view, std::nullopt, to);
+      quantize_stored_weight(kThreads, format, part, view, nullptr, to);
     };
     run(WeightPart::quantized, result(quantized, DType::f32));
     EXPECT_EQ(quantized, expected) << format.name;
@@ -207,7 +207,7 @@ TEST(Format, CodesOfIntegerFormats) {
   std::ranges::transform(stored, w.begin(), [](bf16 v) { return to_float(v); });
   for (float& v : x) v = static_cast<float>(qsweep::testing::normal(rng) + 1);
   const TensorView view{DType::bf16, {kOut, kIn}, reinterpret_cast<const std::byte*>(stored.data())};
-  const InputRange range{-1.5f, 3.5f};
+  const Range range{-1.5f, 3.5f};  // of 3.5 + 1.5 = 255 scales, and a zero point of 76.5
   std::vector<std::string_view> names;
   const auto expect_near = [&](float code, float zero, float scale, float want, const Format& format) {
     EXPECT_LE(std::fabs((code - zero) * scale - want), 0x1p-22f * std::fabs(want)) << format.name;
@@ -218,19 +218,24 @@ TEST(Format, CodesOfIntegerFormats) {
     std::vector<int8_t> codes(w.size());
     std::vector<float> scale(kOut);
     std::vector<int32_t> sums(kOut);
-    fake_quantize_weight(kThreads, format, {w.data(), kOut, kIn}, std::nullopt, {expected.data(), kOut, kIn});
-    weight_codes(kThreads, format, view, std::nullopt, {codes.data(), kOut, kIn}, scale, sums);
+    fake_quantize_weight(kThreads, format, {w.data(), kOut, kIn}, nullptr, {expected.data(), kOut, kIn});
+    weight_codes(kThreads, format, view, nullptr, {codes.data(), kOut, kIn}, scale, sums);
     for (size_t i = 0; i < w.size(); ++i) expect_near(codes[i], 0, scale[i / kIn], expected[i], format);
     EXPECT_EQ(sums[kOut - 1], std::accumulate(codes.end() - kIn, codes.end(), 0));
 
-    std::vector<uint8_t> input(x.size());
-    fake_quantize_input(kThreads, format, {x.data(), kRows, kIn}, range, {expected.data(), kRows, kIn});
-    const DType dtype = input_code_dtype(format);
-    const float zero = input_codes(kThreads, format, {x.data(), kRows, kIn}, range,
-                                   {input.data(), dtype, kRows, kIn, kIn}, std::span(scale).first(kRows));
-    for (size_t i = 0; i < x.size(); ++i)
-      expect_near(dtype == DType::u8 ? input[i] : static_cast<int8_t>(input[i]), zero, scale[i / kIn],
-                  expected[i], format);
+    fake_quantize_input(kThreads, format, {x.data(), kRows, kIn}, &range, {expected.data(), kRows, kIn});
+    for (const bool takes_uint8 : {true, false}) {
+      std::vector<uint8_t> input(x.size());
+      const DType dtype = input_code_dtype(format, takes_uint8);
+      EXPECT_TRUE(takes_uint8 || dtype == DType::i8);
+      const auto affine = input_codes(kThreads, format, {x.data(), kRows, kIn}, &range,
+                                      {input.data(), dtype, kRows, kIn, kIn}, std::span(scale).first(kRows));
+      EXPECT_EQ(affine.has_value(), format.activations.codec == Codec::uint8);
+      const float zero = dtype == DType::u8 ? 76 : affine ? 76 - 128 : 0;  // ties to even
+      for (size_t i = 0; i < x.size(); ++i)
+        expect_near(dtype == DType::u8 ? input[i] : static_cast<int8_t>(input[i]), zero,
+                    affine ? 5 / 255.0f : scale[i / kIn], expected[i], format);
+    }
   }
   EXPECT_THAT(names, ::testing::ElementsAre("w8a8", "w8a8_dynamic", "w4a8", "inc_w8a8", "modelopt_int8"));
   EXPECT_TRUE(has_integer_products(find_format("w8a8"), 66000));
@@ -247,9 +252,8 @@ TEST(Format, GroupsOfAConvolution) {
     const Format& format = find_format(name);
     const int64_t rows = format.weights.in_stored_rows ? 2 * 84 : 2, cols = 2 * 1176 / rows;
     std::vector<float> expected(w.size());
-    fake_quantize_weight(kThreads, format, {w.data(), rows, cols}, std::nullopt,
-                         {expected.data(), rows, cols});
-    quantize_stored_weight(kThreads, format, WeightPart::quantized, view, std::nullopt,
+    fake_quantize_weight(kThreads, format, {w.data(), rows, cols}, nullptr, {expected.data(), rows, cols});
+    quantize_stored_weight(kThreads, format, WeightPart::quantized, view, nullptr,
                            {got.data(), DType::f32, 2, 1176, 1176});
     EXPECT_EQ(got, expected) << name;
   }
@@ -293,7 +297,7 @@ TEST(Format, ActivationsStayFloatWhereTheNameSaysA16) {
     if (!a16) continue;
     const std::vector<float> x{0.1f, -3e38f, 1e-42f};
     std::vector<float> y(3);
-    fake_quantize_input(kThreads, format, {x.data(), 1, 3}, std::nullopt, {y.data(), 1, 3});
+    fake_quantize_input(kThreads, format, {x.data(), 1, 3}, nullptr, {y.data(), 1, 3});
     EXPECT_EQ(y, x);
   }
 }

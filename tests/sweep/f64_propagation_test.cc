@@ -44,7 +44,7 @@ F64Matrix difference(Matrix<const float> a, Matrix<const float> b) {
 // From the calibration record that comes with the reference scores.
 Ranges recorded_ranges(const models::Model& model) {
   const io::Json record = io::read_json_file(kData + "/scores/ops.json");
-  std::map<std::string, quant::InputRange> by_name;
+  std::map<std::string, quant::Range> by_name;
   for (const io::Json& row : record["ops"])
     by_name[row["name"].get<std::string>()] = {row["calibration"]["min"].get<float>(),
                                                row["calibration"]["max"].get<float>()};
@@ -182,10 +182,10 @@ EngineScores engine_scores(const Data& data, std::span<const Variant> variants) 
 }
 
 // (Q(x) - x) W^T + Q(x) (Q(W) - W)^T.
-F64Matrix local_error(const quant::Format& format, const std::optional<quant::InputRange>& range,
+F64Matrix local_error(const quant::Format& format, const std::optional<quant::Range>& range,
                       const F64Matrix& weight_t, const F64Matrix& weight_error_t, Matrix<const float> x) {
   Tensor quantized(DType::f32, {x.rows, x.cols});
-  quant::fake_quantize_input(Threads{1}, format, x, range, quantized.matrix<float>());
+  quant::fake_quantize_input(Threads{1}, format, x, range ? &*range : nullptr, quantized.matrix<float>());
   const Matrix<const float> q = quantized.matrix<float>();
   F64Matrix error = testing::multiply(difference(q, x), weight_t);
   testing::add_to(error, testing::multiply(widened(q), weight_error_t));
@@ -198,8 +198,7 @@ Errors f64_score(const Data& data, const graph::Override& quantized_op, const Te
   const quant::Format& format = *quantized_op.format;
   Tensor weight(DType::f32, {op.out_features(), op.in_features()}), quantized(DType::f32, weight.shape());
   kernels::to_f32(Threads{1}, op.weight, weight.matrix<float>());
-  quant::fake_quantize_weight(Threads{1}, format, weight.matrix<float>(), std::nullopt,
-                              quantized.matrix<float>());
+  quant::fake_quantize_weight(Threads{1}, format, weight.matrix<float>(), nullptr, quantized.matrix<float>());
   const F64Matrix weight_t = testing::transposed(widened(weight.matrix<float>()));
   const F64Matrix weight_error_t =
       testing::transposed(difference(quantized.matrix<float>(), weight.matrix<float>()));

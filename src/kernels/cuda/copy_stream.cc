@@ -110,7 +110,7 @@ struct CopyStream::State {
 
   std::mutex mutex;
   std::condition_variable changed;
-  std::deque<Job> jobs;         // the first is being done
+  std::deque<Job> jobs;           // the first is being done
   uint64_t given = 0, asked = 0;  // jobs so far, and those that the stream has been asked for
   bool ends = false;
   std::exception_ptr failed;

@@ -26,8 +26,8 @@ class CopyStream {
 
   using Copy = BackgroundCopies::Copy;
 
-  // Begins to copy, after the queue's work up to `after` (null: at once) and all copies before. Both ends must
-  // stay until it is joined.
+  // Begins to copy, after the queue's work up to `after` (null: at once) and all copies before. Both ends
+  // must stay until it is joined.
   Copy copy(void* to, const void* from, int64_t bytes, const Mark& after);
   // What the queue is asked for from now on comes after this copy. Throws what has failed in the background.
   void join(const Copy& copy);

@@ -8,4 +8,6 @@ QSWEEP_LAUNCH(QuantizeAffine);
 QSWEEP_LAUNCH(Dequantize);
 QSWEEP_LAUNCH(RowAbsmax);
 QSWEEP_LAUNCH(RowMinMax);
+QSWEEP_LAUNCH(JoinRanges);
+QSWEEP_LAUNCH(RowSum);
 QSWEEP_LAUNCH(RowSquaredNorm);

@@ -1,0 +1,28 @@
+#include "graph/op_ranges.h"
+
+#include <algorithm>
+
+namespace qsweep::graph {
+
+void OpRanges::set(std::span<const std::optional<kernels::Range>> known) {
+  std::vector<kernels::Range> ranges;
+  known_.clear();
+  for (const std::optional<kernels::Range>& range : known) {
+    ranges.push_back(range.value_or(kernels::Range{}));
+    known_.push_back(range.has_value());
+  }
+  const auto bytes = static_cast<int64_t>(ranges.size() * sizeof(kernels::Range));
+  memory_ = kernels::Buffer(device_, DType::u8, 1, bytes);
+  kernels::copy_to_device(device_, memory_.data(), ranges.data(), bytes);
+}
+
+void OpRanges::find(int op, Matrix<const float> x, kernels::Deferred& deferred,
+                    std::function<void(const kernels::Range&)> then) {
+  kernels::Range* const found = place(op);
+  kernels::find_range(device_, x, found);
+  known_[static_cast<size_t>(op)] = true;
+  kernels::join_ranges(device_, {&found->min, 1}, {&found->max, 1},
+                       deferred.ask<kernels::Range>(std::move(then)));
+}
+
+}  // namespace qsweep::graph
