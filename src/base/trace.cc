@@ -19,6 +19,8 @@ constexpr size_t kBufferBytes = size_t{1} << 16;
 // Counters are sampled this often at first, later so many times in the time so far.
 constexpr double kCountersS = 0.02, kCountersPerRun = 4000;
 
+constexpr size_t kMostMarked = size_t{1} << 15;  // a device's clock is not asked before
+
 double seconds(std::chrono::steady_clock::duration time) {
   return std::chrono::duration<double>(time).count();
 }
@@ -68,24 +70,49 @@ void Recorder::begin(Span& span) {
     phase_ = static_cast<size_t>(known - phases_.begin());
     if (known == phases_.end()) phases_.push_back({.name = std::string(span.name_)});
   }
+  if (clock_ != nullptr) span.mark_ = clock_->mark();
   span.start_ = Clock::now();
+}
+
+Account& Recorder::account(size_t phase, const char* kind) {
+  auto& kinds = phases_[phase].kinds;
+  const auto it = kinds.find(std::string_view(kind));
+  return it == kinds.end() ? kinds[kind] : it->second;
+}
+
+void Recorder::use_clock(DeviceClock* clock) {
+  settle();
+  clock_ = clock;
+}
+
+void Recorder::settle() {
+  for (const Marked& span : std::exchange(marked_, {})) {
+    const double total_s = clock_->seconds(span.begin, span.end);
+    span.account->self_s += total_s;
+    span.account->total_s += total_s;
+    if (span.outer != nullptr) span.outer->self_s -= total_s;
+  }
 }
 
 void Recorder::end(Span& span) {
   const auto now = Clock::now();
   const double total_s = seconds(now - span.start_);
-  Phase& phase = phases_[phase_];
-  auto it = phase.kinds.find(std::string_view(span.kind_));
-  if (it == phase.kinds.end()) it = phase.kinds.try_emplace(span.kind_).first;
-  Account& account = it->second;
+  Account& account = this->account(phase_, span.kind_);
   ++account.calls;
-  account.self_s += total_s - span.inside_s_;
-  account.total_s += total_s;
+  if (span.mark_ && clock_ != nullptr) {
+    Account* const outer =
+        span.outer_ == nullptr ? nullptr : &this->account(span.outer_phase_, span.outer_->kind_);
+    marked_.push_back({&account, outer, *span.mark_, clock_->mark()});
+    if (marked_.size() >= kMostMarked) settle();
+  } else {
+    account.self_s += total_s - span.inside_s_;
+    account.total_s += total_s;
+  }
   account.work.flops += span.work_.flops;
   account.work.bytes += span.work_.bytes;
   innermost_ = span.outer_;
   if (innermost_ != nullptr) innermost_->inside_s_ += total_s;
-  if (phase_ != span.outer_phase_) phase.seconds += total_s;
+  if (phase_ != span.outer_phase_) phases_[phase_].seconds += total_s;
   phase_ = span.outer_phase_;
   if (!writer_) return;
   flops_ += span.work_.flops;
@@ -162,7 +189,8 @@ void Recorder::finish() {
   if (error_) std::rethrow_exception(error_);
 }
 
-std::vector<Phase> Recorder::phases() const {
+std::vector<Phase> Recorder::phases() {
+  settle();
   std::vector<Phase> phases = phases_;
   if (phases.front().kinds.empty()) phases.erase(phases.begin());
   return phases;

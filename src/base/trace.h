@@ -18,6 +18,7 @@
 #include <exception>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,6 +52,16 @@ struct Phase {
 
 class Span;
 
+// The time of a device that works behind the thread which asks it.
+class DeviceClock {
+ public:
+  virtual ~DeviceClock() = default;
+  // When the device has done what it was asked for so far. Spans begin and end with one, so no error leaves.
+  virtual size_t mark() noexcept = 0;
+  // Waits for the device, and takes both marks back.
+  virtual double seconds(size_t from, size_t to) noexcept = 0;
+};
+
 class Recorder {
  public:
   // Takes the trace as it grows, a valid JSON text once finish() has returned.
@@ -65,20 +76,31 @@ class Recorder {
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
+  // From now on spans are added up by this clock; null: by the thread's own, as the trace always is.
+  void use_clock(DeviceClock* clock);
+
   // Ends the trace, without the spans that are open. Throws what the writer threw, after which nothing was
   // written any more.
   void finish();
 
   // In the order of their first span; kNoPhase first where there is anything in it. Phases of one name are
   // one. Spans that are open do not count yet.
-  std::vector<Phase> phases() const;
+  std::vector<Phase> phases();
 
  private:
   friend class Span;
   using Clock = std::chrono::steady_clock;
 
+  struct Marked {
+    Account* account;
+    Account* outer;  // null: none
+    size_t begin, end;
+  };
+
   void begin(Span& span);
   void end(Span& span);
+  Account& account(size_t phase, const char* kind);
+  void settle();
   void write_span(const Span& span, Clock::time_point now);
   void write_counters(Clock::time_point now);
   void flush_if_full();
@@ -90,6 +112,8 @@ class Recorder {
   Span* innermost_ = nullptr;
   std::vector<Phase> phases_{{.name = kNoPhase}};
   size_t phase_ = 0;
+  DeviceClock* clock_ = nullptr;
+  std::vector<Marked> marked_;  // not added up yet
 
   Writer writer_;  // empty: no trace
   std::exception_ptr error_;
@@ -139,7 +163,8 @@ class Span {
   Span* outer_ = nullptr;
   size_t outer_phase_ = 0;
   Recorder::Clock::time_point start_{};
-  double inside_s_ = 0;  // of the spans inside
+  double inside_s_ = 0;         // of the spans inside
+  std::optional<size_t> mark_;  // of a device's clock
 };
 
 }  // namespace qsweep::trace

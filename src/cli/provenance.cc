@@ -4,6 +4,7 @@
 
 #include "base/process.h"
 #include "io/sha256.h"
+#include "kernels/gpu.h"
 
 namespace qsweep::cli {
 namespace {
@@ -75,12 +76,16 @@ io::Json gemm_provenance(const sweep::RunReport& report, std::span<const sweep::
 
 }  // namespace
 
-Provenance::Provenance(const Engine& engine, const EngineFlags& flags, const trace::Recorder& recorder,
+Provenance::Provenance(const Engine& engine, const EngineFlags& flags, trace::Recorder& recorder,
                        Clock::time_point start)
     : engine_(engine), flags_(flags), recorder_(recorder), start_(start) {
+  if (engine.gpu) clock_ = kernels::gpu_clock(*engine.gpu);
+  recorder_.use_clock(clock_.get());
   const trace::Span span(trace::kPhase, "load");
   data_sha256_ = io::sha256_hex_of_file(flags.data);
 }
+
+Provenance::~Provenance() { recorder_.use_clock(nullptr); }
 
 scores::ModelInfo Provenance::model() const {
   return {.path_name = std::filesystem::absolute(flags_.model).lexically_normal().filename().string(),

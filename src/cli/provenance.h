@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <string>
 
 #include "cli/session.h"
@@ -14,9 +15,13 @@ using Clock = std::chrono::steady_clock;
 
 class Provenance {
  public:
-  // At the end of loading, which began at `start`.
-  Provenance(const Engine& engine, const EngineFlags& flags, const trace::Recorder& recorder,
+  // At the end of loading, which began at `start`. From then on the recorder goes by the GPU's clock, if one
+  // computes.
+  Provenance(const Engine& engine, const EngineFlags& flags, trace::Recorder& recorder,
              Clock::time_point start);
+  ~Provenance();
+  Provenance(const Provenance&) = delete;
+  Provenance& operator=(const Provenance&) = delete;
 
   scores::ModelInfo model() const;
   void complete(scores::DataInfo& data) const;  // name and hash of the file
@@ -28,7 +33,8 @@ class Provenance {
  private:
   const Engine& engine_;
   const EngineFlags& flags_;
-  const trace::Recorder& recorder_;
+  trace::Recorder& recorder_;
+  std::unique_ptr<trace::DeviceClock> clock_;  // of the GPU, while this lives; null: the CPU computes
   Clock::time_point start_;
   std::string data_sha256_;
   std::vector<sweep::MeasuredProduct> rates_;

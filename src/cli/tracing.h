@@ -17,7 +17,7 @@ class Tracing {
   // path: empty for no trace.
   explicit Tracing(const std::string& path);
 
-  const trace::Recorder& recorder() const { return recorder_; }
+  trace::Recorder& recorder() { return recorder_; }
   // Begins the file, whose folder must be there by now: --out may have made it. Error where there can be
   // none.
   void open();

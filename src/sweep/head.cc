@@ -160,9 +160,8 @@ class Scoring {
   }
 
   void begin_sums() {
-    kernels::HostCopy sums(device(), sums_);
-    std::uninitialized_fill(sums.elements().begin(), sums.elements().end(), LogitsSums{});
-    sums.write_back();
+    const std::vector<LogitsSums> none(sums_.size());
+    kernels::copy_to_device(device(), sums_.data(), none.data(), static_cast<int64_t>(sums_.size_bytes()));
   }
 
   // The change of the logit that the reference finds most likely is taken out of its whole row.

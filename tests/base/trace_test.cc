@@ -69,6 +69,51 @@ TEST(Trace, TheOuterPhaseHoldsWhatIsInside) {
   EXPECT_NEAR(self_s, phases[0].seconds, 1e-9);
 }
 
+// A clock that moves on by the second with every mark.
+class CountingClock final : public DeviceClock {
+ public:
+  size_t mark() noexcept override {
+    ++open_;
+    return next_++;
+  }
+  double seconds(size_t from, size_t to) noexcept override {
+    open_ -= 2;
+    return static_cast<double>(to - from);
+  }
+  int64_t open() const { return open_; }
+
+ private:
+  size_t next_ = 0;
+  int64_t open_ = 0;
+};
+
+TEST(Trace, ADevicesClockAddsUpSpans) {
+  CountingClock clock;
+  Recorder recorder;
+  {
+    const Span before("outer");  // by the thread's clock
+    recorder.use_clock(&clock);
+    const Span phase(kPhase, "sweep");
+    for (int i = 0; i < 3; ++i) {
+      const Span stage("stage");
+      const Span products("products");
+      const Span copies("copies");
+    }
+  }
+  const std::vector<Phase> phases = recorder.phases();
+  EXPECT_EQ(clock.open(), 0);
+  ASSERT_EQ(phases.size(), 2u);
+  const auto expect = [&](const char* kind, double self_s, double total_s) {
+    EXPECT_EQ(account(phases[1], kind).self_s, self_s) << kind;
+    EXPECT_EQ(account(phases[1], kind).total_s, total_s) << kind;
+  };
+  expect("copies", 3, 3);
+  expect("products", 6, 9);
+  expect("stage", 6, 15);
+  expect(kPhase, 19 - 15, 19);
+  EXPECT_LT(phases[1].seconds, 1);  // phases are the thread's
+}
+
 TEST(Trace, OnlyTheRecordersThreadIsRecorded) {
   { const Span nobody_listens("work"); }
   Recorder recorder;

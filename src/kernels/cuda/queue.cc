@@ -25,6 +25,7 @@ struct Queue::State {
   std::array<cudaEvent_t, kSegments> copied{};
   int segment = 0;
   int64_t used = 0;  // bytes of the segment
+  int64_t waits = 0;
 
   struct Timing {
     cudaEvent_t begin = nullptr, end = nullptr;
@@ -141,7 +142,12 @@ int64_t Queue::free_bytes() const {
   return static_cast<int64_t>(free);
 }
 
-void Queue::wait() { check(cudaStreamSynchronize(state_->stream), "waiting for the GPU"); }
+void Queue::wait() {
+  ++state_->waits;
+  check(cudaStreamSynchronize(state_->stream), "waiting for the GPU");
+}
+
+int64_t Queue::waits() const { return state_->waits; }
 
 void Queue::write(void* to, const void* from, int64_t bytes) {
   for (int64_t done = 0; done < bytes; done += kStageBytes) {

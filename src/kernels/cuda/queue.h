@@ -31,6 +31,7 @@ class Queue {
   void clear(void* data, int64_t bytes);  // to zeros
   int64_t free_bytes() const;             // that nobody uses
   void wait();
+  int64_t waits() const;  // so far
 
   // An upload through the ring below: `from` may change at once.
   void write(void* to, const void* from, int64_t bytes);
