@@ -73,37 +73,33 @@ void run_and_compare(kernels::Device device, const models::Model& model, const m
   EXPECT_GE(compared, 2) << sample.id;
 }
 
-TEST(Forward, TrainedModelMatchesEveryGolden) {
+// Of the evaluation data that have goldens: those of these ids, or all. Returns how many.
+int compare_trained_model(kernels::Device device, const std::vector<std::string>& ids = {}) {
   const models::Model model = models::load(kData + "/tiny-qwen2.5-vl");
   EXPECT_EQ(model.ops.size(), 76u);
   int samples = 0;
   for (const text::Sample& data : text::read_dataset(kData + "/data/eval.jsonl")) {
     const std::string path = kData + "/goldens/forward/" + data.id + ".safetensors";
-    if (!std::filesystem::exists(path)) continue;
+    const bool wanted = ids.empty() || std::ranges::find(ids, data.id) != ids.end();
+    if (!wanted || !std::filesystem::exists(path)) continue;
     const io::SafetensorsFile golden = io::SafetensorsFile::open(path);
-    run_and_compare(Threads{2}, model, model.inputs->prepare(data), golden);
+    run_and_compare(device, model, model.inputs->prepare(data), golden);
     ++samples;
   }
-  EXPECT_EQ(samples, 10);
+  return samples;
 }
+
+TEST(Forward, TrainedModelMatchesEveryGolden) { EXPECT_EQ(compare_trained_model(Threads{2}), 10); }
 
 class CudaForward : public testing::GpuTest {};
-
-// One sample with an image and one without.
-TEST_F(CudaForward, TrainedModelMatchesGoldens) {
-  const models::Model model = models::load(kData + "/tiny-qwen2.5-vl");
-  int samples = 0;
-  for (const text::Sample& data : text::read_dataset(kData + "/data/eval.jsonl")) {
-    if (data.id != "eval-000" && data.id != "eval-005") continue;
-    const io::SafetensorsFile golden =
-        io::SafetensorsFile::open(kData + "/goldens/forward/" + data.id + ".safetensors");
-    run_and_compare(device(), model, model.inputs->prepare(data), golden);
-    ++samples;
-  }
-  EXPECT_EQ(samples, 2);
+TEST_F(CudaForward, TrainedModelMatchesGoldensWithAndWithoutAnImage) {
+  EXPECT_EQ(compare_trained_model(device(), {"eval-000", "eval-005"}), 2);
 }
 
-TEST(Forward, RandomUntiedShardedModelMatchesEveryGolden) {
+class CudaForwardSlow : public testing::GpuSlowTest {};
+TEST_F(CudaForwardSlow, TrainedModelMatchesEveryGolden) { EXPECT_EQ(compare_trained_model(device()), 10); }
+
+void compare_random_model(kernels::Device device) {
   const std::string folder = kData + "/families/qwen2_5_vl";
   const models::Model model = models::load(folder);
   EXPECT_FALSE(model.tied_embeddings);
@@ -127,9 +123,12 @@ TEST(Forward, RandomUntiedShardedModelMatchesEveryGolden) {
       }
     }
     sample.rows = {patches, patches / 4, static_cast<int64_t>(ids.size())};
-    run_and_compare(Threads{2}, model, sample, golden);
+    run_and_compare(device, model, sample, golden);
   }
 }
+
+TEST(Forward, RandomUntiedShardedModelMatchesEveryGolden) { compare_random_model(Threads{2}); }
+TEST_F(CudaForwardSlow, RandomUntiedShardedModelMatchesEveryGolden) { compare_random_model(device()); }
 
 }  // namespace
 }  // namespace qsweep

@@ -10,6 +10,12 @@
 
 namespace qsweep::testing {
 
+#ifdef QSWEEP_CUDA_EMULATED
+inline constexpr bool kEmulatedGpu = true;
+#else
+inline constexpr bool kEmulatedGpu = false;
+#endif
+
 // Skips where there is no GPU, or the build is without CUDA. Names of suites begin with Cuda.
 class GpuTest : public ::testing::Test {
  protected:
@@ -24,6 +30,15 @@ class GpuTest : public ::testing::Test {
 
  private:
   std::shared_ptr<kernels::cuda::Queue> gpu_;
+};
+
+// Whole models in every format: skips where that would take hours.
+class GpuSlowTest : public GpuTest {
+ protected:
+  void SetUp() override {
+    if (kEmulatedGpu) GTEST_SKIP() << "an emulated GPU takes hours for this";
+    GpuTest::SetUp();
+  }
 };
 
 }  // namespace qsweep::testing

@@ -60,12 +60,12 @@ TEST_F(CudaSweep, FormatsOfEveryKind) {
   EXPECT_LE(d.worst, 0.02);
 }
 
-// Errors by products of codes, bf16 deltas: rounding decisions apart from the CPU's, as its own fast scores are
-// from the strict ones.
+// Errors by products of codes, bf16 deltas: rounding decisions apart from the CPU's, as its own fast scores
+// are from the strict ones.
 TEST_F(CudaSweep, FastPrecision) {
-  const Differences d = differences({.formats = testing::formats({"w8a8", "w8a8_dynamic", "inc_w8a8"}),
-                                     .ops_glob = "*.1.mlp.down_proj"},
-                                    /*strict=*/false);
+  const Differences d = differences(
+      {.formats = testing::formats({"w8a8", "w8a8_dynamic", "inc_w8a8"}), .ops_glob = "*.1.mlp.down_proj"},
+      /*strict=*/false);
   EXPECT_EQ(d.scores, 2u * 3 * 4);
   EXPECT_LE(d.median, 2e-3);
   EXPECT_LE(d.worst, 0.03);

@@ -10,6 +10,7 @@
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "support/compare.h"
+#include "support/gpu.h"
 #include "sweep/f64_model.h"
 #include "sweep/pass.h"
 
@@ -147,14 +148,17 @@ Errors errors_of(const F64Output& reference, const F64Output& variant) {
 }
 
 // The inputs of all ops, as the sweep's reference sees them: rows of all samples.
-std::vector<Tensor> op_inputs(const Data& data) {
-  kernels::Gemm gemm(kThreads);
+std::vector<Tensor> op_inputs(kernels::Device device, const Data& data) {
+  kernels::Gemm gemm(device);
   const ops::Context context{gemm};
-  graph::Workspace workspace;
+  graph::Workspace workspace(device);
   std::vector<Tensor> inputs(data.model.ops.size());
   run_reference(data.pass(context, {}), workspace, [&](int op, Matrix<const float> x) {
     Tensor copy(DType::f32, {x.rows, x.cols});
-    for (int64_t r = 0; r < x.rows; ++r) std::copy_n(x.row(r), x.cols, copy.matrix<float>().row(r));
+    const int64_t extent = x.rows == 0 ? 0 : (x.rows - 1) * x.stride + x.cols;
+    const kernels::HostCopy there(device, std::span(const_cast<float*>(x.data), static_cast<size_t>(extent)));
+    for (int64_t r = 0; r < x.rows; ++r)
+      std::copy_n(there.elements().data() + r * x.stride, x.cols, copy.matrix<float>().row(r));
     inputs[static_cast<size_t>(op)] = std::move(copy);
   });
   return inputs;
@@ -165,10 +169,10 @@ struct EngineScores {
   std::vector<int> samples_hit;  // metrics reported, by variant
 };
 
-EngineScores engine_scores(const Data& data, std::span<const Variant> variants) {
-  kernels::Gemm gemm(kThreads);
+EngineScores engine_scores(kernels::Device device, const Data& data, std::span<const Variant> variants) {
+  kernels::Gemm gemm(device);
   const ops::Context context{gemm};
-  graph::Workspace workspace;
+  graph::Workspace workspace(device);
   EngineScores scores{std::vector<Errors>(variants.size()), std::vector<int>(variants.size())};
   PassSinks sinks;
   sinks.metrics = [&](int variant, int64_t, const scores::ScopedSums& sums) {
@@ -267,12 +271,12 @@ TEST(F64Model, MatchesGoldens) {
   }
 }
 
-TEST(F64PropagationSlow, IsolatedScoresOfEveryOp) {
+void expect_isolated_scores(kernels::Device device) {
   const Data data;
   const std::vector<Variant> variants = all_variants(data.model);
   const auto quantized_op = [&](size_t v) -> const graph::Override& { return variants[v].overrides.front(); };
-  const std::vector<Tensor> inputs = op_inputs(data);
-  const EngineScores engine = engine_scores(data, variants);
+  const std::vector<Tensor> inputs = op_inputs(device, data);
+  const EngineScores engine = engine_scores(device, data, variants);
   std::vector<Errors> exact(variants.size());
   // Early ops take longest: each thread takes every n-th.
   const auto stride = static_cast<size_t>(kThreads.count);
@@ -302,6 +306,11 @@ TEST(F64PropagationSlow, IsolatedScoresOfEveryOp) {
   expect_small("logits_sse", std::move(logits));
   expect_small("kl", std::move(kl));
 }
+
+TEST(F64PropagationSlow, IsolatedScoresOfEveryOp) { expect_isolated_scores(kThreads); }
+
+class CudaF64PropagationSlow : public testing::GpuSlowTest {};
+TEST_F(CudaF64PropagationSlow, IsolatedScoresOfEveryOp) { expect_isolated_scores(device()); }
 
 }  // namespace
 }  // namespace qsweep::sweep

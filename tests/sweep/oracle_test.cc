@@ -5,6 +5,7 @@
 
 #include "base/stats.h"
 #include "io/json.h"
+#include "support/gpu.h"
 #include "sweep/tiny.h"
 
 namespace qsweep {
@@ -82,6 +83,12 @@ const std::map<std::string, std::string> kIsolated = {{"w8a8", "isolated-int8.js
                                                       {"mxfp4", "isolated-mxfp4.json"},
                                                       {"mxfp8", "isolated-mxfp8.json"}};
 
+std::vector<std::string> names_of(const std::map<std::string, std::string>& files) {
+  std::vector<std::string> names;
+  for (const auto& [format, file] : files) names.push_back(format);
+  return names;
+}
+
 // The baseline all:f against what the oracle calls all_ops_quantized. Where activations are quantized,
 // rounding decisions cascade: the oracle itself moves by up to 13 % when its sums are reordered.
 void expect_baseline(const scores::Run& run, const std::string& format, const io::Json& all_quantized) {
@@ -95,36 +102,28 @@ void expect_baseline(const scores::Run& run, const std::string& format, const io
   for (const double error : a.errors) EXPECT_TRUE(error <= (format == "w4a16_g32" ? 1e-4 : 0.25)) << format;
 }
 
-TEST(OracleSlow, StrictIsolatedScoresAgreeForOneAndTwoThreads) {
+void expect_isolated_scores(kernels::Device device, const std::vector<std::string>& names) {
   const TinyRun tiny(testing::kOracleSamples);
-  for (const int threads : {1, 2}) {
-    std::vector<std::string> names{"w8a8"};
-    if (threads == 2) {
-      names.clear();
-      for (const auto& [format, file] : kIsolated) names.push_back(format);
-    }
-    const auto [run, report] = tiny.score({.formats = testing::formats(names), .strict = true}, threads);
-    EXPECT_EQ(run.scores.size(), 76 * names.size());
-    for (const std::string& format : names) {
-      expect_isolated(run, format, kIsolated.at(format));
-      expect_baseline(run, format, oracle(kIsolated.at(format)).at("all_ops_quantized"));
-    }
-    for (const scores::ScoreRecord& score : run.scores) {
-      if (op_name(run, score) != "lm_head") continue;
-      EXPECT_EQ(score.total->all.hidden_sse, 0.0);
-    }
+  const auto [run, report] = tiny.score_on(device, {.formats = testing::formats(names), .strict = true});
+  EXPECT_EQ(run.scores.size(), 76 * names.size());
+  for (const std::string& format : names) {
+    expect_isolated(run, format, kIsolated.at(format));
+    expect_baseline(run, format, oracle(kIsolated.at(format)).at("all_ops_quantized"));
+  }
+  for (const scores::ScoreRecord& score : run.scores) {
+    if (op_name(run, score) != "lm_head") continue;
+    EXPECT_EQ(score.total->all.hidden_sse, 0.0);
   }
 }
 
-TEST(OracleSlow, StrictLeaveOneOutScoresAgree) {
+void expect_leave_one_out_scores(kernels::Device device) {
   const TinyRun tiny(testing::kOracleSamples);
   const std::map<std::string, std::string> files = {{"w4a16_g32", "fallback-int4_wo_g32.json"},
                                                     {"w8a8", "fallback-int8.json"},
                                                     {"w8a8_dynamic", "fallback-int8_dyn.json"}};
-  std::vector<std::string> names;
-  for (const auto& [format, file] : files) names.push_back(format);
-  const auto [run, report] =
-      tiny.score({.formats = testing::formats(names), .mode = scores::Mode::leave_one_out, .strict = true});
+  const auto [run, report] = tiny.score_on(
+      device,
+      {.formats = testing::formats(names_of(files)), .mode = scores::Mode::leave_one_out, .strict = true});
   for (const auto& [format, file] : files) {
     const io::Json json = oracle(file);
     expect_baseline(run, format, json.at("all_ops_quantized"));
@@ -141,6 +140,18 @@ TEST(OracleSlow, StrictLeaveOneOutScoresAgree) {
     }
   }
 }
+
+TEST(OracleSlow, StrictIsolatedScoresAgreeForOneAndTwoThreads) {
+  expect_isolated_scores(Threads{1}, {"w8a8"});
+  expect_isolated_scores(Threads{2}, names_of(kIsolated));
+}
+
+TEST(OracleSlow, StrictLeaveOneOutScoresAgree) { expect_leave_one_out_scores(Threads{2}); }
+
+class CudaOracleSlow : public testing::GpuSlowTest {};
+
+TEST_F(CudaOracleSlow, StrictIsolatedScoresAgree) { expect_isolated_scores(device(), names_of(kIsolated)); }
+TEST_F(CudaOracleSlow, StrictLeaveOneOutScoresAgree) { expect_leave_one_out_scores(device()); }
 
 }  // namespace
 }  // namespace qsweep
