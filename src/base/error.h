@@ -23,6 +23,12 @@ class Error : public std::exception {
   std::string text_;
 };
 
+// A device's memory does not do.
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
+
 // Throws Error with a formatted message.
 template <class... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {

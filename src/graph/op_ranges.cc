@@ -1,7 +1,5 @@
 #include "graph/op_ranges.h"
 
-#include <algorithm>
-
 namespace qsweep::graph {
 
 void OpRanges::set(std::span<const std::optional<kernels::Range>> known) {

@@ -13,6 +13,8 @@ namespace {
 constexpr int kSegments = 4;
 constexpr int64_t kAlignment = 256;
 
+int64_t mebibytes(int64_t bytes) { return (bytes + (1 << 20) - 1) >> 20; }
+
 }  // namespace
 
 // The ring of staging memory has a host and a GPU side, cut into segments; a segment's event comes when the
@@ -60,6 +62,12 @@ struct Queue::State {
     check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "keeping freed memory");
     for (cudaEvent_t& event : copied)
       check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "creating an event");
+  }
+
+  int64_t held_bytes() const {
+    uint64_t bytes = 0;
+    check(cudaMemPoolGetAttribute(pool, cudaMemPoolAttrUsedMemCurrent, &bytes), "asking for the pool's size");
+    return static_cast<int64_t>(bytes);
   }
 
   void next_segment() {
@@ -112,7 +120,9 @@ void* Queue::allocate(int64_t bytes) {
       cudaMallocFromPoolAsync(&block, static_cast<size_t>(bytes), state_->pool, state_->stream);
   if (code == cudaErrorMemoryAllocation) {
     cudaGetLastError();
-    fail("GPU {} has no {} bytes of memory left", state_->device, bytes);
+    throw OutOfMemory(fmt::format("GPU {} has no {} MiB left: this run holds {} MiB there, and {} MiB are free",
+                                  state_->device, mebibytes(bytes), mebibytes(state_->held_bytes()),
+                                  mebibytes(free_bytes())));
   }
   check(code, "allocating memory");
   return block;
