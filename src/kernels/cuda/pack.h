@@ -2,6 +2,7 @@
 // from and to memory: by one access where the row is aligned for it.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <type_traits>
 
@@ -70,6 +71,27 @@ struct SomeLanes {
   int count;
 };
 
+template <class T, int n>
+__device__ __forceinline__ void write_chunk(Chunk<T, n> chunk, T* to) {
+#ifndef QSWEEP_CUDA_EMULATED
+  // The compiler does read chunks at once, but writes many of them element by element.
+  if constexpr (sizeof(chunk) >= 8) {
+    const auto words = std::bit_cast<Chunk<uint32_t, sizeof(chunk) / 4>>(chunk);
+    if constexpr (sizeof(chunk) == 16) {
+      asm volatile("st.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(words.element[0]),
+                   "r"(words.element[1]), "r"(words.element[2]), "r"(words.element[3])
+                   : "memory");
+    } else {
+      static_assert(sizeof(chunk) == 8);
+      asm volatile("st.v2.b32 [%0], {%1, %2};" ::"l"(to), "r"(words.element[0]), "r"(words.element[1])
+                   : "memory");
+    }
+    return;
+  }
+#endif
+  *reinterpret_cast<Chunk<T, n>*>(to) = chunk;
+}
+
 // Elements beyond the row's end read as 0.
 template <int n, class T>
 __device__ __forceinline__ Pack<T, n> read_pack(const T* row, AllLanes at) {
@@ -93,7 +115,7 @@ __device__ __forceinline__ void write_pack(Pack<T, n> pack, T* row, AllLanes at)
   if (begins_chunk<n>(row)) {
     Chunk<T, n> chunk;
     for (int i = 0; i < n; ++i) chunk.element[i] = pack.lane[i];
-    *reinterpret_cast<Chunk<T, n>*>(row + at.offset) = chunk;
+    write_chunk(chunk, row + at.offset);
   } else {
     for (int i = 0; i < n; ++i) row[at.offset + i] = pack.lane[i];
   }
