@@ -95,5 +95,6 @@ elseif(QSWEEP_CUDA STREQUAL "EMULATED")
   add_library(qsweep_cudart STATIC ${sources})
   target_include_directories(qsweep_cudart PUBLIC ${PROJECT_SOURCE_DIR}/tests/cuda_emulator/include
                              PRIVATE ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/src)
+  target_compile_definitions(qsweep_cudart PRIVATE QSWEEP_CUDA_EMULATED)
   target_link_libraries(qsweep_cudart PRIVATE qsweep_options)
 endif()

@@ -1,7 +1,8 @@
-// The vocabulary of the row kernels for CUDA: the threads of one block are the lanes of one row. See
-// lanes-inl.h for what the words mean.
+// The vocabulary of the row kernels for CUDA: the lanes of one row are the elements of a few threads
+// (team.h), each of which works on a pack of neighbours at once (pack.h). See lanes-inl.h for what the words
+// mean.
 //
-// All threads of the block run a body together and agree on every number outside of `each` and its like, so
+// All threads of a row run a body together and agree on every number outside of `each` and its like, so
 // they take the same branches and meet at the same barriers. A word begins and ends with a barrier: it sees
 // what was written before it, and what follows sees what it wrote.
 #pragma once
@@ -16,8 +17,8 @@
 #include <cuda_runtime.h>
 
 #include "base/codec.h"
-#include "kernels/cuda/block.h"
 #include "kernels/cuda/pack.h"
+#include "kernels/cuda/team.h"
 
 #define HWY_NAMESPACE N_CUDA
 #define HWY_BEFORE_NAMESPACE() static_assert(true)
@@ -31,8 +32,9 @@ extern __shared__ double qsweep_scratch[];
 
 namespace qsweep::kernels::N_CUDA {
 
+// The words of one thread.
 template <class T>
-struct Words {
+struct PackWords {
   static constexpr int kElems = kPackElems<T>;
   using V = Pack<T, kElems>;
   using M = Pack<bool, kElems>;
@@ -54,85 +56,20 @@ struct Words {
     write_pack(map_lanes([](T x) { return narrowed<U>(x); }, v), row, at);
   }
 
-  template <class Body>
-  static QSWEEP_INLINE void each(int64_t n, Body&& body) {
-    for_packs<kElems>(n, body);
-    __syncthreads();
-  }
-  template <class Body>
-  static QSWEEP_INLINE T sum(int64_t n, Body&& body) {
-    V total = zero();
-    for_packs<kElems>(n, [&](auto at) { total = total + inside(body(at), at, zero()); });
-    return sum_of(total);
-  }
-  template <class Body>
-  static QSWEEP_INLINE T max(int64_t n, Body&& body) {
-    const V lowest = set(-std::numeric_limits<T>::infinity());
-    V best = lowest;
-    for_packs<kElems>(n, [&](auto at) { best = larger(best, inside(body(at), at, lowest)); });
-    return max_of(best);
-  }
-  template <class Body>
-  static QSWEEP_INLINE int64_t first(int64_t n, Body&& body) {
-    int64_t found = n;
-    for_packs<kElems>(n, [&](auto at) {
-      const M mask = body(at);
-      for (int i = kElems; i-- > 0;)
-        if (mask.lane[i] && at.offset + i < found) found = at.offset + i;
-    });
-    return over_block(found, [](int64_t a, int64_t b) { return a < b ? a : b; });
-  }
-  template <class U>
-  static QSWEEP_INLINE void fill(int64_t n, U value, U* row) {
-    constexpr int elems = kPackElems<U>;
-    Pack<U, elems> values;
-    for (int i = 0; i < elems; ++i) values.lane[i] = value;
-    for_packs<elems>(n, [&](auto at) { write_pack(values, row, at); });
-    __syncthreads();
-  }
-  template <class U>
-  static QSWEEP_INLINE void copy(int64_t n, const U* from, U* to) {
-    constexpr int elems = kPackElems<U>;
-    for_packs<elems>(n, [&](auto at) { write_pack(read_pack<elems>(from, at), to, at); });
-    __syncthreads();
-  }
-  template <class Body>
-  static QSWEEP_INLINE void once(Body&& body) {
-    each(1, [&](auto) { body(); });
-  }
-  class Scratch {
-   public:
-    QSWEEP_INLINE explicit Scratch(int64_t) {}
-    QSWEEP_INLINE T* data() { return reinterpret_cast<T*>(qsweep_scratch); }
-  };
-
   static QSWEEP_INLINE V inside(V v, AllLanes, V) { return v; }
   static QSWEEP_INLINE V inside(V v, SomeLanes at, V other) {
     for (int i = 0; i < kElems; ++i) v.lane[i] = i < at.count ? v.lane[i] : other.lane[i];
     return v;
   }
-  static QSWEEP_INLINE T sum_of(V v) {
-    return combined(v, [](T a, T b) { return a + b; });
-  }
-  static QSWEEP_INLINE T max_of(V v) {
-    return combined(v, [](T a, T b) { return a > b ? a : b; });
-  }
 
   static QSWEEP_INLINE V abs(V x) {
     return map_lanes([](T a) { return std::fabs(a); }, x);
   }
-  static QSWEEP_INLINE V larger(V a, V b) {
-    return map_lanes([](T x, T y) { return x > y ? x : y; }, a, b);
-  }
+  static QSWEEP_INLINE V larger(V a, V b) { return select(a > b, a, b); }
   static QSWEEP_INLINE V binade(V x) requires(std::is_same_v<T, float>) {
     return map_lanes([](T a) { return std::bit_cast<float>(std::bit_cast<uint32_t>(a) & 0x7f800000u); }, x);
   }
-  static QSWEEP_INLINE V clamp(V x, V low, V high) {
-    return map_lanes([](T a, T least, T most) { return a < least  ? least
-                                                       : a > most ? most
-                                                                  : a; }, x, low,
-                     high);
-  }
+  static QSWEEP_INLINE V clamp(V x, V low, V high) { return select(x < low, low, select(x > high, high, x)); }
   static QSWEEP_INLINE V round(V x) {
     return map_lanes([](T a) { return std::rint(a); }, x);
   }
@@ -188,35 +125,143 @@ struct Words {
     else
       return static_cast<U>(x);
   }
+};
 
+// The words of all lanes, for the threads of a row or of a part of it. A row has less than 2^31 elements.
+template <class T, class Team>
+class TeamWords : PackWords<T> {
+  using W = PackWords<T>;
+  using typename W::V;
+  using W::inside, W::kElems, W::larger, W::set, W::zero;
+
+ public:
+  QSWEEP_INLINE explicit TeamWords(Team team) : team_(team) {}
+
+  template <class Body>
+  QSWEEP_INLINE void each(int64_t n, Body&& body) const {
+    for_packs<kElems>(n, body);
+    team_.sync();
+  }
+  template <class Body>
+  QSWEEP_INLINE T sum(int64_t n, Body&& body) const {
+    V total = zero();
+    for_packs<kElems>(n, [&](auto at) { total = total + inside(body(at), at, zero()); });
+    return sum_of(total);
+  }
+  template <class Body>
+  QSWEEP_INLINE T max(int64_t n, Body&& body) const {
+    const V lowest = set(-std::numeric_limits<T>::infinity());
+    V best = lowest;
+    for_packs<kElems>(n, [&](auto at) { best = larger(best, inside(body(at), at, lowest)); });
+    return max_of(best);
+  }
+  template <class Body>
+  QSWEEP_INLINE int64_t first(int64_t n, Body&& body) const {
+    int64_t found = n;
+    for_packs<kElems>(n, [&](auto at) {
+      const auto mask = body(at);
+      for (int i = kElems; i-- > 0;)
+        if (mask.lane[i] && at.offset + i < found) found = at.offset + i;
+    });
+    return team_.over_all(found, [](int64_t a, int64_t b) { return a < b ? a : b; });
+  }
+  template <class U>
+  QSWEEP_INLINE void fill(int64_t n, U value, U* row) const {
+    constexpr int elems = kPackElems<U>;
+    Pack<U, elems> values;
+    for (int i = 0; i < elems; ++i) values.lane[i] = value;
+    for_packs<elems>(n, [&](auto at) { write_pack(values, row, at); });
+    team_.sync();
+  }
+  template <class U>
+  QSWEEP_INLINE void copy(int64_t n, const U* from, U* to) const {
+    constexpr int elems = kPackElems<U>;
+    for_packs<elems>(n, [&](auto at) { write_pack(read_pack<elems>(from, at), to, at); });
+    team_.sync();
+  }
+  template <class Body>
+  QSWEEP_INLINE void once(Body&& body) const {
+    team_.sync();
+    if (team_.rank() == 0) body();
+    team_.sync();
+  }
+  QSWEEP_INLINE T sum_of(V v) const {
+    return combined(v, [](T a, T b) { return a + b; });
+  }
+  QSWEEP_INLINE T max_of(V v) const {
+    return combined(v, [](T a, T b) { return a > b ? a : b; });
+  }
+
+ private:
   template <int elems, class Body>
-  static QSWEEP_INLINE void for_packs(int64_t n, Body&& body) {
-    __syncthreads();
-    int64_t i = int64_t{threadIdx.x} * elems;
-    for (; i + elems <= n; i += kBlockThreads * elems) body(AllLanes{i});
-    if (i < n) body(SomeLanes{i, static_cast<int>(n - i)});
+  QSWEEP_INLINE void for_packs(int64_t n, Body&& body) const {
+    team_.sync();
+    const auto end = static_cast<unsigned>(n);
+    unsigned i = team_.rank() * elems;
+    for (; i + elems <= end; i += team_.size() * elems) body(AllLanes{i});
+    if (i < end) body(SomeLanes{i, static_cast<int>(end - i)});
   }
-
   template <class Combine>
-  static QSWEEP_INLINE T combined(V v, Combine&& combine) {
-    return over_block(fold(v, combine), combine);
+  QSWEEP_INLINE T combined(V v, Combine&& combine) const {
+    return team_.over_all(fold(v, combine), combine);
   }
 
-  // All threads' values in one, the halves of the block against each other, so always in the same order.
-  template <class U, class Combine>
-  static QSWEEP_INLINE U over_block(U value, Combine&& combine) {
-    __shared__ U values[kBlockThreads];
-    const unsigned thread = threadIdx.x;
-    values[thread] = value;
-    for (unsigned half = kBlockThreads / 2; half > 0; half /= 2) {
-      __syncthreads();
-      if (thread < half) values[thread] = combine(values[thread], values[thread + half]);
-    }
-    __syncthreads();
-    const U all = values[0];
-    __syncthreads();  // before the next word writes to `values`
-    return all;
+  Team team_;
+};
+
+template <class T>
+struct Words : PackWords<T> {
+  using typename PackWords<T>::V;
+
+  template <class Body>
+  static QSWEEP_INLINE void each(int64_t n, Body&& body) {
+    row().each(n, body);
   }
+  template <class Body>
+  static QSWEEP_INLINE T sum(int64_t n, Body&& body) {
+    return row().sum(n, body);
+  }
+  template <class Body>
+  static QSWEEP_INLINE T max(int64_t n, Body&& body) {
+    return row().max(n, body);
+  }
+  template <class Body>
+  static QSWEEP_INLINE int64_t first(int64_t n, Body&& body) {
+    return row().first(n, body);
+  }
+  template <class U>
+  static QSWEEP_INLINE void fill(int64_t n, U value, U* to) {
+    row().fill(n, value, to);
+  }
+  template <class U>
+  static QSWEEP_INLINE void copy(int64_t n, const U* from, U* to) {
+    row().copy(n, from, to);
+  }
+  template <class Body>
+  static QSWEEP_INLINE void once(Body&& body) {
+    row().once(body);
+  }
+  static QSWEEP_INLINE T sum_of(V v) { return row().sum_of(v); }
+  static QSWEEP_INLINE T max_of(V v) { return row().max_of(v); }
+
+  // As many parts at once as there are threads for.
+  template <class Body>
+  static QSWEEP_INLINE void each_part(int64_t count, int64_t width, Body&& body) {
+    const PartTeam team(count, (width + kPackElems<T> - 1) / kPackElems<T>);
+    __syncthreads();
+    for (int64_t i = threadIdx.x / team.size(); i < count; i += blockDim.x / team.size())
+      body(TeamWords<T, PartTeam>(team), i);
+    __syncthreads();
+  }
+
+  class Scratch {
+   public:
+    QSWEEP_INLINE explicit Scratch(int64_t) {}
+    QSWEEP_INLINE T* data() { return reinterpret_cast<T*>(qsweep_scratch); }
+  };
+
+ private:
+  static QSWEEP_INLINE auto row() { return TeamWords<T, RowTeam>(RowTeam()); }
 };
 
 }  // namespace qsweep::kernels::N_CUDA
