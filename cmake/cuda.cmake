@@ -74,7 +74,9 @@ function(qsweep_cuda_sources target)
   foreach(source ${ARG_UNPARSED_ARGUMENTS})
     if(QSWEEP_CUDA STREQUAL "EMULATED")
       target_sources(${target} PRIVATE ${source})
-      set_source_files_properties(${source} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++;${ARG_OPTIONS}"
+      # A GPU too stops at an access of several elements whose address is not a multiple of its size.
+      set(options -x c++ -fsanitize=alignment -fsanitize-undefined-trap-on-error ${ARG_OPTIONS})
+      set_source_files_properties(${source} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "${options}"
                                                        COMPILE_DEFINITIONS "QSWEEP_CUDA_CODE;QSWEEP_CUDA_EMULATED")
     else()
       qsweep_nvcc(${target} ${source} ${ARG_OPTIONS})
@@ -93,5 +95,6 @@ elseif(QSWEEP_CUDA STREQUAL "EMULATED")
   add_library(qsweep_cudart STATIC ${sources})
   target_include_directories(qsweep_cudart PUBLIC ${PROJECT_SOURCE_DIR}/tests/cuda_emulator/include
                              PRIVATE ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/src)
+  target_compile_definitions(qsweep_cudart PRIVATE QSWEEP_CUDA_EMULATED)
   target_link_libraries(qsweep_cudart PRIVATE qsweep_options)
 endif()

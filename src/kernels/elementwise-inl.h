@@ -27,16 +27,16 @@ template <class T>
 QSWEEP_KERNEL void rotate_row(int64_t cols, int64_t head_dim, const float* cos_sin, float turn, const T* x,
                               T* y) {
   const int64_t half = head_dim / 2;
-  for (int64_t head = 0; head < cols; head += head_dim) {
-    const T *low = x + head, *high = x + head + half;
-    T *out_low = y + head, *out_high = y + head + half;
-    L::each(half, [&](auto at) QSWEEP_LANES {
+  L::each_part(cols / head_dim, half, [&](auto part, int64_t head) QSWEEP_LANES {
+    const T *low = x + head * head_dim, *high = low + half;
+    T *out_low = y + head * head_dim, *out_high = out_low + half;
+    part.each(half, [&](auto at) QSWEEP_LANES {
       const auto c = L::load(cos_sin, at), s = L::load(cos_sin + half, at) * L::set(turn);
       const auto a = L::load(low, at), b = L::load(high, at);
       L::store(a * c - b * s, out_low, at);
       L::store(b * c + a * s, out_high, at);
     });
-  }
+  });
 }
 
 template <class T>

@@ -118,6 +118,13 @@ struct Words {
   static HWY_INLINE void once(Body&& body) {
     body();
   }
+  // body(part, i) for `count` parts of a row, of about `width` elements each, in any order: `part` has the
+  // words from `each` to `once`, for the lanes that work on that part, which alone know what it computes.
+  template <class Body>
+  static HWY_INLINE void each_part(int64_t count, int64_t width, Body&& body) {
+    static_cast<void>(width);
+    for (int64_t i = 0; i < count; ++i) body(Words(), i);
+  }
   // Numbers that a row needs between its passes; `once` and `each` write them.
   class Scratch {
    public:

@@ -13,20 +13,17 @@ namespace {
 using L = Lanes;
 using L64 = Lanes64;
 
-constexpr int64_t kSignBlock = 64;  // one random word
-
-// body(first, n, word) for up to kSignBlock columns at a time; `word` has the signs of columns
-// [first_column + first, ...), one per bit.
+// body(part, i, first, n, word) for the i-th sign_blocks of columns: n from `first` on, whose signs are the
+// bits of `word`.
 template <class Body>
 QSWEEP_KERNEL void for_sign_blocks(uint64_t stream, int64_t first_column, int64_t columns, Body&& body) {
-  for (int64_t first = 0; first < columns;) {
-    const int64_t column = first_column + first, bit = column % kSignBlock;
-    const int64_t n = std::min(kSignBlock - bit, columns - first);
-    const uint64_t word =
-        mix64(stream + static_cast<uint64_t>(column / kSignBlock) * 0x9e3779b97f4a7c15u) >> bit;
-    body(first, n, word);
-    first += n;
-  }
+  L::each_part(sign_blocks(first_column, columns), kSignBlock, [&](auto part, int64_t i) QSWEEP_LANES {
+    const int64_t block = first_column / kSignBlock + i;
+    const int64_t begin = std::max(block * kSignBlock, first_column);
+    const int64_t end = std::min((block + 1) * kSignBlock, first_column + columns);
+    const uint64_t random = mix64(stream + static_cast<uint64_t>(block) * 0x9e3779b97f4a7c15u);
+    body(part, i, begin - first_column, end - begin, random >> begin % kSignBlock);
+  });
 }
 
 QSWEEP_KERNEL float log_sum(const LogitsNormalizer& row) {
@@ -41,10 +38,11 @@ QSWEEP_KERNEL void fill_row(ProbeKind kind, const ProbeRow& probe, int64_t n, co
     return;
   }
   if (kind == ProbeKind::rademacher) {
-    for_sign_blocks(
-        probe.stream, first_column, n, [&](int64_t first, int64_t count, uint64_t word) QSWEEP_LANES {
-          L::each(count, [&](auto at) QSWEEP_LANES { L::store(L::signs(word, at), u + first, at); });
-        });
+    for_sign_blocks(probe.stream, first_column, n,
+                    [&](auto part, int64_t, int64_t first, int64_t count, uint64_t word) QSWEEP_LANES {
+                      part.each(count,
+                                [&](auto at) QSWEEP_LANES { L::store(L::signs(word, at), u + first, at); });
+                    });
     return;
   }
   const auto lse = L::set(log_sum(normalizer));
@@ -60,8 +58,8 @@ QSWEEP_KERNEL void fill_row(ProbeKind kind, const ProbeRow& probe, int64_t n, co
   }
   const auto half = L::set(0.5f), projection = L::set(static_cast<float>(probe.projection));
   for_sign_blocks(probe.stream, first_column, n,
-                  [&](int64_t first, int64_t count, uint64_t word) QSWEEP_LANES {
-                    L::each(count, [&](auto at) QSWEEP_LANES {
+                  [&](auto part, int64_t, int64_t first, int64_t count, uint64_t word) QSWEEP_LANES {
+                    part.each(count, [&](auto at) QSWEEP_LANES {
                       const auto root = L::exp((L::load(z + first, at) - lse) * half);
                       L::store(root * (L::signs(word, at) - root * projection), u + first, at);
                     });
@@ -82,16 +80,21 @@ QSWEEP_KERNEL void FillProbes(int64_t begin, int64_t end, ProbeKind kind, const 
 QSWEEP_KERNEL void AddProjections(int64_t begin, int64_t end, ProbeRow* probes, Matrix<const float> logits,
                                   const LogitsNormalizer* normalizers, int64_t first_column) {
   const auto half = L::set(0.5f);
+  const int64_t blocks = sign_blocks(first_column, logits.cols);
+  L64::Scratch scratch(blocks);
+  double* const sums = scratch.data();
   for (int64_t r = begin; r < end; ++r) {
     const auto lse = L::set(log_sum(normalizers[r % logits.rows]));
     const float* z = logits.row(r % logits.rows);
-    double projection = probes[r].projection;
     for_sign_blocks(probes[r].stream, first_column, logits.cols,
-                    [&](int64_t first, int64_t count, uint64_t word) QSWEEP_LANES {
-                      projection += static_cast<double>(L::sum(count, [&](auto at) QSWEEP_LANES {
+                    [&](auto part, int64_t i, int64_t first, int64_t count, uint64_t word) QSWEEP_LANES {
+                      const float sum = part.sum(count, [&](auto at) QSWEEP_LANES {
                         return L::exp((L::load(z + first, at) - lse) * half) * L::signs(word, at);
-                      }));
+                      });
+                      part.once([&]() QSWEEP_LANES { sums[i] = static_cast<double>(sum); });
                     });
+    double projection = probes[r].projection;
+    for (int64_t i = 0; i < blocks; ++i) projection += sums[i];
     L::once([&]() QSWEEP_LANES { probes[r].projection = projection; });
   }
 }

@@ -21,8 +21,10 @@ void fill_probes(Device device, ProbeKind kind, std::span<const ProbeRow> probes
 
 void add_projections(Device device, std::span<ProbeRow> probes, Matrix<const float> logits,
                      std::span<const LogitsNormalizer> normalizers, int64_t first_column) {
-  run_rows(device, static_cast<int64_t>(probes.size()), QSWEEP_KERNEL_OF(AddProjections), probes.data(),
-           logits, normalizers.data(), first_column);
+  run_rows_with_scratch(device, static_cast<int64_t>(probes.size()),
+                        sign_blocks(first_column, logits.cols) * int64_t{sizeof(double)},
+                        QSWEEP_KERNEL_OF(AddProjections), probes.data(), logits, normalizers.data(),
+                        first_column);
 }
 
 void row_products(Device device, DeltaView g, Matrix<const float> e, std::span<double> sums) {

@@ -1,6 +1,7 @@
 // Random output probes and what is summed up with them.
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 #include "kernels/rows.h"
@@ -23,6 +24,12 @@ struct ProbeRow {
   int32_t target = -1;    // cross_entropy
   double projection = 0;  // fisher: sum(sqrt(p) e) over the whole row
 };
+
+// The random signs of as many neighbouring columns are the bits of one number.
+inline constexpr int64_t kSignBlock = 64;
+constexpr int64_t sign_blocks(int64_t first_column, int64_t columns) {
+  return (first_column + columns + kSignBlock - 1) / kSignBlock - first_column / kSignBlock;
+}
 
 // probes holds probe after probe as many rows as the logits have; u is [probes, columns] for columns
 // [first_column, first_column + columns) of the vocabulary.

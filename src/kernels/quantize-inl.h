@@ -14,8 +14,9 @@ namespace {
 using L = Lanes;
 
 // Of elements that are no NaN; 0 for none.
-QSWEEP_KERNEL float absmax_of(int64_t n, const float* x) {
-  return std::max(L::max(n, [&](auto at) QSWEEP_LANES { return L::abs(L::load(x, at)); }), 0.0f);
+template <class Part>
+QSWEEP_KERNEL float absmax_of(Part part, int64_t n, const float* x) {
+  return std::max(part.max(n, [&](auto at) QSWEEP_LANES { return L::abs(L::load(x, at)); }), 0.0f);
 }
 
 QSWEEP_KERNEL float tensor_absmax(const GroupQuantizer& q) {
@@ -100,16 +101,17 @@ struct GroupCodec {
 };
 
 // What a scale of 0 gives: zeros, but for a NaN.
-QSWEEP_KERNEL void zeros(int64_t n, const float* x, float* y) {
-  L::each(n, [&](auto at) QSWEEP_LANES { L::store(L::load(x, at) * L::zero(), y, at); });
+template <class Part>
+QSWEEP_KERNEL void zeros(Part part, int64_t n, const float* x, float* y) {
+  part.each(n, [&](auto at) QSWEEP_LANES { L::store(L::load(x, at) * L::zero(), y, at); });
 }
 
-template <Grid kGrid, ScaleRule kRule>
-QSWEEP_KERNEL void fake_quantize_group(const GroupQuantizer& q, int64_t n, const float* x, float scale,
-                                       float* y) {
-  if (scale == 0) return zeros(n, x, y);
+template <Grid kGrid, ScaleRule kRule, class Part>
+QSWEEP_KERNEL void fake_quantize_group(Part part, const GroupQuantizer& q, int64_t n, const float* x,
+                                       float scale, float* y) {
+  if (scale == 0) return zeros(part, n, x, y);
   const GroupCodec<kGrid, kRule> codec(q, scale);
-  L::each(n, [&](auto at) QSWEEP_LANES { L::store(codec.value(codec.code(L::load(x, at))), y, at); });
+  part.each(n, [&](auto at) QSWEEP_LANES { L::store(codec.value(codec.code(L::load(x, at))), y, at); });
 }
 
 template <Grid kGrid, ScaleRule kRule>
@@ -120,18 +122,18 @@ QSWEEP_KERNEL void fake_quantize_all_groups(int64_t begin, int64_t end, const Gr
   float* const scales = scratch.data();
   for (int64_t r = begin; r < end; ++r) {
     const auto for_groups = [&](auto body) QSWEEP_LANES {
-      for (int64_t g = 0; g < groups; ++g) {
+      L::each_part(groups, q.group, [&](auto part, int64_t g) QSWEEP_LANES {
         const int64_t first = g * q.group;
-        body(scales[g], first, std::min(q.group, x.cols - first));
-      }
+        body(part, scales[g], first, std::min(q.group, x.cols - first));
+      });
     };
-    for_groups([&](float& absmax, int64_t first, int64_t n) QSWEEP_LANES {
-      const float found = q.one_scale ? tensor_absmax(q) : absmax_of(n, x.row(r) + first);
-      L::once([&]() QSWEEP_LANES { absmax = found; });
+    for_groups([&](auto part, float& absmax, int64_t first, int64_t n) QSWEEP_LANES {
+      const float found = q.one_scale ? tensor_absmax(q) : absmax_of(part, n, x.row(r) + first);
+      part.once([&]() QSWEEP_LANES { absmax = found; });
     });
     find_scales(q, groups, scales);
-    for_groups([&](float s, int64_t first, int64_t n) QSWEEP_LANES {
-      fake_quantize_group<kGrid, kRule>(q, n, x.row(r) + first, s, y.row(r) + first);
+    for_groups([&](auto part, float s, int64_t first, int64_t n) QSWEEP_LANES {
+      fake_quantize_group<kGrid, kRule>(part, q, n, x.row(r) + first, s, y.row(r) + first);
     });
   }
 }
@@ -170,7 +172,7 @@ QSWEEP_KERNEL void quantize_all_rows(int64_t begin, int64_t end, const GroupQuan
                                      Matrix<const float> x, Matrix<int8_t> codes, float* scale,
                                      int32_t* sums) {
   for (int64_t r = begin; r < end; ++r) {
-    const float absmax = q.one_scale ? tensor_absmax(q) : absmax_of(x.cols, x.row(r));
+    const float absmax = q.one_scale ? tensor_absmax(q) : absmax_of(L(), x.cols, x.row(r));
     L::once([&]() QSWEEP_LANES { scale[r] = absmax; });
     find_scales(q, 1, &scale[r]);
     const float found = scale[r];
@@ -284,7 +286,7 @@ QSWEEP_KERNEL void FakeQuantizeAffine(int64_t begin, int64_t end, AffineQuantize
                                       Matrix<float> y) {
   const AffineScale found = affine_scale(q);
   if (found.scale == 0) {
-    for (int64_t r = begin; r < end; ++r) zeros(x.cols, x.row(r), y.row(r));
+    for (int64_t r = begin; r < end; ++r) zeros(L(), x.cols, x.row(r), y.row(r));
     return;
   }
   const auto scale = L::set(found.scale), zero = L::set(found.zero_point);
@@ -295,7 +297,7 @@ QSWEEP_KERNEL void FakeQuantizeAffine(int64_t begin, int64_t end, AffineQuantize
 
 QSWEEP_KERNEL void RowAbsmax(int64_t begin, int64_t end, Matrix<const float> x, float* absmax) {
   for (int64_t r = begin; r < end; ++r) {
-    const float found = absmax_of(x.cols, x.row(r));
+    const float found = absmax_of(L(), x.cols, x.row(r));
     L::once([&]() QSWEEP_LANES { absmax[r] = found; });
   }
 }

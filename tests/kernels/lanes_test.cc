@@ -32,6 +32,8 @@ QSWEEP_EXPORT(Sum64);
 QSWEEP_EXPORT(Max32);
 QSWEEP_EXPORT(First32);
 QSWEEP_EXPORT(Sequence);
+QSWEEP_EXPORT(Parts);
+QSWEEP_EXPORT(LargestOfParts);
 
 namespace {
 
@@ -271,13 +273,61 @@ TEST_P(LanesTest, FirstElement) {
 
 TEST_P(LanesTest, WordsSeeWhatWasBeforeThem) {
   for (const int64_t n : {1, 5, 64, 700}) {
-    std::vector<float> x(static_cast<size_t>(n), 3.0f), y(4 * kMoreThanLanes);
+    std::vector<float> x(static_cast<size_t>(n), 3.0f), y(7 * kMoreThanLanes);
     run(QSWEEP_KERNEL_OF(Sequence), x, y);
-    EXPECT_THAT(std::span(y).first(2 * kMoreThanLanes), Each(static_cast<float>(3 * n))) << n;
-    EXPECT_THAT(std::span(y).subspan(2 * kMoreThanLanes, kMoreThanLanes), Each(3.0f)) << n;
-    EXPECT_THAT(std::span(y).last(kMoreThanLanes), Each(4.0f)) << n;
-    EXPECT_THAT(x, Each(4.0f)) << n;
+    const auto told = [&](size_t i) { return std::span(y).subspan(i * kMoreThanLanes, kMoreThanLanes); };
+    EXPECT_THAT(told(0), Each(static_cast<float>(3 * n))) << n;
+    EXPECT_THAT(told(1), Each(static_cast<float>(6 * n))) << n;
+    EXPECT_THAT(told(2), Each(3.0f)) << n;
+    EXPECT_THAT(told(3), Each(4.0f)) << n;
+    EXPECT_THAT(told(4), Each(0.0f)) << n;
+    EXPECT_THAT(told(5), Each(5.0f)) << n;
+    EXPECT_THAT(told(6), Each(x.back())) << n;
+    // When the row was copied, only the first two were told.
+    for (int64_t i = 0; i < std::min(n, 2 * kMoreThanLanes); ++i)
+      EXPECT_EQ(x[static_cast<size_t>(i)], y[static_cast<size_t>(i)]) << n;
   }
+}
+
+// Few elements and many, few parts and many, whole ones and a short last one.
+TEST_P(LanesTest, PartsOfARow) {
+  for (const int64_t width : {1, 3, 4, 8, 12, 16, 29, 64, 200, 2100})
+    for (const int64_t n : {width - 1, width, 2 * width + 1, 5 * width, 33 * width - 1}) {
+      if (n == 0) continue;
+      const int64_t parts = (n + width - 1) / width;
+      std::vector<float> x(static_cast<size_t>(n)), y(static_cast<size_t>(3 * parts + 2 * kMoreThanLanes));
+      for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * 5 % 13);
+      const std::vector<float> before = x;
+      run(QSWEEP_KERNEL_OF(Parts), x, y, width);
+      for (int64_t i = 0; i < parts; ++i) {
+        const auto first = before.begin() + i * width, last = before.begin() + std::min((i + 1) * width, n);
+        const float sum = std::accumulate(first, last, 0.0f);
+        const auto top = std::max_element(first, last);
+        const auto got = [&](int64_t k) { return y[static_cast<size_t>(k * parts + i)]; };
+        ASSERT_EQ(got(0), sum) << width << ", " << n << ", part " << i;
+        ASSERT_EQ(got(1), *top - sum) << width << ", " << n << ", part " << i;
+        ASSERT_EQ(got(2), static_cast<float>(top - first)) << width << ", " << n << ", part " << i;
+        for (auto at = first; at != last; ++at)
+          ASSERT_EQ(x[static_cast<size_t>(at - before.begin())], *at - sum) << width << ", " << n;
+      }
+      const auto told = std::span(y).subspan(static_cast<size_t>(3 * parts));
+      EXPECT_THAT(told.first(kMoreThanLanes), Each(before[0])) << width << ", " << n;
+      EXPECT_THAT(told.last(kMoreThanLanes), Each(y[static_cast<size_t>(3 * parts - 1)]))
+          << width << ", " << n;
+    }
+}
+
+// A NaN may be the largest or not, but all lanes agree, else they would go different ways.
+TEST_P(LanesTest, LanesAgreeOnTheLargestWithNan) {
+  for (const int64_t width : {8, 16, 64, 200})
+    for (int64_t place = 0; place < width; ++place) {
+      std::vector<float> x(static_cast<size_t>(3 * width), 1.0f), y(x.size());
+      x[static_cast<size_t>(width + place)] = std::numeric_limits<float>::quiet_NaN();
+      run(QSWEEP_KERNEL_OF(LargestOfParts), x, y, width);
+      const auto middle = std::span(y).subspan(static_cast<size_t>(width), static_cast<size_t>(width));
+      const auto nans = std::ranges::count_if(middle, [](float v) { return std::isnan(v); });
+      EXPECT_TRUE(nans == 0 || nans == width) << width << ", NaN at " << place;
+    }
 }
 
 }  // namespace

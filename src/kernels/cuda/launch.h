@@ -1,5 +1,5 @@
-// Launching row kernels: a block of threads per row. Only for .cu files; each includes the bodies and lists
-// its kernels by QSWEEP_LAUNCH(Name).
+// Launching row kernels: a block of threads per row, as many as its width is worth. Only for .cu files; each
+// includes the bodies and lists its kernels by QSWEEP_LAUNCH(Name).
 #pragma once
 
 #include <algorithm>
@@ -39,13 +39,27 @@ __global__ void __launch_bounds__(kBlockThreads)
   kEntry(blocks[low].block, r - blocks[low].start, 1, args...);
 }
 
+// The elements of a row of the widest view among a kernel's arguments; where there is none, many.
+template <class Arg>
+int64_t width_of(const Arg& arg) {
+  if constexpr (requires { arg.cols; })
+    return arg.cols;
+  else
+    return 0;
+}
+template <class... Args>
+int64_t row_width(const Args&... args) {
+  const int64_t widest = std::max({int64_t{0}, width_of(args)...});
+  return widest > 0 ? widest : INT64_MAX;
+}
+
 template <class... Params, class... Args>
-void launch(Queue& queue, const char* name, int64_t rows, int64_t scratch_bytes, void (*kernel)(Params...),
-            Args... args) {
+void launch(Queue& queue, const char* name, int64_t rows, unsigned threads, int64_t scratch_bytes,
+            void (*kernel)(Params...), Args... args) {
   if (rows == 0) return;
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(std::min<int64_t>(rows, UINT32_MAX)));  // too many: an error
-  config.blockDim = dim3(kBlockThreads);
+  config.blockDim = dim3(threads);
   config.dynamicSmemBytes = static_cast<size_t>(scratch_bytes);
   config.stream = queue.stream();
   Queue::check_launch(cudaLaunchKernelEx(&config, kernel, args...), name);
@@ -53,7 +67,8 @@ void launch(Queue& queue, const char* name, int64_t rows, int64_t scratch_bytes,
 
 template <auto kEntry, class... Args>
 void launch_rows(Queue& queue, const char* name, int64_t rows, int64_t scratch_bytes, Args... args) {
-  launch(queue, name, rows, scratch_bytes, &row_kernel<kEntry, Args...>, args...);
+  launch(queue, name, rows, row_threads(row_width(args...)), scratch_bytes, &row_kernel<kEntry, Args...>,
+         args...);
 }
 
 // In runs of as many blocks as the queue stages at once.
@@ -69,8 +84,8 @@ void launch_blocks(Queue& queue, const char* name, std::span<const RowBlock> blo
     }
     const auto n = static_cast<int64_t>(placed.size());
     const void* staged = queue.stage(placed.data(), n * int64_t{sizeof(PlacedBlock)});
-    launch(queue, name, rows, 0, &block_kernel<kEntry, Args...>, static_cast<const PlacedBlock*>(staged), n,
-           args...);
+    launch(queue, name, rows, row_threads(row_width(args...)), 0, &block_kernel<kEntry, Args...>,
+           static_cast<const PlacedBlock*>(staged), n, args...);
   }
 }
 

@@ -120,9 +120,9 @@ void* Queue::allocate(int64_t bytes) {
       cudaMallocFromPoolAsync(&block, static_cast<size_t>(bytes), state_->pool, state_->stream);
   if (code == cudaErrorMemoryAllocation) {
     cudaGetLastError();
-    throw OutOfMemory(fmt::format("GPU {} has no {} MiB left: this run holds {} MiB there, and {} MiB are free",
-                                  state_->device, mebibytes(bytes), mebibytes(state_->held_bytes()),
-                                  mebibytes(free_bytes())));
+    throw OutOfMemory(fmt::format(
+        "GPU {} has no {} MiB left: this run holds {} MiB there, and {} MiB are free", state_->device,
+        mebibytes(bytes), mebibytes(state_->held_bytes()), mebibytes(free_bytes())));
   }
   check(code, "allocating memory");
   return block;
