@@ -14,18 +14,18 @@ namespace qsweep::kernels {
 namespace {
 
 void* allocate(cuda::Queue& queue, const DeltaView& m) {
-  const int64_t bytes = checked_mul(checked_mul(m.rows, m.cols), m.element_bytes());
+  const int64_t bytes = checked_mul(checked_mul(m.rows, m.stride), m.element_bytes());
   return bytes == 0 ? nullptr : queue.allocate(bytes);
 }
 
 }  // namespace
 
-Buffer::Buffer(Device device, DType dtype, int64_t rows, int64_t cols)
-    : gpu_(device.gpu), view_{nullptr, dtype, rows, cols, cols} {
+Buffer::Buffer(Device device, DType dtype, int64_t rows, int64_t cols, int64_t stride)
+    : gpu_(device.gpu), view_{nullptr, dtype, rows, cols, stride} {
   if (gpu_ != nullptr) {
     view_.data = allocate(*gpu_, view_);
   } else {
-    on_cpu_ = Tensor(dtype, {rows, cols});
+    on_cpu_ = Tensor(dtype, {rows, stride});
     view_.data = on_cpu_.bytes();
   }
 }
@@ -78,8 +78,8 @@ BackgroundCopies::Mark BackgroundCopies::mark() { return {}; }
 BackgroundCopies::Copy BackgroundCopies::copy(void*, const void*, int64_t, const Mark&) { return {}; }
 void BackgroundCopies::join(const Copy&) {}
 
-Buffer::Buffer(Device, DType dtype, int64_t rows, int64_t cols)
-    : on_cpu_(dtype, {rows, cols}), view_{on_cpu_.bytes(), dtype, rows, cols, cols} {}
+Buffer::Buffer(Device, DType dtype, int64_t rows, int64_t cols, int64_t stride)
+    : on_cpu_(dtype, {rows, stride}), view_{on_cpu_.bytes(), dtype, rows, cols, stride} {}
 
 Buffer::~Buffer() = default;
 

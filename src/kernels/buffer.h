@@ -20,7 +20,9 @@ class Buffer {
  public:
   Buffer() = default;
   // Error where the device's memory does not do.
-  Buffer(Device device, DType dtype, int64_t rows, int64_t cols);
+  Buffer(Device device, DType dtype, int64_t rows, int64_t cols) : Buffer(device, dtype, rows, cols, cols) {}
+  // With rows `stride` elements apart.
+  Buffer(Device device, DType dtype, int64_t rows, int64_t cols, int64_t stride);
   ~Buffer();
   Buffer(Buffer&& other) noexcept { swap(other); }
   Buffer& operator=(Buffer&& other) noexcept {
@@ -29,7 +31,7 @@ class Buffer {
   }
 
   void* data() const { return view_.data; }
-  int64_t size_bytes() const { return view_.rows * view_.cols * view_.element_bytes(); }
+  int64_t size_bytes() const { return view_.rows * view_.stride * view_.element_bytes(); }
   DeltaView view() const { return view_; }
   template <class T>
   Matrix<T> matrix() const {
@@ -37,7 +39,7 @@ class Buffer {
   }
   template <class T>
   std::span<T> elements() const {
-    return {static_cast<T*>(view_.data), static_cast<size_t>(view_.rows * view_.cols)};
+    return {static_cast<T*>(view_.data), static_cast<size_t>(view_.rows * view_.stride)};
   }
 
  private:

@@ -70,8 +70,10 @@ std::map<int64_t, std::vector<PairRun>> pair_runs(std::span<const RowBlock> bloc
   return runs;
 }
 
-int64_t tile_bytes(const Spec& spec, int64_t keys, int64_t queries, int64_t pairs, DType dtype) {
-  const int64_t logits = spec.n_heads * queries * keys, delta_bytes = size_bytes(dtype);
+int64_t tile_bytes(const Context& context, const Spec& spec, int64_t keys, int64_t queries, int64_t pairs,
+                   DType dtype) {
+  const int64_t logits = spec.n_heads * queries * logits_stride(context, keys),
+                delta_bytes = size_bytes(dtype);
   const int64_t reference =
       logits * (4 + 4 + delta_bytes) + spec.n_heads * queries * spec.head_dim * delta_bytes;
   const int64_t per_pair = logits * (dtype == DType::f32 ? 4 : 4 + delta_bytes) +
@@ -83,7 +85,7 @@ int64_t tile_bytes(const Spec& spec, int64_t keys, int64_t queries, int64_t pair
 
 Tiling choose_tiling(const Context& context, const Spec& spec, int64_t keys, int64_t pairs, DType dtype) {
   return fit_tiling(context.tile_bytes, keys, pairs, [&](int64_t queries, int64_t pairs_at_once) {
-    return tile_bytes(spec, keys, queries, pairs_at_once, dtype);
+    return tile_bytes(context, spec, keys, queries, pairs_at_once, dtype);
   });
 }
 
@@ -126,7 +128,7 @@ Buffer changed_keys(const DeltaCall& call, int input, const PairRun& run, const 
 Buffer logits_change(const DeltaCall& call, const PairRun& run, const ReferenceTile& r, DeltaView q_tile) {
   const AttentionTile& tile = r.tile;
   const int64_t first = r.segment_first - run.parent;
-  Buffer ds(call.context.device(), DType::f32, run.pairs * tile.heads * tile.queries, tile.keys);
+  Buffer ds = logits_buffer(call.context, DType::f32, run.pairs * tile.heads * tile.queries, tile.keys);
   const GemmOperand out = logits(call.spec, ds.view(), tile.queries, run.pairs);
   if (run.has(0)) {
     const Buffer k_new = changed_keys(call, 1, run, r);
@@ -155,7 +157,7 @@ void delta_tile(const DeltaCall& call, const PairRun& run, const ReferenceTile& 
   if (logits_move) {
     const Buffer ds = logits_change(call, run, r, q_tile);
     Buffer narrow;
-    if (dtype != DType::f32) narrow = Buffer(device, dtype, ds.view().rows, ds.view().cols);
+    if (dtype != DType::f32) narrow = logits_buffer(call.context, dtype, ds.view().rows, tile.keys);
     const DeltaView dp = dtype == DType::f32 ? ds.view() : narrow.view();
     softmax_delta(device, tile, r.s.matrix<float>(), r.p.matrix<float>(), r.lse.elements<float>(),
                   r.argmax.elements<int32_t>(), ds.matrix<float>(), dp);
@@ -186,8 +188,8 @@ void delta_sample(const DeltaCall& call, std::span<const Segment> segments, std:
       r.centered[0] = k.matrix<float>();
       r.centered[1] = v.matrix<float>();
       const Device device = call.context.device();
-      const Buffer q_tile(device, dtype, queries, call.q.cols),
-          p_tile(device, dtype, r.p.view().rows, r.p.view().cols);
+      const Buffer q_tile(device, dtype, queries, call.q.cols);
+      const Buffer p_tile = logits_buffer(call.context, dtype, r.p.view().rows, r.tile.keys);
       convert(device, call.q.rows_at(r.first_query(), queries), q_tile.view());
       convert(device, r.p.matrix<float>(), p_tile.view());
       for (const PairRun& run : runs)

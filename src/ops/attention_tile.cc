@@ -59,6 +59,15 @@ GemmOperand logits(const Spec& spec, DeltaView m, int64_t queries, int64_t pairs
   return x;
 }
 
+int64_t logits_stride(const Context& context, int64_t keys) {
+  constexpr int64_t kElements = 8;
+  return context.device().gpu == nullptr ? keys : (keys + kElements - 1) / kElements * kElements;
+}
+
+Buffer logits_buffer(const Context& context, DType dtype, int64_t rows, int64_t keys) {
+  return {context.device(), dtype, rows, keys, logits_stride(context, keys)};
+}
+
 ReferenceTile reference_tile(const Context& context, const Spec& spec, const Segment& segment,
                              int64_t first_query, int64_t queries, Matrix<const float> q,
                              Matrix<const float> k) {
@@ -67,8 +76,8 @@ ReferenceTile reference_tile(const Context& context, const Spec& spec, const Seg
   r.tile = {spec.n_heads, queries, keys, spec.causal, first_query, spec.scale};
   r.segment_first = segment.first;
   const int64_t rows = spec.n_heads * queries;
-  r.s = Buffer(context.device(), DType::f32, rows, keys);
-  r.p = Buffer(context.device(), DType::f32, rows, keys);
+  r.s = logits_buffer(context, DType::f32, rows, keys);
+  r.p = logits_buffer(context, DType::f32, rows, keys);
   r.lse = Buffer(context.device(), DType::f32, 1, rows);
   r.argmax = Buffer(context.device(), DType::i32, 1, rows);
   context.gemm.multiply(heads(spec, view_of(q), true, r.first_query(), queries, 1, 0, false),

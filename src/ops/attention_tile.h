@@ -27,6 +27,11 @@ kernels::GemmOperand heads(const Spec& spec, kernels::DeltaView m, bool grouped,
 // Logits-like [pairs * n_heads * queries, keys] as {pairs, kv heads, heads per kv head, queries, keys}.
 kernels::GemmOperand logits(const Spec& spec, kernels::DeltaView m, int64_t queries, int64_t pairs);
 
+// From one row of logits to the next: on a GPU, products and row kernels are faster where rows begin at
+// multiples of 16 bytes.
+int64_t logits_stride(const Context& context, int64_t keys);
+kernels::Buffer logits_buffer(const Context& context, DType dtype, int64_t rows, int64_t keys);
+
 // Reference logits and probabilities of one tile of queries.
 struct ReferenceTile {
   kernels::AttentionTile tile;

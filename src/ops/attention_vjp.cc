@@ -13,8 +13,10 @@ using kernels::GemmOperand;
 using kernels::GemmPurpose;
 using kernels::view_of;
 
-int64_t tile_bytes(const Spec& spec, int64_t keys, int64_t queries, int64_t probes, DType dtype) {
-  const int64_t logits = spec.n_heads * queries * keys, kv = 2 * keys * spec.n_kv_heads * spec.head_dim;
+int64_t tile_bytes(const Context& context, const Spec& spec, int64_t keys, int64_t queries, int64_t probes,
+                   DType dtype) {
+  const int64_t logits = spec.n_heads * queries * logits_stride(context, keys);
+  const int64_t kv = 2 * keys * spec.n_kv_heads * spec.head_dim;
   const int64_t rounded = dtype == DType::f32 ? 0 : size_bytes(dtype);  // copies in the products' dtype
   const int64_t reference = logits * (4 + 4 + rounded) +
                             spec.n_heads * queries * (spec.head_dim * rounded + 8) + kv * (4 + rounded);
@@ -25,7 +27,7 @@ int64_t tile_bytes(const Spec& spec, int64_t keys, int64_t queries, int64_t prob
 
 Tiling choose_tiling(const Context& context, const Spec& spec, int64_t keys, int64_t probes, DType dtype) {
   return fit_tiling(context.tile_bytes, keys, probes, [&](int64_t queries, int64_t probes_at_once) {
-    return tile_bytes(spec, keys, queries, probes_at_once, dtype);
+    return tile_bytes(context, spec, keys, queries, probes_at_once, dtype);
   });
 }
 
@@ -34,9 +36,11 @@ struct Rounded {
   Buffer copy;
   DeltaView view;
 
-  Rounded(Device device, Matrix<const float> m, DType dtype) : view(view_of(m)) {
+  Rounded(Device device, Matrix<const float> m, DType dtype) : Rounded(device, m, dtype, m.cols) {}
+  // stride: of the copy.
+  Rounded(Device device, Matrix<const float> m, DType dtype, int64_t stride) : view(view_of(m)) {
     if (dtype == DType::f32) return;
-    copy = Buffer(device, dtype, m.rows, m.cols);
+    copy = Buffer(device, dtype, m.rows, m.cols, stride);
     view = copy.view();
     kernels::convert(device, m, view);
   }
@@ -119,10 +123,10 @@ void vjp_tile(const VjpCall& call, const Segment& segment, int64_t first, int64_
   const auto keys_of = [&](DeltaView m, bool transpose) {
     return heads(spec, m, false, 0, keys, 1, 0, transpose);
   };
-  const Buffer dp(device, DType::f32, probes * spec.n_heads * queries, keys);
+  const Buffer dp = logits_buffer(call.context, DType::f32, probes * spec.n_heads * queries, keys);
   call.multiply(queries_of(d_o_rows), keys_of(sums.v, true), logits(spec, dp.view(), queries, probes));
   Buffer narrow;
-  if (dtype != DType::f32) narrow = Buffer(device, dtype, dp.view().rows, keys);
+  if (dtype != DType::f32) narrow = logits_buffer(call.context, dtype, dp.view().rows, keys);
   const DeltaView ds_rows = dtype == DType::f32 ? dp.view() : narrow.view();
   softmax_vjp(device, r.tile, r.p.matrix<float>(), r.argmax.elements<int32_t>(), dp.matrix<float>(), ds_rows);
   const GemmOperand ds = logits(spec, ds_rows, queries, probes);
@@ -133,7 +137,7 @@ void vjp_tile(const VjpCall& call, const Segment& segment, int64_t first, int64_
                      call.dq.rows_at((sums.first_probe + p) * call.rows() + first_query, queries));
 
   const Rounded q(device, call.q.rows_at(first_query, queries), dtype);
-  const Rounded p(device, r.p.matrix<float>(), dtype);
+  const Rounded p(device, r.p.matrix<float>(), dtype, r.p.view().stride);
   const auto sum_of = [&](const Buffer& all) {
     return heads(spec, all.view(), false, 0, keys, probes, segment.rows, false);
   };
