@@ -20,7 +20,17 @@ TEST(Device, AGpuThatIsNotThereIsNamed) {
   };
   for (const char* device : {"cuda:99", "cuda:", "cuda:-1", "cuda:1x", "cuda0", "GPU"})
     EXPECT_NE(refused(device).find("--device"), std::string::npos) << device;
-  EXPECT_NE(refused("cuda:one").find("expected cpu, cuda or cuda:N, found \"cuda:one\""), std::string::npos);
+  for (const std::string device :
+       {"cuda:one", "cuda:0,", "cuda:,0", "cuda:0,,1", "cuda:0;1", "cuda:0,cuda:1", "cuda,cuda", "cuda,0",
+        "cpu,cuda:0", "cuda:0,cpu", "cuda:0, 1", "cuda:0,-1", "cuda:0,99999999999"})
+    EXPECT_NE(refused(device).find("--device: expected cpu, cuda, cuda:N or several as cuda:N,N, found \"" +
+                                   device + "\""),
+              std::string::npos)
+        << device;
+  EXPECT_NE(refused("cuda:0,1,0").find("--device: GPU 0 is given twice in \"cuda:0,1,0\""),
+            std::string::npos);
+  // Without CUDA there is not even the first one.
+  EXPECT_NE(refused("cuda:0,99").find("--device: "), std::string::npos);
 }
 
 class CudaScore : public ::testing::Test {
