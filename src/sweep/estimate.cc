@@ -153,7 +153,6 @@ void Estimator::run(const Ranges& ranges, ReferenceValues& reference, std::vecto
   weight_errors_.assign(records.size(), {});
   logits_norms_.assign(samples(), {});
   if (!plan_.chunks.front().keep_linear_outputs) reference = {};
-  ReferenceValues* const left = setting_.devices.size() == 1 ? &reference : nullptr;
   const auto sinks_of = [&](const Chunk& chunk) {
     ProbeSinks to = sinks(chunk, records);
     to.stage_done = progress;
@@ -161,7 +160,7 @@ void Estimator::run(const Ranges& ranges, ReferenceValues& reference, std::vecto
   };
   const auto run_pass = [&](size_t i, const ops::Context& ops, const ProbeSinks& noted, const Boundaries&) {
     graph::Workspace workspace(ops.device());
-    return run_probe_pass(pass_input(plan_.chunks[i], ops, ranges, left), workspace, noted);
+    return run_probe_pass(pass_input(plan_.chunks[i], ops, ranges, &reference), workspace, noted);
   };
   run_passes(setting_.devices, plan_.chunks, log_, sinks_of, run_pass);
   for (size_t i = 0; i < records.size(); ++i) {

@@ -34,7 +34,7 @@ class Estimator {
   Cost earlier() const { return log_.earlier(); }  // of run(), by processes before this one
 
   // Fills the records' metrics, local statistics, estimates and flags. reference: what is left of it, which
-  // is taken; if that is nothing, it is computed here.
+  // is taken; if that is nothing, as with several devices, it is computed here.
   void run(const Ranges& ranges, ReferenceValues& reference, std::vector<scores::ScoreRecord>& records,
            const std::function<void(const std::string& stage, double flops)>& progress);
 

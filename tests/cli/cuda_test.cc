@@ -60,5 +60,21 @@ TEST_F(CudaScore, AgreesWithTheCpu) {
   }
 }
 
+TEST_F(CudaScore, TwoGpusAgreeWithOne) {
+  const Outcome probe = run_qsweep({"inspect", testdata("tiny-qwen2.5-vl"), "--device", "cuda:0,1"});
+  if (probe.code != 0) GTEST_SKIP() << probe.err;
+  const Workplace place;
+  const auto score_on = [&](const std::string& name, const std::string& device) {
+    return score_run(
+        place, name, testdata("tiny-qwen2.5-vl"),
+        {"--data", testdata("data/captions.txt"), "--samples", "2", "--format", "w8a8_dynamic", "--ops",
+         "model.layers.[12].mlp.down_proj", "--precision", "strict", "--device", device});
+  };
+  const ScoreRun one = score_on("one", "cuda"), two = score_on("two", "cuda:1,0");
+  EXPECT_EQ(two.json["settings"]["device"], "cuda:1,0");
+  ASSERT_EQ(two.kl_sums().size(), 2u);
+  for (size_t i = 0; i < 2; ++i) EXPECT_LE(std::abs(two.kl_sums()[i] / one.kl_sums()[i] - 1), 0.02) << i;
+}
+
 }  // namespace
 }  // namespace qsweep::cli

@@ -99,23 +99,21 @@ TEST_F(CudaSweep, TwoGpus) {
   kernels::Gemm first({Threads{1}, gpus[0].get()}), second({Threads{1}, gpus[1].get()});
   const sweep::Devices devices({ops::Context{first}, ops::Context{second}});
   TinyRun tiny({"eval-011"});  // text alone: the emulator takes its time
-  for (const Method method : {Method::exact, Method::hawq}) {
-    // Of one sample the variants are shared, of two equal ones the samples.
-    sweep::ScoreOptions options{.formats = testing::formats({"w8a8_dynamic"}),
-                                .method = method,
-                                .ops_glob = "model.layers.*.mlp.down_proj",
-                                .max_ops = 4,
-                                .strict = true};
-    for (const size_t samples : {1, 2}) {
-      tiny.data.resize(samples, tiny.data.front());
-      const auto one = tiny.score_on(device(), options), two = tiny.score_on(devices, options);
-      if (method == Method::exact || samples == 2) EXPECT_EQ(two.report.plan.devices(), 2u);
-      for (size_t i = 0; i < one.run.scores.size(); ++i) {
-        EXPECT_EQ(one.run.scores[i].status, two.run.scores[i].status);
-        if (one.run.scores[i].status != scores::Status::ok) continue;
-        const double expected = sweep::total_error(one.run.scores[i], {});
-        EXPECT_NEAR(sweep::total_error(two.run.scores[i], {}) / expected, 1, 1e-3);
-      }
+  // Of one sample the variants are shared, of two equal ones the samples.
+  for (const auto& [method, samples] : {std::pair(Method::exact, 1), {Method::exact, 2}, {Method::hawq, 2}}) {
+    const sweep::ScoreOptions options{.formats = testing::formats({"w8a8_dynamic"}),
+                                      .method = method,
+                                      .ops_glob = "model.layers.*.mlp.down_proj",
+                                      .max_ops = 2,
+                                      .strict = true};
+    tiny.data.resize(static_cast<size_t>(samples), tiny.data.front());
+    const auto one = tiny.score_on(device(), options), two = tiny.score_on(devices, options);
+    EXPECT_EQ(two.report.plan.devices(), 2u);
+    for (size_t i = 0; i < one.run.scores.size(); ++i) {
+      EXPECT_EQ(one.run.scores[i].status, two.run.scores[i].status);
+      if (one.run.scores[i].status != scores::Status::ok) continue;
+      const double expected = sweep::total_error(one.run.scores[i], {});
+      EXPECT_NEAR(sweep::total_error(two.run.scores[i], {}) / expected, 1, 1e-3);
     }
   }
 }

@@ -103,6 +103,20 @@ TEST(SharedSweep, VariantsOfOneSampleAreShared) {
   expect_scores_of_one(tiny, options, kWithoutDecisions);
 }
 
+// One device can find the ranges on its way; several need them before they begin.
+TEST(SharedSweep, RangesOfTheScoredData) {
+  TinyRun tiny({kSamples[1]});
+  const Cpus cpus(2);
+  ScoreOptions options{.formats = testing::formats({"w8a8"}), .ops_glob = "*.[12].*"};
+  options.memory_bytes = int64_t{4} << 30;
+  sweep::Sweep sweep(tiny.model, *cpus, tiny.data, tiny.data, options);
+  sweep.prepare();
+  const std::string found = scores_text(sweep.run({}));
+  EXPECT_EQ(sweep.plan().chunks.front().samples.size(), tiny.data.size());
+  tiny.calibration = tiny.data;
+  EXPECT_EQ(found, scores_text(tiny.score_on(*cpus, options).run));
+}
+
 TEST(SharedSweep, LeaveOneOut) {
   const ScoreOptions options{.formats = testing::formats({"w4a16_g32"}),
                              .mode = Mode::leave_one_out,

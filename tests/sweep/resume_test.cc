@@ -173,6 +173,7 @@ TEST_F(Resume, TwoDevices) {
   EXPECT_DOUBLE_EQ(c.last.report.deltas.flops, c.left_alone.report.deltas.flops);
   EXPECT_EQ(c.last.report.deltas.calls, c.left_alone.report.deltas.calls);
   EXPECT_LT(c.last.report.earlier_s.at("sweep"), c.last.report.phases_s.at("sweep"));
+  EXPECT_EQ(c.last.report.plan.devices(), 2u);
   options.method = Method::hawq;
   options.verify = 2;
   EXPECT_GE(interrupt(tiny, options, 5).interruptions, 4);
