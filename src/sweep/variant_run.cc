@@ -92,7 +92,8 @@ bool VariantRun::first_pass_has_all_samples() const {
 }
 
 bool VariantRun::reference_is_left() const {
-  return !report_.plan.chunks.empty() && report_.plan.chunks.front().keep_linear_outputs;
+  return setting_.devices.size() == 1 && !report_.plan.chunks.empty() &&
+         report_.plan.chunks.front().keep_linear_outputs;
 }
 
 bool VariantRun::calibrate() {
