@@ -253,8 +253,25 @@ MUTATIONS = {
     "resumed_results_of_the_first_stages_lost": (
         "src/sweep/phase_log.cc", "                tell_again();\n", "", "sweep", "Resume.Isolated*"),
     "resumed_time_lost": (
-        "src/sweep/phase_log.cc", "  earlier_.add(pass.earlier);\n  return stages;", "  return stages;", "sweep",
-        "Resume.Isolated*"),
+        "src/sweep/phase_log.cc", "  earlier_[pass.device].add(pass.earlier);\n  return stages;", "  return stages;",
+        "sweep", "Resume.Isolated*"),
+    "devices_told_as_they_finish": (
+        "src/sweep/share_passes.h", "next < chunks.size() && told[next]; ++next", "told[next = i]; ++next", "sweep",
+        "SharePasses.Results*"),
+    "a_device_fails_alone": (
+        "src/sweep/workers.cc", "if (ends_) throw Ended();", "", "sweep", "SharedSweep.WhatProgress*"),
+    "products_of_the_first_device": (
+        "src/sweep/devices.h", "for (const ops::Context& context : contexts_) sum", "const auto& context = first();\n    sum",
+        "sweep", "SharedSweep.Products*"),
+    "shared_passes_calibrate": (
+        "src/sweep/variant_run.cc", "if (one_device && &setting_", "if (&setting_", "sweep", "SharedSweep.Ranges*"),
+    "devices_forgotten_in_the_journal": (
+        "src/sweep/phase_log.cc", "if (plan.devices() > 1) keeping_", "if (false) keeping_", "sweep", "Resume.TwoDevices"),
+    "samples_shared_whatever_they_cost": (
+        "src/sweep/shares.cc", "largest = std::max(largest, work(share));", "largest = 0;", "sweep", "Shares.*"),
+    "weight_error_of_the_first_pass": (
+        "src/sweep/estimate.cc", "if (error.pass == nullptr) error.pass", "if (&chunk == &plan_.chunks[0]) error.pass",
+        "sweep", "SharedSweep.Estimates"),
     "resumed_choice_made_again": (
         "src/sweep/score.cc", '!keeping_.journal->read(phase + "/count", read)) {',
         '!keeping_.journal->read(phase + "/count", read) || count > 0) {', "sweep", "Resume.TheChoice*"),

@@ -117,15 +117,15 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
   Tracing tracing(flags.engine.trace);
   std::optional<io::Journal> journal;
   if (flags.resume) journal = reopen_journal(flags.out + kJournalFile, flags.engine);
-  flags.engine.resolve();
+  Gpus gpus = flags.engine.resolve();
   const scores::Metric metric =
       with_context("--metric", [&] { return scores::parse_metric(flags.engine.metric); });
-  Engine engine = open_engine(flags.engine);
+  Engine engine = open_engine(flags.engine, std::move(gpus));
   check_metric(metric, engine.data);
   Provenance provenance(engine, flags.engine, tracing.recorder(), start);
   const bool strict = flags.engine.precision == "strict";
   sweep::Evaluation evaluation({.model = engine.model,
-                                .ops = *engine.context,
+                                .devices = *engine.devices,
                                 .data = engine.data,
                                 .calibration = engine.calibration_data(),
                                 .strict = strict,

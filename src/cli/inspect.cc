@@ -31,13 +31,13 @@ void print_model(const models::Model& model) {
 }
 
 void run(EngineFlags flags) {
-  flags.resolve();
+  Gpus gpus = flags.resolve();
   const sweep::ScoreOptions options = flags.options();
-  Engine engine = open_engine(flags);
+  Engine engine = open_engine(flags, std::move(gpus));
   print_model(engine.model);
   const bool given = !engine.data.empty();
   if (!given) engine.data = nominal_data();
-  sweep::Sweep sweep(engine.model, *engine.context, engine.data, engine.calibration_data(), options);
+  sweep::Sweep sweep(engine.model, *engine.devices, engine.data, engine.calibration_data(), options);
   sweep.prepare();
   std::map<scores::Status, int64_t> counts;
   for (const scores::ScoreRecord& record : sweep.outlook().records) ++counts[record.status];

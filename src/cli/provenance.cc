@@ -55,20 +55,21 @@ void add_rate(io::Json& gemm, const std::string& prefix, const kernels::GemmCoun
 }
 
 io::Json gemm_provenance(const sweep::RunReport& report, std::span<const sweep::MeasuredProduct> rates,
-                         const std::string& bf16_reason) {
+                         const sweep::Devices& devices) {
   const double rate = sweep::overall_rate(rates);
   kernels::GemmCount all = report.reference;
   all.add(report.deltas);
   io::Json gemm = io::Json::object();
   add_rate(gemm, "", all, report.phases_s.at("sweep"), rate);
   const kernels::GemmCount& deltas = report.deltas;
-  gemm.update({{"share_within_products", all.flops / all.seconds / rate},
+  const double seconds_of_each = all.seconds / static_cast<double>(devices.size());
+  gemm.update({{"share_within_products", all.flops / seconds_of_each / rate},
                {"peak_gflops_per_s", rate * 1e-9},
                {"peak_of", rates_provenance(rates)},
                {"delta_gflop", deltas.flops * 1e-9},
                {"delta_bf16_share", deltas.flops > 0 ? deltas.bf16_flops / deltas.flops : 0},
                {"delta_products", deltas.calls},
-               {"bf16", bf16_reason}});
+               {"bf16", devices.first().gemm.bf16_reason()}});
   if (report.estimates.calls > 0)
     add_rate(gemm, "estimate_", report.estimates, report.phases_s.at("estimate"), rate);
   return gemm;
@@ -79,7 +80,7 @@ io::Json gemm_provenance(const sweep::RunReport& report, std::span<const sweep::
 Provenance::Provenance(const Engine& engine, const EngineFlags& flags, trace::Recorder& recorder,
                        Clock::time_point start)
     : engine_(engine), flags_(flags), recorder_(recorder), start_(start) {
-  if (engine.gpu) clock_ = kernels::gpu_clock(*engine.gpu);
+  if (!engine.gpus.empty()) clock_ = kernels::gpu_clock(*engine.gpus.front());
   recorder_.use_clock(clock_.get());
   const trace::Span span(trace::kPhase, "load");
   data_sha256_ = io::sha256_hex_of_file(flags.data);
@@ -102,7 +103,7 @@ void Provenance::complete(scores::DataInfo& data) const {
 void Provenance::measure_rates(const std::vector<sweep::ProductShape>& products,
                                const sweep::MemoryPlan& plan) {
   const trace::Span span(trace::kPhase, "rate");
-  rates_ = sweep::measure_rates(*engine_.gemm, products, plan);
+  rates_ = sweep::measure_rates(*engine_.devices, products, plan);
 }
 
 io::Json Provenance::json(const sweep::RunReport& report, int64_t planned_bytes) const {
@@ -119,7 +120,7 @@ io::Json Provenance::json(const sweep::RunReport& report, int64_t planned_bytes)
           {"processor", usage_provenance(process_usage())},
           {"peak_rss_bytes", peak_resident_bytes()},
           {"planned_bytes", planned_bytes},
-          {"gemm", gemm_provenance(report, rates_, engine_.gemm->bf16_reason())},
+          {"gemm", gemm_provenance(report, rates_, *engine_.devices)},
           {"phases_s", phases},
           {"work", work_provenance(recorded)}};
 }

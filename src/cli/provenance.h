@@ -15,8 +15,8 @@ using Clock = std::chrono::steady_clock;
 
 class Provenance {
  public:
-  // At the end of loading, which began at `start`. From then on the recorder goes by the GPU's clock, if one
-  // computes.
+  // At the end of loading, which began at `start`. From then on the recorder goes by the first GPU's clock,
+  // if one computes.
   Provenance(const Engine& engine, const EngineFlags& flags, trace::Recorder& recorder,
              Clock::time_point start);
   ~Provenance();
@@ -34,7 +34,7 @@ class Provenance {
   const Engine& engine_;
   const EngineFlags& flags_;
   trace::Recorder& recorder_;
-  std::unique_ptr<trace::DeviceClock> clock_;  // of the GPU, while this lives; null: the CPU computes
+  std::unique_ptr<trace::DeviceClock> clock_;  // of the first GPU; null: the CPU computes
   Clock::time_point start_;
   std::string data_sha256_;
   std::vector<sweep::MeasuredProduct> rates_;

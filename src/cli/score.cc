@@ -169,7 +169,7 @@ sweep::ScoreOptions score_options(ScoreFlags& flags) {
 inc::Maps inc_maps(const Engine& engine, int64_t memory_bytes) {
   const trace::Span span(trace::kPhase, "inc");
   ProgressBar bar;
-  return inc::mse_v2(engine.model, *engine.context, engine.data,
+  return inc::mse_v2(engine.model, engine.devices->first(), engine.data,
                      {.memory_bytes = memory_bytes,
                       .progress = [&](const inc::Progress& p) { bar.update(p.done, p.total, p.what); }});
 }
@@ -204,15 +204,15 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   if (flags.resume) journal = reopen_journal(flags.out + kJournalFile, flags.engine);
   if (flags.inc && flags.engine.device != "cpu")
     fail("--inc: expected --device cpu beside it, found {}", flags.engine.device);
-  flags.engine.resolve();
+  Gpus gpus = flags.engine.resolve();
   sweep::ScoreOptions options = score_options(flags);
-  Engine engine = open_engine(flags.engine);
+  Engine engine = open_engine(flags.engine, std::move(gpus));
   check_metric(options.metric, engine.data);
   Provenance provenance(engine, flags.engine, tracing.recorder(), start);
 
   if (options.time_budget_s)
     *options.time_budget_s -= std::chrono::duration<double>(Clock::now() - start).count();
-  sweep::Sweep sweep(engine.model, *engine.context, engine.data, engine.calibration_data(), options);
+  sweep::Sweep sweep(engine.model, *engine.devices, engine.data, engine.calibration_data(), options);
   const io::Json self = identity(engine, flags.engine, settings());
   if (journal && is_finished(*journal, self, flags.out + "/scores.json")) return;
   if (journal) sweep.keep({.journal = &*journal, .boundary_s = flags.journal_interval_s});

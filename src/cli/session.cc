@@ -33,20 +33,49 @@ std::string format_names() {
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
-// Null for the CPU.
-std::shared_ptr<kernels::cuda::Queue> open_gpu(const std::string& device) {
-  if (device == "cpu") return nullptr;
+// The numbers of the GPUs that --device names; none for the CPU.
+std::vector<int> gpu_numbers(const std::string& device) {
+  if (device == "cpu") return {};
+  if (device == "cuda") return {0};
   constexpr std::string_view prefix = "cuda:";
-  int index = 0;
-  const char* const end = device.data() + device.size();
-  const auto is_numbered = [&] {
-    if (!device.starts_with(prefix)) return false;
-    const auto parsed = std::from_chars(device.data() + prefix.size(), end, index);
-    return parsed.ec == std::errc() && parsed.ptr == end && index >= 0;
-  };
-  if (device != "cuda" && !is_numbered())
-    fail("--device: expected cpu, cuda or cuda:N, found \"{}\"", device);
-  return with_context("--device", [&] { return kernels::open_gpu(index); });
+  std::string_view left = device;
+  std::vector<int> numbers;
+  for (bool more = left.starts_with(prefix); more;) {
+    left.remove_prefix(numbers.empty() ? prefix.size() : 1);  // or a comma
+    const char* const end = left.data() + left.size();
+    int number = 0;
+    const auto [rest, status] = std::from_chars(left.data(), end, number);
+    if (status != std::errc() || number < 0) break;
+    if (std::ranges::find(numbers, number) != numbers.end())
+      fail("--device: GPU {} is given twice in \"{}\"", number, device);
+    numbers.push_back(number);
+    if (rest == end) return numbers;
+    left = {rest, end};
+    more = left.starts_with(',');
+  }
+  fail("--device: expected cpu, cuda, cuda:N or several as cuda:N,N, found \"{}\"", device);
+}
+
+// What the least of the devices has free.
+int64_t free_bytes(const Gpus& gpus) {
+  if (gpus.empty()) return available_memory_bytes();
+  int64_t least = INT64_MAX;
+  for (const auto& gpu : gpus) least = std::min(least, kernels::free_bytes(*gpu));
+  return least;
+}
+
+// A product library for the CPU or for each of the GPUs, which then share the CPU's threads.
+void open_devices(Engine& engine, const EngineFlags& flags) {
+  const int count = std::max(1, static_cast<int>(engine.gpus.size()));
+  std::vector<ops::Context> contexts;
+  for (int i = 0; i < count; ++i) {
+    const kernels::Device device(Threads{std::max(1, flags.threads / count)},
+                                 engine.gpus.empty() ? nullptr : engine.gpus[static_cast<size_t>(i)].get());
+    engine.gemms.push_back(with_context("--device", [&] { return std::make_unique<kernels::Gemm>(device); }));
+    contexts.push_back({.gemm = *engine.gemms.back(),
+                        .tile_bytes = std::min(parse_bytes(flags.memory) / kTileShare, kMaxTileBytes)});
+  }
+  engine.devices.emplace(std::move(contexts));
 }
 
 constexpr uint64_t kAnyNumber = INT64_MAX;
@@ -95,10 +124,13 @@ void add_engine_flags(Flags& flags, EngineFlags& v) {
            "Resize every image to a square of this side in pixels, a multiple of a merged patch (28 in "
            "Qwen2.5-VL); by the model's own rule where not given")
       ->check(whole_number(1, kAnyNumber));
-  flags.add("device", v.device, "What computes: cpu, or a GPU: cuda, which is the first one, or cuda:N")
+  flags
+      .add("device", v.device,
+           "What computes: cpu, or a GPU: cuda, which is the first one, or cuda:N; several GPUs of a kind, "
+           "such as cuda:0,1, share the samples or the variants")
       ->capture_default_str();
   flags.add("memory", v.memory,
-            "Memory of the device that the run may take, such as 4G; most of what is free where not given");
+            "Memory that the run may take of each device, such as 4G; most of what is free where not given");
   flags.add("threads", v.threads, "Threads; all cores where not given")->check(whole_number(1, kMaxThreads));
   flags.add("precision", v.precision, "Deltas in bf16 (fast) or f32 (strict); the reference is f32 in both")
       ->check(CLI::IsMember({"fast", "strict"}))
@@ -110,14 +142,15 @@ void add_engine_flags(Flags& flags, EngineFlags& v) {
       ->capture_default_str();
 }
 
-void EngineFlags::resolve() {
-  if (memory.empty()) {
-    const std::shared_ptr<kernels::cuda::Queue> gpu = open_gpu(device);
-    const int64_t free_bytes = gpu ? kernels::free_bytes(*gpu) : available_memory_bytes();
-    memory = std::to_string(static_cast<int64_t>(kMemoryShare * static_cast<double>(free_bytes)));
-  }
+Gpus EngineFlags::resolve() {
+  if (!memory.empty()) with_context("--memory", [&] { parse_bytes(memory); });
+  Gpus gpus;
+  for (const int number : gpu_numbers(device))
+    gpus.push_back(with_context("--device", [&] { return kernels::open_gpu(number); }));
+  if (memory.empty())
+    memory = std::to_string(static_cast<int64_t>(kMemoryShare * static_cast<double>(free_bytes(gpus))));
   if (threads == 0) threads = omp_get_num_procs();
-  with_context("--memory", [&] { parse_bytes(memory); });
+  return gpus;
 }
 
 sweep::ScoreOptions EngineFlags::options() const {
@@ -142,21 +175,17 @@ sweep::ScoreOptions EngineFlags::options() const {
   return options;
 }
 
-Engine open_engine(const EngineFlags& flags) {
+Engine open_engine(const EngineFlags& flags, Gpus gpus) {
   const trace::Span span(trace::kPhase, "load");
   Engine engine{.model = models::load(flags.model, {.image_size = flags.image_size}),
                 .data = {},
                 .calibration = {},
-                .gpu = open_gpu(flags.device),
-                .gemm = nullptr,
-                .context = nullptr};
+                .gpus = std::move(gpus),
+                .gemms = {},
+                .devices = {}};
   if (!flags.data.empty()) engine.data = read_samples(engine.model, flags.data, flags.samples);
   if (!flags.calib.empty()) engine.calibration = read_samples(engine.model, flags.calib, std::nullopt);
-  engine.gemm = with_context("--device", [&] {
-    return std::make_unique<kernels::Gemm>(kernels::Device(Threads{flags.threads}, engine.gpu.get()));
-  });
-  engine.context = std::make_unique<ops::Context>(ops::Context{
-      .gemm = *engine.gemm, .tile_bytes = std::min(parse_bytes(flags.memory) / kTileShare, kMaxTileBytes)});
+  open_devices(engine, flags);
   return engine;
 }
 
@@ -173,11 +202,12 @@ void check_metric(const scores::Metric& metric, const std::vector<models::Sample
 std::string describe(const sweep::MemoryPlan& plan) {
   size_t pairs = 0;
   for (const sweep::Chunk& chunk : plan.chunks) pairs += chunk.variants.size() * chunk.samples.size();
-  return fmt::format("{} of {} at the peak, {} pass{} over the weights ({} read), {}{:.3g} GFLOP",
-                     format_bytes(plan.peak_bytes()), format_bytes(plan.budget_bytes), plan.chunks.size(),
-                     plan.chunks.size() == 1 ? "" : "es", format_bytes(plan.weight_bytes()),
-                     pairs > 0 ? fmt::format("{} (variant, sample) pairs, ", pairs) : "",
-                     plan.flops() * 1e-9);
+  return fmt::format(
+      "{} of {} at the peak{}, {} pass{} over the weights ({} read), {}{:.3g} GFLOP",
+      format_bytes(plan.peak_bytes()), format_bytes(plan.budget_bytes),
+      plan.devices() > 1 ? fmt::format(" of each of {} devices", plan.devices()) : "", plan.chunks.size(),
+      plan.chunks.size() == 1 ? "" : "es", format_bytes(plan.weight_bytes()),
+      pairs > 0 ? fmt::format("{} (variant, sample) pairs, ", pairs) : "", plan.flops() * 1e-9);
 }
 
 }  // namespace qsweep::cli

@@ -11,6 +11,9 @@
 
 namespace qsweep::cli {
 
+// Empty: the CPU computes.
+using Gpus = std::vector<std::shared_ptr<kernels::cuda::Queue>>;
+
 struct EngineFlags {
   std::string model;
   std::string data;
@@ -22,15 +25,15 @@ struct EngineFlags {
   std::optional<int64_t> samples;
   std::optional<int64_t> image_size;
   std::string device = "cpu";
-  std::string memory;
+  std::string memory;  // of each device
   int threads = 0;
   std::string precision = "fast";
   std::string metric = "kl:all";
   uint64_t seed = 0;
   std::string trace;
 
-  // Fills in what was left to the machine: memory, threads.
-  void resolve();
+  // Opens the GPUs, and fills in what was left to the machine: memory, threads.
+  Gpus resolve();
   sweep::ScoreOptions options() const;
 };
 
@@ -42,17 +45,17 @@ void add_scoring_flags(Flags& flags, EngineFlags& values);
 struct Engine {
   models::Model model;
   std::vector<models::Sample> data;
-  std::vector<models::Sample> calibration;    // empty: the data itself
-  std::shared_ptr<kernels::cuda::Queue> gpu;  // null: the CPU computes
-  std::unique_ptr<kernels::Gemm> gemm;
-  std::unique_ptr<ops::Context> context;
+  std::vector<models::Sample> calibration;  // empty: the data itself
+  Gpus gpus;
+  std::vector<std::unique_ptr<kernels::Gemm>> gemms;  // of each device
+  std::optional<sweep::Devices> devices;
 
   const std::vector<models::Sample>& calibration_data() const {
     return calibration.empty() ? data : calibration;
   }
 };
-// Opens the model and, where given, reads the data.
-Engine open_engine(const EngineFlags& flags);
+// Opens the model and, where given, reads the data. gpus: those of the resolved flags.
+Engine open_engine(const EngineFlags& flags, Gpus gpus);
 
 // Ranking by answers needs positions that predict one: an Error where the data has none.
 void check_metric(const scores::Metric& metric, const std::vector<models::Sample>& data);

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/trace.h"
+#include "sweep/rate.h"
+#include "sweep/share_passes.h"
 
 namespace qsweep::sweep {
 namespace {
@@ -19,30 +21,35 @@ void widen(Ranges& ranges, int op, float min, float max) {
   range = range ? quant::Range{std::min(range->min, min), std::max(range->max, max)} : quant::Range{min, max};
 }
 
-Ranges calibrate(const models::Model& model, const ops::Context& ops,
+Ranges calibrate(const models::Model& model, const Devices& devices,
                  const std::vector<models::Sample>& samples, int64_t budget_bytes, PhaseLog& log) {
   Ranges ranges(model.ops.size());
   const RangeSinks to{.range = [&](int op, float min, float max) { widen(ranges, op, min, max); }};
   const Ranges none(model.ops.size());
-  const auto pass_of = [&](const Chunk& chunk) {
+  const auto pass_of = [&](const Chunk& chunk, const ops::Context& ops) {
     return PassInput{model, ops, DType::f32, samples_of(samples, chunk.samples), {}, {}, none};
   };
   const auto dry_run = [&](const Chunk& chunk) {
-    graph::Workspace workspace(ops.device(), /*dry=*/true);
-    return run_reference(pass_of(chunk), workspace, {});
+    graph::Workspace workspace(devices.first().device(), /*dry=*/true);
+    return run_reference(pass_of(chunk, devices.first()), workspace, {});
   };
-  const std::vector<Chunk> chunks =
-      log.plan([&] {
-           return plan_memory({.samples = samples, .device = ops.device(), .dry_run = dry_run}, budget_bytes);
-         })
-          .chunks;
-  for (size_t i = 0; i < chunks.size(); ++i)
-    log.run(i, ops.gemm, to, [&](const RangeSinks& sinks, const Boundaries&) {
-      graph::Workspace workspace(ops.device());
-      return run_reference(pass_of(chunks[i]), workspace, [&](int op, Matrix<const float> x) {
-        if (x.rows > 0) tell_range(workspace, sinks.range, op, x);
-      });
+  const auto make = [&] {
+    return plan_memory({.samples = samples,
+                        .device = devices.first().device(),
+                        .devices = devices.size(),
+                        .work = [&](const Share& share) { return arithmetic(model, samples, {}, share); },
+                        .dry_run = dry_run},
+                       budget_bytes);
+  };
+  const MemoryPlan plan = log.plan(make);
+  const auto run = [&](size_t i, const ops::Context& ops, const RangeSinks& sinks, const Boundaries&) {
+    graph::Workspace workspace(ops.device());
+    return run_reference(pass_of(plan.chunks[i], ops), workspace, [&](int op, Matrix<const float> x) {
+      if (x.rows > 0) tell_range(workspace, sinks.range, op, x);
     });
+  };
+  run_passes(
+      devices, plan, log, [&](const Chunk&) { return to; }, run);
   return ranges;
 }
 

@@ -1,6 +1,7 @@
 // Calibration: the range of every op's input over the calibration data, on the reference.
 #pragma once
 
+#include "sweep/devices.h"
 #include "sweep/phase_log.h"
 
 namespace qsweep::sweep {
@@ -8,8 +9,8 @@ namespace qsweep::sweep {
 // Makes an op's range hold another.
 void widen(Ranges& ranges, int op, float min, float max);
 
-// One pass of the reference over all samples, cut as the memory demands.
-Ranges calibrate(const models::Model& model, const ops::Context& ops,
+// The reference over all samples, in as many passes as memory and devices demand.
+Ranges calibrate(const models::Model& model, const Devices& devices,
                  const std::vector<models::Sample>& samples, int64_t budget_bytes, PhaseLog& log);
 
 }  // namespace qsweep::sweep

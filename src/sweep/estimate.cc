@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "sweep/hybrid.h"
+#include "sweep/rate.h"
+#include "sweep/share_passes.h"
 
 namespace qsweep::sweep {
 namespace {
@@ -66,10 +68,10 @@ Estimator::Estimator(const Setting& setting, EstimateOptions options, const std:
   first_probe_.push_back(probes);
 }
 
-ProbePassInput Estimator::pass_input(const Chunk& chunk, const Ranges& ranges,
+ProbePassInput Estimator::pass_input(const Chunk& chunk, const ops::Context& ops, const Ranges& ranges,
                                      ReferenceValues* reference) const {
   return {.model = setting_.model,
-          .ops = setting_.ops,
+          .ops = ops,
           .dtype = setting_.delta_dtype(),
           .samples = samples_of(setting_.data, chunk.samples),
           .sample_index = chunk.samples,
@@ -92,17 +94,21 @@ void Estimator::keep(const Keeping& keeping) {
 void Estimator::prepare(bool reference_is_left) {
   const Ranges none(ops());
   ReferenceValues left;
+  const ops::Context& first = setting_.devices.first();
   const auto dry_run = [&](const Chunk& chunk) {
-    graph::Workspace workspace(setting_.ops.device(), /*dry=*/true);
-    return run_probe_pass(pass_input(chunk, none, reference_is_left ? &left : nullptr), workspace, {});
+    graph::Workspace workspace(first.device(), /*dry=*/true);
+    return run_probe_pass(pass_input(chunk, first, none, reference_is_left ? &left : nullptr), workspace, {});
   };
   plan_ = log_.plan([&] {
-    return plan_memory({.samples = setting_.data,
-                        .may_recompute = walks_back(),
-                        .may_keep_linear_outputs = walks_back(),
-                        .device = setting_.ops.device(),
-                        .dry_run = dry_run},
-                       setting_.memory_bytes);
+    return plan_memory(
+        {.samples = setting_.data,
+         .may_recompute = walks_back(),
+         .may_keep_linear_outputs = walks_back(),
+         .device = first.device(),
+         .devices = setting_.devices.size(),
+         .work = [&](const Share& share) { return arithmetic(setting_.model, setting_.data, {}, share); },
+         .dry_run = dry_run},
+        setting_.memory_bytes);
   });
 }
 
@@ -129,9 +135,10 @@ ProbeSinks Estimator::sinks(const Chunk& chunk, std::vector<ScoreRecord>& record
               },
           .weight_error =
               [this, &chunk](int op, size_t format, double sse) {
-                // Once per chunk of samples: the first one's counts.
-                if (chunk.samples.front() == plan_.chunks.front().samples.front())
-                  weight_errors_[record_index(static_cast<size_t>(op), format)] += sse;
+                // Told in every pass with a sample that reaches the op: the first one's counts.
+                WeightError& error = weight_errors_[record_index(static_cast<size_t>(op), format)];
+                if (error.pass == nullptr) error.pass = &chunk;
+                if (error.pass == &chunk) error.sse += sse;
               },
           .logits_norm = [this, sample_of](
                              int64_t sample, Scope scope,
@@ -143,17 +150,19 @@ void Estimator::run(const Ranges& ranges, ReferenceValues& reference, std::vecto
                     const std::function<void(const std::string&, double)>& progress) {
   products_.assign(records.size(), std::vector<ProbeProducts>(first_probe_.back() * samples()));
   traces_.assign(ops(), std::vector<double>(samples()));
-  weight_errors_.assign(records.size(), 0);
+  weight_errors_.assign(records.size(), {});
   logits_norms_.assign(samples(), {});
   if (!plan_.chunks.front().keep_linear_outputs) reference = {};
-  for (size_t i = 0; i < plan_.chunks.size(); ++i) {
-    ProbeSinks to = sinks(plan_.chunks[i], records);
+  const auto sinks_of = [&](const Chunk& chunk) {
+    ProbeSinks to = sinks(chunk, records);
     to.stage_done = progress;
-    log_.run(i, setting_.ops.gemm, to, [&](const ProbeSinks& noted, const Boundaries&) {
-      graph::Workspace workspace(setting_.ops.device());
-      return run_probe_pass(pass_input(plan_.chunks[i], ranges, &reference), workspace, noted);
-    });
-  }
+    return to;
+  };
+  const auto run_pass = [&](size_t i, const ops::Context& ops, const ProbeSinks& noted, const Boundaries&) {
+    graph::Workspace workspace(ops.device());
+    return run_probe_pass(pass_input(plan_.chunks[i], ops, ranges, &reference), workspace, noted);
+  };
+  run_passes(setting_.devices, plan_, log_, sinks_of, run_pass);
   for (size_t i = 0; i < records.size(); ++i) {
     records[i].method = options_.method;
     records[i].measured = scores::Measured::none();
@@ -232,7 +241,7 @@ void Estimator::fill_fisher(ScoreRecord& record, size_t index) const {
 // Dong et al. 2020).
 void Estimator::fill_hawq(ScoreRecord& record, size_t index) const {
   const size_t op = static_cast<size_t>(record.op);
-  const double error = weight_errors_[index];
+  const double error = weight_errors_[index].sse;
   const auto weights = static_cast<double>(setting_.model.ops[op].weight.elements());
   std::vector<double> per_sample;
   double trace = 0;

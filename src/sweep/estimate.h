@@ -31,15 +31,20 @@ class Estimator {
   // reference_is_left: the sweep's pass leaves the reference's values before run().
   void prepare(bool reference_is_left = false);
   const MemoryPlan& plan() const { return plan_; }
-  const Cost& earlier() const { return log_.earlier(); }  // of run(), by processes before this one
+  Cost earlier() const { return log_.earlier(); }  // of run(), by processes before this one
 
   // Fills the records' metrics, local statistics, estimates and flags. reference: what is left of it, which
-  // is taken; if that is nothing, it is computed here.
+  // is taken; if that is nothing, as with several devices, it is computed here.
   void run(const Ranges& ranges, ReferenceValues& reference, std::vector<scores::ScoreRecord>& records,
            const std::function<void(const std::string& stage, double flops)>& progress);
 
  private:
-  ProbePassInput pass_input(const Chunk& chunk, const Ranges& ranges, ReferenceValues* reference) const;
+  struct WeightError {
+    const Chunk* pass = nullptr;  // that told it
+    double sse = 0;
+  };
+  ProbePassInput pass_input(const Chunk& chunk, const ops::Context& ops, const Ranges& ranges,
+                            ReferenceValues* reference) const;
   ProbeSinks sinks(const Chunk& chunk, std::vector<scores::ScoreRecord>& records);
   size_t record_index(size_t op, size_t format) const { return format * ops() + op; }
   size_t ops() const { return setting_.model.ops.size(); }
@@ -60,7 +65,7 @@ class Estimator {
   std::vector<size_t> first_probe_;                   // per set, among all probes; one more at the end
   std::vector<std::vector<ProbeProducts>> products_;  // per record: [all probes, samples]
   std::vector<std::vector<double>> traces_;           // per op: [samples], mean over the probes
-  std::vector<double> weight_errors_;                 // per record
+  std::vector<WeightError> weight_errors_;            // per record
   std::vector<std::array<double, 2>> logits_norms_;   // per sample: all, answer
 };
 

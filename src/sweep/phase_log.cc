@@ -49,7 +49,12 @@ MemoryPlan PhaseLog::plan(const std::function<MemoryPlan()>& make) {
       chunk.plan = from.get<PassReport>();
     }
   };
-  if (keeping_.journal != nullptr && keeping_.journal->read(phase_ + "/plan", read)) return plan;
+  if (keeping_.journal != nullptr && keeping_.journal->read(phase_ + "/plan", read)) {
+    keeping_.journal->read(phase_ + "/devices", [&](io::ByteSource& from) {
+      for (Chunk& chunk : plan.chunks) chunk.device = from.get<size_t>();
+    });
+    return plan;
+  }
   plan = make();
   keep(plan);
   return plan;
@@ -57,7 +62,7 @@ MemoryPlan PhaseLog::plan(const std::function<MemoryPlan()>& make) {
 
 void PhaseLog::keep(const MemoryPlan& plan) {
   if (keeping_.journal == nullptr) return;
-  keeping_.journal->write(phase_ + "/plan", [&](io::ByteSink& to) {
+  const auto write_plan = [&](io::ByteSink& to) {
     to.put(plan.budget_bytes);
     to.put(plan.base_bytes);
     for (const Chunk& chunk : plan.chunks) {
@@ -67,7 +72,25 @@ void PhaseLog::keep(const MemoryPlan& plan) {
       to.put(chunk.keep_linear_outputs);
       to.put(chunk.plan);
     }
+  };
+  const auto write_devices = [&](io::ByteSink& to) {
+    for (const Chunk& chunk : plan.chunks) to.put(chunk.device);
+  };
+  keeping_.journal->atomically([&] {
+    keeping_.journal->write(phase_ + "/plan", write_plan);
+    if (plan.devices() > 1) keeping_.journal->write(phase_ + "/devices", write_devices);
   });
+}
+
+Cost PhaseLog::earlier() const {
+  Cost all;
+  double seconds = 0;
+  for (const auto& [device, cost] : earlier_) {
+    all.add(cost);
+    seconds = std::max(seconds, cost.seconds);
+  }
+  all.seconds = seconds;
+  return all;
 }
 
 // Reads the record of a finished pass: the arithmetic done in it; none where it has not been finished.
@@ -78,16 +101,19 @@ std::optional<double> PhaseLog::finished(Pass& pass) {
     flops = from.get<double>();
     pass.told = io::ByteBuffer(from.get<std::vector<std::byte>>());
   };
+  const std::lock_guard lock(*mutex_);
   if (!keeping_.journal->read(pass.key, read)) return {};
-  earlier_.add(pass.earlier);
+  earlier_[pass.device].add(pass.earlier);
   return flops;
 }
 
 void PhaseLog::finish(const Pass& pass, double flops) {
   const trace::Span span("journal");
+  const Cost cost = cost_of(pass);
+  const std::lock_guard lock(*mutex_);
   keeping_.journal->atomically([&] {
     keeping_.journal->write(pass.key, [&](io::ByteSink& to) {
-      to.put(cost_of(pass));
+      to.put(cost);
       to.put(flops);
       to.put(pass.told.bytes());
     });
@@ -115,8 +141,9 @@ size_t PhaseLog::restore(Pass& pass, graph::Variants& variants) {
     pass.told = io::ByteBuffer(from.get<std::vector<std::byte>>());
     variants.restore(from);
   };
+  const std::lock_guard lock(*mutex_);
   keeping_.journal->read(boundary_key(pass.key), read);
-  earlier_.add(pass.earlier);
+  earlier_[pass.device].add(pass.earlier);
   return stages;
 }
 
@@ -126,6 +153,7 @@ void PhaseLog::reached(Pass& pass, size_t stages, const graph::Variants& variant
   const double begin = now(pass.gemm).seconds;
   if (begin - pass.last_s < keeping_.boundary_s * std::max(1.0, pass.last_took_s)) return;
   const trace::Span span("journal");
+  const std::lock_guard lock(*mutex_);
   keeping_.journal->write(boundary_key(pass.key), [&](io::ByteSink& to) {
     to.put(uint64_t{stages});
     to.put(cost_of(pass));

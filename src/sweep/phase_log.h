@@ -4,6 +4,9 @@
 #pragma once
 
 #include <array>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -29,6 +32,7 @@ struct Cost {
   kernels::GemmCount of(kernels::GemmPurpose purpose) const { return products[static_cast<size_t>(purpose)]; }
 };
 
+// Devices may run their passes at once.
 class PhaseLog {
  public:
   PhaseLog() = default;  // keeps nothing
@@ -38,12 +42,12 @@ class PhaseLog {
   MemoryPlan plan(const std::function<MemoryPlan()>& make);
   void keep(const MemoryPlan& plan);
 
-  // Runs a pass of the plan. Where an earlier process has finished it, tells the sinks what they were told
-  // then instead, and stage_done once.
+  // Runs a pass of the plan on a device. Where an earlier process has finished it, tells the sinks what they
+  // were told then instead, and stage_done once.
   template <class Sinks, class Body>  // PassReport body(const Sinks&, const Boundaries&)
-  void run(size_t pass, const kernels::Gemm& gemm, const Sinks& sinks, Body&& body) {
+  void run(size_t pass, size_t device, const kernels::Gemm& gemm, const Sinks& sinks, Body&& body) {
     if (keeping_.journal == nullptr) return static_cast<void>(body(sinks, Boundaries{}));
-    Pass at{.key = phase_ + "/" + std::to_string(pass), .gemm = gemm, .begin = now(gemm)};
+    Pass at{.key = phase_ + "/" + std::to_string(pass), .device = device, .gemm = gemm, .begin = now(gemm)};
     if (const std::optional<double> flops = finished(at)) {
       tell(io::ByteReader(at.told.bytes()), sinks);
       if constexpr (requires { sinks.stage_done; })
@@ -54,12 +58,14 @@ class PhaseLog {
     finish(at, body(noting(sinks, at.told), boundaries).flops);
   }
 
-  // Of the passes so far, what processes before this one took.
-  const Cost& earlier() const { return earlier_; }
+  // Of the passes so far, what processes before this one took; the seconds are those of the device that took
+  // longest.
+  Cost earlier() const;
 
  private:
   struct Pass {
     std::string key;
+    size_t device;
     const kernels::Gemm& gemm;
     Cost begin;                          // the clocks when this process began it
     Cost earlier;                        // by processes before
@@ -77,7 +83,8 @@ class PhaseLog {
 
   Keeping keeping_;
   std::string phase_;
-  Cost earlier_;
+  std::map<size_t, Cost> earlier_;                                      // by device
+  std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>();  // of earlier_ and the journal
 };
 
 }  // namespace qsweep::sweep

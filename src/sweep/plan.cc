@@ -1,7 +1,7 @@
 #include "sweep/plan.h"
 
 #include <algorithm>
-#include <numeric>
+#include <set>
 
 #include "base/process.h"
 
@@ -16,18 +16,16 @@ constexpr int kMostRecomputed = 64;  // stages between two that keep their input
 
 class Planner {
  public:
-  Planner(const PlanProblem& problem, int64_t budget, int64_t base)
-      : problem_(problem), base_(base), budget_(budget - base) {}
+  Planner(const PlanProblem& problem, int64_t budget, int64_t base, const Share& share)
+      : problem_(problem), base_(base), budget_(budget - base), share_(share) {}
 
   std::vector<Chunk> plan() {
-    std::vector<int> all_variants(problem_.variants);
-    std::iota(all_variants.begin(), all_variants.end(), 0);
     for (int first = 0; first < sample_count();) {
-      const int count = most_samples(first, all_variants);
+      const int count = most_samples(first, share_.variants);
       if (count > 0) {
         first += count;
       } else {
-        split_sample(first++, all_variants);
+        split_sample(first++, share_.variants);
       }
     }
     if (problem_.may_keep_linear_outputs && chunks_.size() == 1) keep_linear_outputs(chunks_.front());
@@ -35,11 +33,11 @@ class Planner {
   }
 
  private:
-  int sample_count() const { return static_cast<int>(problem_.samples.size()); }
+  int sample_count() const { return static_cast<int>(share_.samples.size()); }
 
   bool fits(int first, int count, const std::vector<int>& variants, Chunk& chunk) const {
-    chunk.samples.resize(static_cast<size_t>(count));
-    std::iota(chunk.samples.begin(), chunk.samples.end(), first);
+    const auto begin = share_.samples.begin() + first;
+    chunk.samples.assign(begin, begin + count);
     chunk.variants = variants;
     chunk.plan = problem_.dry_run(chunk);
     return chunk.plan.peak_bytes <= budget_;
@@ -62,25 +60,25 @@ class Planner {
     return good;
   }
 
-  void split_sample(int sample, const std::vector<int>& variants) {
+  void split_sample(int at, const std::vector<int>& variants) {
     if (variants.size() <= 1) {
       Chunk chunk;
       for (chunk.keep_every = 2; problem_.may_recompute && chunk.keep_every <= kMostRecomputed;
            chunk.keep_every *= 2)
-        if (fits(sample, 1, variants, chunk)) return chunks_.push_back(std::move(chunk));
-      fits(sample, 1, variants, chunk);
+        if (fits(at, 1, variants, chunk)) return chunks_.push_back(std::move(chunk));
+      fits(at, 1, variants, chunk);
       fail("--memory: sample \"{}\" needs at least {} MiB, the limit is {} MiB",
-           problem_.samples[static_cast<size_t>(sample)].id, ((base_ + chunk.plan.peak_bytes) >> 20) + 1,
-           (base_ + budget_) >> 20);
+           problem_.samples[static_cast<size_t>(chunk.samples.front())].id,
+           ((base_ + chunk.plan.peak_bytes) >> 20) + 1, (base_ + budget_) >> 20);
     }
     const auto middle = variants.begin() + static_cast<int64_t>(variants.size() / 2);
     for (const std::vector<int>& half :
          {std::vector<int>(variants.begin(), middle), std::vector<int>(middle, variants.end())}) {
       Chunk chunk;
-      if (fits(sample, 1, half, chunk)) {
+      if (fits(at, 1, half, chunk)) {
         chunks_.push_back(std::move(chunk));
       } else {
-        split_sample(sample, half);
+        split_sample(at, half);
       }
     }
   }
@@ -95,6 +93,7 @@ class Planner {
   const PlanProblem& problem_;
   int64_t base_;    // of the process
   int64_t budget_;  // of a pass
+  const Share& share_;
   std::vector<Chunk> chunks_;
 };
 
@@ -114,6 +113,11 @@ int64_t MemoryPlan::peak_bytes() const {
   return base_bytes + peak;
 }
 
+std::string MemoryPlan::describe(size_t pass) const {
+  return fmt::format("pass {} of {}, planned with {} MiB of the {} MiB of --memory", pass + 1, chunks.size(),
+                     (base_bytes + chunks[pass].plan.peak_bytes) >> 20, budget_bytes >> 20);
+}
+
 int64_t MemoryPlan::weight_bytes() const {
   int64_t bytes = 0;
   for (const Chunk& chunk : chunks) bytes += chunk.plan.weight_bytes;
@@ -126,11 +130,24 @@ double MemoryPlan::flops() const {
   return flops;
 }
 
+size_t MemoryPlan::devices() const {
+  std::set<size_t> devices;
+  for (const Chunk& chunk : chunks) devices.insert(chunk.device);
+  return devices.size();
+}
+
 MemoryPlan plan_memory(const PlanProblem& problem, int64_t budget_bytes) {
   MemoryPlan plan;
   plan.budget_bytes = budget_bytes;
   plan.base_bytes = problem.base_bytes ? *problem.base_bytes : base_bytes_of(problem.device);
-  plan.chunks = Planner(problem, budget_bytes, plan.base_bytes).plan();
+  const std::vector<Share> shares =
+      shares_of(static_cast<int>(problem.devices), static_cast<int>(problem.samples.size()),
+                static_cast<int>(problem.variants), problem.work);
+  for (size_t device = 0; device < shares.size(); ++device)
+    for (Chunk& chunk : Planner(problem, budget_bytes, plan.base_bytes, shares[device]).plan()) {
+      chunk.device = device;
+      plan.chunks.push_back(std::move(chunk));
+    }
   return plan;
 }
 

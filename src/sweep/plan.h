@@ -2,8 +2,10 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "sweep/pass.h"
+#include "sweep/shares.h"
 
 namespace qsweep::sweep {
 
@@ -13,6 +15,7 @@ struct Chunk {
   std::vector<int> variants;
   int keep_every = 1;                // of so many stages one keeps its inputs for the way back
   bool keep_linear_outputs = false;  // for the way back
+  size_t device = 0;                 // that computes it
   PassReport plan;
 };
 
@@ -22,9 +25,10 @@ struct MemoryPlan {
   int64_t base_bytes = 0;
   std::vector<Chunk> chunks;
 
-  int64_t peak_bytes() const;  // base and the largest pass
+  int64_t peak_bytes() const;  // base and the largest pass: of each device
   int64_t weight_bytes() const;
-  double flops() const;  // of products, the reference's excepted
+  double flops() const;    // of products, the reference's excepted
+  size_t devices() const;  // that have a pass
 };
 
 inline std::vector<const models::Sample*> samples_of(const std::vector<models::Sample>& all,
@@ -40,9 +44,11 @@ struct PlanProblem {
   size_t variants = 0;  // none: the samples alone are cut
   // Whether a pass can keep the inputs of fewer stages and compute the others once more.
   bool may_recompute = false;
-  // Whether a single pass, if it has all samples and variants, keeps outputs of linear ops where they fit.
+  // Whether a device's single pass keeps outputs of linear ops where they fit.
   bool may_keep_linear_outputs = false;
   kernels::Device device;
+  size_t devices = 1;  // of the same kind
+  Work work = {};      // for more than one
   // What the process holds on the device besides passes; where not given, what it holds now, which after a
   // pass is too much.
   std::optional<int64_t> base_bytes = {};
@@ -50,7 +56,8 @@ struct PlanProblem {
   std::function<PassReport(const Chunk&)> dry_run;
 };
 
-// As few passes as fit budget_bytes: samples are split first (their reference is then computed once); where a
+// As few passes on each device as fit budget_bytes, the memory of each; one device has everything, several
+// have the shares of shares_of(). Samples are split first (their reference is then computed once); where a
 // single sample is too large, fewer stages are kept or variants are split. Error with the least that would do
 // where even that is too large.
 MemoryPlan plan_memory(const PlanProblem& problem, int64_t budget_bytes);

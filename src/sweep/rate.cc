@@ -19,13 +19,18 @@ using graph::kRowKinds;
 // What the products of one pass are, op by op.
 class Tally {
  public:
-  Tally(const Setting& setting, std::span<const Variant> variants)
-      : setting_(setting), variants_(variants), kinds_(row_kinds(setting.model)) {}
+  Tally(const models::Model& model, const std::vector<models::Sample>& data,
+        std::span<const Variant> variants, DType delta_dtype)
+      : model_(model),
+        data_(data),
+        variants_(variants),
+        delta_dtype_(delta_dtype),
+        kinds_(row_kinds(model)) {}
 
-  void add(const Chunk& chunk) {
+  void add(const std::vector<int>& samples, const std::vector<int>& variants) {
     std::set<int> parents{kReference};
     std::vector<int64_t> forks(kinds_.size());  // per op: leaves that leave their parent there
-    for (const int v : chunk.variants) {
+    for (const int v : variants) {
       const Variant& variant = variants_[static_cast<size_t>(v)];
       parents.insert(variant.carried ? v : variant.parent);
       if (!variant.carried) ++forks[static_cast<size_t>(variant.overrides.front().op)];
@@ -34,16 +39,22 @@ class Tally {
     for (size_t op = 0; op < kinds_.size(); ++op) {
       const auto kind = static_cast<size_t>(kinds_[op]);
       int64_t rows = 0, delta_rows = 0;
-      for (const int s : chunk.samples) {
-        const models::Sample& sample = setting_.data[static_cast<size_t>(s)];
+      for (const int s : samples) {
+        const models::Sample& sample = data_[static_cast<size_t>(s)];
         rows += sample.rows[kind];
         for (size_t k = 0; k < kRowKinds; ++k)
           if (sample.rows[k] > 0) delta_rows += sample.rows[kind] * live[k];
       }
       for (size_t i = 0; i < parents.size(); ++i) add(DType::f32, op, rows);
-      add(delta_dtype(), op, delta_rows);
+      add(delta_dtype_, op, delta_rows);
       live[kind] += forks[op];
     }
+  }
+
+  double flops() const {
+    double flops = 0;
+    for (const auto& [key, sum] : sums_) flops += sum.flops;
+    return flops;
   }
 
   std::vector<ProductShape> largest() const {
@@ -64,13 +75,10 @@ class Tally {
     double flops = 0, weighted_rows = 0;
   };
 
-  // Without bf16 products, those of bf16 run in f32.
-  DType delta_dtype() const { return setting_.ops.gemm.native_bf16() ? setting_.delta_dtype() : DType::f32; }
-
   void add(DType dtype, size_t op, int64_t rows) {
     if (rows == 0) return;
-    const graph::LinearOp& linear = setting_.model.ops[op];
-    const bool head = &linear == &setting_.model.lm_head();
+    const graph::LinearOp& linear = model_.ops[op];
+    const bool head = &linear == &model_.lm_head();
     const int64_t in = linear.in_features(), out = linear.out_features();
     const double flops = 2.0 * static_cast<double>(rows) * static_cast<double>(in) * static_cast<double>(out);
     Sum& sum = sums_[{dtype, in, head ? std::min(out, kHeadTile) : out}];
@@ -78,8 +86,10 @@ class Tally {
     sum.weighted_rows += flops * static_cast<double>(rows);
   }
 
-  const Setting& setting_;
+  const models::Model& model_;
+  const std::vector<models::Sample>& data_;
   std::span<const Variant> variants_;
+  DType delta_dtype_;
   std::vector<graph::Rows> kinds_;
   std::map<std::tuple<DType, int64_t, int64_t>, Sum> sums_;
 };
@@ -95,18 +105,29 @@ int64_t measured_rows(const ProductShape& shape, const MemoryPlan& plan) {
 
 std::vector<ProductShape> main_products(const Setting& setting, std::span<const Variant> variants,
                                         const MemoryPlan& plan) {
-  Tally tally(setting, variants);
-  for (const Chunk& chunk : plan.chunks) tally.add(chunk);
+  // Without bf16 products, those of bf16 run in f32.
+  const bool native = setting.devices.first().gemm.native_bf16();
+  Tally tally(setting.model, setting.data, variants, native ? setting.delta_dtype() : DType::f32);
+  for (const Chunk& chunk : plan.chunks) tally.add(chunk.samples, chunk.variants);
   return tally.largest();
 }
 
-std::vector<MeasuredProduct> measure_rates(kernels::Gemm& gemm, std::span<const ProductShape> shapes,
+double arithmetic(const models::Model& model, const std::vector<models::Sample>& data,
+                  std::span<const Variant> variants, const Share& share) {
+  Tally tally(model, data, variants, DType::f32);
+  tally.add(share.samples, share.variants);
+  return tally.flops();
+}
+
+std::vector<MeasuredProduct> measure_rates(const Devices& devices, std::span<const ProductShape> shapes,
                                            const MemoryPlan& plan) {
   std::vector<MeasuredProduct> measured;
   for (ProductShape shape : shapes) {
     shape.rows = measured_rows(shape, plan);
-    measured.push_back(
-        {shape, kernels::measure_rate(gemm, shape.dtype, shape.rows, shape.in, shape.out, kSecondsPerShape)});
+    MeasuredProduct& product = measured.emplace_back(MeasuredProduct{shape});
+    for (size_t device = 0; device < devices.size(); ++device)
+      product.flops_per_s += kernels::measure_rate(devices[device].gemm, shape.dtype, shape.rows, shape.in,
+                                                   shape.out, kSecondsPerShape);
   }
   return measured;
 }

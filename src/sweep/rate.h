@@ -18,12 +18,17 @@ struct ProductShape {
 std::vector<ProductShape> main_products(const Setting& setting, std::span<const Variant> variants,
                                         const MemoryPlan& plan);
 
+// The arithmetic of a share of the run, by the same rule: variants and their parents, the reference included.
+double arithmetic(const models::Model& model, const std::vector<models::Sample>& data,
+                  std::span<const Variant> variants, const Share& share);
+
 struct MeasuredProduct {
   ProductShape shape;
   double flops_per_s = 0;
 };
-// Each shape by itself, with its rows as far as the memory of a pass goes; some 50 ms each.
-std::vector<MeasuredProduct> measure_rates(kernels::Gemm& gemm, std::span<const ProductShape> shapes,
+// Each shape by itself, with its rows as far as the memory of a pass goes; some 50 ms each on each device,
+// whose rates are added up.
+std::vector<MeasuredProduct> measure_rates(const Devices& devices, std::span<const ProductShape> shapes,
                                            const MemoryPlan& plan);
 // Of all of them: their arithmetic over the time that it would take at these rates, FLOP/s.
 double overall_rate(std::span<const MeasuredProduct> products);

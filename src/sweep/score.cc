@@ -43,11 +43,11 @@ EstimateOptions estimate_options(const ScoreOptions& o) {
   return estimate;
 }
 
-kernels::GemmCount all_products(const kernels::Gemm& gemm) {
+kernels::GemmCount all_products(const Devices& devices) {
   using kernels::GemmPurpose;
   kernels::GemmCount sum;
   for (const auto purpose : {GemmPurpose::reference, GemmPurpose::deltas, GemmPurpose::cotangents})
-    sum.add(gemm.count(purpose));
+    sum.add(devices.products(purpose));
   return sum;
 }
 
@@ -62,7 +62,7 @@ bool squared_errors_alone(const ScoreOptions& o) {
 // Of the baselines and estimates. Where nothing else is measured, the reference's last bits do not matter.
 Setting first_setting(Setting setting, Method method) {
   if (method != Method::exact && method != Method::automatic && !setting.strict)
-    setting.ops.f32_rows = kernels::F32Rows::in_two_parts;
+    setting.devices.set_f32_rows(kernels::F32Rows::in_two_parts);
   return setting;
 }
 
@@ -73,10 +73,10 @@ Setting in_f32(Setting setting) {
 
 }  // namespace
 
-Sweep::Sweep(const models::Model& model, const ops::Context& ops, const std::vector<models::Sample>& data,
+Sweep::Sweep(const models::Model& model, const Devices& devices, const std::vector<models::Sample>& data,
              const std::vector<models::Sample>& calibration, ScoreOptions options)
     : setting_{model,
-               ops,
+               devices,
                data,
                calibration,
                options.f32_deltas(),
@@ -151,14 +151,14 @@ void Sweep::estimate(scores::Run& run, const ProgressObserver& progress) {
     state.add(stage, flops);
     if (progress) progress(state);
   };
-  const kernels::GemmCount before = all_products(setting_.ops.gemm);
+  const kernels::GemmCount before = all_products(setting_.devices);
   variant_run_.timed("estimate", [&] {
     estimator_->run(variant_run_.ranges(), variant_run_.reference(), run.scores, report);
   });
-  const Cost& earlier = estimator_->earlier();
+  const Cost earlier = estimator_->earlier();
   variant_run_.report().add_earlier("estimate", earlier.seconds);
   kernels::GemmCount& products = variant_run_.report().estimates;
-  products = all_products(setting_.ops.gemm).since(before);
+  products = all_products(setting_.devices).since(before);
   for (const kernels::GemmCount& count : earlier.products) products.add(count);
 }
 

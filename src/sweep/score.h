@@ -14,7 +14,7 @@ namespace qsweep::sweep {
 class Sweep {
  public:
   // `data` and `calibration` must outlive this object.
-  Sweep(const models::Model& model, const ops::Context& ops, const std::vector<models::Sample>& data,
+  Sweep(const models::Model& model, const Devices& devices, const std::vector<models::Sample>& data,
         const std::vector<models::Sample>& calibration, ScoreOptions options);
 
   // Keeps what is finished in a journal, and goes on from what it holds already; then it comes before

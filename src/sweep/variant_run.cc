@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <chrono>
 
+#include "sweep/rate.h"
+#include "sweep/share_passes.h"
+
 namespace qsweep::sweep {
 namespace {
 
@@ -57,10 +60,11 @@ void VariantRun::keep(const Keeping& keeping, const std::string& phase) {
 void VariantRun::prepare(std::optional<int64_t> base_bytes) {
   timed("plan", [&] {
     report_.plan.budget_bytes = setting_.memory_bytes;
+    const ops::Context& ops = setting_.devices.first();
     const auto dry_run = [&](const Chunk& chunk) {
-      graph::Workspace workspace(setting_.ops.device(), /*dry=*/true);
+      graph::Workspace workspace(ops.device(), /*dry=*/true);
       ReferenceValues left;
-      PassInput input = pass_input(chunk);
+      PassInput input = pass_input(chunk, ops);
       if (chunk.keep_linear_outputs) input.reference = &left;
       return run_pass(input, workspace, {});
     };
@@ -68,8 +72,13 @@ void VariantRun::prepare(std::optional<int64_t> base_bytes) {
     report_.plan = log_.plan([&] {
       return plan_memory({.samples = setting_.data,
                           .variants = variants_.size(),
-                          .may_keep_linear_outputs = leaves_reference_,
-                          .device = setting_.ops.device(),
+                          .may_keep_linear_outputs = leaves_reference_ && setting_.devices.size() == 1,
+                          .device = ops.device(),
+                          .devices = setting_.devices.size(),
+                          .work =
+                              [&](const Share& share) {
+                                return arithmetic(setting_.model, setting_.data, variants_, share);
+                              },
                           .base_bytes = base_bytes,
                           .dry_run = dry_run},
                          setting_.memory_bytes);
@@ -83,7 +92,8 @@ bool VariantRun::first_pass_has_all_samples() const {
 }
 
 bool VariantRun::reference_is_left() const {
-  return !report_.plan.chunks.empty() && report_.plan.chunks.front().keep_linear_outputs;
+  return setting_.devices.size() == 1 && !report_.plan.chunks.empty() &&
+         report_.plan.chunks.front().keep_linear_outputs;
 }
 
 bool VariantRun::calibrate() {
@@ -91,9 +101,11 @@ bool VariantRun::calibrate() {
   calibrated_ = true;
   if (std::none_of(variants_.begin(), variants_.end(), [](const Variant& v) { return needs_range(v); }))
     return false;
-  if (&setting_.calibration == &setting_.data && first_pass_has_all_samples()) return true;
+  // Several devices would have to wait for the one that calibrates on its way.
+  const bool one_device = setting_.devices.size() == 1;
+  if (one_device && &setting_.calibration == &setting_.data && first_pass_has_all_samples()) return true;
   timed("calibrate", [&] {
-    ranges_ = sweep::calibrate(setting_.model, setting_.ops, setting_.calibration, setting_.memory_bytes,
+    ranges_ = sweep::calibrate(setting_.model, setting_.devices, setting_.calibration, setting_.memory_bytes,
                                calibration_log_);
     report_.add_earlier("calibrate", calibration_log_.earlier().seconds);
   });
@@ -103,35 +115,36 @@ bool VariantRun::calibrate() {
 void VariantRun::run(const Sinks& sinks, const ProgressObserver& progress) {
   const bool first_calibrates = calibrate();
   Progress state{.what = {}, .done_flops = 0, .total_flops = report_.plan.flops()};
-  const kernels::Gemm& gemm = setting_.ops.gemm;
-  const kernels::GemmCount reference = gemm.count(kernels::GemmPurpose::reference);
-  const kernels::GemmCount deltas = gemm.count(kernels::GemmPurpose::deltas);
+  const auto sinks_of = [&](const Chunk& chunk) {
+    return PassSinks{.metrics =
+                         [&](int variant, int64_t sample, const scores::ScopedSums& sums) {
+                           sinks.metrics(variant, chunk.samples[static_cast<size_t>(sample)], sums);
+                         },
+                     .range = [&](int op, float min, float max) { widen(ranges_, op, min, max); },
+                     .local = sinks.local,
+                     .stage_done =
+                         [&](const std::string& stage, double flops) {
+                           state.add(stage, flops);
+                           if (progress) progress(state);
+                         }};
+  };
+  const auto run = [&](size_t i, const ops::Context& ops, const PassSinks& noted,
+                       const Boundaries& boundaries) {
+    graph::Workspace workspace(ops.device());
+    PassInput input = pass_input(report_.plan.chunks[i], ops);
+    input.calibrates = first_calibrates && i == 0;
+    if (i == 0 && reference_is_left()) input.reference = &reference_;
+    return run_pass(input, workspace, noted, boundaries);
+  };
+  const Devices& devices = setting_.devices;
+  const kernels::GemmCount reference = devices.products(kernels::GemmPurpose::reference);
+  const kernels::GemmCount deltas = devices.products(kernels::GemmPurpose::deltas);
   timed("sweep", [&] {
-    for (size_t i = 0; i < report_.plan.chunks.size(); ++i) {
-      const Chunk& chunk = report_.plan.chunks[i];
-      const PassSinks to{.metrics =
-                             [&](int variant, int64_t sample, const scores::ScopedSums& sums) {
-                               sinks.metrics(variant, chunk.samples[static_cast<size_t>(sample)], sums);
-                             },
-                         .range = [&](int op, float min, float max) { widen(ranges_, op, min, max); },
-                         .local = sinks.local,
-                         .stage_done =
-                             [&](const std::string& stage, double flops) {
-                               state.add(stage, flops);
-                               if (progress) progress(state);
-                             }};
-      log_.run(i, gemm, to, [&](const PassSinks& noted, const Boundaries& boundaries) {
-        graph::Workspace workspace(setting_.ops.device());
-        PassInput input = pass_input(chunk);
-        input.calibrates = first_calibrates && i == 0;
-        if (i == 0 && reference_is_left()) input.reference = &reference_;
-        return run_pass(input, workspace, noted, boundaries);
-      });
-    }
+    run_passes(devices, report_.plan, log_, sinks_of, run);
     report_.add_earlier("sweep", log_.earlier().seconds);
   });
-  report_.reference = gemm.count(kernels::GemmPurpose::reference).since(reference);
-  report_.deltas = gemm.count(kernels::GemmPurpose::deltas).since(deltas);
+  report_.reference = devices.products(kernels::GemmPurpose::reference).since(reference);
+  report_.deltas = devices.products(kernels::GemmPurpose::deltas).since(deltas);
   report_.reference.add(log_.earlier().of(kernels::GemmPurpose::reference));
   report_.deltas.add(log_.earlier().of(kernels::GemmPurpose::deltas));
 }

@@ -8,6 +8,7 @@
 
 #include "base/trace.h"
 #include "sweep/calibrate.h"
+#include "sweep/devices.h"
 #include "sweep/plan.h"
 
 namespace qsweep::sweep {
@@ -36,11 +37,11 @@ struct RunReport {
 // What a model, its data and the machine give to a run. Everything must outlive the run.
 struct Setting {
   const models::Model& model;
-  ops::Context ops;
+  Devices devices;
   const std::vector<models::Sample>& data;
   const std::vector<models::Sample>& calibration;
-  bool strict = false;  // deltas in f32 instead of bf16
-  int64_t memory_bytes = 0;
+  bool strict = false;                // deltas in f32 instead of bf16
+  int64_t memory_bytes = 0;           // of each device
   bool squared_errors_alone = false;  // see PassInput
 
   DType delta_dtype() const { return strict ? DType::f32 : DType::bf16; }
@@ -55,7 +56,8 @@ class VariantRun {
   // Keeps what is finished in a journal, and goes on from what it holds already, the plan included where it
   // comes before prepare().
   void keep(const Keeping& keeping, const std::string& phase);
-  // Before prepare(): a pass that has all samples and variants leaves the reference's values, if they fit.
+  // Before prepare(): a pass that has all samples and variants leaves the reference's values, if they fit;
+  // not with several devices.
   void leave_reference() { leaves_reference_ = true; }
   // The memory plan; nothing is computed yet. base_bytes: of an earlier plan, once passes have run.
   void prepare(std::optional<int64_t> base_bytes = {});
@@ -94,9 +96,9 @@ class VariantRun {
     double& seconds;
     double start;
   };
-  PassInput pass_input(const Chunk& chunk) const {
+  PassInput pass_input(const Chunk& chunk, const ops::Context& ops) const {
     return {.model = setting_.model,
-            .ops = setting_.ops,
+            .ops = ops,
             .delta_dtype = setting_.delta_dtype(),
             .samples = samples_of(setting_.data, chunk.samples),
             .variants = variants_,

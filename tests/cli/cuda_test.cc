@@ -20,7 +20,17 @@ TEST(Device, AGpuThatIsNotThereIsNamed) {
   };
   for (const char* device : {"cuda:99", "cuda:", "cuda:-1", "cuda:1x", "cuda0", "GPU"})
     EXPECT_NE(refused(device).find("--device"), std::string::npos) << device;
-  EXPECT_NE(refused("cuda:one").find("expected cpu, cuda or cuda:N, found \"cuda:one\""), std::string::npos);
+  for (const std::string device :
+       {"cuda:one", "cuda:0,", "cuda:,0", "cuda:0,,1", "cuda:0;1", "cuda:0,cuda:1", "cuda,cuda", "cuda,0",
+        "cpu,cuda:0", "cuda:0,cpu", "cuda:0, 1", "cuda:0,-1", "cuda:0,99999999999"})
+    EXPECT_NE(refused(device).find("--device: expected cpu, cuda, cuda:N or several as cuda:N,N, found \"" +
+                                   device + "\""),
+              std::string::npos)
+        << device;
+  EXPECT_NE(refused("cuda:0,1,0").find("--device: GPU 0 is given twice in \"cuda:0,1,0\""),
+            std::string::npos);
+  // Without CUDA there is not even the first one.
+  EXPECT_NE(refused("cuda:0,99").find("--device: "), std::string::npos);
 }
 
 class CudaScore : public ::testing::Test {
@@ -48,6 +58,22 @@ TEST_F(CudaScore, AgreesWithTheCpu) {
     for (size_t i = 0; i < cpu.size(); ++i)
       EXPECT_LE(std::abs(gpu[i] - cpu[i]), 0.02 * cpu[i]) << method << ", score " << i;
   }
+}
+
+TEST_F(CudaScore, TwoGpusAgreeWithOne) {
+  const Outcome probe = run_qsweep({"inspect", testdata("tiny-qwen2.5-vl"), "--device", "cuda:0,1"});
+  if (probe.code != 0) GTEST_SKIP() << probe.err;
+  const Workplace place;
+  const auto score_on = [&](const std::string& name, const std::string& device) {
+    return score_run(
+        place, name, testdata("tiny-qwen2.5-vl"),
+        {"--data", testdata("data/captions.txt"), "--samples", "2", "--format", "w8a8_dynamic", "--ops",
+         "model.layers.[12].mlp.down_proj", "--precision", "strict", "--device", device});
+  };
+  const ScoreRun one = score_on("one", "cuda"), two = score_on("two", "cuda:1,0");
+  EXPECT_EQ(two.json["settings"]["device"], "cuda:1,0");
+  ASSERT_EQ(two.kl_sums().size(), 2u);
+  for (size_t i = 0; i < 2; ++i) EXPECT_LE(std::abs(two.kl_sums()[i] / one.kl_sums()[i] - 1), 0.02) << i;
 }
 
 }  // namespace

@@ -8,7 +8,9 @@
 #include "base/codec.h"
 #include "cuda_emulator/stream.h"
 
-struct cublasLtContext {};
+struct cublasLtContext {
+  int device;
+};
 struct cublasLtMatmulDescOpaque_t {
   cublasComputeType_t compute;
   int32_t transa = CUBLAS_OP_N, transb = CUBLAS_OP_N;
@@ -115,7 +117,7 @@ const char* cublasLtGetStatusString(cublasStatus_t status) {
   return status == CUBLAS_STATUS_INVALID_VALUE ? "invalid value" : "not supported";
 }
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
-  *handle = new cublasLtContext;
+  *handle = new cublasLtContext{cuda_emulator::current_device()};
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
@@ -184,11 +186,13 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alpha, const void* a,
-                              cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout,
-                              const void* beta, const void* c, cublasLtMatrixLayout_t c_layout, void* d,
-                              cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t* algorithm, void*,
-                              size_t, cudaStream_t stream) {
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void* alpha,
+                              const void* a, cublasLtMatrixLayout_t a_layout, const void* b,
+                              cublasLtMatrixLayout_t b_layout, const void* beta, const void* c,
+                              cublasLtMatrixLayout_t c_layout, void* d, cublasLtMatrixLayout_t d_layout,
+                              const cublasLtMatmulAlgo_t* algorithm, void*, size_t, cudaStream_t stream) {
+  for (const int device : {handle->device, cuda_emulator::current_device()})
+    if (device != cuda_emulator::device_of(stream)) return CUBLAS_STATUS_INVALID_VALUE;
   if (c != d || c_layout != d_layout || !fits(*desc, *a_layout, *b_layout, *c_layout))
     return CUBLAS_STATUS_INVALID_VALUE;
   const std::array<std::pair<const void*, const Layout*>, 4> operands{

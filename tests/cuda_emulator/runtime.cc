@@ -16,13 +16,17 @@
 
 constexpr size_t kSharedBytes = size_t{48} << 10;
 constexpr size_t kDeviceBytes = size_t{8} << 30;
+constexpr int kDevices = 2;
 constexpr size_t kPageBytes = 4096, kAlignment = 16;
 constexpr unsigned char kUnwritten = 0xff;  // a NaN in every float format
 
 // The kernels' scratch memory (kernels/cuda/lanes_cuda.h).
 thread_local double qsweep_scratch[kSharedBytes / sizeof(double)];
 
+thread_local int qsweep_device = 0;
+
 struct CUstream_st {
+  int device = qsweep_device;
   std::deque<std::function<void()>> work;
   uint64_t done = 0;
 };
@@ -33,17 +37,24 @@ struct Recorded {
   std::chrono::steady_clock::time_point reached;
 };
 struct CUevent_st {
+  int device = qsweep_device;
   std::shared_ptr<Recorded> last = std::make_shared<Recorded>();
 };
-struct CUmemPoolHandle_st {};
+struct CUmemPoolHandle_st {
+  int device;
+};
 
 namespace cuda_emulator {
 namespace {
 
-// Blocks of device memory, by the address of their first page, with the bytes of their pages. Each ends, but
-// for alignment, at a page that is never accessible.
-std::map<std::byte*, size_t>& blocks() {
-  static std::map<std::byte*, size_t> all;
+struct Pages {
+  size_t bytes;
+  int device;
+};
+// Blocks of device memory, by the address of their first page. Each ends, but for alignment, at a page that
+// is never accessible.
+std::map<std::byte*, Pages>& blocks() {
+  static std::map<std::byte*, Pages> all;
   return all;
 }
 
@@ -53,30 +64,31 @@ std::recursive_mutex& calls() {
   return mutex;
 }
 
-// While one lives, device memory is accessible.
+// While one lives, memory of that device is accessible.
 class OnDevice {
  public:
-  OnDevice() {
-    if (depth++ == 0) protect(PROT_READ | PROT_WRITE);
+  explicit OnDevice(int device) : device_(device) {
+    if (depth[device_]++ == 0) protect(PROT_READ | PROT_WRITE);
   }
   ~OnDevice() {
-    if (--depth == 0) protect(PROT_NONE);
+    if (--depth[device_] == 0) protect(PROT_NONE);
   }
   OnDevice(const OnDevice&) = delete;
   OnDevice& operator=(const OnDevice&) = delete;
 
  private:
-  static void protect(int access) {
-    for (const auto& [first, bytes] : blocks())
-      if (mprotect(first, bytes, access) != 0) std::abort();
+  void protect(int access) const {
+    for (const auto& [first, pages] : blocks())
+      if (pages.device == device_ && mprotect(first, pages.bytes, access) != 0) std::abort();
   }
-  static inline int depth = 0;
+  int device_;
+  static inline int depth[kDevices] = {};
 };
 
 void run_until(CUstream_st& stream, uint64_t place) {
   const std::lock_guard lock(calls());
   if (stream.done >= place) return;
-  const OnDevice on_device;
+  const OnDevice on_device(stream.device);
   while (stream.done < place) {
     const std::function<void()> next = std::move(stream.work.front());
     stream.work.pop_front();
@@ -90,9 +102,16 @@ uint64_t end_of(const CUstream_st& stream) {
   return stream.done + stream.work.size();
 }
 
+size_t held_bytes(int device) {
+  const std::lock_guard lock(calls());
+  size_t held = 0;
+  for (const auto& [first, pages] : blocks()) held += pages.device == device ? pages.bytes : 0;
+  return held;
+}
+
 void release(void* block) {
   const auto it = std::prev(blocks().upper_bound(static_cast<std::byte*>(block)));
-  munmap(it->first, it->second + kPageBytes);
+  munmap(it->first, it->second.bytes + kPageBytes);
   blocks().erase(it);
 }
 
@@ -103,7 +122,11 @@ void enqueue(cudaStream_t stream, std::function<void()> work) {
   stream->work.push_back(std::move(work));
 }
 
+int current_device() { return qsweep_device; }
+int device_of(cudaStream_t stream) { return stream->device; }
+
 cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> kernel) {
+  if (config.stream->device != qsweep_device) return cudaErrorInvalidResourceHandle;
   if (config.gridDim.x == 0 || config.gridDim.x > INT32_MAX || config.blockDim.x == 0)
     return cudaErrorInvalidConfiguration;
   if (config.dynamicSmemBytes > kSharedBytes) return cudaErrorInvalidValue;
@@ -121,12 +144,17 @@ cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> kerne
 using cuda_emulator::blocks, cuda_emulator::end_of, cuda_emulator::enqueue, cuda_emulator::run_until;
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = kDevices;
   return cudaSuccess;
 }
-cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
+cudaError_t cudaSetDevice(int device) {
+  if (device < 0 || device >= kDevices) return cudaErrorInvalidDevice;
+  qsweep_device = device;
+  return cudaSuccess;
+}
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
-  *free = *total = kDeviceBytes;
+  *total = kDeviceBytes;
+  *free = kDeviceBytes - cuda_emulator::held_bytes(qsweep_device);
   return cudaSuccess;
 }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
@@ -142,6 +170,8 @@ const char* cudaGetErrorString(cudaError_t code) {
       return "invalid configuration argument";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
+    case cudaErrorInvalidResourceHandle:
+      return "invalid resource handle";
   }
   return "unrecognized error code";
 }
@@ -166,6 +196,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, 0); }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const std::lock_guard lock(cuda_emulator::calls());
+  if (event->device != stream->device) return cudaErrorInvalidResourceHandle;
   event->last = std::make_shared<Recorded>();
   enqueue(stream, [last = event->last] { last->reached = std::chrono::steady_clock::now(); });
   event->last->stream = stream;
@@ -191,28 +222,34 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   return cudaSuccess;
 }
 
-cudaError_t cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps*) {
-  *pool = new CUmemPoolHandle_st;
+cudaError_t cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps* properties) {
+  *pool = new CUmemPoolHandle_st{properties->location.id};
   return cudaSuccess;
 }
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr, void*) { return cudaSuccess; }
+cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr, void* value) {
+  *static_cast<uint64_t*>(value) = cuda_emulator::held_bytes(pool->device);
+  return cudaSuccess;
+}
+cudaError_t cudaMemPoolTrimTo(cudaMemPool_t, size_t) { return cudaSuccess; }
 cudaError_t cudaMemPoolDestroy(cudaMemPool_t pool) {
   delete pool;
   return cudaSuccess;
 }
 
-cudaError_t cudaMallocFromPoolAsync(void** block, size_t bytes, cudaMemPool_t, cudaStream_t) {
+cudaError_t cudaMallocFromPoolAsync(void** block, size_t bytes, cudaMemPool_t pool, cudaStream_t stream) {
   const std::lock_guard lock(cuda_emulator::calls());
   const size_t aligned = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   const size_t pages = (aligned + kPageBytes - 1) / kPageBytes * kPageBytes;
-  if (bytes == 0) return cudaErrorInvalidValue;
-  if (pages < bytes) return cudaErrorMemoryAllocation;
+  if (bytes == 0 || pool->device != stream->device) return cudaErrorInvalidValue;
+  if (pages < bytes || pages > kDeviceBytes - cuda_emulator::held_bytes(pool->device))
+    return cudaErrorMemoryAllocation;
   void* const first = mmap(nullptr, pages + kPageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (first == MAP_FAILED || mprotect(first, pages, PROT_READ | PROT_WRITE) != 0)
     return cudaErrorMemoryAllocation;
   std::memset(first, kUnwritten, pages);
   if (mprotect(first, pages, PROT_NONE) != 0) std::abort();
-  blocks().emplace(static_cast<std::byte*>(first), pages);
+  blocks().emplace(static_cast<std::byte*>(first), cuda_emulator::Pages{pages, pool->device});
   *block = static_cast<std::byte*>(first) + pages - aligned;
   return cudaSuccess;
 }
@@ -233,6 +270,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t stream) {
+  if (stream->device != qsweep_device) return cudaErrorInvalidResourceHandle;
   enqueue(stream, [=] { std::memset(data, value, bytes); });
   return cudaSuccess;
 }

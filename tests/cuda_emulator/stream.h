@@ -7,7 +7,11 @@
 
 namespace cuda_emulator {
 
-// `work` may touch device memory.
+// `work` may touch memory of the stream's device.
 void enqueue(cudaStream_t stream, std::function<void()> work);
+
+// Of the calling thread, as cudaSetDevice has chosen it.
+int current_device();
+int device_of(cudaStream_t stream);
 
 }  // namespace cuda_emulator

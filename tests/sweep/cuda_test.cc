@@ -118,5 +118,35 @@ TEST_F(CudaSweep, Estimates) {
   }
 }
 
+// The first two GPUs of a machine that has them.
+TEST_F(CudaSweep, TwoGpus) {
+  std::vector<std::shared_ptr<kernels::cuda::Queue>> gpus;
+  try {
+    for (const int i : {0, 1}) gpus.push_back(kernels::open_gpu(i));
+  } catch (const Error& e) {
+    GTEST_SKIP() << e.what();
+  }
+  kernels::Gemm first({Threads{1}, gpus[0].get()}), second({Threads{1}, gpus[1].get()});
+  const sweep::Devices devices({ops::Context{first}, ops::Context{second}});
+  TinyRun tiny({"eval-011"});  // text alone: the emulator takes its time
+  // Of one sample the variants are shared, of two equal ones the samples.
+  for (const auto& [method, samples] : {std::pair(Method::exact, 1), {Method::exact, 2}, {Method::hawq, 2}}) {
+    const sweep::ScoreOptions options{.formats = testing::formats({"w8a8_dynamic"}),
+                                      .method = method,
+                                      .ops_glob = "model.layers.*.mlp.down_proj",
+                                      .max_ops = 2,
+                                      .strict = true};
+    tiny.data.resize(static_cast<size_t>(samples), tiny.data.front());
+    const auto one = tiny.score_on(device(), options), two = tiny.score_on(devices, options);
+    EXPECT_EQ(two.report.plan.devices(), 2u);
+    for (size_t i = 0; i < one.run.scores.size(); ++i) {
+      EXPECT_EQ(one.run.scores[i].status, two.run.scores[i].status);
+      if (one.run.scores[i].status != scores::Status::ok) continue;
+      const double expected = sweep::total_error(one.run.scores[i], {});
+      EXPECT_NEAR(sweep::total_error(two.run.scores[i], {}) / expected, 1, 1e-3);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace qsweep

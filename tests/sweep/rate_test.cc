@@ -72,7 +72,7 @@ TEST_F(Rate, OverallRateIsByTime) {
   EXPECT_DOUBLE_EQ(sweep::overall_rate(products), 200 / 12.5);
   const TinyRun text({"eval-005"});
   const auto shapes = this->products(text);
-  const auto measured = sweep::measure_rates(gemm, std::span(shapes).first(1), plan);
+  const auto measured = sweep::measure_rates(context, std::span(shapes).first(1), plan);
   ASSERT_EQ(measured.size(), 1u);
   EXPECT_GT(measured[0].flops_per_s, 0);
   const sweep::ProductShape& shape = measured[0].shape;

@@ -42,11 +42,10 @@ class Resume : public ::testing::Test {
     sweep::RunReport report;
     double delta_flops = 0;  // of the products that the process itself computed
   };
-  static Found process(const TinyRun& tiny, const ScoreOptions& options, Journal& journal,
-                       const sweep::ProgressObserver& progress) {
-    kernels::Gemm gemm({2});
-    const ops::Context context{gemm};
-    sweep::Sweep sweep(tiny.model, context, tiny.data, tiny.calibration, options);
+  Found process(const TinyRun& tiny, const ScoreOptions& options, Journal& journal,
+                const sweep::ProgressObserver& progress) const {
+    const testing::Cpus cpus(devices_, 2 / static_cast<int>(devices_));
+    sweep::Sweep sweep(tiny.model, *cpus, tiny.data, tiny.calibration, options);
     sweep.keep({.journal = &journal, .boundary_s = 0});
     sweep.prepare();
     Found found;
@@ -55,12 +54,12 @@ class Resume : public ::testing::Test {
     } catch (const Interruption&) {
     }
     found.report = sweep.report();
-    found.delta_flops = gemm.count(kernels::GemmPurpose::deltas).flops;
+    found.delta_flops = (*cpus).products(kernels::GemmPurpose::deltas).flops;
     return found;
   }
 
   // Two journals that know the plan and nothing else: it depends on the memory that the process happens to
-  // hold. Here every sample has a pass of its own.
+  // hold. Here every sample has a pass of its own, on the devices in turn.
   void plan(const TinyRun& tiny, const ScoreOptions& options) const {
     Journal journal = Journal::create(interrupted_, {{"test", 1}});
     kernels::Gemm gemm({2});
@@ -73,12 +72,13 @@ class Resume : public ::testing::Test {
       sweep::PhaseLog(keeping, "estimate").keep(sample_by_sample(*sweep.estimate_plan()));
     std::filesystem::copy_file(interrupted_, left_alone_, std::filesystem::copy_options::overwrite_existing);
   }
-  static sweep::MemoryPlan sample_by_sample(sweep::MemoryPlan plan) {
+  sweep::MemoryPlan sample_by_sample(sweep::MemoryPlan plan) const {
     EXPECT_EQ(plan.chunks.size(), 1u);
     const sweep::Chunk whole = plan.chunks.front();
     plan.chunks.clear();
     for (const int sample : whole.samples) {
       plan.chunks.push_back(whole);
+      plan.chunks.back().device = static_cast<size_t>(sample) % devices_;
       plan.chunks.back().samples = {sample};
     }
     return plan;
@@ -112,6 +112,7 @@ class Resume : public ::testing::Test {
   }
 
   const std::string folder_ = ::testing::TempDir() + "qsweep-resume-" + std::to_string(getpid());
+  size_t devices_ = 1;
   const std::string interrupted_ = folder_ + "/interrupted", left_alone_ = folder_ + "/left-alone";
 };
 
@@ -161,6 +162,21 @@ TEST_F(Resume, EstimatedAndVerifiedScores) {
                              .memory_bytes = kMemory,
                              .verify = 2};
   EXPECT_GE(interrupt(tiny, options, 5).interruptions, 8);
+}
+
+TEST_F(Resume, TwoDevices) {
+  devices_ = 2;
+  const TinyRun tiny = tiny_run({kText, kImage, "eval-005"});
+  ScoreOptions options{.formats = testing::formats({"w8a8"}), .ops_glob = "*.2.*", .memory_bytes = kMemory};
+  const Comparison c = interrupt(tiny, options, 3);
+  EXPECT_GE(c.interruptions, 8);
+  EXPECT_DOUBLE_EQ(c.last.report.deltas.flops, c.left_alone.report.deltas.flops);
+  EXPECT_EQ(c.last.report.deltas.calls, c.left_alone.report.deltas.calls);
+  EXPECT_LT(c.last.report.earlier_s.at("sweep"), c.last.report.phases_s.at("sweep"));
+  EXPECT_EQ(c.last.report.plan.devices(), 2u);
+  options.method = Method::hawq;
+  options.verify = 2;
+  EXPECT_GE(interrupt(tiny, options, 5).interruptions, 4);
 }
 
 TEST_F(Resume, TheChoiceOfExactScoresIsKept) {

@@ -44,16 +44,35 @@ struct TinyRun {
   }
   Result score_on(kernels::Device device, sweep::ScoreOptions options,
                   kernels::LowPrecision bf16 = kernels::LowPrecision::where_native) const {
-    if (options.memory_bytes == 0) options.memory_bytes = int64_t{4} << 30;
     kernels::Gemm gemm(device, bf16);
     const ops::Context context{gemm};
-    sweep::Sweep sweep(model, context, data, calibration, options);
+    return score_on(context, std::move(options));
+  }
+  Result score_on(const sweep::Devices& devices, sweep::ScoreOptions options) const {
+    if (options.memory_bytes == 0) options.memory_bytes = int64_t{4} << 30;
+    sweep::Sweep sweep(model, devices, data, calibration, options);
     sweep.prepare();
     Result result;
     result.run = sweep.run({});
     result.report = sweep.report();
     return result;
   }
+};
+
+// So many devices that are threads of the CPU.
+class Cpus {
+ public:
+  explicit Cpus(size_t count, int threads = 1) {
+    std::vector<ops::Context> contexts;
+    for (size_t i = 0; i < count; ++i)
+      contexts.push_back({*gemms_.emplace_back(std::make_unique<kernels::Gemm>(Threads{threads}))});
+    devices_.emplace(std::move(contexts));
+  }
+  const sweep::Devices& operator*() const { return *devices_; }
+
+ private:
+  std::vector<std::unique_ptr<kernels::Gemm>> gemms_;
+  std::optional<sweep::Devices> devices_;
 };
 
 // The six samples of the oracle's score files.

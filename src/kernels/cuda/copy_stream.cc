@@ -18,7 +18,9 @@ namespace {
 constexpr int64_t kPieceBytes = int64_t{16} << 20;
 constexpr size_t kPieces = 3;  // one is filled, one is copied, one is waited for
 
-std::shared_ptr<void> new_event() {
+// Of the queue's GPU, which becomes the calling thread's.
+std::shared_ptr<void> new_event(const Queue& queue) {
+  queue.stream();
   cudaEvent_t event = nullptr;
   check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "creating an event");
   return {event, [](void* e) { cudaEventDestroy(static_cast<cudaEvent_t>(e)); }};
@@ -46,7 +48,7 @@ struct CopyStream::State {
     for (Piece& piece : pieces) {
       void* pinned = nullptr;
       check(cudaMallocHost(&pinned, kPieceBytes), "allocating pinned memory");
-      piece = {static_cast<std::byte*>(pinned), new_event()};
+      piece = {static_cast<std::byte*>(pinned), new_event(queue)};
     }
     worker = std::thread([this] { work(); });
   }
@@ -120,13 +122,13 @@ CopyStream::CopyStream(Queue& queue, Threads threads) : state_(std::make_unique<
 CopyStream::~CopyStream() = default;
 
 CopyStream::Mark CopyStream::mark() {
-  Mark event = new_event();
+  Mark event = new_event(state_->queue);
   check(cudaEventRecord(event_of(event), state_->queue.stream()), "recording an event");
   return event;
 }
 
 CopyStream::Copy CopyStream::copy(void* to, const void* from, int64_t bytes, const Mark& after) {
-  Copy copy{0, new_event()};
+  Copy copy{0, new_event(state_->queue)};
   {
     const std::lock_guard lock(state_->mutex);
     copy.number = state_->given++;

@@ -188,6 +188,7 @@ class Plan {
 class CublasLtBackend final : public GemmBackend {
  public:
   explicit CublasLtBackend(Queue& queue) : queue_(queue) {
+    queue.stream();  // the calling thread's GPU, which the handle is for
     check(cublaslt().create(&handle_), "creating its handle");
     workspace_ = queue.allocate(kWorkspaceBytes);
   }
@@ -239,12 +240,13 @@ class CublasLtBackend final : public GemmBackend {
       shape.alignment[k] = alignment_of(data[k], stack.step[k] * element);
     }
     QSWEEP_CHECK(!shape.layout[2].transposed, "a product of which the columns are written");
+    cudaStream_t const stream = queue_.stream();  // first: plans are made for the calling thread's GPU
     auto found = plans_.find(shape);
     if (found == plans_.end()) {
       if (plans_.size() >= kMostPlans) plans_.clear();
       found = plans_.try_emplace(shape, handle_, shape).first;
     }
-    found->second.run(handle_, data, accumulate, workspace_, queue_.stream());
+    found->second.run(handle_, data, accumulate, workspace_, stream);
   }
 
   void add_bias(const GemmOperand& c, const float* bias) {

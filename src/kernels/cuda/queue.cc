@@ -70,8 +70,14 @@ struct Queue::State {
     return static_cast<int64_t>(bytes);
   }
 
+  // The stream; its GPU becomes the calling thread's, which events and launches must belong to.
+  cudaStream_t here() const {
+    check(cudaSetDevice(device), "choosing the GPU");
+    return stream;
+  }
+
   void next_segment() {
-    check(cudaEventRecord(copied[static_cast<size_t>(segment)], stream), "recording an event");
+    check(cudaEventRecord(copied[static_cast<size_t>(segment)], here()), "recording an event");
     segment = (segment + 1) % kSegments;
     used = 0;
     // At once where the event was never recorded.
@@ -116,16 +122,24 @@ Queue::~Queue() = default;
 
 void* Queue::allocate(int64_t bytes) {
   void* block = nullptr;
-  const cudaError_t code =
-      cudaMallocFromPoolAsync(&block, static_cast<size_t>(bytes), state_->pool, state_->stream);
-  if (code == cudaErrorMemoryAllocation) {
-    cudaGetLastError();
-    throw OutOfMemory(fmt::format(
-        "GPU {} has no {} MiB left: this run holds {} MiB there, and {} MiB are free", state_->device,
-        mebibytes(bytes), mebibytes(state_->held_bytes()), mebibytes(free_bytes())));
-  }
-  check(code, "allocating memory");
-  return block;
+  const auto allocated = [&] {
+    const cudaError_t code =
+        cudaMallocFromPoolAsync(&block, static_cast<size_t>(bytes), state_->pool, state_->stream);
+    if (code == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      return false;
+    }
+    check(code, "allocating memory");
+    return true;
+  };
+  if (allocated()) return block;
+  // What is still to be freed, and what is free but in pieces that are too small.
+  wait();
+  check(cudaMemPoolTrimTo(state_->pool, 0), "giving memory back");
+  if (allocated()) return block;
+  throw OutOfMemory(fmt::format("GPU {} has no {} MiB left: this run holds {} MiB there, and {} MiB are free",
+                                state_->device, mebibytes(bytes), mebibytes(state_->held_bytes()),
+                                mebibytes(free_bytes())));
 }
 
 // What fails here has failed before, and was reported.
@@ -142,7 +156,7 @@ void Queue::download(void* to, const void* from, int64_t bytes) {
 }
 
 void Queue::clear(void* data, int64_t bytes) {
-  check(cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), state_->stream), "clearing memory");
+  check(cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), state_->here()), "clearing memory");
 }
 
 int64_t Queue::free_bytes() const {
@@ -177,6 +191,7 @@ void Queue::begin_time(double& seconds) {
   constexpr size_t kMostTimings = 8192;
   if (state_->timings.size() >= kMostTimings) settle_times();
   State::Timing timing;
+  cudaStream_t const stream = state_->here();
   if (state_->spare.empty()) {
     check(cudaEventCreate(&timing.begin), "creating an event");
     check(cudaEventCreate(&timing.end), "creating an event");
@@ -185,12 +200,12 @@ void Queue::begin_time(double& seconds) {
     state_->spare.pop_back();
   }
   timing.seconds = &seconds;
-  check(cudaEventRecord(timing.begin, state_->stream), "recording an event");
+  check(cudaEventRecord(timing.begin, stream), "recording an event");
   state_->timings.push_back(timing);
 }
 
 void Queue::end_time() {
-  check(cudaEventRecord(state_->timings.back().end, state_->stream), "recording an event");
+  check(cudaEventRecord(state_->timings.back().end, state_->here()), "recording an event");
 }
 
 void Queue::settle_times() {
@@ -209,10 +224,7 @@ void Queue::forget_times() noexcept {
   state_->timings.clear();
 }
 
-CUstream_st* Queue::stream() const {
-  check(cudaSetDevice(state_->device), "choosing the GPU");
-  return state_->stream;
-}
+CUstream_st* Queue::stream() const { return state_->here(); }
 
 void Queue::check_launch(int code, const char* kernel) {
   if (code != cudaSuccess) check(static_cast<cudaError_t>(code), fmt::format("launching {}", kernel).c_str());
