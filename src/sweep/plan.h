@@ -26,6 +26,7 @@ struct MemoryPlan {
   std::vector<Chunk> chunks;
 
   int64_t peak_bytes() const;  // base and the largest pass: of each device
+  std::string describe(size_t pass) const;
   int64_t weight_bytes() const;
   double flops() const;    // of products, the reference's excepted
   size_t devices() const;  // that have a pass
