@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "kernels/cuda/copy_stream.h"
 #include "kernels/cuda/queue.h"
 #include "kernels/padded.h"
 #include "kernels/quantize.h"
@@ -219,6 +220,33 @@ TEST_F(CudaTest, MoreBlocksThanAreStagedAtOnce) {
   add_to_parent(device(), blocks, on(Matrix<const float>(x.data(), rows, 1)), {},
                 on(DeltaView{y.data(), DType::f32, rows, 1, 1}));
   for (int64_t r = 0; r < rows; ++r) EXPECT_EQ(y[static_cast<size_t>(r)], static_cast<float>(rows - 1 - r));
+}
+
+// Whichever GPU the thread used last.
+TEST_F(CudaTest, TwoGpusInTurns) {
+  if (gpus() < 2) GTEST_SKIP() << "this machine has one GPU";
+  cuda::Queue first(0), second(1);
+  cuda::CopyStream to_first(first, {1}), to_second(second, {1});
+  for (cuda::Queue* queue : {&first, &second, &first}) {
+    cuda::CopyStream& copies = queue == &first ? to_first : to_second;
+    EXPECT_NE(copies.mark(), nullptr);
+    std::vector<int> here(16, 7);
+    const auto bytes = static_cast<int64_t>(here.size() * sizeof(int));
+    void* const block = queue->allocate(bytes);
+    double seconds = 0;
+    queue->timed(seconds, [&] { queue->clear(block, bytes); });
+    queue->settle_times();
+    queue->download(here.data(), block, bytes);
+    queue->wait();
+    EXPECT_EQ(here, std::vector<int>(16, 0));
+    const std::vector<int> ones(16, 1);
+    copies.copy(block, ones.data(), bytes, copies.mark());
+    copies.join();
+    queue->download(here.data(), block, bytes);
+    queue->wait();
+    EXPECT_EQ(here, ones);
+    queue->free(block);
+  }
 }
 
 TEST_F(CudaTest, ErrorsSayWhatWasAskedFor) {
