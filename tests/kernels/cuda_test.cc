@@ -240,8 +240,7 @@ TEST_F(CudaTest, TwoGpusInTurns) {
     queue->wait();
     EXPECT_EQ(here, std::vector<int>(16, 0));
     const std::vector<int> ones(16, 1);
-    copies.copy(block, ones.data(), bytes, copies.mark());
-    copies.join();
+    copies.join(copies.copy(block, ones.data(), bytes, copies.mark()));
     queue->download(here.data(), block, bytes);
     queue->wait();
     EXPECT_EQ(here, ones);
