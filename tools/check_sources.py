@@ -8,6 +8,7 @@
 import collections
 import pathlib
 import re
+import runpy
 import sys
 import tempfile
 
@@ -62,6 +63,14 @@ def check_kernels(root, violations):
                        for part, names in found.items() if names[name] != 1]
 
 
+def check_mutations(root, violations):
+    """Every defect that tools/mutations.py plants has its place in the sources."""
+    path = root / "tools" / "mutations.py"
+    for name, (file, text, *_) in runpy.run_path(path)["MUTATIONS"].items() if path.exists() else ():
+        if (times := (root / file).read_text(encoding="utf-8").count(text)) != 1:
+            violations.append(f"tools/mutations.py: {name}: its text stands {times} times in {file}, not once")
+
+
 def count_lines(path):
     return len(path.read_text(encoding="utf-8").splitlines())
 
@@ -81,6 +90,7 @@ def check(root):
         for path in sorted(p for p in folder.rglob("*") if p.suffix in CPP):
             check_code(root, path, violations)
     check_kernels(root, violations)
+    check_mutations(root, violations)
     for top in ("src", "tests", "fuzz", "bench"):
         for path in sorted(p for p in (root / top).rglob("*") if p.suffix in CPP):
             if (lines := count_lines(path)) > MAX_SOURCE_LINES:
@@ -109,6 +119,8 @@ SELF_TEST = {  # file -> (text, the violations it must cause, as the beginnings 
                               ["src/kernels: CpuOnly has 0 times a launcher"]),
     "src/kernels/l-inl.h": ("QSWEEP_KERNEL void Twice(int n) {}\n", ["src/kernels: Twice has 2 times a body"]),
     "tests/io/long.cc": ("\n" * 501, ["tests/io/long.cc:501"]),
+    "tools/mutations.py": ('MUTATIONS = {"here": ("src/cli/c.cc", "exit(0)"), "gone": ("src/cli/c.cc", "abort()")}\n',
+                           ["tools/mutations.py: gone: its text stands 0 times in src/cli/c.cc"]),
     "testdata/big": ("x" * (MAX_TESTDATA_BYTES + 1), ["testdata: 30.0 MiB"]),
 }  # fmt: skip
 

@@ -2,9 +2,9 @@
 
 namespace qsweep::graph {
 
-void OpRanges::set(std::span<const std::optional<kernels::Range>> known) {
+OpRanges::OpRanges(kernels::Device device, std::span<const std::optional<kernels::Range>> known)
+    : device_(device) {
   std::vector<kernels::Range> ranges;
-  known_.clear();
   for (const std::optional<kernels::Range>& range : known) {
     ranges.push_back(range.value_or(kernels::Range{}));
     known_.push_back(range.has_value());

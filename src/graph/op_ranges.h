@@ -12,10 +12,7 @@ namespace qsweep::graph {
 
 class OpRanges {
  public:
-  OpRanges(kernels::Device device, std::span<const std::optional<kernels::Range>> known) : device_(device) {
-    set(known);
-  }
-  void set(std::span<const std::optional<kernels::Range>> known);
+  OpRanges(kernels::Device device, std::span<const std::optional<kernels::Range>> known);
 
   // Null where it is not known.
   const kernels::Range* of(int op) const { return known_[static_cast<size_t>(op)] ? place(op) : nullptr; }

@@ -147,7 +147,6 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
 
   const std::span<const graph::Stage> stages = body_stages(input.model);
   const size_t restored = boundaries.restore ? boundaries.restore(variants) : 0;
-  if (restored > 0) ranges.set(input.ranges);  // as they were told again
   if (restored > 0) kept = nullptr;
   if (restored > 0 && sinks.stage_done) sinks.stage_done("", variants.flops());
 
