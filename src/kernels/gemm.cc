@@ -5,11 +5,9 @@
 
 #include "base/trace.h"
 #include "kernels/buffer.h"
+#include "kernels/cuda/queue.h"
 #include "kernels/gemm_backend.h"
 #include "kernels/onednn.h"
-#ifdef QSWEEP_CUDA
-#include "kernels/cuda/queue.h"
-#endif
 
 namespace qsweep::kernels {
 namespace {
@@ -52,10 +50,7 @@ std::pair<bool, std::string> find_native_bf16() {
 }
 
 std::unique_ptr<GemmBackend> backend_of(Device device) {
-#ifdef QSWEEP_CUDA
-  if (device.gpu != nullptr) return cuda::cublaslt_backend(*device.gpu);
-#endif
-  return onednn_backend(device.threads);
+  return device.gpu != nullptr ? cuda::cublaslt_backend(*device.gpu) : onednn_backend(device.threads);
 }
 
 }  // namespace
@@ -95,9 +90,7 @@ Gemm::Gemm(Device device, LowPrecision low)
 }
 
 Gemm::~Gemm() {
-#ifdef QSWEEP_CUDA
   if (device_.gpu != nullptr) device_.gpu->forget_times();  // which were for the counts
-#endif
 }
 
 bool Gemm::takes_bf16_weights(int64_t rows, F32Rows how) const {
@@ -119,18 +112,14 @@ void Gemm::counted(const GemmOperand& a, const GemmOperand& c, GemmPurpose purpo
 
 template <class Body>
 void Gemm::timed(double& seconds, Body&& body) {
-#ifdef QSWEEP_CUDA
   if (device_.gpu != nullptr) return device_.gpu->timed(seconds, body);
-#endif
   const auto start = Clock::now();
   body();
   seconds += seconds_since(start);
 }
 
 const GemmCount& Gemm::count(GemmPurpose purpose) const {
-#ifdef QSWEEP_CUDA
   if (device_.gpu != nullptr) device_.gpu->settle_times();
-#endif
   return counts_[static_cast<size_t>(purpose)];
 }
 

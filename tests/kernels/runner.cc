@@ -4,8 +4,6 @@
 
 namespace qsweep::kernels {
 
-#ifdef QSWEEP_CUDA
-
 struct Runner::Gpu {
   struct Copy {
     void *host, *gpu;
@@ -43,18 +41,6 @@ void Runner::finish() {
   gpu_->queue.wait();
   gpu_->copies.clear();
 }
-
-#else
-
-struct Runner::Gpu {};
-
-int Runner::gpus() { return 0; }
-void Runner::use_gpu() {}
-cuda::Queue* Runner::queue() const { return nullptr; }
-void* Runner::place(void* host, int64_t, bool) { return host; }
-void Runner::finish() {}
-
-#endif
 
 Runner::Runner() = default;
 Runner::~Runner() = default;
