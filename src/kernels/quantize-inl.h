@@ -214,11 +214,12 @@ struct AffineScale {
   float scale = 0, zero_point = 0;
 };
 QSWEEP_KERNEL AffineScale affine_scale(const AffineQuantizer& q) {
+  const float top = kAffineTop;
   const float low = std::min(q.range->min, 0.0f), high = std::max(q.range->max, 0.0f);
-  float scale = (high - low) / kAffineTop;
+  float scale = (high - low) / top;
   if (q.half_span) scale = std::max(scale, std::numeric_limits<float>::epsilon());
   if (scale == 0) return {};
-  return {scale, std::clamp(std::nearbyint(-low / scale), 0.0f, kAffineTop)};
+  return {scale, std::clamp(std::nearbyint(-low / scale), 0.0f, top)};
 }
 
 // What is added to a code for its dtype.
