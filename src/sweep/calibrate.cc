@@ -14,6 +14,14 @@ struct RangeSinks {
 };
 auto results(RangeSinks& sinks) { return std::tie(sinks.range); }
 
+// Of an op's input, which has rows, with the workspace's deferred numbers.
+void tell_range(graph::Workspace& workspace, const RangeSink& sink, int op, Matrix<const float> x) {
+  const trace::Span span("row kernels", "ranges");
+  kernels::find_range(workspace.device(), x,
+                      workspace.deferred().ask<quant::Range>(
+                          [&sink, op](const quant::Range& range) { sink(op, range.min, range.max); }));
+}
+
 }  // namespace
 
 void widen(Ranges& ranges, int op, float min, float max) {

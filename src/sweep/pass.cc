@@ -114,13 +114,6 @@ scores::ScopedSums position_counts(const models::Model& model, const models::Sam
   return counts;
 }
 
-void tell_range(graph::Workspace& workspace, const RangeSink& sink, int op, Matrix<const float> x) {
-  const trace::Span span("row kernels", "ranges");
-  kernels::find_range(workspace.device(), x,
-                      workspace.deferred().ask<quant::Range>(
-                          [&sink, op](const quant::Range& range) { sink(op, range.min, range.max); }));
-}
-
 PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const PassSinks& sinks,
                     const Boundaries& boundaries) {
   trace::Span span("pass", "variants");

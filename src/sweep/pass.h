@@ -73,9 +73,6 @@ struct PassSinks {
 // Those whose calls are results.
 inline auto results(PassSinks& sinks) { return std::tie(sinks.metrics, sinks.local, sinks.range); }
 
-// Tells the range of an op's input, which has rows, with the workspace's deferred numbers.
-void tell_range(graph::Workspace& workspace, const RangeSink& sink, int op, Matrix<const float> x);
-
 // Where a pass can be left and taken up again by another process: between two stages.
 struct Boundaries {
   // Puts back what the first stages have left, and says how many they are.
