@@ -25,7 +25,8 @@ std::string size_and_time(const std::string& path) {
 void add_images(io::Json& identity, const std::vector<models::Sample>& samples, const std::string& data) {
   const std::filesystem::path folder = std::filesystem::path(data).parent_path();
   for (const models::Sample& sample : samples)
-    for (const std::string& path : sample.image_paths) {
+    for (const text::ImageSource& image : sample.images) {
+      const std::string path = text::path_of(image);
       const std::string key = std::filesystem::path(path).lexically_relative(folder).string();
       if (!identity.contains(key)) identity[key] = io::sha256_hex_of_file(path);
     }

@@ -5,7 +5,6 @@
 
 #include "base/checked.h"
 #include "base/error.h"
-#include "image/resize.h"
 #include "io/json.h"
 
 namespace qsweep::image {
@@ -14,6 +13,10 @@ namespace {
 constexpr int64_t kMaxPatchSide = 1024;
 constexpr int64_t kMaxMerge = 64;
 constexpr int64_t kMaxFrames = 64;
+// Merged units of an image whose size the data asks for: IMAGE_MIN_TOKEN_NUM and IMAGE_MAX_TOKEN_NUM of
+// qwen_vl_utils.
+constexpr int64_t kMinWantedUnits = 4;
+constexpr int64_t kMaxWantedUnits = 16384;
 constexpr int64_t kResampleBicubic = 3;  // Pillow's code
 
 void refuse_other_processors(const io::ObjectReader& config) {
@@ -47,17 +50,32 @@ std::array<double, 3> read_per_channel(const io::ObjectReader& config, const cha
   return {values[0], values[1], values[2]};
 }
 
-Size choose_size(const RgbImage& image, const PatchConfig& config, std::optional<int64_t> fixed_square) {
-  const int64_t factor = config.patch_size * config.merge_size;
-  if (!fixed_square)
-    return smart_resize(image.height, image.width, factor, config.min_pixels, config.max_pixels);
-  const int64_t side = *fixed_square;
+Size square_size(int64_t side, int64_t factor, const PatchConfig& config) {
   if (side <= 0 || side % factor != 0)
     fail("image size {}: expected a positive multiple of {} (patch_size {} x merge_size {})", side, factor,
          config.patch_size, config.merge_size);
-  if (side > kMaxSide || side * side > kMaxPixels)
-    fail("image size {}: {} x {} pixels are more than the {} allowed", side, side, side, kMaxPixels);
   return {side, side};
+}
+
+Size size_within_limits(const RgbImage& image, int64_t factor, const PatchConfig& config,
+                        const SizeChoice& choice) {
+  const int64_t min_pixels = choice.min_pixels.value_or(config.min_pixels);
+  const int64_t max_pixels = choice.max_pixels.value_or(config.max_pixels);
+  if (min_pixels > max_pixels)
+    fail("image limits: expected min_pixels <= max_pixels, found {} and {}{}", min_pixels, max_pixels,
+         choice.min_pixels && choice.max_pixels ? "" : ", one of them from the preprocessor");
+  return smart_resize(image.height, image.width, factor, min_pixels, max_pixels);
+}
+
+Size choose_size(const RgbImage& image, const PatchConfig& config, const SizeChoice& choice) {
+  const int64_t factor = config.patch_size * config.merge_size, unit = factor * factor;
+  const Size size = choice.square   ? square_size(*choice.square, factor, config)
+                    : choice.wanted ? smart_resize(choice.wanted->height, choice.wanted->width, factor,
+                                                   kMinWantedUnits * unit, kMaxWantedUnits * unit)
+                                    : size_within_limits(image, factor, config, choice);
+  if (std::max(size.height, size.width) > kMaxSide || size.height * size.width > kMaxPixels)
+    fail("image size: {} x {} pixels are more than the {} allowed", size.height, size.width, kMaxPixels);
+  return size;
 }
 
 std::array<int64_t, 3> grid_of(const Size& size, const PatchConfig& config) {
@@ -120,12 +138,12 @@ PatchConfig read_preprocessor_config(const std::string& path) {
 }
 
 std::array<int64_t, 3> patch_grid(const RgbImage& image, const PatchConfig& config,
-                                  std::optional<int64_t> fixed_square) {
-  return grid_of(choose_size(image, config, fixed_square), config);
+                                  const SizeChoice& choice) {
+  return grid_of(choose_size(image, config, choice), config);
 }
 
-Patches make_patches(const RgbImage& image, const PatchConfig& config, std::optional<int64_t> fixed_square) {
-  const Size size = choose_size(image, config, fixed_square);
+Patches make_patches(const RgbImage& image, const PatchConfig& config, const SizeChoice& choice) {
+  const Size size = choose_size(image, config, choice);
   const RgbImage resized = resize_bicubic(image, size);
   const ChannelValues values = normalised_values(config);
   const int64_t patch = config.patch_size, merge = config.merge_size;

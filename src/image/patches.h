@@ -7,6 +7,7 @@
 #include <string>
 
 #include "image/decode.h"
+#include "image/resize.h"
 #include "tensor/tensor.h"
 
 namespace qsweep::image {
@@ -37,13 +38,24 @@ struct Patches {
   int64_t grid_w = 0;
 };
 
+// What replaces the config's rule for the size of an image. Of several the first counts; all are positive.
+struct SizeChoice {
+  // Both sides have so many pixels. Error unless it is a multiple of patch_size * merge_size.
+  std::optional<int64_t> square = {};
+  // smart_resize of this size instead of the image's, to 4 to 16384 merged units whatever the config: the
+  // keys resized_height and resized_width of Qwen's messages (fetch_image of qwen_vl_utils).
+  std::optional<Size> wanted = {};
+  // Limits instead of the config's. Error where that leaves a minimum above the maximum.
+  std::optional<int64_t> min_pixels = {}, max_pixels = {};
+};
+
 // Frames, and patches high and wide, of the image once it is resized; the size alone decides.
 std::array<int64_t, 3> patch_grid(const RgbImage& image, const PatchConfig& config,
-                                  std::optional<int64_t> fixed_square);
+                                  const SizeChoice& choice = {});
 
-// smart_resize (or to fixed_square x fixed_square pixels, Error unless a positive multiple of patch_size *
-// merge_size of at most kMaxPixels pixels), then float32(u8 * rescale_factor), (x - mean) / std in float32.
-// The image is repeated to fill temporal_patch_size frames: grid_t is 1.
-Patches make_patches(const RgbImage& image, const PatchConfig& config, std::optional<int64_t> fixed_square);
+// smart_resize within the limits of `config`, or what `choice` says, to at most kMaxPixels pixels; then
+// float32(u8 * rescale_factor), (x - mean) / std in float32. The image is repeated to fill
+// temporal_patch_size frames: grid_t is 1.
+Patches make_patches(const RgbImage& image, const PatchConfig& config, const SizeChoice& choice = {});
 
 }  // namespace qsweep::image

@@ -18,7 +18,7 @@ struct Sample {
   std::string id;
   std::vector<int32_t> token_ids;
   std::vector<uint8_t> answer_mask;  // 1: the token is part of an answer
-  std::vector<std::string> image_paths;
+  std::vector<text::ImageSource> images;
   std::vector<std::array<int64_t, 3>> image_grids;  // per image: frames, and patches high and wide
   std::array<int64_t, graph::kRowKinds> rows{};
 };

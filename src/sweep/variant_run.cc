@@ -172,7 +172,7 @@ scores::DataInfo data_counts(const std::vector<models::Sample>& data) {
   for (const models::Sample& sample : data) {
     info.tokens += static_cast<int64_t>(sample.token_ids.size());
     info.answer_tokens += std::count(sample.answer_mask.begin(), sample.answer_mask.end(), 1);
-    info.images += static_cast<int64_t>(sample.image_paths.size());
+    info.images += static_cast<int64_t>(sample.images.size());
   }
   return info;
 }

@@ -8,9 +8,10 @@ std::string chatml_prompt(std::span<const Message> messages, bool add_generation
     prompt += "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n";
   for (const Message& message : messages) {
     prompt += "<|im_start|>" + message.role + "\n";
-    for (const ContentPart& part : message.parts)
-      prompt +=
-          part.kind == ContentPart::Kind::image ? "<|vision_start|><|image_pad|><|vision_end|>" : part.value;
+    for (const ContentPart& part : message.parts) {
+      const auto* text = std::get_if<std::string>(&part);
+      prompt += text != nullptr ? *text : "<|vision_start|><|image_pad|><|vision_end|>";
+    }
     prompt += "<|im_end|>\n";
   }
   if (add_generation_prompt) prompt += "<|im_start|>assistant\n";

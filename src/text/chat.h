@@ -3,15 +3,15 @@
 
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
+
+#include "text/image_source.h"
 
 namespace qsweep::text {
 
-struct ContentPart {
-  enum class Kind { text, image };
-  Kind kind = Kind::text;
-  std::string value;  // the text, or the path of the image
-};
+// Text, or an image in its place.
+using ContentPart = std::variant<std::string, ImageSource>;
 
 struct Message {
   std::string role;  // system, user or assistant

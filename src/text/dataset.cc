@@ -51,23 +51,38 @@ std::vector<Sample> parse_lines(
 
 std::string line_id(int64_t number) { return fmt::format("line-{}", number); }
 
-ContentPart parse_part(const ObjectReader& part, const std::filesystem::path& folder) {
-  const std::string type = part.string("type");
-  if (type == "text") return {ContentPart::Kind::text, part.string("text")};
-  if (type != "image")
-    fail("{}: \"type\": \"{}\" is not supported; supported: text, image", part.path(), type);
-  const std::string image = part.string("image");
-  if (image.empty()) fail("{}: \"image\": expected a path, found an empty string", part.path());
-  return {ContentPart::Kind::image, (folder / image).string()};
+std::optional<int64_t> optional_pixels(const ObjectReader& part, const char* key) {
+  if (!part.has(key)) return std::nullopt;
+  return part.integer_in(key, 1, INT32_MAX);
 }
 
-Message parse_message(const ObjectReader& object, const std::filesystem::path& folder) {
+ImageSource parse_image(const ObjectReader& part, const std::string& folder) {
+  ImageSource image{.location = part.string("image"),
+                    .folder = folder,
+                    .min_pixels = optional_pixels(part, "min_pixels"),
+                    .max_pixels = optional_pixels(part, "max_pixels"),
+                    .resized_height = optional_pixels(part, "resized_height"),
+                    .resized_width = optional_pixels(part, "resized_width")};
+  if (image.location.empty()) fail("{}: \"image\": expected a path, found an empty string", part.path());
+  if (image.resized_height.has_value() != image.resized_width.has_value())
+    fail("{}: expected both \"resized_height\" and \"resized_width\", found one of them", part.path());
+  return image;
+}
+
+ContentPart parse_part(const ObjectReader& part, const std::string& folder) {
+  const std::string type = part.string("type");
+  if (type == "text") return part.string("text");
+  if (type == "image") return parse_image(part, folder);
+  fail("{}: \"type\": \"{}\" is not supported; supported: text, image", part.path(), type);
+}
+
+Message parse_message(const ObjectReader& object, const std::string& folder) {
   Message message{object.string("role"), {}};
   if (std::find(kRoles.begin(), kRoles.end(), message.role) == kRoles.end())
     fail("{}: \"role\": expected system, user or assistant, found \"{}\"", object.path(), message.role);
   const Json& content = object.at("content");
   if (content.is_string()) {
-    message.parts.push_back({ContentPart::Kind::text, content.get<std::string>()});
+    message.parts.emplace_back(content.get<std::string>());
   } else if (content.is_array() && !content.empty()) {
     for (size_t i = 0; i < content.size(); ++i)
       message.parts.push_back(
@@ -77,11 +92,11 @@ Message parse_message(const ObjectReader& object, const std::filesystem::path& f
          content.empty() ? "an empty list" : content.type_name());
   }
   for (const ContentPart& part : message.parts)
-    if (part.kind == ContentPart::Kind::text) refuse_vision_tokens(part.value, object.path());
+    if (const auto* text = std::get_if<std::string>(&part)) refuse_vision_tokens(*text, object.path());
   return message;
 }
 
-Dialogue parse_dialogue(const ObjectReader& object, const std::filesystem::path& folder) {
+Dialogue parse_dialogue(const ObjectReader& object, const std::string& folder) {
   const Json& messages = object.at("messages");
   if (!messages.is_array() || messages.empty())
     fail("{}: \"messages\": expected a list of at least one message, found {}", object.path(),
@@ -121,7 +136,7 @@ TokenIds parse_token_ids(const ObjectReader& object) {
 }
 
 Sample parse_json_line(const std::string& line, int64_t number, const std::string& where,
-                       const std::filesystem::path& folder) {
+                       const std::string& folder) {
   const Json json = io::parse_json(line, where);
   const ObjectReader object(json, where);
   Sample sample{object.has("id") ? object.string("id") : line_id(number), {}};
@@ -168,14 +183,14 @@ std::vector<Sample> read_dataset(const std::string& path, std::optional<int64_t>
   return parse_dataset_jsonl(text, path, name.parent_path().string(), first_n);
 }
 
-std::vector<std::string> images_of(const Sample& sample) {
-  std::vector<std::string> paths;
+std::vector<ImageSource> images_of(const Sample& sample) {
+  std::vector<ImageSource> images;
   const auto* dialogue = std::get_if<Dialogue>(&sample.content);
-  if (dialogue == nullptr) return paths;
+  if (dialogue == nullptr) return images;
   for (const Message& message : dialogue->messages)
     for (const ContentPart& part : message.parts)
-      if (part.kind == ContentPart::Kind::image) paths.push_back(part.value);
-  return paths;
+      if (const auto* image = std::get_if<ImageSource>(&part)) images.push_back(*image);
+  return images;
 }
 
 }  // namespace qsweep::text

@@ -17,7 +17,6 @@ struct Caption {
   std::string text;
 };
 
-// Image paths are resolved against the folder of the data file.
 struct Dialogue {
   std::vector<Message> messages;  // never empty
 };
@@ -48,7 +47,7 @@ std::vector<Sample> parse_dataset_jsonl(std::string_view text, const std::string
                                         const std::string& folder,
                                         std::optional<int64_t> first_n = std::nullopt);
 
-// The paths of the sample's images, in order.
-std::vector<std::string> images_of(const Sample& sample);
+// The sample's images, in order.
+std::vector<ImageSource> images_of(const Sample& sample);
 
 }  // namespace qsweep::text

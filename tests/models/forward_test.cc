@@ -113,7 +113,7 @@ void compare_random_model(kernels::Device device) {
     sample.id = row["name"].get<std::string>();
     sample.token_ids.assign(ids.begin(), ids.end());
     for (const io::Json& image : row["images"])
-      sample.image_paths.push_back(folder + "/" + image.get<std::string>());
+      sample.images.push_back({.location = image, .folder = folder});
     int64_t patches = 0;
     if (const auto* grids = golden.find("image_grid_thw")) {
       const auto thw = golden.view(*grids).as<int64_t>();

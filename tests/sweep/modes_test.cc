@@ -174,7 +174,7 @@ TEST(Modes, OpsOutsideTheFloatSetAreSkipped) {
 // all:f quantizes every op whatever --ops says; what it cannot quantize is listed.
 TEST(Modes, UncalibratedOpsOfABaselineStayFloatAndAreListed) {
   TinyRun tiny({"eval-000"});
-  std::erase_if(tiny.calibration, [](const models::Sample& s) { return !s.image_paths.empty(); });
+  std::erase_if(tiny.calibration, [](const models::Sample& s) { return !s.images.empty(); });
   sweep::ScoreOptions options = options_of("w8a8", Mode::isolated);
   options.ops_glob = "lm_head";
   const auto run = tiny.score(options).run;

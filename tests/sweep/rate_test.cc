@@ -59,7 +59,7 @@ TEST_F(Rate, AVariantOfTheVisionTowerHasNoRowsOfTextAlone) {
   const TinyRun mixed({"eval-000", "eval-005"});  // one image, none
   double rows = 0, squares = 0;
   for (const models::Sample& sample : mixed.data)
-    add_gate_and_up(static_cast<double>(sample.token_ids.size()), sample.image_paths.empty() ? 0 : kVisionOps,
+    add_gate_and_up(static_cast<double>(sample.token_ids.size()), sample.images.empty() ? 0 : kVisionOps,
                     rows, squares);
   const auto shapes = products(mixed);
   const auto gate = std::ranges::find(shapes, 352, &sweep::ProductShape::out);

@@ -224,7 +224,7 @@ TEST(Sweep, TextAloneLeavesTheVisionTowerUnexercised) {
 
 TEST(Sweep, ImageOpsWithTextCalibrationAreUncalibrated) {
   TinyRun tiny({"eval-000"});
-  std::erase_if(tiny.calibration, [](const models::Sample& s) { return !s.image_paths.empty(); });
+  std::erase_if(tiny.calibration, [](const models::Sample& s) { return !s.images.empty(); });
   const auto result =
       tiny.score({.formats = testing::formats(kFormats), .ops_glob = "visual.patch_embed.proj"});
   for (const scores::ScoreRecord& score : result.run.scores) {

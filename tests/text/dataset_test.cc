@@ -11,13 +11,15 @@ TEST(Dataset, ReadsDialoguesWithTheirImages) {
   const auto samples = read_dataset(testdata("data/eval.jsonl"));
   ASSERT_EQ(samples.size(), 48u);
   EXPECT_EQ(samples[4].id, "eval-004");
-  EXPECT_THAT(images_of(samples[4]),
-              ElementsAre(testdata("data/images/eval-004a.png"), testdata("data/images/eval-004b.png")));
+  const std::string folder = testdata("data");
+  EXPECT_THAT(images_of(samples[4]), ElementsAre(ImageSource{"images/eval-004a.png", folder},
+                                                 ImageSource{"images/eval-004b.png", folder}));
+  EXPECT_EQ(path_of(images_of(samples[4]).at(0)), testdata("data/images/eval-004a.png"));
   const auto& messages = std::get<Dialogue>(samples[0].content).messages;
   ASSERT_EQ(messages.size(), 2u);
   EXPECT_EQ(messages[0].role, "user");
-  EXPECT_EQ(messages[0].parts[0].kind, ContentPart::Kind::image);
-  EXPECT_EQ(messages[0].parts[1].value, "What colour is the circle?");
+  EXPECT_TRUE(std::holds_alternative<ImageSource>(messages[0].parts[0]));
+  EXPECT_EQ(std::get<std::string>(messages[0].parts[1]), "What colour is the circle?");
   EXPECT_EQ(read_dataset(testdata("data/calib.jsonl")).size(), 48u);
 }
 
@@ -57,9 +59,34 @@ TEST(Dataset, ResolvesImagePathsAgainstTheFolder) {
                          {"type":"image","image":"/abs.png"}]}]})";
   std::string one_line(line);
   std::erase(one_line, '\n');
-  EXPECT_THAT(images_of(parse_dataset_jsonl(one_line, "d", "/data").at(0)),
-              ElementsAre("/data/a/b.png", "/abs.png"));
-  EXPECT_THAT(images_of(parse_dataset_jsonl(one_line, "d", "").at(0)), ElementsAre("a/b.png", "/abs.png"));
+  const auto paths_in = [&](const std::string& folder) {
+    std::vector<std::string> paths;
+    for (const ImageSource& image : images_of(parse_dataset_jsonl(one_line, "d", folder).at(0)))
+      paths.push_back(path_of(image));
+    return paths;
+  };
+  EXPECT_THAT(paths_in("/data"), ElementsAre("/data/a/b.png", "/abs.png"));
+  EXPECT_THAT(paths_in(""), ElementsAre("a/b.png", "/abs.png"));
+}
+
+TEST(Dataset, ReadsTheSizeThatAnImageIsToHave) {
+  const auto image = [](const std::string& keys) {
+    return images_of(parse_dataset_jsonl(
+                         R"({"messages":[{"role":"user","content":[{"type":"image","image":"a.png")" + keys +
+                             "}]}]}",
+                         "d", "/data")
+                         .at(0))
+        .at(0);
+  };
+  EXPECT_EQ(image(""), (ImageSource{.location = "a.png", .folder = "/data"}));
+  EXPECT_EQ(image(R"(,"min_pixels":1,"max_pixels":2)"),
+            (ImageSource{.location = "a.png", .folder = "/data", .min_pixels = 1, .max_pixels = 2}));
+  EXPECT_EQ(image(R"(,"resized_height":28,"resized_width":56,"max_pixels":null)"),
+            (ImageSource{.location = "a.png", .folder = "/data", .resized_height = 28, .resized_width = 56}));
+  EXPECT_ERROR(image(R"(,"min_pixels":0)"), R"(content[0]: "min_pixels": expected a value from 1 to)");
+  EXPECT_ERROR(image(R"(,"max_pixels":"1e6")"), R"("max_pixels": expected a 64-bit integer, found "1e6")");
+  EXPECT_ERROR(image(R"(,"resized_width":28)"),
+               R"(content[0]: expected both "resized_height" and "resized_width", found one of them)");
 }
 
 TEST(Dataset, StopsAtTheFirstN) {

@@ -30,13 +30,15 @@ Message golden_message(const Json& json) {
   Message message{json.at("role"), {}};
   const Json& content = json.at("content");
   if (content.is_string()) {
-    message.parts.push_back({ContentPart::Kind::text, content});
+    message.parts.emplace_back(content.get<std::string>());
     return message;
   }
   for (const Json& part : content) {
-    const bool image = part.at("type") == "image";
-    message.parts.push_back(
-        {image ? ContentPart::Kind::image : ContentPart::Kind::text, part.at(image ? "image" : "text")});
+    if (part.at("type") == "image") {
+      message.parts.emplace_back(ImageSource{.location = part.at("image"), .folder = ""});
+    } else {
+      message.parts.emplace_back(part.at("text").get<std::string>());
+    }
   }
   return message;
 }

@@ -75,6 +75,15 @@ Tensor text_cos_sin(const std::array<std::vector<int32_t>, 3>& positions, const 
   return table;
 }
 
+// --image-size is for every image; else the data may say what is to replace the preprocessor's rule.
+image::SizeChoice size_choice(const text::ImageSource& source, const LoadOptions& options) {
+  image::SizeChoice choice{
+      .square = options.image_size, .min_pixels = source.min_pixels, .max_pixels = source.max_pixels};
+  if (source.resized_height && source.resized_width)
+    choice.wanted = {*source.resized_height, *source.resized_width};
+  return choice;
+}
+
 }  // namespace
 
 WindowOrder window_order(std::span<const Grid> grids, const VisionConfig& config) {
@@ -154,13 +163,14 @@ Sample Inputs::prepare(const text::Sample& data) const {
   return with_context(fmt::format("sample \"{}\"", data.id), [&] {
     Sample sample;
     sample.id = data.id;
-    sample.image_paths = text::images_of(data);
+    sample.images = text::images_of(data);
     std::vector<int64_t> counts;
-    for (const std::string& path : sample.image_paths) {
+    for (const text::ImageSource& source : sample.images) {
+      const std::string path = text::path_of(source);
       const image::PatchConfig& config = patch_config();
       const image::RgbImage picture = image::load(path);
-      const auto [t, h, w] =
-          with_context(path, [&] { return image::patch_grid(picture, config, options_.image_size); });
+      const auto [t, h, w] = with_context(
+          path, [&] { return image::patch_grid(picture, config, size_choice(source, options_)); });
       sample.rows[static_cast<size_t>(graph::Rows::patches)] += t * h * w;
       sample.image_grids.push_back({t, h, w});
       counts.push_back(t * h * w / config_.vision.merge_unit());
@@ -184,9 +194,10 @@ Tensor Inputs::pixel_values(const Sample& sample, Pixels pixels) const {
                {sample.rows[static_cast<size_t>(graph::Rows::patches)], config_.vision.patch_dim()});
   if (pixels == Pixels::leave_out) return table;
   float* out = table.as<float>().data();
-  for (size_t i = 0; i < sample.image_paths.size(); ++i) {
-    const std::string& path = sample.image_paths[i];
-    const image::Patches p = image::make_patches(image::load(path), patch_config(), options_.image_size);
+  for (size_t i = 0; i < sample.images.size(); ++i) {
+    const std::string path = text::path_of(sample.images[i]);
+    const image::Patches p =
+        image::make_patches(image::load(path), patch_config(), size_choice(sample.images[i], options_));
     if (std::array{p.grid_t, p.grid_h, p.grid_w} != sample.image_grids[i])
       fail("{}: the image's size changed while in use", path);
     const auto values = p.pixel_values.as<float>();
