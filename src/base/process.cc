@@ -1,6 +1,5 @@
 #include "base/process.h"
 
-#include <algorithm>
 #include <fstream>
 #include <string>
 
@@ -9,17 +8,7 @@
 namespace qsweep {
 namespace {
 
-// The number behind `key` in a file of "key: number" lines.
-std::optional<int64_t> number_behind(const char* path, const std::string& key) {
-  std::ifstream file(path);
-  for (std::string word; file >> word;) {
-    int64_t number = 0;
-    if (word == key && file >> number) return number;
-  }
-  return std::nullopt;
-}
-
-// The same of "key: number kB", in bytes; 0 where there is none.
+// A line "key: number kB" in bytes; 0 where there is none.
 int64_t kilobytes_line(const char* path, const std::string& key) {
   return number_behind(path, key).value_or(0) * 1024;
 }
@@ -28,13 +17,16 @@ double seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
 }
 
-int64_t number_in(const char* path, int64_t otherwise) {
-  std::ifstream file(path);
-  int64_t value = 0;
-  return file >> value ? value : otherwise;
-}
-
 }  // namespace
+
+std::optional<int64_t> number_behind(const std::string& path, const std::string& key) {
+  std::ifstream file(path);
+  for (std::string word; file >> word;) {
+    int64_t number = 0;
+    if (word == key && file >> number) return number;
+  }
+  return std::nullopt;
+}
 
 int64_t resident_bytes() { return kilobytes_line("/proc/self/status", "VmRSS:"); }
 
@@ -55,13 +47,6 @@ ProcessUsage process_usage() {
           .page_faults = usage.ru_minflt,
           .page_faults_read = usage.ru_majflt,
           .storage_read_bytes = number_behind("/proc/self/io", "read_bytes:")};
-}
-
-int64_t available_memory_bytes() {
-  const int64_t machine = kilobytes_line("/proc/meminfo", "MemAvailable:");
-  const int64_t limit = number_in("/sys/fs/cgroup/memory.max", INT64_MAX);  // "max" is not a number: no limit
-  const int64_t used = number_in("/sys/fs/cgroup/memory.current", 0);
-  return limit == INT64_MAX ? machine : std::min(machine, limit - std::min(used, limit));
 }
 
 }  // namespace qsweep

@@ -7,10 +7,12 @@
 
 namespace qsweep {
 
-int64_t resident_bytes();          // now
-int64_t peak_resident_bytes();     // since the process began
-int64_t available_memory_bytes();  // that could be taken without swapping; the cgroup's limit counts
-std::string processor_name();      // as the system has it, such as "AMD EPYC 7B13"; empty where it has none
+// The number behind `key` in a file of keys and numbers, such as /proc/self/status.
+std::optional<int64_t> number_behind(const std::string& path, const std::string& key);
+
+int64_t resident_bytes();       // now
+int64_t peak_resident_bytes();  // since the process began
+std::string processor_name();   // as the system has it, such as "AMD EPYC 7B13"; empty where it has none
 
 // Of this process since it began.
 struct ProcessUsage {

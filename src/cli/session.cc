@@ -5,9 +5,8 @@
 #include <set>
 
 #include <fmt/ranges.h>
-#include <omp.h>
 
-#include "base/process.h"
+#include "base/limits.h"
 #include "base/trace.h"
 #include "kernels/gpu.h"
 
@@ -130,8 +129,12 @@ void add_engine_flags(Flags& flags, EngineFlags& v) {
            "such as cuda:0,1, share the samples or the variants")
       ->capture_default_str();
   flags.add("memory", v.memory,
-            "Memory that the run may take of each device, such as 4G; most of what is free where not given");
-  flags.add("threads", v.threads, "Threads; all cores where not given")->check(whole_number(1, kMaxThreads));
+            "Memory that the run may take of each device, such as 4G; where not given most of what is free "
+            "within the limits of control groups and Slurm");
+  flags
+      .add("threads", v.threads,
+           "Threads; where not given as many as the affinity and the CPU quota of control groups give")
+      ->check(whole_number(1, kMaxThreads));
   flags.add("precision", v.precision, "Deltas in bf16 (fast) or f32 (strict); the reference is f32 in both")
       ->check(CLI::IsMember({"fast", "strict"}))
       ->capture_default_str();
@@ -149,7 +152,7 @@ Gpus EngineFlags::resolve() {
     gpus.push_back(with_context("--device", [&] { return kernels::open_gpu(number); }));
   if (memory.empty())
     memory = std::to_string(static_cast<int64_t>(kMemoryShare * static_cast<double>(free_bytes(gpus))));
-  if (threads == 0) threads = omp_get_num_procs();
+  if (threads == 0) threads = usable_processors();
   return gpus;
 }
 

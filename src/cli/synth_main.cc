@@ -1,7 +1,7 @@
 // The program qsweep-synth.
 #include <fmt/format.h>
-#include <omp.h>
 
+#include "base/limits.h"
 #include "cli/flags.h"
 #include "cli/program.h"
 #include "cli/progress.h"
@@ -14,7 +14,7 @@ constexpr uint64_t kMaxLayers = 1000, kMaxThreads = 1024;
 struct Arguments {
   std::string config, out;
   qsweep::synth::Options options;
-  int threads = omp_get_num_procs();
+  int threads = qsweep::usable_processors();
 };
 
 void run(Arguments arguments) {
@@ -47,7 +47,9 @@ int main(int argc, char** argv) {
       ->check(whole_number(1, kMaxLayers));
   flags.add("vision-layers", arguments.options.vision_layers, "Only the first so many vision blocks")
       ->check(whole_number(1, kMaxLayers));
-  flags.add("threads", arguments.threads, "Threads; all cores where not given")
+  flags
+      .add("threads", arguments.threads,
+           "Threads; where not given as many as the affinity and the CPU quota of control groups give")
       ->check(whole_number(1, kMaxThreads));
   app.callback([&] { run(arguments); });
   return qsweep::cli::run_program(argc, argv, app, [](const CLI::ParseError& error) {
