@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <set>
 
 #include <fmt/ranges.h>
 
 #include "base/limits.h"
+#include "base/team.h"
 #include "base/trace.h"
 #include "kernels/gpu.h"
 
@@ -75,6 +77,15 @@ void open_devices(Engine& engine, const EngineFlags& flags) {
                         .tile_bytes = std::min(parse_bytes(flags.memory) / kTileShare, kMaxTileBytes)});
   }
   engine.devices.emplace(std::move(contexts));
+}
+
+// What of the environment can keep OpenMP from giving the threads that are asked for.
+std::string thread_limits() {
+  std::string limits;
+  for (const char* name : {"OMP_THREAD_LIMIT", "OMP_MAX_ACTIVE_LEVELS"})
+    if (const char* value = std::getenv(name))
+      limits += fmt::format("{}{}={}", limits.empty() ? " with " : " and ", name, value);
+  return limits;
 }
 
 constexpr uint64_t kAnyNumber = INT64_MAX;
@@ -152,7 +163,10 @@ Gpus EngineFlags::resolve() {
     gpus.push_back(with_context("--device", [&] { return kernels::open_gpu(number); }));
   if (memory.empty())
     memory = std::to_string(static_cast<int64_t>(kMemoryShare * static_cast<double>(free_bytes(gpus))));
-  if (threads == 0) threads = usable_processors();
+  const int given = team_size({threads == 0 ? usable_processors() : threads});
+  if (threads > given)
+    fail("--threads: expected at most the {} that OpenMP gives{}, found {}", given, thread_limits(), threads);
+  threads = given;
   return gpus;
 }
 

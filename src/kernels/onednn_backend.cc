@@ -5,8 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include <omp.h>
-
+#include "base/team.h"
 #include "kernels/gemm_backend.h"
 #include "kernels/onednn.h"
 
@@ -47,7 +46,9 @@ std::vector<int64_t> cache_key(const GemmOperand& a, const GemmOperand& b, const
 
 class OneDnnBackend final : public GemmBackend {
  public:
-  explicit OneDnnBackend(Threads threads) : threads_(threads) {
+  // oneDNN deals out a product to as many threads as it expects; what falls to one that is never given stays
+  // undone.
+  explicit OneDnnBackend(Threads threads) : threads_{team_size(threads)} {
     dnnl::set_primitive_cache_capacity(0);  // oneDNN would keep a thousand more
   }
 
@@ -72,7 +73,7 @@ class OneDnnBackend final : public GemmBackend {
 
 void OneDnnBackend::multiply(const GemmOperand& a, const GemmOperand& b, const GemmOperand& c,
                              const GemmOptions& options) {
-  omp_set_num_threads(threads_.count);  // oneDNN's team is the caller's
+  set_team(threads_);  // oneDNN's team is the caller's
   const auto key = cache_key(a, b, c, options);
   auto found = primitives_.find(key);
   if (found == primitives_.end()) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include "kernels/runner.h"
 #include "support/random.h"
@@ -310,6 +311,28 @@ TEST(Gemm, LinearMultipliesByTheTransposedWeight) {
   gemm.linear(view_of({x.data(), 2, 3}), view_of({w.data(), 4, 3}), view_of({y.data(), 2, 4}),
               {.bias = bias.data()});
   EXPECT_EQ(y, (std::vector<float>{11, 26, 36, 38, 14, 32, 45, 35}));
+}
+
+// The shapes are large enough to be shared out.
+TEST(Gemm, FewerThreadsThanAskedForComputeAll) {
+  constexpr int64_t kRows = 160, kInner = 128, kCols = 192;
+  const std::vector<float> x(kRows * kInner, 1.0f), w(kCols * kInner, 2.0f);
+  std::vector<bf16> x16(x.size(), to_bf16(1.0f)), w16(w.size(), to_bf16(2.0f));
+  omp_set_max_active_levels(0);  // no team gets a second thread
+  Gemm gemm({3});
+  omp_set_max_active_levels(1);
+  for (const int levels : {1, 0}) {
+    omp_set_max_active_levels(levels);
+    std::vector<float> y(kRows * kCols, -1.0f), y16(y);
+    gemm.linear(view_of({x.data(), kRows, kInner}), view_of({w.data(), kCols, kInner}),
+                view_of({y.data(), kRows, kCols}));
+    gemm.linear({x16.data(), DType::bf16, kRows, kInner, kInner},
+                {w16.data(), DType::bf16, kCols, kInner, kInner}, view_of({y16.data(), kRows, kCols}),
+                {.purpose = GemmPurpose::deltas});
+    EXPECT_EQ(y, std::vector<float>(y.size(), 2.0f * kInner)) << levels;
+    EXPECT_EQ(y16, std::vector<float>(y.size(), 2.0f * kInner)) << levels;
+  }
+  omp_set_max_active_levels(1);
 }
 
 TEST(Gemm, CountsByPurpose) {
