@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "compare/ranking.h"
-#include "io/json.h"
-#include "scores/record.h"
+#include "io/json_fwd.h"
+#include "scores/run.h"
 
 namespace qsweep::compare {
 

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "compare/agreement.h"
+#include "io/json.h"
 #include "scores/schema_parts.h"
 
 namespace qsweep::compare {

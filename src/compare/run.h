@@ -5,7 +5,7 @@
 #include <string>
 
 #include "compare/ranking.h"
-#include "scores/record.h"
+#include "scores/run.h"
 
 namespace qsweep::compare {
 

@@ -7,7 +7,7 @@
 
 #include "graph/forward.h"
 #include "quant/format.h"
-#include "scores/record.h"
+#include "scores/local_stats.h"
 
 namespace qsweep::graph {
 

@@ -7,6 +7,8 @@
 #include <fmt/ranges.h>
 #include <sqlite3.h>
 
+#include "io/json.h"
+
 namespace qsweep::io {
 namespace {
 
@@ -233,7 +235,7 @@ Journal Journal::create(const std::string& path, const Json& identity) {
     execute(database, path, "VACUUM");
     sqlite3_db_config(database, SQLITE_DBCONFIG_RESET_DATABASE, 0, nullptr);
   }
-  journal.identity_ = identity;
+  journal.identity_ = std::make_shared<const Json>(identity);
   journal.atomically([&] {
     execute(
         database, path,
@@ -252,7 +254,7 @@ Journal Journal::reopen(const std::string& path) {
   journal.check_everything();
   std::string identity;
   journal.read(kIdentity, [&](ByteSource& from) { identity = from.get<std::string>(); });
-  journal.identity_ = parse_json(identity, path);
+  journal.identity_ = std::make_shared<const Json>(parse_json(identity, path));
   return journal;
 }
 
@@ -287,7 +289,7 @@ void Journal::check_everything() const {
 }
 
 void Journal::check_identity(const Json& now) const {
-  const std::vector<std::string> changed = differences(identity_, now);
+  const std::vector<std::string> changed = differences(*identity_, now);
   if (!changed.empty())
     fail("{}: expected the run that it was begun with, found another: {}", path_, fmt::join(changed, "; "));
 }
@@ -358,7 +360,7 @@ void Journal::atomically(const std::function<void()>& body) {
 void Journal::finish() {
   atomically([&] {
     execute(database_.get(), path_, "DELETE FROM piece; DELETE FROM record");
-    write(kIdentity, [&](ByteSink& to) { to.put(identity_.dump()); });
+    write(kIdentity, [&](ByteSink& to) { to.put(identity_->dump()); });
     write(kFinished, [](ByteSink&) {});
   });
   if (std::filesystem::file_size(path_) > kPieceBytes)

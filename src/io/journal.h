@@ -9,7 +9,7 @@
 #include <string>
 
 #include "io/bytes.h"
-#include "io/json.h"
+#include "io/json_fwd.h"
 
 struct sqlite3;
 
@@ -24,7 +24,7 @@ class Journal {
   // checked), or where another process uses it.
   static Journal reopen(const std::string& path);
 
-  const Json& identity() const { return identity_; }  // an object: what the run's results depend on
+  const Json& identity() const { return *identity_; }  // an object: what the run's results depend on
   // Error that names what differs from the journal's identity, with its value then and now.
   void check_identity(const Json& now) const;
 
@@ -54,7 +54,7 @@ class Journal {
 
   std::string path_;
   std::unique_ptr<sqlite3, Close> database_;
-  Json identity_;
+  std::shared_ptr<const Json> identity_;  // Json is incomplete here
 };
 
 }  // namespace qsweep::io

@@ -9,10 +9,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "io/json_fwd.h"
 
 namespace qsweep::io {
-
-using Json = nlohmann::ordered_json;
 
 // Parses `text`; `where` names its source in errors. Duplicate keys, trailing text, invalid UTF-8 and nesting
 // deeper than 100 levels are Errors.

@@ -4,6 +4,7 @@
 
 #include <fmt/ranges.h>
 
+#include "io/json.h"
 #include "models/outline.h"
 #include "models/qwen2_5_vl/model.h"
 

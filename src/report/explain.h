@@ -4,7 +4,7 @@
 #include <span>
 #include <string>
 
-#include "scores/record.h"
+#include "scores/run.h"
 
 namespace qsweep::report {
 

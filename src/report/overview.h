@@ -4,7 +4,7 @@
 #include <string>
 
 #include "scores/eval.h"
-#include "scores/record.h"
+#include "scores/run.h"
 
 namespace qsweep::report {
 

@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "io/json.h"
 #include "report/text.h"
 
 namespace qsweep::report {

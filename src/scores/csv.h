@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "scores/record.h"
+#include "scores/run.h"
 
 namespace qsweep::scores {
 

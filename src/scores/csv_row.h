@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "base/error.h"
 #include "scores/record.h"
 
 namespace qsweep::scores {

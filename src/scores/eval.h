@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "scores/joint.h"
-#include "scores/record.h"
+#include "scores/run.h"
 
 namespace qsweep::scores {
 

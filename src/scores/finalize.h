@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "scores/record.h"
+#include "scores/run.h"
 
 namespace qsweep::scores {
 

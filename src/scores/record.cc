@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <span>
-#include <tuple>
+
+#include "base/error.h"
 
 namespace qsweep::scores {
 namespace {
@@ -37,42 +37,6 @@ Status parse_status(std::string_view text) {
 Mode parse_mode(std::string_view text) { return static_cast<Mode>(find_name(text, kModeNames, "mode")); }
 Method parse_method(std::string_view text) {
   return static_cast<Method>(find_name(text, kMethodNames, "method"));
-}
-
-void LocalStats::add(const LocalStats& other) {
-  if (other.rows == 0) return;
-  input_min = rows == 0 ? other.input_min : std::min(input_min, other.input_min);
-  input_max = rows == 0 ? other.input_max : std::max(input_max, other.input_max);
-  error_sse += other.error_sse;
-  output_sse += other.output_sse;
-  input_sum_squares += other.input_sum_squares;
-  input_elements += other.input_elements;
-  rows += other.rows;
-}
-
-bool LocalStats::finite() const {
-  for (double value : {error_sse, output_sse, input_min, input_max, input_sum_squares})
-    if (!std::isfinite(value)) return false;
-  return true;
-}
-
-double LocalStats::relative_error() const {
-  return output_sse > 0 ? std::sqrt(error_sse / output_sse) : kUndefined;
-}
-
-double LocalStats::sqnr_db() const {
-  return output_sse > 0 ? 10 * std::log10(output_sse / error_sse) : kUndefined;
-}
-
-double LocalStats::input_absmax() const { return std::max(std::fabs(input_min), std::fabs(input_max)); }
-
-double LocalStats::input_rms() const {
-  return input_elements > 0 ? std::sqrt(input_sum_squares / static_cast<double>(input_elements)) : kUndefined;
-}
-
-double LocalStats::outlier_ratio() const {
-  const double rms = input_rms();
-  return rms > 0 ? input_absmax() / rms : kUndefined;
 }
 
 double ranking_value(const ScoreRecord& score, Metric metric) {
@@ -119,22 +83,6 @@ const Baseline* find_baseline(const std::vector<Baseline>& baselines, std::strin
   for (const Baseline& baseline : baselines)
     if (!format.empty() && format_of_baseline(baseline.name) == format) return &baseline;
   return nullptr;
-}
-
-std::vector<ScoreGroup> group_scores(const Run& run) {
-  std::vector<ScoreGroup> groups;
-  std::map<std::tuple<std::string, Mode, Method>, size_t> place;
-  for (size_t i = 0; i < run.scores.size(); ++i) {
-    const ScoreRecord& score = run.scores[i];
-    const Method method = run.joint_ranking ? Method::automatic : score.method;
-    const auto [it, added] = place.try_emplace({score.format, score.mode, method}, groups.size());
-    if (added) groups.push_back({score.format, score.mode, method, {}});
-    groups[it->second].members.push_back(i);
-  }
-  for (ScoreGroup& group : groups)
-    std::stable_sort(group.members.begin(), group.members.end(),
-                     [&](size_t a, size_t b) { return run.scores[a].op < run.scores[b].op; });
-  return groups;
 }
 
 }  // namespace qsweep::scores

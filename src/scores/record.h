@@ -1,4 +1,4 @@
-// The records of one run: what was scored, how, and what came out.
+// The records of a run: what was scored, how, and what came out.
 #pragma once
 
 #include <array>
@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "io/json.h"
+#include "scores/local_stats.h"
 #include "scores/metric.h"
 
 namespace qsweep::scores {
@@ -36,24 +36,6 @@ Method parse_method(std::string_view text);
 
 // Only these statuses have metrics; every other score has no number at all.
 inline bool carries_metrics(Status status) { return status == Status::ok || status == Status::spread; }
-
-// Sums at the op itself, over the rows of its input. Mergeable.
-struct LocalStats {
-  double error_sse = 0;   // squared difference of the op's output, quantized against float, same input
-  double output_sse = 0;  // squared float output
-  double input_min = 0, input_max = 0;  // 0 without rows
-  double input_sum_squares = 0;
-  int64_t input_elements = 0;
-  int64_t rows = 0;
-
-  void add(const LocalStats& other);
-  bool finite() const;
-  double relative_error() const;  // sqrt(error / output); NaN for a zero output
-  double sqnr_db() const;         // 10 log10(output / error); infinite without error
-  double input_absmax() const;
-  double input_rms() const;
-  double outlier_ratio() const;  // absmax / rms; NaN for an all-zero input
-};
 
 struct Interval {
   double low = 0, high = 0;
@@ -164,36 +146,8 @@ struct DataInfo {
   std::string sha256;
 };
 
-struct Run {
-  ModelInfo model;
-  DataInfo data;
-  io::Json settings = io::Json::object();  // every flag as resolved
-  io::Json provenance = io::Json::object();
-  std::vector<OpRecord> ops;
-  std::vector<Baseline> baselines;
-  std::vector<Reliability> reliability;
-  std::vector<VerifiedScore> verification;
-  std::vector<ScoreRecord> scores;
-  Metric ranking_metric;  // stands in settings["metric"] in the file
-  // Scores of all methods are ranked together; settings["method"] is "auto" in the file.
-  bool joint_ranking = false;
-};
-
 // What the score is ranked by: the sum of the metric, or of method `local` the relative error at the op. NaN
 // where it has none.
 double ranking_value(const ScoreRecord& score, Metric metric);
-inline double ranking_value(const Run& run, const ScoreRecord& score) {
-  return ranking_value(score, run.ranking_metric);
-}
-
-// Scores that are ranked together: indexes into Run::scores in op order.
-struct ScoreGroup {
-  std::string format;
-  Mode mode;
-  Method method;  // automatic in a joint ranking
-  std::vector<size_t> members;
-};
-// Groups in the order of their first score.
-std::vector<ScoreGroup> group_scores(const Run& run);
 
 }  // namespace qsweep::scores

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "scores/record.h"
+#include "scores/run.h"
 
 namespace qsweep::scores {
 

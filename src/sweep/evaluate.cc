@@ -1,5 +1,6 @@
 #include "sweep/evaluate.h"
 
+#include "scores/eval.h"
 #include "sweep/outlook.h"
 
 namespace qsweep::sweep {

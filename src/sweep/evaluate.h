@@ -1,8 +1,12 @@
 // Recipes, each measured as a whole.
 #pragma once
 
-#include "scores/eval.h"
+#include "scores/metric.h"
 #include "sweep/rate.h"
+
+namespace qsweep::scores {
+struct EvalRun;
+}
 
 namespace qsweep::sweep {
 

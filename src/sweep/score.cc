@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "scores/finalize.h"
+#include "scores/run.h"
 
 namespace qsweep::sweep {
 namespace {

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "base/rng.h"
+#include "scores/run.h"
 
 namespace qsweep::sweep {
 namespace {

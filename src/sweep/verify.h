@@ -6,6 +6,10 @@
 
 #include "scores/record.h"
 
+namespace qsweep::scores {
+struct Run;
+}
+
 namespace qsweep::sweep {
 
 struct Chosen {

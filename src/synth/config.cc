@@ -1,5 +1,7 @@
 #include "synth/config.h"
 
+#include "io/json.h"
+
 namespace qsweep::synth {
 namespace {
 

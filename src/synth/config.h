@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "io/json.h"
+#include "io/json_fwd.h"
 
 namespace qsweep::synth {
 

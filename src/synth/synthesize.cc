@@ -6,6 +6,7 @@
 
 #include "io/atomic_file.h"
 #include "io/checkpoint_writer.h"
+#include "io/json.h"
 #include "io/mapped_file.h"
 #include "models/outline.h"
 #include "synth/config.h"

@@ -4,6 +4,7 @@
 #include <map>
 #include <vector>
 
+#include "io/json.h"
 #include "text/unicode.h"
 
 namespace qsweep::synth {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "io/json.h"
 #include "text/unicode.h"
 
 namespace qsweep::text {

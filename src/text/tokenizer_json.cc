@@ -4,6 +4,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "io/json.h"
 #include "text/unicode.h"
 
 namespace qsweep::text {

@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "io/json.h"
+#include "io/json_fwd.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"
 #include "text/regex.h"

@@ -5,7 +5,7 @@
 
 #include "io/json.h"
 #include "scores/finalize.h"
-#include "scores/record.h"
+#include "scores/run.h"
 
 namespace qsweep::compare {
 

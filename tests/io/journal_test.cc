@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/rng.h"
+#include "io/json.h"
 #include "test_files.h"
 
 namespace qsweep::io {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/stats.h"
+#include "scores/eval.h"
 #include "scores/schema.h"
 #include "sweep/evaluate.h"
 #include "sweep/tiny.h"

@@ -8,6 +8,7 @@
 
 #include "base/stats.h"
 #include "io/json.h"
+#include "scores/run.h"
 #include "support/peers.h"
 #include "sweep/tiny.h"
 

@@ -7,6 +7,7 @@
 
 #include "base/rng.h"
 #include "base/stats.h"
+#include "scores/eval.h"
 #include "scores/interval.h"
 #include "scores/joint.h"
 #include "sweep/evaluate.h"

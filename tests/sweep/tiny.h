@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "models/model.h"
+#include "scores/run.h"
 #include "support/testdata.h"
 #include "sweep/score.h"
 

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "graph/forward.h"
+#include "io/json.h"
 #include "models/outline.h"
 
 namespace qsweep::synth {

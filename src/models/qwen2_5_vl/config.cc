@@ -6,6 +6,8 @@
 
 #include <fmt/ranges.h>
 
+#include "io/json.h"
+
 namespace qsweep::models::qwen2_5_vl {
 namespace {
 

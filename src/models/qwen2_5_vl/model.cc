@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "graph/forward.h"
+#include "io/json.h"
 #include "models/qwen2_5_vl/inputs.h"
 #include "models/qwen2_5_vl/text.h"
 #include "models/qwen2_5_vl/vision.h"

@@ -2,7 +2,7 @@
 // language model with three-dimensional rotary positions.
 #pragma once
 
-#include "io/json.h"
+#include "io/json_fwd.h"
 #include "models/model.h"
 
 namespace qsweep::models::qwen2_5_vl {
