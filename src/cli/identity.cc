@@ -6,13 +6,15 @@
 #include <sys/stat.h>
 
 #include "base/process.h"
+#include "image/source.h"
 #include "io/sha256.h"
 
 namespace qsweep::cli {
 namespace {
 
 // Flags that change nothing in the results, or whose files are compared instead of their paths.
-constexpr const char* kLeftOut[] = {"model", "data", "calib", "out", "resume", "trace", "dry-run"};
+constexpr const char* kLeftOut[] = {"model",  "data",  "calib",   "out",
+                                    "resume", "trace", "dry-run", "allow-outside"};
 
 // Of files that are too large to be read for this alone.
 std::string size_and_time(const std::string& path) {
@@ -22,11 +24,15 @@ std::string size_and_time(const std::string& path) {
                      file.st_mtim.tv_nsec);
 }
 
-void add_images(io::Json& identity, const std::vector<models::Sample>& samples, const std::string& data) {
+// Images that the data holds itself are in its own digest.
+void add_images(io::Json& identity, const std::vector<models::Sample>& samples, const std::string& data,
+                const std::vector<std::string>& allow_outside) {
   const std::filesystem::path folder = std::filesystem::path(data).parent_path();
   for (const models::Sample& sample : samples)
     for (const text::ImageSource& image : sample.images) {
-      const std::string path = text::path_of(image);
+      const std::string path =
+          image::path_of(image.location, {.data = image.folder, .others = allow_outside});
+      if (path.empty()) continue;
       const std::string key = std::filesystem::path(path).lexically_relative(folder).string();
       if (!identity.contains(key)) identity[key] = io::sha256_hex_of_file(path);
     }
@@ -51,8 +57,8 @@ io::Json identity(const Engine& engine, const EngineFlags& flags, io::Json setti
     all[std::filesystem::path(path).filename().string()] = size_and_time(path);
   all["data"] = io::sha256_hex_of_file(flags.data);
   all["calib"] = flags.calib.empty() ? "none" : io::sha256_hex_of_file(flags.calib);
-  add_images(all, engine.data, flags.data);
-  add_images(all, engine.calibration, flags.calib);
+  add_images(all, engine.data, flags.data, flags.allow_outside);
+  add_images(all, engine.calibration, flags.calib, flags.allow_outside);
   return all;
 }
 

@@ -6,6 +6,7 @@
 #include <set>
 
 #include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
 
 #include "base/limits.h"
 #include "base/team.h"
@@ -23,8 +24,12 @@ constexpr int64_t kMaxTileBytes = int64_t{256} << 20;  // at most this much
 std::vector<models::Sample> read_samples(const models::Model& model, const std::string& path,
                                          std::optional<int64_t> first_n) {
   std::vector<models::Sample> samples;
-  for (const text::Sample& sample : text::read_dataset(path, first_n))
+  std::set<std::string> told;
+  for (const text::Sample& sample : text::read_dataset(path, first_n)) {
     samples.push_back(with_context(path, [&] { return model.inputs->prepare(sample); }));
+    for (const std::string& warning : samples.back().warnings)
+      if (told.insert(warning).second) spdlog::warn("{}: {}", path, warning);
+  }
   return samples;
 }
 
@@ -135,6 +140,10 @@ void add_engine_flags(Flags& flags, EngineFlags& v) {
            "Qwen2.5-VL); by the model's own rule where not given")
       ->check(whole_number(1, kAnyNumber));
   flags
+      .add("allow-outside", v.allow_outside,
+           "Folder from which images may come besides that of the data file; may be repeated")
+      ->check(path());
+  flags
       .add("device", v.device,
            "What computes: cpu, or a GPU: cuda, which is the first one, or cuda:N; several GPUs of a kind, "
            "such as cuda:0,1, share the samples or the variants")
@@ -194,7 +203,8 @@ sweep::ScoreOptions EngineFlags::options() const {
 
 Engine open_engine(const EngineFlags& flags, Gpus gpus) {
   const trace::Span span(trace::kPhase, "load");
-  Engine engine{.model = models::load(flags.model, {.image_size = flags.image_size}),
+  Engine engine{.model = models::load(flags.model,
+                                      {.image_size = flags.image_size, .allow_outside = flags.allow_outside}),
                 .data = {},
                 .calibration = {},
                 .gpus = std::move(gpus),

@@ -24,6 +24,7 @@ struct EngineFlags {
   std::optional<std::string> coarse;
   std::optional<int64_t> samples;
   std::optional<int64_t> image_size;
+  std::vector<std::string> allow_outside;
   std::string device = "cpu";
   std::string memory;  // of each device
   int threads = 0;

@@ -1,5 +1,6 @@
 #include "image/decode.h"
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
@@ -27,22 +28,37 @@ bool is_webp(std::span<const std::byte> bytes) {
 
 struct Codec {
   bool (*recognises)(std::span<const std::byte>);
-  Decoded (*decode)(std::span<const std::byte>, int64_t max_pixels);
+  std::unique_ptr<ImageReader> (*open)(std::span<const std::byte>, int64_t max_pixels);
 };
-constexpr std::array<Codec, 3> kCodecs{
-    {{is_jpeg, decode_jpeg}, {is_png, decode_png}, {is_webp, decode_webp}}};
+constexpr std::array<Codec, 3> kCodecs{{{is_jpeg, open_jpeg}, {is_png, open_png}, {is_webp, open_webp}}};
 
-Decoded decode_stored(std::span<const std::byte> bytes, int64_t max_pixels) {
+// What a file that is no image may be. Its bytes are not quoted: they may be anybody's.
+struct OtherFormat {
+  std::string_view start;
+  std::string_view name;
+};
+constexpr std::array<OtherFormat, 9> kOthers{
+    {{"GIF8", "a GIF image"},
+     {"BM", "a BMP image"},
+     {"II*\0", "a TIFF image"},
+     {"MM\0*", "a TIFF image"},
+     {"%PDF", "a PDF document"},
+     {"version https://git-lfs", "a Git LFS pointer: run git lfs pull"},
+     {"<svg", "an SVG image"},
+     {"<!DOCTYPE html", "a page of HTML"},
+     {"<html", "a page of HTML"}}};
+
+}  // namespace
+
+std::unique_ptr<ImageReader> open_image(std::span<const std::byte> bytes, int64_t max_pixels) {
   for (const Codec& codec : kCodecs)
-    if (codec.recognises(bytes)) return codec.decode(bytes, max_pixels);
-  std::string start;
-  for (const std::byte b : bytes.first(std::min<size_t>(bytes.size(), 12)))
-    start += fmt::format(" {:02x}", std::to_integer<int>(b));
-  fail("expected a JPEG, PNG or WebP image, found {} bytes that start with{}", bytes.size(),
-       start.empty() ? " nothing" : start);
+    if (codec.recognises(bytes)) return codec.open(bytes, max_pixels);
+  for (const OtherFormat& other : kOthers)
+    if (has_at(bytes, 0, other.start)) fail("expected a JPEG, PNG or WebP image, found {}", other.name);
+  fail("expected a JPEG, PNG or WebP image, found {} bytes that start as none of them does", bytes.size());
 }
 
-std::vector<std::byte> read_file(const std::string& path) {
+std::vector<std::byte> read_image_file(const std::string& path) {
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);
   if (!std::filesystem::is_regular_file(status))
@@ -60,8 +76,6 @@ std::vector<std::byte> read_file(const std::string& path) {
   return bytes;
 }
 
-}  // namespace
-
 void check_size(int64_t width, int64_t height, int64_t max_pixels) {
   if (width < 1 || height < 1) fail("the image is {} x {} pixels: it is empty", width, height);
   if (width > kMaxSide || height > kMaxSide || width * height > max_pixels)
@@ -69,25 +83,21 @@ void check_size(int64_t width, int64_t height, int64_t max_pixels) {
          kMaxSide, max_pixels);
 }
 
-uint8_t* grow_to_row(RgbImage& image, int64_t y) {
-  const auto row_bytes = static_cast<size_t>(image.width * 3);
-  const size_t begin = static_cast<size_t>(y) * row_bytes;
-  if (image.pixels.size() < begin + row_bytes) {
-    image.pixels.reserve(static_cast<size_t>(image.height) * row_bytes);
-    image.pixels.resize(begin + row_bytes);
-  }
-  return image.pixels.data() + begin;
+uint32_t read_be(std::span<const std::byte> bytes) {
+  uint32_t value = 0;
+  for (const std::byte b : bytes) value = value << 8 | std::to_integer<uint32_t>(b);
+  return value;
 }
 
 RgbImage decode(std::span<const std::byte> bytes, const std::string& where, int64_t max_pixels) {
   return with_context(where, [&] {
-    Decoded decoded = decode_stored(bytes, max_pixels);
-    return apply_orientation(std::move(decoded.image), decoded.orientation);
+    const std::unique_ptr<ImageReader> reader = open_image(bytes, max_pixels);
+    RgbImage image{.width = reader->width(), .height = reader->height(), .pixels = {}};
+    // Grown row by row, so that a small damaged file with a large header does not cost a large image.
+    reader->read_rows(
+        [&](const uint8_t* rgb) { image.pixels.insert(image.pixels.end(), rgb, rgb + image.width * 3); });
+    return apply_orientation(std::move(image), reader->orientation());
   });
-}
-
-RgbImage load(const std::string& path) {
-  return decode(with_context(path, [&] { return read_file(path); }), path);
 }
 
 }  // namespace qsweep::image

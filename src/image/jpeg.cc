@@ -1,12 +1,13 @@
+#include <algorithm>
 #include <cstdio>  // jpeglib.h needs FILE
-#include <cstring>
 #include <string>
+#include <vector>
 
 #include <jerror.h>
 #include <jpeglib.h>
 
 #include "image/codecs.h"
-#include "image/orientation.h"
+#include "image/jpeg_markers.h"
 #include "image/trap.h"
 
 namespace qsweep::image {
@@ -15,75 +16,68 @@ namespace {
 // A legitimate progressive file has about ten scans; each one costs a pass over the whole image.
 constexpr int kMaxScans = 100;
 
-struct Reader {
+struct Codec {
   jpeg_decompress_struct jpeg{};
   jpeg_error_mgr errors{};
+  jpeg_source_mgr source{};
   jpeg_progress_mgr progress{};
   Trap trap;
+  char damage[JMSG_LENGTH_MAX] = "";
 
-  Reader() = default;
-  Reader(const Reader&) = delete;
-  Reader& operator=(const Reader&) = delete;
-  ~Reader() { jpeg_destroy_decompress(&jpeg); }
+  Codec() = default;
+  Codec(const Codec&) = delete;
+  Codec& operator=(const Codec&) = delete;
+  ~Codec() { jpeg_destroy_decompress(&jpeg); }
 };
 
-Reader& reader_of(j_common_ptr jpeg) { return *static_cast<Reader*>(jpeg->client_data); }
+Codec& codec_of(j_common_ptr jpeg) { return *static_cast<Codec*>(jpeg->client_data); }
 
 [[noreturn]] void jump_out(j_common_ptr jpeg) {
   char text[JMSG_LENGTH_MAX];
   jpeg->err->format_message(jpeg, text);
-  Trap& trap = reader_of(jpeg).trap;
+  Trap& trap = codec_of(jpeg).trap;
   std::snprintf(trap.message, sizeof trap.message, "damaged JPEG data: %s", text);
   std::longjmp(trap.jump, 1);
 }
 
-// A warning (level -1) means that libjpeg goes on with invented pixels, except for these, which lose nothing.
+// A warning (level -1) means that libjpeg goes on, often with invented pixels. Three of them have nothing to
+// do with the pixels.
 void on_message(j_common_ptr jpeg, int level) {
-  if (level >= 0) return;
   const int code = jpeg->err->msg_code;
-  if (code == JWRN_EXTRANEOUS_DATA || code == JWRN_JFIF_MAJOR || code == JWRN_ADOBE_XFORM ||
+  Codec& codec = codec_of(jpeg);
+  if (level >= 0 || codec.damage[0] != '\0' || code == JWRN_JFIF_MAJOR || code == JWRN_ADOBE_XFORM ||
       code == JWRN_BOGUS_ICC)
     return;
-  jump_out(jpeg);
+  jpeg->err->format_message(jpeg, codec.damage);
 }
 
 void on_progress(j_common_ptr jpeg) {
   const int scans = reinterpret_cast<j_decompress_ptr>(jpeg)->input_scan_number;
   if (scans <= kMaxScans) return;
-  Trap& trap = reader_of(jpeg).trap;
+  Trap& trap = codec_of(jpeg).trap;
   std::snprintf(trap.message, sizeof trap.message, "the JPEG file has more than %d scans", kMaxScans);
   std::longjmp(trap.jump, 1);
 }
 
-void open(Reader& reader, std::span<const std::byte> bytes) {
-  jpeg_decompress_struct& jpeg = reader.jpeg;
-  jpeg.err = jpeg_std_error(&reader.errors);
-  reader.errors.error_exit = jump_out;
-  reader.errors.emit_message = on_message;
-  reader.errors.output_message = [](j_common_ptr) {};
-  reader.progress.progress_monitor = on_progress;
-  jpeg.client_data = &reader;
-  run_trapped(reader.trap, [&] {
-    jpeg_create_decompress(&jpeg);  // keeps err and client_data
-    jpeg.progress = &reader.progress;
-    jpeg_mem_src(&jpeg, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
-    jpeg_save_markers(&jpeg, JPEG_APP0 + 1, 0xffff);
-    jpeg_read_header(&jpeg, TRUE);
-  });
+// The whole file is in the buffer. Where it ends, libjpeg is told to wait for more, as Pillow does: it then
+// invents nothing.
+jpeg_source_mgr source_of(std::span<const std::byte> bytes) {
+  jpeg_source_mgr source{};
+  source.next_input_byte = reinterpret_cast<const JOCTET*>(bytes.data());
+  source.bytes_in_buffer = bytes.size();
+  source.init_source = [](j_decompress_ptr) {};
+  source.fill_input_buffer = [](j_decompress_ptr) -> boolean { return FALSE; };
+  source.skip_input_data = [](j_decompress_ptr jpeg, long count) {
+    const size_t skipped = std::min(static_cast<size_t>(std::max(count, 0L)), jpeg->src->bytes_in_buffer);
+    jpeg->src->next_input_byte += skipped;
+    jpeg->src->bytes_in_buffer -= skipped;
+  };
+  source.resync_to_restart = jpeg_resync_to_restart;
+  source.term_source = [](j_decompress_ptr) {};
+  return source;
 }
 
-int orientation_of(const jpeg_decompress_struct& jpeg) {
-  constexpr std::string_view kExif("Exif\0\0", 6);
-  constexpr std::string_view kXmp("http://ns.adobe.com/xap/1.0/\0", 29);
-  std::string exif;  // may be spread over several segments
-  std::string_view xmp;
-  for (const jpeg_marker_struct* marker = jpeg.marker_list; marker != nullptr; marker = marker->next) {
-    const std::string_view data(reinterpret_cast<const char*>(marker->data), marker->data_length);
-    if (data.starts_with(kExif)) exif += data.substr(kExif.size());
-    if (data.starts_with(kXmp)) xmp = data.substr(kXmp.size());
-  }
-  return read_orientation(std::as_bytes(std::span(exif)), xmp);
-}
+[[noreturn]] void fail_early_end() { fail("damaged JPEG data: the file ends before its last pixels"); }
 
 // x * y / 255, rounded.
 int scaled(int x, int y) {
@@ -103,36 +97,91 @@ void from_inverted_cmyk(const uint8_t* cmyk, int64_t width, uint8_t* rgb) {
   }
 }
 
-void read_rows(Reader& reader, RgbImage& image) {
-  jpeg_decompress_struct& jpeg = reader.jpeg;
+class JpegReader : public ImageReader {
+ public:
+  JpegReader(std::span<const std::byte> bytes, int64_t max_pixels);
+  void read_rows(const RowSink& sink) override;
+
+ private:
+  // Runs a step of libjpeg that may wait for data; there is none.
+  template <class Step>
+  void run(const Step& step) {
+    bool done = false;
+    run_trapped(codec_.trap, [&] { done = step(); });
+    if (!done) fail_early_end();
+  }
+  int64_t codec_bytes() const;
+
+  Codec codec_;
+};
+
+JpegReader::JpegReader(std::span<const std::byte> bytes, int64_t max_pixels) {
+  const JpegMarkers markers = read_jpeg_markers(bytes);
+  width_ = markers.width;
+  height_ = markers.height;
+  orientation_ = markers.orientation;
+  check_size(width_, height_, max_pixels);
+  jpeg_decompress_struct& jpeg = codec_.jpeg;
+  jpeg.err = jpeg_std_error(&codec_.errors);
+  codec_.errors.error_exit = jump_out;
+  codec_.errors.emit_message = on_message;
+  codec_.errors.output_message = [](j_common_ptr) {};
+  codec_.progress.progress_monitor = on_progress;
+  codec_.source = source_of(bytes);
+  jpeg.client_data = &codec_;
+  run([&] {
+    jpeg_create_decompress(&jpeg);  // keeps err and client_data
+    jpeg.progress = &codec_.progress;
+    jpeg.src = &codec_.source;
+    int status = JPEG_HEADER_TABLES_ONLY;
+    while (status == JPEG_HEADER_TABLES_ONLY) status = jpeg_read_header(&jpeg, FALSE);
+    return status == JPEG_HEADER_OK;
+  });
+  if (jpeg.image_width != width_ || jpeg.image_height != height_ || jpeg.num_components != markers.components)
+    fail("damaged JPEG data: it has several frames");
+  bytes_ = codec_bytes() + markers.metadata_bytes;
+}
+
+// What libjpeg allocates: some rows of every component and of the output, and all coefficients where there
+// are several scans.
+int64_t JpegReader::codec_bytes() const {
+  const jpeg_decompress_struct& jpeg = codec_.jpeg;
+  const int64_t most_across = jpeg.max_h_samp_factor, most_down = jpeg.max_v_samp_factor;
+  const int64_t units = (width_ + most_across * DCTSIZE - 1) / (most_across * DCTSIZE);
+  int64_t coefficients = 0, rows = jpeg.num_components * most_down * units * most_across * DCTSIZE;
+  for (const jpeg_component_info* c = jpeg.comp_info; c < jpeg.comp_info + jpeg.num_components; ++c) {
+    const int64_t across = units * c->h_samp_factor, down = c->v_samp_factor;
+    const int64_t blocks = across * ((c->height_in_blocks + down - 1) / down * down);
+    coefficients += blocks * static_cast<int64_t>(sizeof(JBLOCK));
+    rows += across * DCTSIZE * down * (DCTSIZE + 4);
+  }
+  constexpr int64_t kFixed = 96 << 10;
+  const bool several_scans = jpeg.progressive_mode != 0 || jpeg.comps_in_scan < jpeg.num_components;
+  return kFixed + rows + 7 * width_ + (several_scans ? coefficients : 0);
+}
+
+void JpegReader::read_rows(const RowSink& sink) {
+  jpeg_decompress_struct& jpeg = codec_.jpeg;
   const bool cmyk = jpeg.num_components == 4;
   jpeg.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
-  std::vector<uint8_t> ink(cmyk ? static_cast<size_t>(image.width) * 4 : 0);
-  run_trapped(reader.trap, [&] {
-    jpeg_start_decompress(&jpeg);
-    while (jpeg.output_scanline < jpeg.output_height) {
-      uint8_t* pixels = grow_to_row(image, jpeg.output_scanline);
-      JSAMPROW row = cmyk ? ink.data() : pixels;
-      jpeg_read_scanlines(&jpeg, &row, 1);
-      if (cmyk) from_inverted_cmyk(ink.data(), image.width, pixels);
-    }
-    jpeg_finish_decompress(&jpeg);
-  });
+  std::vector<uint8_t> rgb(static_cast<size_t>(width_ * 3)), ink(cmyk ? static_cast<size_t>(width_ * 4) : 0);
+  run([&] { return jpeg_start_decompress(&jpeg) != FALSE; });
+  while (jpeg.output_scanline < jpeg.output_height) {
+    JSAMPROW row = cmyk ? ink.data() : rgb.data();
+    run([&] { return jpeg_read_scanlines(&jpeg, &row, 1) == 1; });
+    if (cmyk) from_inverted_cmyk(ink.data(), width_, rgb.data());
+    sink(rgb.data());
+  }
+  bool ended = false;
+  run_trapped(codec_.trap, [&] { ended = jpeg_finish_decompress(&jpeg) != FALSE; });
+  damage_ = codec_.damage;
+  if (damage_.empty() && !ended) damage_ = "it ends without an end marker";
 }
 
 }  // namespace
 
-Decoded decode_jpeg(std::span<const std::byte> bytes, int64_t max_pixels) {
-  Reader reader;
-  open(reader, bytes);
-  const jpeg_decompress_struct& jpeg = reader.jpeg;
-  check_size(jpeg.image_width, jpeg.image_height, max_pixels);
-  if (jpeg.num_components != 1 && jpeg.num_components != 3 && jpeg.num_components != 4)
-    fail("a JPEG image of {} components is not supported; supported: 1, 3, 4", jpeg.num_components);
-  Decoded decoded{.image = {.width = jpeg.image_width, .height = jpeg.image_height, .pixels = {}},
-                  .orientation = orientation_of(jpeg)};
-  read_rows(reader, decoded.image);
-  return decoded;
+std::unique_ptr<ImageReader> open_jpeg(std::span<const std::byte> bytes, int64_t max_pixels) {
+  return std::make_unique<JpegReader>(bytes, max_pixels);
 }
 
 }  // namespace qsweep::image

@@ -101,13 +101,6 @@ std::optional<int> orientation_of_xmp(std::string_view xmp) {
   return std::nullopt;
 }
 
-// How an upright pixel is found in the stored image: x and y exchanged, then mirrored in the stored image's
-// axes.
-struct Turn {
-  bool transpose;
-  bool mirror_x;
-  bool mirror_y;
-};
 constexpr std::array<Turn, 9> kTurns{{{false, false, false},
                                       {false, false, false},
                                       {false, true, false},
@@ -126,10 +119,14 @@ int read_orientation(std::span<const std::byte> exif, std::string_view xmp) {
   return orientation && *orientation >= 1 && *orientation <= 8 ? *orientation : 1;
 }
 
-RgbImage apply_orientation(RgbImage image, int orientation) {
+Turn turn_of(int orientation) {
   QSWEEP_CHECK(orientation >= 1 && orientation <= 8, "orientation is {}", orientation);
+  return kTurns[static_cast<size_t>(orientation)];
+}
+
+RgbImage apply_orientation(RgbImage image, int orientation) {
   if (orientation == 1) return image;
-  const Turn turn = kTurns[static_cast<size_t>(orientation)];
+  const Turn turn = turn_of(orientation);
   RgbImage upright{.width = turn.transpose ? image.height : image.width,
                    .height = turn.transpose ? image.width : image.height,
                    .pixels = std::vector<uint8_t>(image.pixels.size())};

@@ -14,6 +14,15 @@ namespace qsweep::image {
 // another value. Entries that lie outside the block are ignored; Error where the block is not TIFF at all.
 int read_orientation(std::span<const std::byte> exif, std::string_view xmp);
 
+// How an upright pixel is found in the stored image: x and y exchanged, then mirrored in the stored image's
+// axes.
+struct Turn {
+  bool transpose;
+  bool mirror_x;
+  bool mirror_y;
+};
+Turn turn_of(int orientation);
+
 // The image turned upright.
 RgbImage apply_orientation(RgbImage image, int orientation);
 

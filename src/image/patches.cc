@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "image/orientation.h"
 #include "io/json.h"
 
 namespace qsweep::image {
@@ -57,29 +58,13 @@ Size square_size(int64_t side, int64_t factor, const PatchConfig& config) {
   return {side, side};
 }
 
-Size size_within_limits(const RgbImage& image, int64_t factor, const PatchConfig& config,
-                        const SizeChoice& choice) {
+Size size_within_limits(Size size, int64_t factor, const PatchConfig& config, const SizeChoice& choice) {
   const int64_t min_pixels = choice.min_pixels.value_or(config.min_pixels);
   const int64_t max_pixels = choice.max_pixels.value_or(config.max_pixels);
   if (min_pixels > max_pixels)
     fail("image limits: expected min_pixels <= max_pixels, found {} and {}{}", min_pixels, max_pixels,
          choice.min_pixels && choice.max_pixels ? "" : ", one of them from the preprocessor");
-  return smart_resize(image.height, image.width, factor, min_pixels, max_pixels);
-}
-
-Size choose_size(const RgbImage& image, const PatchConfig& config, const SizeChoice& choice) {
-  const int64_t factor = config.patch_size * config.merge_size, unit = factor * factor;
-  const Size size = choice.square   ? square_size(*choice.square, factor, config)
-                    : choice.wanted ? smart_resize(choice.wanted->height, choice.wanted->width, factor,
-                                                   kMinWantedUnits * unit, kMaxWantedUnits * unit)
-                                    : size_within_limits(image, factor, config, choice);
-  if (std::max(size.height, size.width) > kMaxSide || size.height * size.width > kMaxPixels)
-    fail("image size: {} x {} pixels are more than the {} allowed", size.height, size.width, kMaxPixels);
-  return size;
-}
-
-std::array<int64_t, 3> grid_of(const Size& size, const PatchConfig& config) {
-  return {1, size.height / config.patch_size, size.width / config.patch_size};
+  return smart_resize(size.height, size.width, factor, min_pixels, max_pixels);
 }
 
 // The 256 values that a channel can take. In float32 after the rescale, as transformers does.
@@ -137,27 +122,45 @@ PatchConfig read_preprocessor_config(const std::string& path) {
   return result;
 }
 
-std::array<int64_t, 3> patch_grid(const RgbImage& image, const PatchConfig& config,
-                                  const SizeChoice& choice) {
-  return grid_of(choose_size(image, config, choice), config);
+Size upright_size(const ImageReader& image) {
+  if (turn_of(image.orientation()).transpose) return {.height = image.width(), .width = image.height()};
+  return {.height = image.height(), .width = image.width()};
 }
 
-Patches make_patches(const RgbImage& image, const PatchConfig& config, const SizeChoice& choice) {
-  const Size size = choose_size(image, config, choice);
-  const RgbImage resized = resize_bicubic(image, size);
+Size resized_size(Size upright, const PatchConfig& config, const SizeChoice& choice) {
+  const int64_t factor = config.patch_size * config.merge_size, unit = factor * factor;
+  const Size size = choice.square   ? square_size(*choice.square, factor, config)
+                    : choice.wanted ? smart_resize(choice.wanted->height, choice.wanted->width, factor,
+                                                   kMinWantedUnits * unit, kMaxWantedUnits * unit)
+                                    : size_within_limits(upright, factor, config, choice);
+  if (std::max(size.height, size.width) > kMaxSide || size.height * size.width > kMaxPixels)
+    fail("image size: {} x {} pixels are more than the {} allowed", size.height, size.width, kMaxPixels);
+  return size;
+}
+
+std::array<int64_t, 3> patch_grid(Size resized, const PatchConfig& config) {
+  return {1, resized.height / config.patch_size, resized.width / config.patch_size};
+}
+
+int64_t decode_bytes(const ImageReader& image, Size resized) {
+  return image.bytes() + RowResizer({image.height(), image.width()}, image.orientation(), resized).bytes();
+}
+
+void make_patches(ImageReader& image, Size resized, const PatchConfig& config, std::span<float> rows) {
+  RowResizer resizer({image.height(), image.width()}, image.orientation(), resized);
+  image.read_rows([&resizer](const uint8_t* row) { resizer.add(row); });
+  const RgbImage pixels = resizer.finish();
   const ChannelValues values = normalised_values(config);
   const int64_t patch = config.patch_size, merge = config.merge_size;
-  const auto [grid_t, grid_h, grid_w] = grid_of(size, config);
-  Patches patches{.pixel_values = {}, .grid_t = grid_t, .grid_h = grid_h, .grid_w = grid_w};
+  const auto [grid_t, grid_h, grid_w] = patch_grid(resized, config);
   const int64_t row_elems = 3 * config.temporal_patch_size * patch * patch;
-  patches.pixel_values = Tensor(DType::f32, {patches.grid_h * patches.grid_w, row_elems});
-  float* row = patches.pixel_values.as<float>().data();
-  for (int64_t unit_y = 0; unit_y < patches.grid_h; unit_y += merge)
-    for (int64_t unit_x = 0; unit_x < patches.grid_w; unit_x += merge)
+  QSWEEP_CHECK(std::ssize(rows) == grid_t * grid_h * grid_w * row_elems, "{} values", rows.size());
+  float* row = rows.data();
+  for (int64_t unit_y = 0; unit_y < grid_h; unit_y += merge)
+    for (int64_t unit_x = 0; unit_x < grid_w; unit_x += merge)
       for (int64_t y = unit_y; y < unit_y + merge; ++y)
         for (int64_t x = unit_x; x < unit_x + merge; ++x, row += row_elems)
-          write_patch(resized, y * patch, x * patch, config, values, row);
-  return patches;
+          write_patch(pixels, y * patch, x * patch, config, values, row);
 }
 
 }  // namespace qsweep::image

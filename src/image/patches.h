@@ -4,11 +4,11 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "image/decode.h"
 #include "image/resize.h"
-#include "tensor/tensor.h"
 
 namespace qsweep::image {
 
@@ -29,15 +29,6 @@ struct PatchConfig {
 // size.longest_edge, which are pixel counts too.
 PatchConfig read_preprocessor_config(const std::string& path);
 
-struct Patches {
-  // f32 [patches, 3 * temporal_patch_size * patch_size^2]; columns (channel, frame, y, x); rows raster over
-  // merged units, within each its merge_size^2 patches.
-  Tensor pixel_values;
-  int64_t grid_t = 0;
-  int64_t grid_h = 0;  // patches, before merging
-  int64_t grid_w = 0;
-};
-
 // What replaces the config's rule for the size of an image. Of several the first counts; all are positive.
 struct SizeChoice {
   // Both sides have so many pixels. Error unless it is a multiple of patch_size * merge_size.
@@ -49,13 +40,27 @@ struct SizeChoice {
   std::optional<int64_t> min_pixels = {}, max_pixels = {};
 };
 
-// Frames, and patches high and wide, of the image once it is resized; the size alone decides.
-std::array<int64_t, 3> patch_grid(const RgbImage& image, const PatchConfig& config,
-                                  const SizeChoice& choice = {});
+// As it is seen, once the orientation is applied.
+Size upright_size(const ImageReader& image);
 
-// smart_resize within the limits of `config`, or what `choice` says, to at most kMaxPixels pixels; then
-// float32(u8 * rescale_factor), (x - mean) / std in float32. The image is repeated to fill
-// temporal_patch_size frames: grid_t is 1.
-Patches make_patches(const RgbImage& image, const PatchConfig& config, const SizeChoice& choice = {});
+// The size to which an image of that size is resized: smart_resize within the limits of `config`, or what
+// `choice` says, to at most kMaxPixels pixels.
+Size resized_size(Size upright, const PatchConfig& config, const SizeChoice& choice = {});
+
+// Frames, and patches high and wide, before merging. The image is repeated to fill temporal_patch_size
+// frames, which is one frame of patches.
+std::array<int64_t, 3> patch_grid(Size resized, const PatchConfig& config);
+
+// The most bytes that decoding an image and making its patches takes at any time, beside the bytes of the
+// file and the patches themselves. Rows are resized as they are decoded, so this is a few rows and the
+// resized image; but interlaced PNG files are held whole (3 bytes a pixel), WebP files too (4, and what
+// libwebp needs), and of JPEG files with several scans, as progressive ones have, the coefficients (2 bytes
+// each). The header alone decides.
+int64_t decode_bytes(const ImageReader& image, Size resized);
+
+// Decodes, resizes, then float32(u8 * rescale_factor), (x - mean) / std in float32. `rows` is [patches, 3 *
+// temporal_patch_size * patch_size^2]; columns (channel, frame, y, x); rows raster over merged units, within
+// each its merge_size^2 patches.
+void make_patches(ImageReader& image, Size resized, const PatchConfig& config, std::span<float> rows);
 
 }  // namespace qsweep::image

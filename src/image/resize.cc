@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "image/orientation.h"
 
 namespace qsweep::image {
 namespace {
@@ -32,20 +33,12 @@ uint8_t to_pixel(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kP
 
 constexpr int32_t kHalf = 1 << (kPrecisionBits - 1);
 
-// Output i = sum over t < counts[i] of weights[i * stride + t] * input[firsts[i] + t].
-struct Filter {
-  std::vector<int64_t> firsts;
-  std::vector<int64_t> counts;
-  std::vector<int32_t> weights;
-  int64_t stride = 0;
-};
-
-Filter make_filter(int64_t in, int64_t out) {
+ResizeFilter make_filter(int64_t in, int64_t out) {
   const double scale = static_cast<double>(in) / static_cast<double>(out);
   const double widening = std::max(scale, 1.0);
   const double support = kCubicSupport * widening;
   const double narrowing = 1.0 / widening;
-  Filter filter;
+  ResizeFilter filter;
   filter.stride = static_cast<int64_t>(std::ceil(support)) * 2 + 1;
   filter.weights.resize(static_cast<size_t>(checked_mul(out, filter.stride)));
   std::vector<double> weights(static_cast<size_t>(filter.stride));
@@ -70,47 +63,40 @@ Filter make_filter(int64_t in, int64_t out) {
   return filter;
 }
 
-RgbImage blank(Size size) {
-  const int64_t bytes = checked_mul(checked_mul(size.height, size.width), int64_t{3});
-  return {
-      .width = size.width, .height = size.height, .pixels = std::vector<uint8_t>(static_cast<size_t>(bytes))};
+// The filter of the same image seen in a mirror.
+ResizeFilter mirrored(const ResizeFilter& filter, int64_t in) {
+  ResizeFilter mirror{.firsts = {}, .counts = {}, .weights = {}, .stride = filter.stride};
+  mirror.weights.resize(filter.weights.size());
+  int32_t* weights = mirror.weights.data();
+  for (int64_t i = filter.size() - 1; i >= 0; --i, weights += filter.stride) {
+    const int64_t count = filter.counts[static_cast<size_t>(i)];
+    mirror.firsts.push_back(in - filter.end(i));
+    mirror.counts.push_back(count);
+    std::reverse_copy(filter.weights.data() + i * filter.stride,
+                      filter.weights.data() + i * filter.stride + count, weights);
+  }
+  return mirror;
 }
 
-RgbImage resize_rows(const RgbImage& image, int64_t width) {
-  if (width == image.width) return image;
-  const Filter filter = make_filter(image.width, width);
-  RgbImage resized = blank({image.height, width});
-  uint8_t* out = resized.pixels.data();
-  for (int64_t y = 0; y < image.height; ++y) {
-    const uint8_t* row = image.pixels.data() + y * image.width * 3;
-    for (int64_t x = 0; x < width; ++x, out += 3) {
-      const int32_t* weights = filter.weights.data() + x * filter.stride;
-      const uint8_t* in = row + filter.firsts[static_cast<size_t>(x)] * 3;
-      int32_t sums[3] = {kHalf, kHalf, kHalf};
-      for (int64_t t = 0; t < filter.counts[static_cast<size_t>(x)]; ++t, in += 3)
-        for (int c = 0; c < 3; ++c) sums[c] += weights[t] * in[c];
-      for (int c = 0; c < 3; ++c) out[c] = to_pixel(sums[c]);
-    }
-  }
-  return resized;
+ResizeFilter filter_of(int64_t in, int64_t out, bool mirror) {
+  const ResizeFilter filter = make_filter(in, out);
+  return mirror ? mirrored(filter, in) : filter;
 }
 
-RgbImage resize_columns(const RgbImage& image, int64_t height) {
-  if (height == image.height) return image;
-  const Filter filter = make_filter(image.height, height);
-  RgbImage resized = blank({height, image.width});
-  const int64_t row_bytes = image.width * 3;
-  std::vector<int32_t> sums(static_cast<size_t>(row_bytes));
-  for (int64_t y = 0; y < height; ++y) {
-    std::fill(sums.begin(), sums.end(), kHalf);
-    for (int64_t t = 0; t < filter.counts[static_cast<size_t>(y)]; ++t) {
-      const int32_t weight = filter.weights[static_cast<size_t>(y * filter.stride + t)];
-      const uint8_t* row = image.pixels.data() + (filter.firsts[static_cast<size_t>(y)] + t) * row_bytes;
-      for (int64_t i = 0; i < row_bytes; ++i) sums[static_cast<size_t>(i)] += weight * row[i];
-    }
-    std::transform(sums.begin(), sums.end(), resized.pixels.begin() + y * row_bytes, to_pixel);
+int64_t bytes_of(const ResizeFilter& filter) {
+  return filter.size() * 2 * static_cast<int64_t>(sizeof(int64_t)) +
+         static_cast<int64_t>(filter.weights.size() * sizeof(int32_t));
+}
+
+void resize_row(const ResizeFilter& filter, const uint8_t* row, uint8_t* out) {
+  for (int64_t x = 0; x < filter.size(); ++x, out += 3) {
+    const int32_t* weights = filter.weights.data() + x * filter.stride;
+    const uint8_t* in = row + filter.firsts[static_cast<size_t>(x)] * 3;
+    int32_t sums[3] = {kHalf, kHalf, kHalf};
+    for (int64_t t = 0; t < filter.counts[static_cast<size_t>(x)]; ++t, in += 3)
+      for (int c = 0; c < 3; ++c) sums[c] += weights[t] * in[c];
+    for (int c = 0; c < 3; ++c) out[c] = to_pixel(sums[c]);
   }
-  return resized;
 }
 
 }  // namespace
@@ -140,14 +126,86 @@ Size smart_resize(int64_t height, int64_t width, int64_t factor, int64_t min_pix
   return size;
 }
 
-RgbImage resize_bicubic(const RgbImage& image, Size size) {
-  QSWEEP_CHECK(image.width > 0 && image.height > 0 && size.width > 0 && size.height > 0, "{} x {} to {} x {}",
-               image.width, image.height, size.width, size.height);
-  const int64_t rows_lost = image.height - size.height;
-  const int64_t columns_lost = image.width - size.width;
+RowResizer::RowResizer(Size stored, int orientation, Size upright)
+    : stored_(stored), orientation_(orientation) {
+  QSWEEP_CHECK(stored.width > 0 && stored.height > 0 && upright.width > 0 && upright.height > 0,
+               "{} x {} to {} x {}", stored.width, stored.height, upright.width, upright.height);
+  const Turn turn = turn_of(orientation);
+  Size from = stored, to = upright;
+  if (turn.transpose) {
+    std::swap(from.height, from.width);
+    std::swap(to.height, to.width);
+  }
+  const int64_t rows_lost = from.height - upright.height;
+  const int64_t columns_lost = from.width - upright.width;
   const bool columns_first = rows_lost > 0 && rows_lost > 2 * columns_lost;
-  if (columns_first) return resize_rows(resize_columns(image, size.height), size.width);
-  return resize_columns(resize_rows(image, size.width), size.height);
+  columns_first_ = columns_first != turn.transpose;
+  across_ = filter_of(stored.width, to.width, turn.mirror_x);
+  down_ = filter_of(stored.height, to.height, turn.mirror_y);
+  result_ = {.width = to.width, .height = to.height, .pixels = {}};
+}
+
+int64_t RowResizer::line_elems() const { return 3 * (columns_first_ ? stored_.width : result_.width); }
+
+int64_t RowResizer::max_open() const {
+  int64_t most = 0;
+  for (int64_t first = 0, last = 0; last < down_.size(); ++last) {
+    while (down_.end(first) <= down_.firsts[static_cast<size_t>(last)]) ++first;
+    most = std::max(most, last - first + 1);
+  }
+  return most;
+}
+
+int64_t RowResizer::bytes() const {
+  const int64_t result_bytes = 3 * result_.width * result_.height;
+  const int64_t copies = orientation_ == 1 ? 1 : 2;
+  return bytes_of(across_) + bytes_of(down_) + copies * result_bytes +
+         line_elems() * (max_open() * static_cast<int64_t>(sizeof(int32_t)) + 1);
+}
+
+void RowResizer::add(const uint8_t* row) {
+  if (columns_first_) return add_to_columns(row);
+  line_.resize(static_cast<size_t>(line_elems()));
+  resize_row(across_, row, line_.data());
+  add_to_columns(line_.data());
+}
+
+// Adds the line to every row of the result that it belongs to.
+void RowResizer::add_to_columns(const uint8_t* line) {
+  const auto elems = static_cast<size_t>(line_elems());
+  const int64_t y = rows_seen_++;
+  for (; rows_opened_ < down_.size() && down_.firsts[static_cast<size_t>(rows_opened_)] == y; ++rows_opened_)
+    open_.push_back({rows_opened_, std::vector<int32_t>(elems, kHalf)});
+  for (OpenRow& row : open_) {
+    const int64_t t = y - down_.firsts[static_cast<size_t>(row.index)];
+    const int32_t weight = down_.weights[static_cast<size_t>(row.index * down_.stride + t)];
+    for (size_t i = 0; i < elems; ++i) row.sums[i] += weight * line[i];
+  }
+  for (; !open_.empty() && down_.end(open_.front().index) == rows_seen_; open_.pop_front())
+    emit(open_.front());
+}
+
+void RowResizer::emit(const OpenRow& row) {
+  result_.pixels.resize(static_cast<size_t>(3 * result_.width * result_.height));
+  uint8_t* out = result_.pixels.data() + row.index * 3 * result_.width;
+  if (!columns_first_) {
+    std::transform(row.sums.begin(), row.sums.end(), out, to_pixel);
+    return;
+  }
+  line_.resize(row.sums.size());
+  std::transform(row.sums.begin(), row.sums.end(), line_.begin(), to_pixel);
+  resize_row(across_, line_.data(), out);
+}
+
+RgbImage RowResizer::finish() {
+  QSWEEP_CHECK(rows_seen_ == stored_.height && open_.empty(), "{} of {} rows", rows_seen_, stored_.height);
+  return apply_orientation(std::move(result_), orientation_);
+}
+
+RgbImage resize_bicubic(const RgbImage& image, Size size) {
+  RowResizer resizer({image.height, image.width}, 1, size);
+  for (int64_t y = 0; y < image.height; ++y) resizer.add(image.pixels.data() + y * image.width * 3);
+  return resizer.finish();
 }
 
 }  // namespace qsweep::image

@@ -20,6 +20,10 @@ struct Sample {
   std::vector<uint8_t> answer_mask;  // 1: the token is part of an answer
   std::vector<text::ImageSource> images;
   std::vector<std::array<int64_t, 3>> image_grids;  // per image: frames, and patches high and wide
+  // The most memory that reading one of the images takes beside the rows of pixels: the file, the codec, the
+  // resized image (image::decode_bytes). Images are read one after the other.
+  int64_t decode_bytes = 0;
+  std::vector<std::string> warnings;  // what the user should know of the images; once per file and run
   std::array<int64_t, graph::kRowKinds> rows{};
 };
 
@@ -50,7 +54,8 @@ struct Model {
 };
 
 struct LoadOptions {
-  std::optional<int64_t> image_size;  // every image becomes this square; empty: the family's own resize
+  std::optional<int64_t> image_size;       // every image becomes this square; empty: the family's own resize
+  std::vector<std::string> allow_outside;  // folders beside the data's own from which images may come
 };
 
 // Reads config.json and the checkpoint's headers. Error for an unknown model_type, an unsupported value, a

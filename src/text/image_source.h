@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -19,9 +18,5 @@ struct ImageSource {
 
   bool operator==(const ImageSource&) const = default;
 };
-
-inline std::string path_of(const ImageSource& image) {
-  return (std::filesystem::path(image.folder) / image.location).string();
-}
 
 }  // namespace qsweep::text

@@ -10,9 +10,12 @@
 
 #include <gtest/gtest.h>
 
+#include "base/error.h"
 #include "image/decode.h"
+#include "image/patches.h"
 #include "io/json.h"
 #include "io/safetensors.h"
+#include "tensor/tensor.h"
 
 namespace qsweep::image {
 
@@ -24,6 +27,46 @@ inline std::vector<std::byte> read_bytes(const std::string& path) {
   EXPECT_FALSE(text.empty()) << path;
   const auto bytes = std::as_bytes(std::span(text));
   return {bytes.begin(), bytes.end()};
+}
+
+inline RgbImage load(const std::string& path) {
+  return decode(with_context(path, [&] { return read_image_file(path); }), path);
+}
+
+// An image that is decoded already.
+class RgbReader : public ImageReader {
+ public:
+  explicit RgbReader(RgbImage image) : image_(std::move(image)) {
+    width_ = image_.width;
+    height_ = image_.height;
+  }
+  void read_rows(const RowSink& sink) override {
+    for (int64_t y = 0; y < height_; ++y) sink(image_.pixels.data() + 3 * y * width_);
+  }
+
+ private:
+  RgbImage image_;
+};
+
+struct Patches {
+  Tensor pixel_values;
+  int64_t grid_t = 0;
+  int64_t grid_h = 0;
+  int64_t grid_w = 0;
+};
+
+inline Patches make_patches(ImageReader& image, const PatchConfig& config, const SizeChoice& choice = {}) {
+  const Size size = resized_size(upright_size(image), config, choice);
+  const auto [t, h, w] = patch_grid(size, config);
+  Patches patches{.pixel_values = {}, .grid_t = t, .grid_h = h, .grid_w = w};
+  const int64_t patch_elems = 3 * config.temporal_patch_size * config.patch_size * config.patch_size;
+  patches.pixel_values = Tensor(DType::f32, {t * h * w, patch_elems});
+  make_patches(image, size, config, patches.pixel_values.as<float>());
+  return patches;
+}
+inline Patches make_patches(const RgbImage& image, const PatchConfig& config, const SizeChoice& choice = {}) {
+  RgbReader reader(image);
+  return make_patches(reader, config, choice);
 }
 
 // One folder of goldens: a JSON index and a safetensors file.

@@ -92,7 +92,8 @@ using Grid = std::pair<int64_t, int64_t>;  // patches high and wide
 // Expected sizes by fetch_image of qwen_vl_utils 0.0.14, limits left out taken from the preprocessor.
 TEST(Patches, ChoicesOfSize) {
   const auto grid = [](const RgbImage& image, const SizeChoice& choice) {
-    const auto [t, h, w] = patch_grid(image, tiny_config(), choice);
+    const auto [t, h, w] =
+        patch_grid(resized_size({image.height, image.width}, tiny_config(), choice), tiny_config());
     EXPECT_EQ(t, 1);
     return Grid{h, w};
   };
@@ -114,7 +115,7 @@ TEST(Patches, ChoicesOfSize) {
 TEST(Patches, RefusesChoicesThatContradict) {
   const auto error = [](const SizeChoice& choice) -> std::string {
     try {
-      patch_grid(blank(84, 140), tiny_config(), choice);
+      resized_size({84, 140}, tiny_config(), choice);
     } catch (const Error& e) {
       return e.what();
     }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "golden.h"
+#include "image/orientation.h"
 
 namespace qsweep::image {
 namespace {
@@ -27,6 +28,22 @@ TEST(ResizeBicubic, ExtremeScalesAreBitIdentical) {
 TEST(ResizeBicubic, TheSameSizeIsTheSameImage) {
   const RgbImage image = main_goldens().image("odd.rgb");
   EXPECT_EQ(resize_bicubic(image, {image.height, image.width}).pixels, image.pixels);
+}
+
+// Turning and mirroring are part of the resize: the same pixels as those of the image that is turned first.
+TEST(RowResizer, EveryOrientationIsThatOfTheUprightImage) {
+  const RgbImage stored = main_goldens().image("odd.rgb");
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    const RgbImage upright = apply_orientation(stored, orientation);
+    const int64_t h = upright.height, w = upright.width;
+    for (const Size size : {Size{h / 3, w / 2}, Size{h / 2 + 1, w - 1}, Size{h * 2, w * 3}, Size{h, w},
+                            Size{1, 1}, Size{h - 9, w - 3}, Size{h - 3, w - 9}, Size{h - 5, w + 7}}) {
+      RowResizer resizer({stored.height, stored.width}, orientation, size);
+      for (int64_t y = 0; y < stored.height; ++y) resizer.add(stored.pixels.data() + 3 * y * stored.width);
+      EXPECT_EQ(worst_difference(resizer.finish(), resize_bicubic(upright, size)), 0)
+          << "orientation " << orientation << " to " << size.width << " x " << size.height;
+    }
+  }
 }
 
 TEST(SmartResize, TheTableIsIdentical) {

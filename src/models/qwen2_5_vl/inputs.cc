@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <numeric>
 
+#include "image/source.h"
+
 namespace qsweep::models::qwen2_5_vl {
 namespace {
 
@@ -159,6 +161,29 @@ const image::PatchConfig& Inputs::patch_config() const {
   return *patch_config_;
 }
 
+// Decodes the image once, so that a file that cannot be read ends the run before it has begun.
+std::array<int64_t, 3> Inputs::examine(const text::ImageSource& source, Sample& sample) const {
+  const image::PatchConfig& config = patch_config();
+  const std::string where = image::shown(source.location);
+  return with_context(where, [&] {
+    const std::vector<std::byte> file = read(source);
+    const std::unique_ptr<image::ImageReader> reader = image::open_image(file);
+    const image::Size size =
+        image::resized_size(image::upright_size(*reader), config, size_choice(source, options_));
+    sample.decode_bytes =
+        std::max(sample.decode_bytes, std::ssize(file) + image::decode_bytes(*reader, size));
+    reader->read_rows([](const uint8_t*) {});
+    if (!reader->damage().empty())
+      sample.warnings.push_back(
+          fmt::format("{}: a damaged image, taken as Pillow reads it: {}", where, reader->damage()));
+    return image::patch_grid(size, config);
+  });
+}
+
+std::vector<std::byte> Inputs::read(const text::ImageSource& source) const {
+  return image::read_source(source.location, {.data = source.folder, .others = options_.allow_outside});
+}
+
 Sample Inputs::prepare(const text::Sample& data) const {
   return with_context(fmt::format("sample \"{}\"", data.id), [&] {
     Sample sample;
@@ -166,11 +191,7 @@ Sample Inputs::prepare(const text::Sample& data) const {
     sample.images = text::images_of(data);
     std::vector<int64_t> counts;
     for (const text::ImageSource& source : sample.images) {
-      const std::string path = text::path_of(source);
-      const image::PatchConfig& config = patch_config();
-      const image::RgbImage picture = image::load(path);
-      const auto [t, h, w] = with_context(
-          path, [&] { return image::patch_grid(picture, config, size_choice(source, options_)); });
+      const auto [t, h, w] = examine(source, sample);
       sample.rows[static_cast<size_t>(graph::Rows::patches)] += t * h * w;
       sample.image_grids.push_back({t, h, w});
       counts.push_back(t * h * w / config_.vision.merge_unit());
@@ -193,15 +214,21 @@ Tensor Inputs::pixel_values(const Sample& sample, Pixels pixels) const {
   Tensor table(DType::f32,
                {sample.rows[static_cast<size_t>(graph::Rows::patches)], config_.vision.patch_dim()});
   if (pixels == Pixels::leave_out) return table;
-  float* out = table.as<float>().data();
+  std::span<float> left = table.as<float>();
   for (size_t i = 0; i < sample.images.size(); ++i) {
-    const std::string path = text::path_of(sample.images[i]);
-    const image::Patches p =
-        image::make_patches(image::load(path), patch_config(), size_choice(sample.images[i], options_));
-    if (std::array{p.grid_t, p.grid_h, p.grid_w} != sample.image_grids[i])
-      fail("{}: the image's size changed while in use", path);
-    const auto values = p.pixel_values.as<float>();
-    out = std::copy(values.begin(), values.end(), out);
+    const text::ImageSource& source = sample.images[i];
+    const auto [t, h, w] = sample.image_grids[i];
+    const std::span<float> rows = left.first(static_cast<size_t>(t * h * w * config_.vision.patch_dim()));
+    left = left.subspan(rows.size());
+    with_context(image::shown(source.location), [&] {
+      const std::vector<std::byte> file = read(source);
+      const std::unique_ptr<image::ImageReader> reader = image::open_image(file);
+      const image::Size size =
+          image::resized_size(image::upright_size(*reader), patch_config(), size_choice(source, options_));
+      if (image::patch_grid(size, patch_config()) != sample.image_grids[i])
+        fail("the image's size changed while in use");
+      image::make_patches(*reader, size, patch_config(), rows);
+    });
   }
   return table;
 }

@@ -56,6 +56,9 @@ class Inputs : public InputBuilder {
 
  private:
   const image::PatchConfig& patch_config() const;
+  // The grid of an image's patches; notes in `sample` what the image takes and what is wrong with it.
+  std::array<int64_t, 3> examine(const text::ImageSource& source, Sample& sample) const;
+  std::vector<std::byte> read(const text::ImageSource& source) const;
   Tensor pixel_values(const Sample& sample, Pixels pixels) const;
   void add_vision(std::span<const Grid> grids, graph::SampleInputs& inputs) const;
 

@@ -1,0 +1,27 @@
+// Where data says that an image is: a path, a file:// URI, or a data: URI that holds it.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace qsweep::image {
+
+// Files that data may name. What counts is where a file really lies, links followed.
+struct Folders {
+  std::string data;  // of the data file; relative paths are relative to it, empty: to the current one
+  std::vector<std::string> others{};  // allowed besides
+};
+
+// The path of the file that `location` names; empty for a data: URI. file:///PATH and file://localhost/PATH
+// are percent-decoded, unless only a file of the undecoded name exists. Error for remote addresses, which are
+// never fetched, for other hosts, and for files that lie in none of the folders, whether they exist or not.
+std::string path_of(const std::string& location, const Folders& folders);
+
+// The bytes of the image; those of a data: URI decoded from base64. Errors call it `shown(location)`.
+std::vector<std::byte> read_source(const std::string& location, const Folders& folders);
+
+// A location as messages call it: in at most 120 characters, without control characters.
+std::string shown(const std::string& location);
+
+}  // namespace qsweep::image
