@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <vector>
 
 #include <utf8proc.h>
@@ -64,6 +65,20 @@ void order_combining_marks(std::vector<int32_t>& points) {
     run = end;
   }
 }
+
+// Appends the composition of decomposed, ordered code points.
+void append_composed(std::span<int32_t> points, std::string& text) {
+  const auto options = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+  const auto count =
+      utf8proc_normalize_utf32(points.data(), static_cast<utf8proc_ssize_t>(points.size()), options);
+  QSWEEP_CHECK(count >= 0, "utf8proc: {}", utf8proc_errmsg(count));
+  for (const int32_t point : points.first(static_cast<size_t>(count)))
+    append_utf8(text, static_cast<char32_t>(point));
+}
+
+// The vowel before the first trailing consonant of Hangul. It composes with nothing, but utf8proc 2.8 takes
+// it for a trailing consonant and swallows it.
+constexpr int32_t kBeforeTrailingConsonants = 0x11A7;
 
 struct ByteAlphabet {
   std::array<char32_t, 256> character;
@@ -133,13 +148,15 @@ std::string nfc(std::string_view text) {
   if (is_ascii(text)) return std::string(text);
   std::vector<int32_t> points = canonical_decomposition(text);
   order_combining_marks(points);
-  const auto options = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-  const auto count =
-      utf8proc_normalize_utf32(points.data(), static_cast<utf8proc_ssize_t>(points.size()), options);
-  QSWEEP_CHECK(count >= 0, "utf8proc: {}", utf8proc_errmsg(count));
   std::string composed;
   composed.reserve(text.size());
-  for (utf8proc_ssize_t i = 0; i < count; ++i) append_utf8(composed, static_cast<char32_t>(points[i]));
+  for (auto begin = points.begin(); begin != points.end();) {
+    const auto end = std::find(begin, points.end(), kBeforeTrailingConsonants);
+    append_composed({begin, end}, composed);
+    begin = end;
+    for (; begin != points.end() && *begin == kBeforeTrailingConsonants; ++begin)
+      append_utf8(composed, static_cast<char32_t>(kBeforeTrailingConsonants));
+  }
   return composed;
 }
 
