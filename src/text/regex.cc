@@ -167,38 +167,70 @@ std::string pcre2_message(int code) {
   return reinterpret_cast<const char*>(text.data());
 }
 
-// What one split needs besides the pattern. Limits: a match may take a number of steps in proportion to the
-// text (the usual patterns take one or two per character), so that a pattern that backtracks exponentially is
-// stopped.
-struct Matcher {
-  explicit Matcher(size_t text_bytes)
-      : context(allocated(pcre2_match_context_create(nullptr))),
-        data(allocated(pcre2_match_data_create(1, nullptr))),
-        stack(allocated(pcre2_jit_stack_create(64 << 10, 8 << 20, nullptr))) {
-    const uint64_t steps = 1'000'000 + 32 * static_cast<uint64_t>(text_bytes);
-    pcre2_set_match_limit(context.get(), static_cast<uint32_t>(std::min<uint64_t>(steps, UINT32_MAX)));
-    pcre2_set_heap_limit(context.get(), 256 << 10);  // KiB
-    pcre2_jit_stack_assign(context.get(), nullptr, stack.get());
-  }
+size_t character_bytes(std::string_view text, size_t at) {
+  return at < text.size() ? utf8_first(text.substr(at)).bytes : 1;
+}
 
-  // The first match at or after `from`: its begin and end.
-  std::optional<std::pair<size_t, size_t>> search(const pcre2_code* code, std::string_view text,
-                                                  size_t from) {
-    const int rc = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
-                               PCRE2_NO_UTF_CHECK, data.get(), context.get());
-    if (rc == PCRE2_ERROR_NOMATCH) return std::nullopt;
-    if (rc < 0)
-      fail("the pre-tokenizer's pattern gave up at byte {} of {}: {}", from, text.size(), pcre2_message(rc));
-    const size_t* ends = pcre2_get_ovector_pointer(data.get());
-    return std::pair{ends[0], ends[1]};
-  }
-
-  MatchContext context;
-  MatchData data;
-  JitStack stack;
-};
+constexpr size_t kFirstWindowBytes = 64;
+constexpr size_t kWindowGrowth = 4;
+// The usual patterns take one or two steps per character.
+constexpr uint64_t kStepsPerWindowByte = 16;
 
 }  // namespace
+
+struct MatchBudget::State {
+  MatchContext context{allocated(pcre2_match_context_create(nullptr))};
+  MatchData data{allocated(pcre2_match_data_create(1, nullptr))};
+  JitStack stack{allocated(pcre2_jit_stack_create(64 << 10, 8 << 20, nullptr))};
+  uint64_t steps = 0;
+  uint64_t steps_left = 0;
+
+  // Where the match that begins at `from` ends. PCRE2 can limit the steps of a match but does not tell how
+  // many it took, and scanning a run of one class counts as one step. So a match is tried within a short
+  // window and few steps, which is free since there is at most one such try per character, then within ever
+  // larger ones, which are taken off the budget as if all their steps were used.
+  std::optional<size_t> match_at(const pcre2_code* code, std::string_view text, size_t from) {
+    for (size_t window = kFirstWindowBytes;; window *= kWindowGrowth) {
+      const uint64_t limit = window * kStepsPerWindowByte;
+      if (window > kFirstWindowBytes) {
+        if (limit > steps_left)
+          fail("the pre-tokenizer's pattern gave up at byte {} of {}: more than {} steps for the whole text",
+               from, text.size(), steps);
+        steps_left -= limit;
+      }
+      pcre2_set_match_limit(context.get(), static_cast<uint32_t>(std::min<uint64_t>(limit, UINT32_MAX)));
+      const int rc = match_within(code, text, from, window);
+      if (rc == PCRE2_ERROR_NOMATCH) return std::nullopt;
+      if (rc >= 0) return pcre2_get_ovector_pointer(data.get())[1];
+      if (rc != PCRE2_ERROR_PARTIAL && rc != PCRE2_ERROR_MATCHLIMIT)
+        fail("the pre-tokenizer's pattern gave up at byte {} of {}: {}", from, text.size(),
+             pcre2_message(rc));
+    }
+  }
+
+ private:
+  // PCRE2's result for the text up to about `window` bytes from `from` on; PCRE2_ERROR_PARTIAL where what
+  // comes behind them could matter.
+  int match_within(const pcre2_code* code, std::string_view text, size_t from, size_t window) {
+    uint32_t options = PCRE2_NO_UTF_CHECK;
+    if (window < text.size() - from) {
+      size_t end = from + window;
+      while (end < text.size() && (static_cast<uint8_t>(text[end]) & 0xC0) == 0x80) ++end;
+      text = text.substr(0, end);
+      options |= PCRE2_PARTIAL_HARD;
+    }
+    return pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from, options,
+                       data.get(), context.get());
+  }
+};
+
+MatchBudget::MatchBudget(size_t text_bytes) : state_(std::make_unique<State>()) {
+  state_->steps = state_->steps_left = 1'000'000 + 256 * static_cast<uint64_t>(text_bytes);
+  pcre2_set_heap_limit(state_->context.get(), 256 << 10);  // KiB
+  pcre2_jit_stack_assign(state_->context.get(), nullptr, state_->stack.get());
+}
+
+MatchBudget::~MatchBudget() = default;
 
 void Regex::FreeCode::operator()(pcre2_real_code_8* code) const { pcre2_code_free(code); }
 
@@ -211,38 +243,40 @@ Regex::Regex(const std::string& pattern) {
     int error = 0;
     size_t offset = 0;
     code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                              PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset,
-                              context.get()));
+                              PCRE2_ANCHORED | PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error,
+                              &offset, context.get()));
     if (!code_) fail("does not compile: {} (at byte {} of \"{}\")", pcre2_message(error), offset, translated);
     // Without JIT support in the library the interpreter runs instead, so a refusal is no error.
-    pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
+    pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
   });
 }
 
-std::vector<std::string_view> Regex::split(std::string_view text) const {
+std::vector<std::string_view> Regex::split(std::string_view text, MatchBudget& budget) const {
   std::vector<std::string_view> pieces;
   const auto add = [&](size_t begin, size_t end) {
     if (begin < end) pieces.push_back(text.substr(begin, end - begin));
   };
-  Matcher matcher(text.size());
-  size_t from = 0, done = 0;
+  size_t done = 0;
   std::optional<size_t> last_end;
-  while (from <= text.size()) {
-    const auto match = matcher.search(code_.get(), text, from);
-    if (!match) break;
-    const auto [begin, end] = *match;
-    // An empty match right after a match is none: go on one character further.
-    if (begin == end && last_end == end) {
-      from += from < text.size() ? utf8_first(text.substr(from)).bytes : 1;
+  for (size_t at = 0; at <= text.size();) {
+    const auto end = budget.state().match_at(code_.get(), text, at);
+    // An empty match right after a match is none.
+    if (!end || (*end == at && last_end == at)) {
+      at += character_bytes(text, at);
       continue;
     }
-    add(done, begin);
-    add(begin, end);
-    from = done = end;
+    add(done, at);
+    add(at, *end);
+    at = done = *end;
     last_end = end;
   }
   add(done, text.size());
   return pieces;
+}
+
+std::vector<std::string_view> Regex::split(std::string_view text) const {
+  MatchBudget budget(text.size());
+  return split(text, budget);
 }
 
 }  // namespace qsweep::text

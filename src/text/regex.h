@@ -12,13 +12,30 @@ struct pcre2_real_code_8;
 
 namespace qsweep::text {
 
+// What matching may take for a whole text, whatever the number of its pieces and of patterns: a number of
+// steps in proportion to its length, so that neither a pattern that backtracks exponentially nor one that
+// scans the rest of the text at every character takes minutes.
+class MatchBudget {
+ public:
+  explicit MatchBudget(size_t text_bytes);
+  ~MatchBudget();
+
+  struct State;  // PCRE2's, of regex.cc
+  State& state() { return *state_; }
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
 class Regex {
  public:
   // Error where the pattern does not compile or is outside the shared subset.
   explicit Regex(const std::string& pattern);
 
   // The matches and what lies between them, in order, without empty pieces ("Isolated"). Valid UTF-8 only.
-  // Error where matching exceeds its limits (a pattern with exponential backtracking).
+  // Error where the budget is used up.
+  std::vector<std::string_view> split(std::string_view text, MatchBudget& budget) const;
+  // With a budget of its own.
   std::vector<std::string_view> split(std::string_view text) const;
 
  private:

@@ -42,8 +42,56 @@ TEST(Regex, RefusesWhatDoesNotCompile) {
 
 TEST(Regex, StopsAPatternThatBacktracksExponentially) {
   const std::string text = std::string(60, 'a') + "c";
-  EXPECT_ERROR(Regex("(a|aa)+[bd]").split(text),
-               "the pre-tokenizer's pattern gave up at byte 0 of 61: match limit");
+  EXPECT_ERROR(
+      Regex("(a|aa)+[bd]").split(text),
+      "the pre-tokenizer's pattern gave up at byte 0 of 61: more than 1015616 steps for the whole text");
+}
+
+// Each of these takes, at every character, as much as would be fair for the whole text.
+TEST(Regex, TheBudgetIsForTheWholeText) {
+  const std::string runs(400'000, 'a');
+  for (const char* pattern : {"a+b", "a*?b", "(?:a|b)+c", "[^b]+(?=b)"}) {
+    EXPECT_ERROR(Regex(pattern).split(runs), "steps for the whole text") << pattern;
+  }
+  std::string words;  // every word needs more than a short window, and none is a match
+  for (int i = 0; i < 2000; ++i) words += std::string(25, 'a') + ' ';
+  EXPECT_ERROR(Regex("(a|aa)+[bd]").split(words), "steps for the whole text");
+}
+
+TEST(Regex, PatternsAndPiecesOfATextShareItsBudget) {
+  const std::string text = std::string(200, 'a') + "c";
+  const Regex regex("a+b");
+  EXPECT_EQ(regex.split(text).size(), 1u);
+  MatchBudget budget(text.size());
+  EXPECT_ERROR(
+      [&] {
+        for (int i = 0; i < 10; ++i) regex.split(text, budget);
+        return 0;
+      }(),
+      "steps for the whole text");
+}
+
+// Matches are looked for within windows; words of any length, and what stands behind them, are found alike.
+TEST(Regex, WordsAreNotCutWhereAWindowEnds) {
+  const Regex regex(R"(\p{L}+(?=\p{N})|\p{L}+|\s+(?!\S)|\s+)");
+  for (size_t length = 1; length < 300; ++length) {
+    for (const std::string letter : {"a", "é", "日", "𝒳"}) {
+      std::string word, longer;
+      for (size_t i = 0; i < length; ++i) word += letter;
+      const std::string spaces(length, ' ');
+      const std::string text = word + "." + word + "1" + spaces + "2" + spaces;
+      Pieces expected{word, ".", word, "1", std::string_view(spaces).substr(1), " ", "2", spaces};
+      std::erase_if(expected, [](std::string_view piece) { return piece.empty(); });
+      ASSERT_EQ(regex.split(text), expected) << length;
+    }
+  }
+}
+
+TEST(Regex, LongWordsAreWithinTheBudget) {
+  const std::string word(3'000'000, 'a');
+  EXPECT_EQ(Regex(R"(\p{L}+|\s+(?!\S)|\s+)").split(word + std::string(1'000'000, ' ') + "b").size(), 4u);
+  EXPECT_EQ(Regex(R"(\p{N}{1,3})").split(std::string(300'000, '1')).size(), 100'000u);
+  EXPECT_EQ(Regex("b").split(word).size(), 1u);
 }
 
 }  // namespace
