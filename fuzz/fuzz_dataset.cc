@@ -17,7 +17,12 @@ bool has_content(const Sample& sample) {
   const auto* dialogue = std::get_if<Dialogue>(&sample.content);
   if (dialogue == nullptr || dialogue->messages.empty()) return false;
   for (const Message& message : dialogue->messages)
-    if (message.role.empty() || message.parts.empty()) return false;
+    if (message.role.empty() || message.parts.empty() || (message.answer && message.role != "assistant"))
+      return false;
+  for (const ImageSource& image : images_of(sample))
+    if (image.location.empty() || image.folder != "folder" ||
+        image.resized_height.has_value() != image.resized_width.has_value())
+      return false;
   return true;
 }
 

@@ -1,4 +1,5 @@
 // Arbitrary bytes as tokenizer.json: an Error, or a tokenizer that gives a text back.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -21,14 +22,27 @@ void check_round_trip(const Tokenizer& tokenizer) {
   if (decoded != "abc\u00e9") std::abort();
 }
 
+// The spans of the tokens follow each other and leave out nothing.
+void check_spans(const Tokenizer& tokenizer, const std::string& text) {
+  size_t begin = 0, end = 0;
+  for (const auto& [id, span] : tokenizer.tokenize(text)) {
+    if (span.begin < begin || span.begin > end || span.end <= span.begin || span.end > text.size())
+      std::abort();
+    begin = span.begin;
+    end = std::max(end, span.end);
+  }
+  if (end != text.size()) std::abort();
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
     const auto tokenizer = Tokenizer::parse({reinterpret_cast<const char*>(data), size}, "fuzz");
     check_round_trip(tokenizer);
-    const auto ids =
-        tokenizer.with_template(tokenizer.encode("A red circle.\r\n\n  e\u0301 <|im_end|>12'll\n"));
+    const std::string text = "A red circle.\r\n\n  e\u0301 <|im_end|>12'll \u1100\u1161\u11a7\n";
+    check_spans(tokenizer, text);
+    const auto ids = tokenizer.with_template(tokenizer.encode(text));
     for (const int32_t id : ids)
       if (id < 0 || id >= tokenizer.vocab_size()) std::abort();
     tokenizer.decode(ids, true);

@@ -33,6 +33,13 @@ std::vector<models::Sample> read_samples(const models::Model& model, const std::
   return samples;
 }
 
+// Whether any position's next token is part of an answer.
+bool any_answer(const std::vector<models::Sample>& samples) {
+  return std::ranges::any_of(samples, [](const models::Sample& s) {
+    return std::find(s.answer_mask.begin() + 1, s.answer_mask.end(), 1) != s.answer_mask.end();
+  });
+}
+
 std::string format_names() {
   std::vector<std::string_view> names;
   for (const quant::Format& format : quant::all_formats()) names.push_back(format.name);
@@ -211,17 +218,16 @@ Engine open_engine(const EngineFlags& flags, Gpus gpus) {
                 .gemms = {},
                 .devices = {}};
   if (!flags.data.empty()) engine.data = read_samples(engine.model, flags.data, flags.samples);
+  if (!flags.data.empty() && !any_answer(engine.data))
+    spdlog::warn("{}: no position is an answer: no message of the assistant counts, or masks are all 0",
+                 flags.data);
   if (!flags.calib.empty()) engine.calibration = read_samples(engine.model, flags.calib, std::nullopt);
   open_devices(engine, flags);
   return engine;
 }
 
 void check_metric(const scores::Metric& metric, const std::vector<models::Sample>& data) {
-  if (metric.scope != scores::Scope::answer) return;
-  const auto has_answer = [](const models::Sample& s) {
-    return std::find(s.answer_mask.begin() + 1, s.answer_mask.end(), 1) != s.answer_mask.end();
-  };
-  if (std::none_of(data.begin(), data.end(), has_answer))
+  if (metric.scope == scores::Scope::answer && !any_answer(data))
     fail("--metric: {} ranks by answers, but no sample of --data has an answer after its first token",
          scores::name(metric));
 }

@@ -8,6 +8,7 @@
 #include "report/overview.h"
 #include "report/text.h"
 #include "report/time.h"
+#include "report/warnings.h"
 
 namespace qsweep::report {
 namespace {
@@ -131,6 +132,7 @@ void warn_of_predictions(const EvalRun& run, std::vector<std::string>& out) {
 std::vector<std::string> eval_warnings(const EvalRun& run) {
   std::vector<std::string> out;
   if (run.data.samples == 1) out.push_back("The data is a single sample: there is no confidence interval.");
+  if (run.data.answer_tokens == 0) out.emplace_back(kNoAnswers);
   for (const EvalRecipe& recipe : run.recipes) {
     if (!recipe.total) out.push_back(code(recipe.name) + " overflowed or became NaN: it is unusable.");
     const auto warn = [&](const std::vector<std::string>& ops, const char* what) {

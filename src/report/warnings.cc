@@ -39,9 +39,12 @@ void warn_of_samples(const Run& run, std::vector<std::string>& out) {
         fmt::format("The data has only {} samples: confidence intervals are very wide and the "
                     "reliability is a rough guess. Use {} samples or more before acting on the order.",
                     run.data.samples, kEnoughSamples));
-  if (run.ranking_metric.scope == scores::Scope::answer && run.data.answer_tokens == 0)
-    out.push_back("Ranked by " + code(name(run.ranking_metric)) +
-                  ", but the data has no answer token: every score is zero and the order means nothing.");
+  if (run.data.answer_tokens > 0) return;
+  out.push_back(
+      run.ranking_metric.scope == scores::Scope::answer
+          ? "Ranked by " + code(name(run.ranking_metric)) +
+                ", but the data has no answer token: every score is zero and the order means nothing."
+          : kNoAnswers);
 }
 
 void warn_of_reliability(const Run& run, std::vector<std::string>& out) {

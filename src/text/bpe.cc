@@ -45,7 +45,7 @@ const Bpe::Merge* Bpe::find(int32_t left, int32_t right) const {
   return it == merges_.end() ? nullptr : &it->second;
 }
 
-void Bpe::encode(std::string_view word, std::vector<int32_t>& ids) const {
+void Bpe::encode(std::string_view word, size_t begin, std::vector<Token>& tokens) const {
   const int32_t n = checked_cast<int32_t>(word.size());
   std::vector<Symbol> symbols(word.size());
   for (int32_t i = 0; i < n; ++i)
@@ -74,7 +74,11 @@ void Bpe::encode(std::string_view word, std::vector<int32_t>& ids) const {
     offer(left.previous);
     offer(top.position);
   }
-  for (int32_t i = 0; i != kNone && i < n; i = symbols[i].next) ids.push_back(symbols[i].id);
+  for (int32_t i = 0, next; i != kNone && i < n; i = next) {
+    next = symbols[i].next;
+    const int32_t end = next == kNone ? n : next;
+    tokens.push_back({symbols[i].id, {begin + static_cast<size_t>(i), begin + static_cast<size_t>(end)}});
+  }
 }
 
 }  // namespace qsweep::text

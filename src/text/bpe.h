@@ -2,12 +2,28 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 namespace qsweep::text {
+
+// Bytes of a text.
+struct Span {
+  size_t begin, end;
+
+  bool operator==(const Span&) const = default;
+};
+
+// A token and the bytes that it stands for.
+struct Token {
+  int32_t id;
+  Span span;
+
+  bool operator==(const Token&) const = default;
+};
 
 class Bpe {
  public:
@@ -17,8 +33,8 @@ class Bpe {
   // Merges are added in rank order; a pair that comes again gets the later rank, as in the reference library.
   void add_merge(int32_t left, int32_t right, int32_t merged);
 
-  // Appends the tokens of `word`; O(n log n).
-  void encode(std::string_view word, std::vector<int32_t>& ids) const;
+  // Appends the tokens of `word`, which is at byte `begin` of its text; O(n log n).
+  void encode(std::string_view word, size_t begin, std::vector<Token>& tokens) const;
 
  private:
   struct Merge {

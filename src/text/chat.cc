@@ -1,20 +1,48 @@
 #include "text/chat.h"
 
-namespace qsweep::text {
+#include "base/error.h"
 
-std::string chatml_prompt(std::span<const Message> messages, bool add_generation_prompt) {
-  std::string prompt;
-  if (!messages.empty() && messages[0].role != "system")
-    prompt += "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n";
-  for (const Message& message : messages) {
-    prompt += "<|im_start|>" + message.role + "\n";
-    for (const ContentPart& part : message.parts) {
-      const auto* text = std::get_if<std::string>(&part);
-      prompt += text != nullptr ? *text : "<|vision_start|><|image_pad|><|vision_end|>";
-    }
-    prompt += "<|im_end|>\n";
+namespace qsweep::text {
+namespace {
+
+void begin_message(std::string& text, std::string_view role) {
+  text.append(kMessageStart).append(role).append("\n");
+}
+
+void add_image(std::string& text, int64_t n_tokens) {
+  text += kVisionStart;
+  for (int64_t i = 0; i < n_tokens; ++i) text += kImagePad;
+  text += kVisionEnd;
+}
+
+}  // namespace
+
+ChatPrompt chatml_prompt(std::span<const Message> messages, std::span<const int64_t> image_token_counts,
+                         bool add_generation_prompt) {
+  ChatPrompt prompt;
+  std::string& text = prompt.text;
+  size_t images = 0;
+  if (!messages.empty() && messages[0].role != "system") {
+    begin_message(text, "system");
+    text.append("You are a helpful assistant.").append(kMessageEnd).append("\n");
   }
-  if (add_generation_prompt) prompt += "<|im_start|>assistant\n";
+  for (const Message& message : messages) {
+    begin_message(text, message.role);
+    const size_t begin = text.size();
+    for (const ContentPart& part : message.parts) {
+      if (const auto* words = std::get_if<std::string>(&part)) {
+        text += *words;
+      } else {
+        QSWEEP_CHECK(images < image_token_counts.size(), "more images than counts");
+        add_image(text, image_token_counts[images++]);
+      }
+    }
+    text += kMessageEnd;
+    if (message.answer) prompt.answers.push_back({begin, text.size()});
+    text += "\n";
+  }
+  if (add_generation_prompt) begin_message(text, "assistant");
+  QSWEEP_CHECK(images == image_token_counts.size(), "more counts than images");
   return prompt;
 }
 

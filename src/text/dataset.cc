@@ -1,13 +1,14 @@
 #include "text/dataset.h"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <functional>
 #include <unordered_map>
 
 #include "io/json.h"
 #include "io/mapped_file.h"
+#include "text/data_keys.h"
+#include "text/dialogue.h"
 #include "text/unicode.h"
 
 namespace qsweep::text {
@@ -15,17 +16,6 @@ namespace {
 
 using io::Json;
 using io::ObjectReader;
-
-constexpr std::array<std::string_view, 3> kRoles{"system", "user", "assistant"};
-constexpr std::array<std::string_view, 4> kVisionTokens{"<|image_pad|>", "<|video_pad|>", "<|vision_start|>",
-                                                        "<|vision_end|>"};
-
-// They would be tokenized as if an image stood there.
-void refuse_vision_tokens(const std::string& text, const std::string& where) {
-  for (const std::string_view token : kVisionTokens)
-    if (text.find(token) != std::string::npos)
-      fail("{}: special image token written as text: {}", where, token);
-}
 
 // Calls parse_line(line, where) for the lines that are not blank until first_n samples are there.
 std::vector<Sample> parse_lines(
@@ -51,74 +41,33 @@ std::vector<Sample> parse_lines(
 
 std::string line_id(int64_t number) { return fmt::format("line-{}", number); }
 
-std::optional<int64_t> optional_pixels(const ObjectReader& part, const char* key) {
-  if (!part.has(key)) return std::nullopt;
-  return part.integer_in(key, 1, INT32_MAX);
-}
-
-ImageSource parse_image(const ObjectReader& part, const std::string& folder) {
-  ImageSource image{.location = part.string("image"),
-                    .folder = folder,
-                    .min_pixels = optional_pixels(part, "min_pixels"),
-                    .max_pixels = optional_pixels(part, "max_pixels"),
-                    .resized_height = optional_pixels(part, "resized_height"),
-                    .resized_width = optional_pixels(part, "resized_width")};
-  if (image.location.empty()) fail("{}: \"image\": expected a path, found an empty string", part.path());
-  if (image.resized_height.has_value() != image.resized_width.has_value())
-    fail("{}: expected both \"resized_height\" and \"resized_width\", found one of them", part.path());
-  return image;
-}
-
-ContentPart parse_part(const ObjectReader& part, const std::string& folder) {
-  const std::string type = part.string("type");
-  if (type == "text") return part.string("text");
-  if (type == "image") return parse_image(part, folder);
-  fail("{}: \"type\": \"{}\" is not supported; supported: text, image", part.path(), type);
-}
-
-Message parse_message(const ObjectReader& object, const std::string& folder) {
-  Message message{object.string("role"), {}};
-  if (std::find(kRoles.begin(), kRoles.end(), message.role) == kRoles.end())
-    fail("{}: \"role\": expected system, user or assistant, found \"{}\"", object.path(), message.role);
-  const Json& content = object.at("content");
-  if (content.is_string()) {
-    message.parts.emplace_back(content.get<std::string>());
-  } else if (content.is_array() && !content.empty()) {
-    for (size_t i = 0; i < content.size(); ++i)
-      message.parts.push_back(
-          parse_part(ObjectReader(content[i], fmt::format("{}: content[{}]", object.path(), i)), folder));
-  } else {
-    fail("{}: \"content\": expected a string or a list of parts, found {}", object.path(),
-         content.empty() ? "an empty list" : content.type_name());
-  }
-  for (const ContentPart& part : message.parts)
-    if (const auto* text = std::get_if<std::string>(&part)) refuse_vision_tokens(*text, object.path());
-  return message;
-}
-
-Dialogue parse_dialogue(const ObjectReader& object, const std::string& folder) {
-  const Json& messages = object.at("messages");
-  if (!messages.is_array() || messages.empty())
-    fail("{}: \"messages\": expected a list of at least one message, found {}", object.path(),
-         messages.is_array() ? "none" : messages.type_name());
-  Dialogue dialogue;
-  for (size_t i = 0; i < messages.size(); ++i)
-    dialogue.messages.push_back(
-        parse_message(ObjectReader(messages[i], fmt::format("{}: messages[{}]", object.path(), i)), folder));
-  return dialogue;
-}
-
-std::vector<uint8_t> parse_answer_mask(const ObjectReader& object, size_t n_ids) {
-  const Json& values = object.at("answer_mask");
+// A list of one value for each id.
+const Json& values_of_ids(const ObjectReader& object, const char* key, size_t n_ids) {
+  const Json& values = object.at(key);
   if (!values.is_array() || values.size() != n_ids)
-    fail("{}: \"answer_mask\": expected a list of {} values, one for each id, found {}", object.path(), n_ids,
+    fail("{}: \"{}\": expected a list of {} values, one for each id, found {}", object.path(), key, n_ids,
          values.is_array() ? fmt::format("{} values", values.size()) : values.type_name());
+  return values;
+}
+
+std::vector<uint8_t> parse_mask(const ObjectReader& object, const char* key, size_t n_ids) {
   std::vector<uint8_t> mask;
-  for (const Json& value : values) {
-    const bool one = value == 1 || value == true;
-    if (!one && value != 0 && value != false)
-      fail("{}: \"answer_mask\": expected 0, 1, false or true, found {}", object.path(), value.dump());
-    mask.push_back(one);
+  for (const Json& value : values_of_ids(object, key, n_ids))
+    mask.push_back(zero_or_one(value, fmt::format("{}: \"{}\"", object.path(), key)));
+  return mask;
+}
+
+// As transformers has labels: the ids that count, at their own places, and -100 for the others.
+constexpr int kNoLabel = -100;
+
+std::vector<uint8_t> parse_labels(const ObjectReader& object, const std::vector<int32_t>& ids) {
+  const Json& labels = values_of_ids(object, "labels", ids.size());
+  std::vector<uint8_t> mask;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (labels[i] != kNoLabel && labels[i] != ids[i])
+      fail("{}: \"labels\": expected {} or the id of the same place, {}, found {}", object.path(), kNoLabel,
+           ids[i], io::shortened(labels[i]));
+    mask.push_back(labels[i] != kNoLabel);
   }
   return mask;
 }
@@ -131,22 +80,42 @@ TokenIds parse_token_ids(const ObjectReader& object) {
     tokens.ids.push_back(static_cast<int32_t>(id));
   }
   if (tokens.ids.empty()) fail("{}: \"input_ids\": expected at least one id, found none", object.path());
-  if (object.has("answer_mask")) tokens.answer_mask = parse_answer_mask(object, tokens.ids.size());
+  if (object.has("answer_mask") && object.has("labels"))
+    fail("{}: expected \"answer_mask\" or \"labels\", found both", object.path());
+  if (object.has("answer_mask")) tokens.answer_mask = parse_mask(object, "answer_mask", tokens.ids.size());
+  if (object.has("labels")) tokens.answer_mask = parse_labels(object, tokens.ids);
+  if (object.has("attention_mask")) {
+    const std::vector<uint8_t> attended = parse_mask(object, "attention_mask", tokens.ids.size());
+    if (std::ranges::find(attended, 0) != attended.end())
+      fail("{}: \"attention_mask\": expected 1 for every id, as there is no padding, found 0", object.path());
+  }
   return tokens;
+}
+
+// The id is only a name, and a number is the usual one.
+std::string parse_id(const ObjectReader& object, int64_t line) {
+  if (!object.has("id")) return line_id(line);
+  const Json& id = object.at("id");
+  if (id.is_number_integer()) return id.dump();
+  if (!id.is_string())
+    fail("{}: \"id\": expected a string or a whole number, found {}", object.path(), io::shortened(id));
+  return id.get<std::string>();
 }
 
 Sample parse_json_line(const std::string& line, int64_t number, const std::string& where,
                        const std::string& folder) {
   const Json json = io::parse_json(line, where);
   const ObjectReader object(json, where);
-  Sample sample{object.has("id") ? object.string("id") : line_id(number), {}};
+  Sample sample{parse_id(object, number), {}};
   const bool dialogue = object.has("messages"), tokens = object.has("input_ids");
-  if (dialogue == tokens)
-    fail("{}: expected either \"messages\" or \"input_ids\", found {}", where, dialogue ? "both" : "neither");
-  if (dialogue) {
-    sample.content = parse_dialogue(object, folder);
-  } else {
+  if (dialogue && tokens) fail("{}: expected either \"messages\" or \"input_ids\", found both", where);
+  check_keys(object, tokens ? Place::token_ids : Place::dialogue);
+  if (tokens) {
     sample.content = parse_token_ids(object);
+  } else if (dialogue) {
+    sample.content = Dialogue{parse_messages(object, folder)};
+  } else {
+    fail("{}: expected either \"messages\" or \"input_ids\", found neither", where);
   }
   return sample;
 }

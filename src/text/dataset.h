@@ -36,8 +36,9 @@ struct Sample {
 // order mark is ignored. Errors name the file and the line; a file without samples is one.
 //   .txt    one caption per line
 //   .jsonl  {"id", "messages": [{"role", "content": "..." | [{"type": "text", "text"} | {"type": "image",
-//   "image"}]}]}
-//           or {"id", "input_ids": [...], "answer_mask": [...]}; other keys are ignored
+//           "image"}], "weight"}], "images": [...]}
+//           or {"id", "input_ids": [...], "answer_mask": [...] | "labels": [...]}
+// Other keys are refused, but for those that data_keys.cc lists as without influence.
 std::vector<Sample> read_dataset(const std::string& path, std::optional<int64_t> first_n = std::nullopt);
 
 // The same for text in memory: `where` names it in errors, `folder` is what image paths are relative to.

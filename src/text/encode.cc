@@ -10,42 +10,21 @@
 namespace qsweep::text {
 namespace {
 
-constexpr std::string_view kImagePad = "<|image_pad|>";
-constexpr std::string_view kAnswerHead = "<|im_start|>assistant\n";
-constexpr std::string_view kAnswerEnd = "<|im_end|>";
-
-// Repeats the i-th image token of the prompt counts[i] times.
-std::string expand_image_pads(std::string_view prompt, std::span<const int64_t> counts) {
-  std::string expanded;
-  for (const int64_t count : counts) {
-    const size_t at = prompt.find(kImagePad);
-    QSWEEP_CHECK(at != std::string_view::npos, "{} images, but fewer image tokens in the prompt",
-                 counts.size());
-    expanded += prompt.substr(0, at);
-    for (int64_t i = 0; i < count; ++i) expanded += kImagePad;
-    prompt.remove_prefix(at + kImagePad.size());
-  }
-  return expanded.append(prompt);
-}
-
 int32_t required_token(const Tokenizer& tokenizer, std::string_view token) {
   const auto id = tokenizer.id_of(token);
   if (!id) fail("the tokenizer has no token {}, which dialogues need", token);
   return *id;
 }
 
-std::vector<uint8_t> chat_answer_mask(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
-  const std::vector<int32_t> head = tokenizer.encode(kAnswerHead);
-  const int32_t end = required_token(tokenizer, kAnswerEnd);
-  std::vector<uint8_t> mask(ids.size(), 0);
-  for (auto at = ids.begin();;) {
-    const auto found = std::search(at, ids.end(), head.begin(), head.end());
-    if (found == ids.end()) return mask;
-    const auto first = found + std::ssize(head);
-    const auto closing = std::find(first, ids.end(), end);
-    at = closing == ids.end() ? closing : closing + 1;
-    std::fill(mask.begin() + (first - ids.begin()), mask.begin() + (at - ids.begin()), uint8_t{1});
+// 1 for every token that holds a byte of a span, 0 for the others. Both are in order.
+std::vector<uint8_t> tokens_within(std::span<const Token> tokens, std::span<const Span> spans) {
+  std::vector<uint8_t> mask;
+  auto span = spans.begin();
+  for (const Token& token : tokens) {
+    while (span != spans.end() && span->end <= token.span.begin) ++span;
+    mask.push_back(span != spans.end() && span->begin < token.span.end);
   }
+  return mask;
 }
 
 std::vector<uint8_t> all_but_the_first(size_t n) {
@@ -65,10 +44,16 @@ void check_image_token(const Tokenizer& tokenizer, const ModelTokens& model) {
 EncodedSample encode_dialogue(const Tokenizer& tokenizer, const Dialogue& dialogue,
                               std::span<const int64_t> counts, const ModelTokens& model) {
   if (!counts.empty()) check_image_token(tokenizer, model);
-  const std::string prompt = expand_image_pads(chatml_prompt(dialogue.messages, false), counts);
-  EncodedSample encoded;
-  encoded.ids = tokenizer.with_template(tokenizer.encode(prompt));
-  encoded.answer_mask = chat_answer_mask(tokenizer, encoded.ids);
+  for (const std::string_view token : {kMessageStart, kMessageEnd}) required_token(tokenizer, token);
+  const ChatPrompt prompt = chatml_prompt(dialogue.messages, counts, false);
+  const std::vector<Token> tokens = tokenizer.tokenize(prompt.text);
+  std::vector<int32_t> ids;
+  for (const Token& token : tokens) ids.push_back(token.id);
+  EncodedSample encoded{.ids = tokenizer.with_template(ids),
+                        .answer_mask = std::vector<uint8_t>(tokenizer.template_tokens_before(), 0)};
+  const std::vector<uint8_t> mask = tokens_within(tokens, prompt.answers);
+  encoded.answer_mask.insert(encoded.answer_mask.end(), mask.begin(), mask.end());
+  encoded.answer_mask.resize(encoded.ids.size(), 0);
   return encoded;
 }
 

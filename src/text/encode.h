@@ -24,11 +24,10 @@ struct EncodedSample {
       answer_mask;  // 1: the token is (part of) an answer; position t counts when token t+1 is one
 };
 
-// Dialogue: the ChatML prompt, each image as image_token_counts[i] image tokens; answers are the tokens after
-// each
-// "<|im_start|>assistant\n" up to and including its "<|im_end|>". Caption and token ids without mask: every
-// token but the first is an answer. `tokenizer` may be null for token ids only. image_token_counts has one
-// entry, at least 1, per image of the sample. Errors do not name the sample; the caller adds that.
+// Dialogue: the ChatML prompt, each image as image_token_counts[i] image tokens; answers are the tokens that
+// hold a character of an answer or of its "<|im_end|>". Caption and token ids without mask: every token but
+// the first is an answer. `tokenizer` may be null for token ids only. image_token_counts has one entry, at
+// least 1, per image of the sample. Errors do not name the sample; the caller adds that.
 EncodedSample encode_sample(const Tokenizer* tokenizer, const Sample& sample,
                             std::span<const int64_t> image_token_counts, const ModelTokens& model);
 

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "io/json.h"
+#include "text/nfc_text.h"
 #include "text/unicode.h"
 
 namespace qsweep::text {
@@ -28,6 +29,15 @@ AddedTokenFinder finder_of(const TokenizerParts& parts, bool normalized) {
 // What a token decodes to: its bytes, or its own text where that is not in the byte-level alphabet.
 std::string bytes_of(const std::string& token) { return from_byte_level(token).value_or(token); }
 
+// Where `part`, a view into `text`, begins in it.
+size_t offset_in(std::string_view text, std::string_view part) {
+  return static_cast<size_t>(part.data() - text.data());
+}
+
+void shift(std::span<Token> tokens, size_t bytes) {
+  for (auto& [id, span] : tokens) span = {span.begin + bytes, span.end + bytes};
+}
+
 }  // namespace
 
 Tokenizer::Tokenizer(TokenizerParts parts, const std::string& where)
@@ -51,58 +61,91 @@ Tokenizer Tokenizer::parse(std::string_view json, const std::string& where) {
   return Tokenizer(parse_tokenizer_json(io::parse_json(json, where), where), where);
 }
 
-std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
+std::vector<Token> Tokenizer::tokenize(std::string_view text) const {
   check_utf8(text);
   if (text.size() > kMaxTextBytes)
     fail("text of {} bytes is too long; at most {}", text.size(), kMaxTextBytes);
-  std::vector<int32_t> ids;
+  MatchBudget budget(text.size());
+  std::vector<Token> tokens;
   for (const TextPart& raw : raw_added_.split(text)) {
+    const size_t begin = offset_in(text, raw.text), first = tokens.size();
     if (raw.id) {
-      ids.push_back(*raw.id);
-      continue;
-    }
-    const std::string normalized = parts_.nfc ? nfc(raw.text) : std::string(raw.text);
-    for (const TextPart& part : normalized_added_.split(normalized)) {
-      if (part.id) {
-        ids.push_back(*part.id);
-      } else {
-        encode_plain(part.text, ids);
-      }
+      tokens.push_back({*raw.id, {begin, begin + raw.text.size()}});
+    } else if (!parts_.nfc) {
+      tokenize_normalized(raw.text, budget, tokens);
+      shift(std::span(tokens).subspan(first), begin);
+    } else {
+      const NfcText normalized(raw.text);
+      tokenize_normalized(normalized.text(), budget, tokens);
+      for (Token& token : std::span(tokens).subspan(first)) token.span = normalized.source_of(token.span);
+      shift(std::span(tokens).subspan(first), begin);
     }
   }
+  return tokens;
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
+  std::vector<int32_t> ids;
+  for (const Token& token : tokenize(text)) ids.push_back(token.id);
   return ids;
 }
 
-void Tokenizer::encode_plain(std::string_view text, std::vector<int32_t>& ids) const {
+void Tokenizer::tokenize_normalized(std::string_view text, MatchBudget& budget,
+                                    std::vector<Token>& tokens) const {
+  for (const TextPart& part : normalized_added_.split(text)) {
+    const size_t begin = offset_in(text, part.text);
+    if (part.id) {
+      tokens.push_back({*part.id, {begin, begin + part.text.size()}});
+    } else {
+      tokenize_plain(part.text, begin, budget, tokens);
+    }
+  }
+}
+
+void Tokenizer::tokenize_plain(std::string_view text, size_t begin, MatchBudget& budget,
+                               std::vector<Token>& tokens) const {
   std::vector<std::string_view> pieces{text};
   for (const Regex& regex : parts_.splits) {
     std::vector<std::string_view> finer;
     for (const std::string_view piece : pieces) {
-      const auto words = regex.split(piece);
+      const auto words = regex.split(piece, budget);
       finer.insert(finer.end(), words.begin(), words.end());
     }
     pieces = std::move(finer);
   }
-  for (const std::string_view piece : pieces) encode_piece(piece, ids);
+  for (const std::string_view piece : pieces)
+    tokenize_piece(piece, begin + offset_in(text, piece), budget, tokens);
 }
 
 // What the ByteLevel pre-tokenizer does to a piece, and the merges of its words.
-void Tokenizer::encode_piece(std::string_view piece, std::vector<int32_t>& ids) const {
-  std::string spaced;
-  if (parts_.add_prefix_space && !piece.starts_with(' ')) piece = spaced.append(1, ' ').append(piece);
-  if (!parts_.byte_level_split) return encode_word(piece, ids);
-  for (const std::string_view word : parts_.byte_level_split->split(piece)) encode_word(word, ids);
+void Tokenizer::tokenize_piece(std::string_view piece, size_t begin, MatchBudget& budget,
+                               std::vector<Token>& tokens) const {
+  const bool spaced = parts_.add_prefix_space && !piece.starts_with(' ');
+  std::string copy;
+  if (spaced) piece = copy.append(1, ' ').append(piece);
+  const size_t first = tokens.size();
+  if (!parts_.byte_level_split) {
+    tokenize_word(piece, 0, tokens);
+  } else {
+    for (const std::string_view word : parts_.byte_level_split->split(piece, budget))
+      tokenize_word(word, offset_in(piece, word), tokens);
+  }
+  const auto added = std::span(tokens).subspan(first);
+  if (spaced)
+    for (auto& [id, span] : added)
+      span = {std::max<size_t>(span.begin, 1) - 1, std::max<size_t>(span.end, 2) - 1};
+  shift(added, begin);
 }
 
-void Tokenizer::encode_word(std::string_view word, std::vector<int32_t>& ids) const {
+void Tokenizer::tokenize_word(std::string_view word, size_t begin, std::vector<Token>& tokens) const {
   if (parts_.ignore_merges) {
     const auto whole = parts_.vocab.find(to_byte_level(word));
     if (whole != parts_.vocab.end()) {
-      ids.push_back(whole->second);
+      tokens.push_back({whole->second, {begin, begin + word.size()}});
       return;
     }
   }
-  parts_.bpe.encode(word, ids);
+  parts_.bpe.encode(word, begin, tokens);
 }
 
 std::vector<int32_t> Tokenizer::with_template(std::span<const int32_t> ids) const {

@@ -20,12 +20,17 @@ class Tokenizer {
   static Tokenizer load(const std::string& path);
   static Tokenizer parse(std::string_view json, const std::string& where);
 
-  // The tokens of the text itself. Error where it is not valid UTF-8.
-  std::vector<int32_t> encode(std::string_view text) const;
+  // The tokens of the text itself. Error where it is not valid UTF-8. A token's span is in `text` as it is
+  // given: of a character that is several tokens each has its own bytes, an added token has the white space
+  // that it took, a space that the file has put before a word the word's first byte, and tokens of a run that
+  // NFC has changed may have the whole run (NfcText).
+  std::vector<Token> tokenize(std::string_view text) const;
+  std::vector<int32_t> encode(std::string_view text) const;  // their ids
 
   // Puts the tokens around that the file's template asks for (a begin-of-text token, for example); often
   // none.
   std::vector<int32_t> with_template(std::span<const int32_t> ids) const;
+  size_t template_tokens_before() const { return parts_.prefix.size(); }
 
   // Invalid UTF-8 becomes U+FFFD. Error for an id without token.
   std::string decode(std::span<const int32_t> ids, bool skip_special = false) const;
@@ -37,9 +42,14 @@ class Tokenizer {
 
  private:
   Tokenizer(TokenizerParts parts, const std::string& where);
-  void encode_plain(std::string_view text, std::vector<int32_t>& ids) const;
-  void encode_piece(std::string_view piece, std::vector<int32_t>& ids) const;
-  void encode_word(std::string_view word, std::vector<int32_t>& ids) const;
+  // They append tokens whose spans are in the text that `text` or `piece` is a part of, where that begins at
+  // byte `begin`.
+  void tokenize_normalized(std::string_view text, MatchBudget& budget, std::vector<Token>& tokens) const;
+  void tokenize_plain(std::string_view text, size_t begin, MatchBudget& budget,
+                      std::vector<Token>& tokens) const;
+  void tokenize_piece(std::string_view piece, size_t begin, MatchBudget& budget,
+                      std::vector<Token>& tokens) const;
+  void tokenize_word(std::string_view word, size_t begin, std::vector<Token>& tokens) const;
 
   struct Decoded {
     std::string bytes;

@@ -142,6 +142,9 @@ TEST(Report, WarnsOfAnAnswerMetricWithoutAnswers) {
     for (auto& sample : score.per_sample) sample.answer = {};
   scores::finalize(run, scores::parse_metric("kl:answer"), 1);
   EXPECT_THAT(markdown(run), HasSubstr("the data has no answer token"));
+  scores::finalize(run, scores::parse_metric("kl:all"), 1);
+  EXPECT_THAT(markdown(run), HasSubstr("The data has no answer token"));
+  EXPECT_THAT(markdown(steady_run()), Not(HasSubstr("no answer token")));
 }
 
 TEST(Report, LeaveOneOutShowsWhatAnOpTakesOff) {

@@ -1,5 +1,6 @@
 #include "text/encode.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "fixtures.h"
@@ -34,13 +35,134 @@ TEST(EncodeSample, GivesTheGoldenIdsAndAnswerMasks) {
   EXPECT_EQ(compared, 10);
 }
 
-TEST(EncodeSample, MarksEveryAnswerWithItsEnd) {
-  const auto encoded = encode(dialogue(
-      R"([{"role":"assistant","content":"a"},{"role":"user","content":"a"},{"role":"assistant","content":""}])"));
-  std::vector<int32_t> answers;
+std::vector<int32_t> answer_ids(const std::string& messages, const Tokenizer& tokenizer) {
+  const auto encoded = encode_sample(&tokenizer, dialogue(messages), {}, {.vocab_size = 10000});
+  EXPECT_EQ(encoded.ids.size(), encoded.answer_mask.size());
+  std::vector<int32_t> ids;
   for (size_t i = 0; i < encoded.ids.size(); ++i)
-    if (encoded.answer_mask[i] != 0) answers.push_back(encoded.ids[i]);
-  EXPECT_THAT(answers, ElementsAre(64, 1050, 1050));
+    if (encoded.answer_mask[i] != 0) ids.push_back(encoded.ids[i]);
+  return ids;
+}
+
+// What each token that is marked as answer decodes to.
+std::vector<std::string> answers(const std::string& messages, const Tokenizer& tokenizer = tiny_tokenizer()) {
+  std::vector<std::string> texts;
+  for (const int32_t id : answer_ids(messages, tokenizer)) texts.push_back(tokenizer.decode({&id, 1}));
+  return texts;
+}
+
+// The tiny tokenizer with merges that come before all others.
+Json with_merges(const std::vector<std::pair<std::string, std::string>>& pairs) {
+  Json json = tiny_tokenizer_json();
+  Json& merges = json["model"]["merges"];
+  int id = 2000;
+  for (const auto& [left, right] : pairs) {
+    json["model"]["vocab"][left + right] = id++;
+    merges.insert(merges.begin(), Json::array({left, right}));
+  }
+  return json;
+}
+
+TEST(EncodeSample, MarksEveryAnswerWithItsEnd) {
+  EXPECT_THAT(
+      answers(
+          R"([{"role":"assistant","content":"a"},{"role":"user","content":"a"},{"role":"assistant","content":""}])"),
+      ElementsAre("a", "<|im_end|>", "<|im_end|>"));
+}
+
+TEST(EncodeSample, MarksATokenThatBeginsInTheHeader) {
+  const Tokenizer tokenizer = parse_tokenizer(with_merges({{"Ċ", "Ċ"}}));
+  const auto marked = [&](const std::string& content) {
+    return answers(R"([{"role":"user","content":"1"},{"role":"assistant","content":")" + content + "\"}]",
+                   tokenizer);
+  };
+  EXPECT_THAT(marked("1"), ElementsAre("1", "<|im_end|>"));
+  EXPECT_THAT(marked(R"(\n1)"), ElementsAre("\n\n", "1", "<|im_end|>"));
+  EXPECT_THAT(marked(R"(\n)"), ElementsAre("\n\n", "<|im_end|>"));
+  EXPECT_THAT(marked(R"(\n\n1)"), ElementsAre("\n\n", "\n", "1", "<|im_end|>"));
+}
+
+TEST(EncodeSample, MarksATokenThatEndsBehindTheAnswer) {
+  // The end of a message is no special token here, but in the vocabulary as are its parts.
+  Json json = with_merges({{">", "Ċ"}, {"1", "<"}});
+  Json& added = json["added_tokens"];
+  const auto end = std::find_if(added.begin(), added.end(),
+                                [](const Json& token) { return token["content"] == kMessageEnd; });
+  json["model"]["vocab"][std::string(kMessageEnd)] = (*end)["id"];
+  added.erase(end);
+  const auto marked =
+      answers(R"([{"role":"assistant","content":"1"},{"role":"user","content":"1"}])", parse_tokenizer(json));
+  ASSERT_FALSE(marked.empty());
+  EXPECT_EQ(marked.back(), ">\n");
+  std::string all;
+  for (const std::string& text : marked) all += text;
+  EXPECT_EQ(all, "1<|im_end|>\n");
+}
+
+TEST(EncodeSample, TakesTheWhiteSpaceThatASpecialTokenTook) {
+  Json json = tiny_tokenizer_json();
+  for (Json& token : json["added_tokens"])
+    token["rstrip"] = token["lstrip"] = token["content"] == kMessageEnd;
+  EXPECT_THAT(answers(R"([{"role":"assistant","content":"1 "},{"role":"user","content":"1"}])",
+                      parse_tokenizer(json)),
+              ElementsAre("1", "<|im_end|>"));
+  // The header's line break goes with the answer that begins with such a token.
+  json = tiny_tokenizer_json();
+  json["added_tokens"].push_back({{"content", "<t>"}, {"id", 3000}, {"lstrip", true}});
+  EXPECT_THAT(answers(R"([{"role":"assistant","content":"<t>1"}])", parse_tokenizer(json)),
+              ElementsAre("<t>", "1", "<|im_end|>"));
+}
+
+TEST(EncodeSample, MarksWholeCharactersWhateverNfcMakesOfThem) {
+  const auto all_marked = [](const std::string& content) {
+    const std::string user = R"({"role":"user","content":"é"})";
+    const std::string assistant = R"({"role":"assistant","content":")" + content + "\"}";
+    return tiny_tokenizer().decode(
+        answer_ids("[" + user + "," + assistant + "," + user + "]", tiny_tokenizer()));
+  };
+  EXPECT_EQ(all_marked("e\u0301"), "\u00e9<|im_end|>");
+  EXPECT_EQ(all_marked("\u1100\u1161\u11a7"), "\uac00\u11a7<|im_end|>");
+  EXPECT_THAT(answers(R"([{"role":"assistant","content":"\u0301"}])"),
+              testing::Contains("<|im_end|>").Times(1));
+  const std::vector<std::string> bytes = answers("[{\"role\":\"assistant\",\"content\":\"日\"}]");
+  EXPECT_EQ(bytes.size(), 4u);  // three bytes and the end
+}
+
+TEST(EncodeSample, WhatAMessageQuotesMakesNoAnswer) {
+  EXPECT_THAT(answers(R"([{"role":"user","content":"1<|im_end|>\n<|im_start|>assistant\n2<|im_end|>"}])"),
+              ElementsAre());
+  EXPECT_THAT(
+      answers(
+          R"([{"role":"system","content":"<|im_start|>assistant\n2"},{"role":"assistant","content":"1"}])"),
+      ElementsAre("1", "<|im_end|>"));
+  // An answer goes on to its own end.
+  EXPECT_THAT(answers(R"([{"role":"assistant","content":"1<|im_end|>2"}])"),
+              ElementsAre("1", "<|im_end|>", "2", "<|im_end|>"));
+}
+
+TEST(EncodeSample, PutsTheTemplatesTokensAroundTheMask) {
+  Json json = tiny_tokenizer_json();
+  json["post_processor"] = Json::parse(R"({"type":"TemplateProcessing",
+      "single":[{"SpecialToken":{"id":"b","type_id":0}},{"Sequence":{"id":"A","type_id":0}},
+                {"SpecialToken":{"id":"e","type_id":0}}],
+      "pair":[],"special_tokens":{"b":{"id":"b","ids":[1,2],"tokens":["b","c"]},"e":{"id":"e","ids":[3],"tokens":["e"]}}})");
+  EXPECT_THAT(answers(R"([{"role":"assistant","content":"1"}])", parse_tokenizer(json)),
+              ElementsAre("1", "<|im_end|>"));
+}
+
+// Eight dialogues whose answers begin with a line break, where two line breaks are one token. The number is
+// that of return_assistant_tokens_mask of transformers, with `generation` around content and end.
+TEST(EncodeSample, FindsTheAnswersOfAWholeFile) {
+  const Tokenizer tokenizer = parse_tokenizer(with_merges({{"Ċ", "Ċ"}}));
+  int64_t marked = 0;
+  for (Sample& sample : read_dataset(testdata("data/eval.jsonl"), 8)) {
+    for (Message& message : std::get<Dialogue>(sample.content).messages)
+      if (message.role == "assistant") message.parts.insert(message.parts.begin(), "\n");
+    const Counts counts(images_of(sample).size(), 1);
+    const auto encoded = encode_sample(&tokenizer, sample, counts, {.vocab_size = 10000, .image_pad = 1054});
+    marked += std::accumulate(encoded.answer_mask.begin(), encoded.answer_mask.end(), int64_t{0});
+  }
+  EXPECT_EQ(marked, 136);
 }
 
 TEST(EncodeSample, CaptionsAreAnswersButForTheFirstToken) {
@@ -82,7 +204,7 @@ TEST(EncodeSample, TokenizerAndModelMustAgreeOnImages) {
 TEST(EncodeSample, DialoguesNeedTheChatTokens) {
   const Tokenizer bare = parse_tokenizer(patched_json({{"added_tokens", Json::array()}}));
   EXPECT_ERROR(encode_sample(&bare, dialogue(R"([{"role":"user","content":"a"}])"), {}, kModel),
-               "the tokenizer has no token <|im_end|>, which dialogues need");
+               "the tokenizer has no token <|im_start|>, which dialogues need");
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
 #include "text/tokenizer.h"
 
-#include <fstream>
+#include <array>
 
 #include "base/rng.h"
 #include "fixtures.h"
-#include "text/chat.h"
+#include "text/dataset.h"
 #include "text/unicode.h"
 
 namespace qsweep::text {
@@ -27,7 +27,7 @@ TEST(Tokenizer, GivesTheGoldenIdsAndTexts) {
 }
 
 Message golden_message(const Json& json) {
-  Message message{json.at("role"), {}};
+  Message message{.role = json.at("role"), .parts = {}};
   const Json& content = json.at("content");
   if (content.is_string()) {
     message.parts.emplace_back(content.get<std::string>());
@@ -49,11 +49,13 @@ TEST(Tokenizer, GivesTheGoldenChats) {
   for (const Json& golden : goldens.at("chats")) {
     std::vector<Message> messages;
     for (const Json& message : golden.at("messages")) messages.push_back(golden_message(message));
-    const std::string prompt = chatml_prompt(messages, golden.at("add_generation_prompt").get<bool>());
+    const std::vector<int64_t> one_each(images_of({"", Dialogue{messages}}).size(), 1);
+    const std::string prompt =
+        chatml_prompt(messages, one_each, golden.at("add_generation_prompt").get<bool>()).text;
     EXPECT_EQ(prompt, golden.at("text"));
     EXPECT_EQ(tiny_tokenizer().encode(prompt), ids_of(golden.at("ids"))) << prompt;
   }
-  EXPECT_EQ(chatml_prompt({}, false), "");
+  EXPECT_EQ(chatml_prompt({}, {}, false).text, "");
 }
 
 // The pre-tokenizers and added tokens of other families, by the tokenizers library 0.22.2.
@@ -127,6 +129,73 @@ TEST(Tokenizer, AnyTextComesBackInNfc) {
       append_utf8(text, c >= 0xD800 && c < 0xE000 ? U' ' : c);
     }
     EXPECT_EQ(tiny_tokenizer().decode(tiny_tokenizer().encode(text)), nfc(text));
+  }
+}
+
+// That the spans of `tokens` follow each other and leave out nothing of the text.
+void expect_covered(const std::vector<Token>& tokens, const std::string& text) {
+  size_t end = 0, begin = 0;
+  for (const Token& token : tokens) {
+    EXPECT_LT(token.span.begin, token.span.end) << text;
+    EXPECT_GE(token.span.begin, begin) << text;
+    EXPECT_LE(token.span.begin, end) << text;
+    begin = token.span.begin;
+    end = std::max(end, token.span.end);
+  }
+  EXPECT_EQ(end, text.size()) << text;
+}
+
+// What each token stands for.
+std::vector<std::string> sources(const Tokenizer& tokenizer, const std::string& text) {
+  const std::vector<Token> tokens = tokenizer.tokenize(text);
+  expect_covered(tokens, text);
+  std::vector<std::string> parts;
+  for (const Token& token : tokens)
+    parts.push_back(text.substr(token.span.begin, token.span.end - token.span.begin));
+  return parts;
+}
+
+using Texts = std::vector<std::string>;
+
+TEST(Tokenizer, SpansAreInTheTextAsItIsGiven) {
+  EXPECT_EQ(sources(tiny_tokenizer(), "12\n<|im_end|>3"), (Texts{"1", "2", "\n", "<|im_end|>", "3"}));
+  EXPECT_EQ(sources(tiny_tokenizer(), "1日"), (Texts{"1", "\xE6", "\x97", "\xA5"}));
+  // NFC makes one character of two, which is two tokens here; what comes behind keeps its place.
+  EXPECT_EQ(sources(tiny_tokenizer(), "1e\u03012"), (Texts{"1", "e\u0301", "e\u0301", "2"}));
+  // Composed, but for the last mark: what follows the change is one run.
+  EXPECT_EQ(sources(tiny_tokenizer(), "1日e\u0301\u03302").back(), "2");
+  // Marks change their order, but the line break before them stays.
+  EXPECT_EQ(sources(tiny_tokenizer(), "\n\u0301\u03161").front(), "\n");
+  EXPECT_EQ(sources(tiny_tokenizer(), "\u1100\u11611").back(), "1");
+}
+
+TEST(Tokenizer, SpansOfAddedTokensAndOfSpacesPutBefore) {
+  const Json taking = {{{"content", "<t>"}, {"id", 3000}, {"lstrip", true}, {"rstrip", true}},
+                       {{"content", "\u1ec7"}, {"id", 3001}, {"normalized", true}}};
+  EXPECT_EQ(sources(parse_tokenizer(patched_json({{"added_tokens", taking}})), "1 <t>\n2e\u0323\u03023"),
+            (Texts{"1", " <t>\n", "2", "e\u0323\u0302", "3"}));
+  Json spaced = tiny_tokenizer_json();
+  for (Json& step : spaced["pre_tokenizer"]["pretokenizers"])
+    if (step["type"] == "ByteLevel") step["add_prefix_space"] = true;
+  // Each digit is a piece, with a space of its own before it.
+  EXPECT_EQ(sources(parse_tokenizer(spaced), "12"), (Texts{"1", "1", "2", "2"}));
+}
+
+TEST(Tokenizer, SpansCoverAnyText) {
+  Rng rng(2);
+  for (int i = 0; i < 2000; ++i) {
+    std::string text;
+    for (uint64_t n = 1 + rng.below(12); n > 0; --n) {
+      static constexpr std::array<char32_t, 8> kOften{U'e',  U'\n',  U' ',   0x301,
+                                                      0x316, 0x1100, 0x1161, 0x11A8};
+      const auto c = static_cast<char32_t>(rng.below(4) == 0 ? rng.below(0x110000) : kOften[rng.below(8)]);
+      append_utf8(text, c >= 0xD800 && c < 0xE000 ? U'<' : c);
+    }
+    const Texts parts = sources(tiny_tokenizer(), text);
+    if (nfc(text) != text) continue;
+    std::string together;
+    for (const std::string& part : parts) together += part;
+    EXPECT_EQ(together, text);
   }
 }
 
