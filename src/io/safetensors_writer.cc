@@ -66,7 +66,7 @@ std::string header_text(std::span<const NamedTensor* const> order,
 
 void write_safetensors(const std::string& path, std::span<const NamedTensor> tensors,
                        const std::map<std::string, std::string>& metadata) {
-  write_safetensors(path, tensors, metadata, [](const NamedTensor& item, const ByteSink& sink) {
+  write_safetensors(path, tensors, metadata, [](const NamedTensor& item, const TakeBytes& sink) {
     sink({item.tensor.data, static_cast<size_t>(item.tensor.size_bytes())});
   });
 }

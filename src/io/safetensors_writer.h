@@ -23,9 +23,9 @@ void write_safetensors(const std::string& path, std::span<const NamedTensor> ten
                        const std::map<std::string, std::string>& metadata = {});
 
 // Takes the next bytes of a tensor.
-using ByteSink = std::function<void(std::span<const std::byte>)>;
+using TakeBytes = std::function<void(std::span<const std::byte>)>;
 // Hands a tensor's data to the sink, all of it, in as many pieces as it likes.
-using TensorSource = std::function<void(const NamedTensor&, const ByteSink&)>;
+using TensorSource = std::function<void(const NamedTensor&, const TakeBytes&)>;
 
 // The same for data that is made as it is written: `source` is called once per tensor, in the file's order,
 // and the views need no data.

@@ -6,6 +6,7 @@
 
 #include "scores/finalize.h"
 #include "scores/run.h"
+#include "sweep/refinement.h"
 
 namespace qsweep::sweep {
 namespace {
@@ -13,11 +14,8 @@ namespace {
 using scores::Method;
 using scores::ScoreRecord;
 
-// auto measures at least so many and this share of a format's ops, those with the largest estimates.
-constexpr size_t kLeastRefined = 10;
-constexpr double kRefinedShare = 0.25;
-// With a time budget it goes on, in rounds that are foretold to take this share of the time that is left, or
-// that finish within the other; until less than the last one of the budget is left.
+// With a time budget auto goes on, in rounds that are foretold to take this share of the time that is left,
+// or that finish within the other; until less than the last one of the budget is left.
 constexpr double kRoundShareOfTime = 0.7, kSafeShareOfTime = 0.85, kLeastShareOfBudget = 0.05;
 
 double now_s() {
@@ -168,30 +166,6 @@ double Sweep::seconds_left() const {
   return start_s_ + *options_.time_budget_s - now_s() - report().all_earlier_s();
 }
 
-std::vector<size_t> Sweep::worth_measuring(const scores::Run& run) const {
-  // Flagged ones first, then the largest; formats in turn.
-  std::vector<std::pair<size_t, size_t>> ranked;  // place within the format, record
-  for (const scores::ScoreGroup& group : scores::group_scores(run)) {
-    std::vector<size_t> members;
-    size_t flagged = 0;
-    for (const size_t i : group.members)
-      if (run.scores[i].status == scores::Status::ok) members.push_back(i);
-    for (const size_t i : members) flagged += run.scores[i].has_flag(kNonlinearFlag) ? 1 : 0;
-    const auto key = [&](size_t i) {
-      return std::pair(!run.scores[i].has_flag(kNonlinearFlag), -total_error(run.scores[i], options_.metric));
-    };
-    std::stable_sort(members.begin(), members.end(), [&](size_t a, size_t b) { return key(a) < key(b); });
-    const size_t share = static_cast<size_t>(kRefinedShare * static_cast<double>(members.size()));
-    if (!options_.time_budget_s)
-      members.resize(std::min(members.size(), std::max({flagged, share, kLeastRefined})));
-    for (size_t place = 0; place < members.size(); ++place) ranked.emplace_back(place, members[place]);
-  }
-  std::sort(ranked.begin(), ranked.end());
-  std::vector<size_t> records;
-  for (const auto& [place, record] : ranked) records.push_back(record);
-  return records;
-}
-
 // How many of the records the next round measures: all where there is time for them; else some, so that a
 // further round can make up for a wrong prediction. rate: FLOP/s so far.
 size_t Sweep::fitting(std::span<const size_t> records, double rate) const {
@@ -212,7 +186,7 @@ size_t Sweep::fitting(std::span<const size_t> records, double rate) const {
 }
 
 void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
-  const std::vector<size_t> worth = worth_measuring(run);
+  const std::vector<size_t> worth = worth_measuring(run, options_.metric, options_.time_budget_s.has_value());
   std::span<const size_t> left = worth;
   double rate = (report().plan.flops() + estimator_->plan().flops()) /
                 (report().phases_s.at("sweep") + report().phases_s.at("estimate"));

@@ -51,8 +51,6 @@ class Sweep {
   void estimate(scores::Run& run, const ProgressObserver& progress);
   // auto: exact scores in place of the estimates that matter most.
   void refine(scores::Run& run, const ProgressObserver& progress);
-  // The records that refine() is to measure, in the order of their worth.
-  std::vector<size_t> worth_measuring(const scores::Run& run) const;
   size_t fitting(std::span<const size_t> records, double rate) const;
   double seconds_left() const;
   void plan_verification();

@@ -4,67 +4,22 @@
 
 #include <gtest/gtest.h>
 
-#include "base/rng.h"
+#include "graph/small_model.h"
 
 namespace qsweep::graph {
 namespace {
 
 constexpr int64_t kProbes = 3;
 
-// Two samples with images (8 and 4 patches, 2 and 1 units) and one without.
 Batch make_batch(bool images = true) {
-  std::vector<SampleInputs> samples(3);
-  samples[0].rows = {8, 2, 5};
-  samples[1].rows = {0, 0, 3};
-  samples[2].rows = {4, 1, 7};
-  samples[0].indices["order"] = {Rows::patches, {7, 1, 1, 4, 0, 3, 2, 7}};  // 5 and 6 are never read
-  samples[0].indices["images"] = {Rows::units, {-1, 1, -1, 0, 0}};
-  samples[2].indices["order"] = {Rows::patches, {2, 3, 0, 1}};
-  samples[2].indices["images"] = {Rows::units, {-1, -1, -1, -1, 0, -1, -1}};
-  samples[1].indices = {{"order", {Rows::patches, {}}}, {"images", {Rows::units, {-1, -1, -1}}}};
-  for (SampleInputs& s : samples) {
-    s.token_ids.assign(static_cast<size_t>(s.rows_of(Rows::tokens)), 1);
+  std::vector<SampleInputs> samples = make_samples();
+  for (SampleInputs& s : samples)
     s.tables.emplace("table", Tensor::zeros<float>({s.rows_of(Rows::tokens), 2}));
-  }
   if (!images) {
     samples.erase(samples.begin());
     samples.pop_back();
   }
   return Batch(std::move(samples));
-}
-
-int64_t small(Rng& rng) { return static_cast<int64_t>(rng.below(7)) - 3; }
-
-// Weights of small whole numbers; their memory must outlive the stages.
-struct Weights {
-  Rng rng{7};
-  std::vector<std::unique_ptr<std::vector<float>>> kept;
-
-  TensorView matrix(int64_t rows, int64_t cols) {
-    kept.push_back(std::make_unique<std::vector<float>>());
-    for (int64_t i = 0; i < rows * cols; ++i) kept.back()->push_back(static_cast<float>(small(rng)));
-    return {DType::f32, {rows, cols}, reinterpret_cast<const std::byte*>(kept.back()->data())};
-  }
-  LinearOp linear(const std::string& name, int64_t in, int64_t out) {
-    LinearOp op;
-    op.name = name;
-    op.weight = matrix(out, in);
-    return op;
-  }
-};
-
-struct Model {
-  Weights weights;
-  std::vector<LinearOp> ops;
-  kernels::Gemm gemm{{1}};
-  ops::Context context{gemm};
-};
-
-Value random_value(Workspace& workspace, Rng& rng, int64_t rows, int64_t cols) {
-  Value v{workspace.allocate(DType::f32, rows, cols), {}};
-  v.matrix = {static_cast<float*>(v.block->data()), rows, cols};
-  for (int64_t i = 0; i < rows * cols; ++i) v.matrix.data[i] = static_cast<float>(small(rng));
-  return v;
 }
 
 Cotangent random_cotangent(Workspace& workspace, Rng& rng, int64_t rows, int64_t cols) {

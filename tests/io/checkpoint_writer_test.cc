@@ -12,7 +12,7 @@ const std::vector<NamedTensor> kTensors{
     {"a", {DType::u8, {4}, nullptr}}, {"b", {DType::u8, {2, 3}, nullptr}}, {"c", {DType::u8, {20}, nullptr}}};
 
 // In two pieces.
-void source(const NamedTensor& item, const ByteSink& sink) {
+void source(const NamedTensor& item, const TakeBytes& sink) {
   const std::string bytes(static_cast<size_t>(item.tensor.size_bytes()),
                           static_cast<char>(item.name[0] - 'a' + 1));
   sink(as_bytes(bytes.substr(0, 3)));
@@ -54,7 +54,7 @@ TEST(CheckpointWriter, ShardsAndTheirIndex) {
 TEST(CheckpointWriter, ASourceGivesAllBytes) {
   const TempFolder folder;
   EXPECT_THROW(write_checkpoint(folder.path(), kTensors, 30,
-                                [](const NamedTensor&, const ByteSink& sink) { sink(as_bytes("xy")); }),
+                                [](const NamedTensor&, const TakeBytes& sink) { sink(as_bytes("xy")); }),
                ContractError);
   EXPECT_EQ(folder.entries(), 0);
 }

@@ -58,6 +58,16 @@ double noise(const Op& op) {
   return 2.0 / kProbes * squares / (sum * sum);
 }
 
+// The spread of the token form over the probes, relative to its mean: the mean's variance.
+double token_variance(const Op& op) {
+  double mean = 0, deviations = 0;
+  std::vector<double> sums(kProbes);
+  for (size_t i = 0; i < op.products.size(); ++i) sums[i / kSamples] += op.products[i].token;
+  for (const double sum : sums) mean += sum / kProbes;
+  for (const double sum : sums) deviations += (sum - mean) * (sum - mean) / (kProbes - 1);
+  return deviations / kProbes / (mean * mean);
+}
+
 TEST(Hybrid, FollowsTheFormula) {
   const std::vector<Op> ops = random_ops();
   const auto estimates = estimates_of(ops);
@@ -73,9 +83,27 @@ TEST(Hybrid, FollowsTheFormula) {
         EXPECT_NEAR(estimates[i].per_sample[static_cast<size_t>(s)],
                     token(ops[i], s) * std::max(0.2, mu + lambda * (ratio(ops[i]) - mu)), 1e-12);
       EXPECT_NEAR(estimates[i].coherence, ratio(ops[i]), 1e-12);
-      EXPECT_TRUE(estimates[i].relative_standard_error > 0);
+      // The ratio's own noise as far as it is trusted, that of the group's mean for the rest.
+      const double left = lambda * noise(ops[i]) + (1 - lambda) * (1 - lambda) / denominator;
+      const double shrunk = std::max(0.2, mu + lambda * (ratio(ops[i]) - mu));
+      EXPECT_NEAR(estimates[i].relative_standard_error,
+                  std::sqrt(token_variance(ops[i]) + left / (shrunk * shrunk)), 1e-12);
     }
   }
+}
+
+// Whole forms of zero: without the floor the score would be nearly zero, however large the token form.
+TEST(Hybrid, ARatioIsAtLeastAFifth) {
+  constexpr int64_t kMany = 64;
+  const std::vector<ProbeProducts> products(kMany * kMany, {.whole = 0, .token = 3});
+  const std::vector<HybridInput> ops{{"vision/qkv", kMany, kMany, products}};
+  const HybridEstimate estimate = hybrid_estimates(ops).front();
+  EXPECT_EQ(estimate.coherence, 0);
+  const double noise = 2.0 / kMany / kMany, weight = 1 / (noise + 0.0225), lambda = 0.0225 * weight;
+  ASSERT_LT((1 - lambda) * 25 / (25 + weight), 0.2);
+  for (const double value : estimate.per_sample) EXPECT_NEAR(value, 0.2 * 3, 1e-12);
+  const double left = lambda * noise + (1 - lambda) * (1 - lambda) / (25 + weight);
+  EXPECT_NEAR(estimate.relative_standard_error, std::sqrt(left) / 0.2, 1e-12);
 }
 
 TEST(Hybrid, AnOpWithoutErrorGetsZeroAndMovesNobody) {
