@@ -43,7 +43,9 @@ class KilledSlow : public testing::Test {
     std::chrono::duration<double> takes = std::chrono::steady_clock::now() - begin;
     const std::string expected = measured(io::read_json_file(place.at("alone/" + results)));
 
-    Rng rng(static_cast<uint64_t>(begin.time_since_epoch().count()));
+    const uint64_t seed = kill_seed();
+    std::printf("QSWEEP_SEED=%llu\n", static_cast<unsigned long long>(seed));
+    Rng rng(seed);
     int killed = 0;
     int trial = 0;
     for (; trial < trials || (killed < trials / 2 && trial < 10 * trials); ++trial) {
@@ -58,7 +60,7 @@ class KilledSlow : public testing::Test {
         if (!met) takes = after;  // it takes no longer
         resume = std::filesystem::exists(place.at(folder + "/" + journal));
       }
-      SCOPED_TRACE(fmt::format("killed after{} of {:.3f} s", moments, takes.count()));
+      SCOPED_TRACE(fmt::format("QSWEEP_SEED={}: killed after{} of {:.3f} s", seed, moments, takes.count()));
       Outcome last = run_qsweep(run_into(folder, resume));
       // Killed before the journal had its first record: nothing to go on with.
       if (last.code == 2) {
@@ -73,6 +75,12 @@ class KilledSlow : public testing::Test {
     EXPECT_GE(killed, trials / 2);
   }
 
+  // Which parts of a run's time pass before it is killed: by QSWEEP_SEED, or as the clock has it.
+  static uint64_t kill_seed() {
+    const char* const given = std::getenv("QSWEEP_SEED");
+    if (given != nullptr) return std::strtoull(given, nullptr, 10);
+    return static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
+  }
   static int trials() { return std::getenv("QSWEEP_FULL") != nullptr ? 20 : 3; }
 
   const std::string tiny = testdata("tiny-qwen2.5-vl");
