@@ -28,12 +28,24 @@ struct Plan {
   std::vector<size_t> last_vjp;     // of the value in the backward direction; kNever: none reads it
 };
 
-// Ops whose vjp depends on the values of their inputs.
-bool vjp_reads_inputs(const Operation& operation) {
-  return std::holds_alternative<Linear>(operation) || std::holds_alternative<RmsNorm>(operation) ||
-         std::holds_alternative<Attention>(operation) || std::holds_alternative<Swiglu>(operation) ||
-         std::holds_alternative<Gelu>(operation);
-}
+// Whether the vjp depends on the values of the inputs; a new op kind without its line here does not compile.
+struct VjpReadsInputs {
+  bool operator()(const Input&) const { return false; }
+  bool operator()(const Table&) const { return false; }
+  bool operator()(const Linear&) const { return true; }
+  bool operator()(const RmsNorm&) const { return true; }
+  bool operator()(const Rope&) const { return false; }
+  bool operator()(const Attention&) const { return true; }
+  bool operator()(const Swiglu&) const { return true; }
+  bool operator()(const Gelu&) const { return true; }
+  bool operator()(const Add&) const { return false; }
+  bool operator()(const Embedding&) const { return false; }
+  bool operator()(const Scatter&) const { return false; }
+  bool operator()(const Gather&) const { return false; }
+  bool operator()(const Merge&) const { return false; }
+  bool operator()(const Columns&) const { return false; }
+};
+bool vjp_reads_inputs(const Operation& operation) { return std::visit(VjpReadsInputs{}, operation); }
 
 std::vector<bool> wanted_nodes(const Stage& stage, const Batch& batch, bool observed) {
   std::vector<bool> wanted(stage.nodes.size());
