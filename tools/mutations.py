@@ -1,13 +1,26 @@
 #!/usr/bin/env python3
-"""Proves that the tests can fail: applies deliberate defects one at a time to a copy of the sources, builds, and expects
-the named test to fail. Usage: tools/mutations.py [NAME...]   (a few minutes; not part of CI)"""
+"""Proves that the tests can fail: plants deliberate defects one at a time and expects the named test to fail.
+    tools/mutations.py [NAME...]           all of them, or those named
+    tools/mutations.py --tenth [SEED]      a tenth, chosen by the seed: by default the commit's hash
+Works on the programs of build/release, which it builds where they are not; the sources are left alone. A test that takes
+longer than --limit seconds with a defect is ended, and has found it."""
+import argparse
+import os
+import random
 import shutil
 import subprocess
 import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from mutated_program import BuildTree, Failed, Processes, mutated_program
+
 ROOT = Path(__file__).resolve().parent.parent
-WORK = ROOT / "build" / "mutations"
+BUILD = ROOT / "build" / "release"
+BUILD_LIMIT_S = 900
+# What runs the tests of a program named `cli` is the program itself.
+PROGRAM_OF = {"cli": "qsweep"}
 
 # name: (file, text, replacement, test program, test filter)
 MUTATIONS = {
@@ -307,61 +320,119 @@ MUTATIONS = {
     "known_output_of_another_op": (
         "src/graph/backward.cc", "known_->extract(op_index);", "known_->extract(known_->begin());", "sweep",
         "Estimate.WhatIsKeptChangesNothing"),
+    "changed_inputs_of_every_tile_to_the_first_rows": (
+        "src/graph/linear_step.cc", "b.dy.rows_at(run.blocks[first].out, rows)", "b.dy.rows_at(run.blocks[0].out, rows)",
+        "graph", "LinearStep.LivePairs*"),
+    "forks_of_live_pairs_in_the_order_of_leaves": (
+        "src/graph/variants.cc", "placed.push_back({pair >= 0 ? pair : state.pairs.size(), {leaf, s}});",
+        "placed.push_back({int64_t{0}, {leaf, s}});", "graph", "Variants.LeavesThatForkAgainInTheOrder*"),
+    "hybrid_without_a_least_ratio": (
+        "src/sweep/hybrid.cc", "std::max(kLeastRatio, mean + trust", "std::max(-1e30, mean + trust", "sweep", "Hybrid.ARatio*"),
+    "hybrid_ratio_thought_exact": (
+        "src/sweep/hybrid.cc", "std::sqrt(f.token_variance + ratio_variance / (ratio * ratio));",
+        "std::sqrt(f.token_variance);", "sweep", "Hybrid.Follows*"),
+    "flagged_estimates_measured_by_their_size": (
+        "src/sweep/refinement.cc", "return std::pair(!run.scores[i].has_flag(kNonlinearFlag), -total_error",
+        "return std::pair(false, -total_error", "sweep", "Refinement.Flagged*"),
+    "leaves_shift_without_their_parents": (
+        "src/sweep/head.cc", "at(block.out + r).shift += at(first_self", "at(block.out + r).shift += 0 * at(first_self",
+        "sweep", "Head.AShift*"),
+    "dry_walk_of_the_first_tile_alone": (
+        "src/graph/linear_step.cc", "      first = last;\n", "      first = dry() ? run.blocks.size() : last;\n", "graph",
+        "Variants.ADryWalk*"),
+    "consumed_by_the_first_reader": (
+        "src/graph/forward.cc", "if (j > i && reads(stages[j], input->name)) needed = true;", "", "graph", "Forward.AName*"),
     "index_without_total": (
         "src/io/checkpoint_writer.cc", 'index["metadata"]["total_size"] = total_bytes;', "(void)total_bytes;",
         "io", "CheckpointWriter.*"),
 }
 
 
-def sh(*args, **kwargs):
-    return subprocess.run(args, capture_output=True, text=True, **kwargs)
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="defects to plant (default: all)")
+    parser.add_argument("--tenth", nargs="?", const="", metavar="SEED", help="a tenth, by a seed")
+    parser.add_argument("--limit", type=float, default=300, metavar="SECONDS", help="of a test's time (default: 300)")
+    return parser.parse_args()
 
 
-def copy_tree():
-    """What git knows of, with its times, so that a second run rebuilds little."""
-    files = sh("git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", check=True).stdout.splitlines()
-    for file in files:
-        target = WORK / "tree" / file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / file).is_file():
-            shutil.copy2(ROOT / file, target)
+def chosen(args):
+    for name in args.names:
+        if name not in MUTATIONS:
+            sys.exit(f"no defect is named {name}")
+    if args.tenth is None:
+        return args.names or list(MUTATIONS)
+    seed = args.tenth or subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], check=True, capture_output=True,
+                                        text=True).stdout.strip()
+    print(f"a tenth of {len(MUTATIONS)} defects; again: tools/mutations.py --tenth {seed}", flush=True)
+    return sorted(random.Random(seed).sample(sorted(MUTATIONS), -(-len(MUTATIONS) // 10)))
 
 
-def build(program):
-    done = sh("cmake", "--build", str(WORK / "build"), "--target", f"qsweep_test_{program}")
-    if done.returncode != 0:
-        sys.exit(f"the build failed:\n{done.stdout[-3000:]}")
+def build(programs):
+    """build/release with these test programs, as it is configured."""
+    targets = [f"qsweep_test_{program}" for program in programs]
+    for command in (["cmake", "--preset", "release", "-DQSWEEP_TESTS=ON"],
+                    ["cmake", "--build", str(BUILD), "--target", *targets]):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"the build failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+    return BuildTree(ROOT, BUILD)
 
 
-def survives(program, tests):
-    env = {"OMP_WAIT_POLICY": "passive", "PATH": "/usr/bin:/bin"}
-    return sh(str(WORK / "build" / "tests" / f"qsweep_test_{program}"), f"--gtest_filter={tests}", env=env).returncode == 0
+class Planting:
+    def __init__(self, tree, processes, folder, limit_s):
+        self.tree, self.processes, self.folder, self.limit_s = tree, processes, folder, limit_s
+
+    def test(self, program, tests, environment):
+        """Exit status of the tests; None where they do not end."""
+        env = {"OMP_WAIT_POLICY": "passive", "PATH": "/usr/bin:/bin", **environment}
+        status, output = self.processes.run([str(program), f"--gtest_filter={tests}"], self.limit_s, env=env)
+        if "Running 0 tests" in output:
+            raise Failed(f"no test of {program} is named {tests}")
+        return status
+
+    def status_with(self, name):
+        """The named test's with the defect; Failed where it cannot tell anything."""
+        file, old, new, program, tests = MUTATIONS[name]
+        content = (ROOT / file).read_text()
+        if content.count(old) != 1:
+            raise Failed(f"expected its text once in {file}, found it {content.count(old)} times")
+        unchanged = BUILD / "tests" / f"qsweep_test_{program}"
+        if self.test(unchanged, tests, {}) != 0:
+            raise Failed(f"{program} {tests} fails without the defect")
+        target = PROGRAM_OF.get(program, f"qsweep_test_{program}")
+        mutated = mutated_program(self.processes, self.tree, target, file, content.replace(old, new),
+                                  self.folder / name, BUILD_LIMIT_S)
+        if program in PROGRAM_OF:
+            return self.test(unchanged, tests, {"QSWEEP_PROGRAM": mutated})
+        return self.test(mutated, tests, {})
+
+    def plant(self, name):
+        """One line about what came of it, and whether the defect was found."""
+        *_, program, tests = MUTATIONS[name]
+        try:
+            status = self.status_with(name)
+        except Failed as failure:
+            return f"{name}: {failure}", False
+        finally:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        result = "SURVIVED" if status == 0 else "caught, without an end," if status is None else "caught"
+        return f"{name:40} {result} by {program} {tests}", status != 0
 
 
 def main():
-    names = sys.argv[1:] or list(MUTATIONS)
-    WORK.mkdir(parents=True, exist_ok=True)
-    copy_tree()
-    sh("cmake", "-S", str(WORK / "tree"), "-B", str(WORK / "build"), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
-       check=True)
-    alive = []
-    for name in names:
-        file, old, new, program, tests = MUTATIONS[name]
-        path = WORK / "tree" / file
-        clean = path.read_text()
-        if clean.count(old) != 1:
-            sys.exit(f"{name}: expected its text once in {file}, found it {clean.count(old)} times")
-        build(program)
-        if not survives(program, tests):
-            sys.exit(f"{name}: {program} {tests} fails without the mutation")
-        path.write_text(clean.replace(old, new))
-        build(program)
-        caught = not survives(program, tests)
-        path.write_text(clean)
-        print(f"{name:28} {'caught' if caught else 'SURVIVED'} by {program} {tests}", flush=True)
-        if not caught:
-            alive.append(name)
-    sys.exit(f"survived: {', '.join(alive)}" if alive else 0)
+    args = arguments()
+    names = chosen(args)
+    tree = build(sorted({MUTATIONS[name][3] for name in names}))
+    not_caught = []
+    with tempfile.TemporaryDirectory(prefix="mutations-", dir=BUILD.parent) as folder:
+        planting = Planting(tree, Processes(), Path(folder), args.limit)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for name, (line, caught) in zip(names, pool.map(planting.plant, names)):
+                print(line, flush=True)
+                if not caught:
+                    not_caught.append(name)
+    sys.exit(f"not caught: {', '.join(not_caught)}" if not_caught else 0)
 
 
 if __name__ == "__main__":
