@@ -23,11 +23,11 @@ demo: build ## Score every op of the tiny model in testdata/ and show the report
 	@echo; head -n 40 build/demo/report.md
 	@echo; echo "The whole report: build/demo/report.md, the raw scores: build/demo/scores.json"
 
-test: build ## Build and run all tests
+test: build ## Build and run all tests (CTEST_ARGS="-R NAME": some)
 	@tools/install-packages.sh test
 	@cmake --preset release -DQSWEEP_TESTS=ON >/dev/null
 	@cmake --build build/release -j $(JOBS)
-	@$(CTEST) --test-dir build/release --output-junit ctest.xml
+	@$(CTEST) --test-dir build/release --output-junit ctest.xml $(CTEST_ARGS)
 
 bench: build ## Run workloads, whose scores are checked, and micro-benchmarks (WORKLOADS="NAME ...": those workloads only)
 	@tools/install-packages.sh build bench

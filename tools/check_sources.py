@@ -53,6 +53,20 @@ def check_code(root, path, violations):
                 violations.append(f"{where}:{code.count(chr(10), 0, match.end()) + 1}: {match[0].strip()}: {message}")
 
 
+# A name that is brought into a .cc file's namespace.
+USING = re.compile(r"^\s*using\s+[\w:]*::(\w+);", re.MULTILINE)
+
+
+def check_using(root, path, violations):
+    """Batches of files, as clang-tidy reads them, do not tell which of them uses a name."""
+    code = blank_out_literals(path.read_text(encoding="utf-8"))
+    words = collections.Counter(re.findall(r"\w+", code))
+    for match in USING.finditer(code):
+        if words[match[1]] == 1:
+            where = f"{path.relative_to(root)}:{code.count(chr(10), 0, match.start(1)) + 1}"
+            violations.append(f"{where}: nothing uses {match[1]}")
+
+
 def check_kernels(root, violations):
     found = {}
     for part, (where, pattern) in KERNEL.items():
@@ -89,6 +103,8 @@ def check(root):
         check_readme(root, folder, violations)
         for path in sorted(p for p in folder.rglob("*") if p.suffix in CPP):
             check_code(root, path, violations)
+            if path.suffix == ".cc":
+                check_using(root, path, violations)
     check_kernels(root, violations)
     check_mutations(root, violations)
     for top in ("src", "tests", "fuzz", "bench"):
@@ -105,6 +121,8 @@ SELF_TEST = {  # file -> (text, the violations it must cause, as the beginnings 
     "src/base/README.md": ("# base\n", []),
     "src/base/a.cc": ('// printf("x")\nauto s = "std::cout"; char c = \'"\';\n/* abort()\n */ snprintf(b, 1, s);\nfile.exit();\n'
                       "#pragma omp parallel\nmine::abort(); fprintf(file, s);\n", []),
+    "src/base/u.cc": ("using io::Used;\n  using std::chrono::unused;  // unused\nusing Alias = int;\nUsed u;\n",
+                      ["src/base/u.cc:2: nothing uses unused"]),
     "src/io/README.md": ("line\n" * 21, ["src/io/README.md: 21 lines"]),
     "src/io/b.cc": ('int i;\nstd::cerr << i;\nprintf("%d", i);\nstd::exit(1);\n::abort();\n  fprintf(stderr, "");\n'
                     "#pragma omp parallel\n",
