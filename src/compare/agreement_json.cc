@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "base/readable.h"
 #include "compare/agreement.h"
 #include "io/json.h"
 #include "scores/schema_parts.h"
@@ -13,7 +14,7 @@ using scores::array_of;
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
 Json side_json(const Ranking& side) {
-  return {{"source", side.source},
+  return {{"source", valid_utf8(side.source)},
           {"what", side.what},
           {"most_sensitive", side.smallest_first ? "smallest" : "largest"},
           {"notes", side.notes}};

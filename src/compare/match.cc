@@ -6,7 +6,7 @@
 #include <set>
 #include <utility>
 
-#include "compare/names.h"
+#include "scores/op_names.h"
 
 namespace qsweep::compare {
 namespace {
@@ -48,7 +48,7 @@ class Matcher {
   Members resolve(const std::string& name) const {
     if (places_.contains(name)) return {name};
     if (const auto group = groups_.find(name); group != groups_.end()) return group->second;
-    const Members members = fused_members(name);
+    const Members members = scores::fused_members(name);
     const bool known = std::all_of(members.begin(), members.end(),
                                    [&](const std::string& op) { return places_.contains(op); });
     return known ? members : Members();

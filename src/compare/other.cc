@@ -5,7 +5,7 @@
 #include <cmath>
 #include <filesystem>
 
-#include "compare/names.h"
+#include "scores/op_names.h"
 #include "scores/schema.h"
 #include "scores/schema_parts.h"
 
@@ -16,6 +16,66 @@ using io::Json;
 using io::ObjectReader;
 using scores::Mode;
 
+using Keys = std::vector<std::string_view>;
+
+// What tools and their users write beside scores without changing what these mean: how they were made. All
+// else may, so a file with another key is refused.
+const Keys kProvenance{"batch",
+                       "command",
+                       "cpu",
+                       "cpu_flags",
+                       "dtype",
+                       "forward_seconds",
+                       "forward_steps",
+                       "formats",
+                       "load_average",
+                       "method",
+                       "model",
+                       "peak_rss_gib",
+                       "phase_cpu_seconds",
+                       "phase_seconds",
+                       "phases_wrapped",
+                       "python",
+                       "regime",
+                       "seconds",
+                       "seconds_per_op",
+                       "setup_seconds",
+                       "threads",
+                       "tokens",
+                       "total_seconds",
+                       "versions"};
+// What was chosen by the scores, or left out of them.
+const Keys kModelOptKeys{"best", "constraints", "excluded", "forward_had_grad", "groups"};
+const Keys kGroupKeys{"costs", "formats", "modules", "scores"};
+const Keys kLayerListKeys{"layer_sensitivity"}, kLayerKeys{"layer", "sensitivity"};
+const Keys kIncKeys{"all_quantized",
+                    "fallback",
+                    "fallback_agreement",
+                    "first_op_config",
+                    "fp32_fallback_sensitivity",
+                    "int8_ops",
+                    "int8_requant_sensitivity",
+                    "ops",
+                    "qengine",
+                    "reduce_range",
+                    "requant",
+                    "requant_agreement",
+                    "requant_start_fp32",
+                    "sub_module_list"};
+const Keys kIncMapKeys{"double_check_scores", "median_seconds_per_op", "returned_order", "scores",
+                       "seconds_per_op"};
+const Keys kIncRowKeys{"mse", "op_name"};
+
+void only_keys(const ObjectReader& object, const Keys& known, const Keys& more = {}) {
+  for (const auto& item : object.json().items())
+    if (std::ranges::find(known, item.key()) == known.end() &&
+        std::ranges::find(more, item.key()) == more.end())
+      fail(
+          "{}: unknown key \"{}\", which may change what the scores mean; known: {}; remove it if it does "
+          "not",
+          object.path(), item.key(), fmt::join(known, ", "));
+}
+
 double finite(double score, const std::string& where, const std::string& op) {
   if (!std::isfinite(score)) fail("{}: \"{}\": expected a finite score, found {}", where, op, score);
   return score;
@@ -23,8 +83,8 @@ double finite(double score, const std::string& where, const std::string& op) {
 
 void add(Ranking& ranking, const std::string& where, const std::string& name, double score,
          const std::vector<std::string>& modules) {
-  Entry entry{canonical_name(name), {}, finite(score, where, name)};
-  for (const std::string& module : modules) entry.members.push_back(canonical_name(module));
+  Entry entry{scores::canonical_name(name), {}, finite(score, where, name)};
+  for (const std::string& module : modules) entry.members.push_back(scores::canonical_name(module));
   if (entry.members.empty()) entry.members.push_back(entry.name);
   ranking.entries.push_back(entry);
 }
@@ -52,6 +112,7 @@ std::string choose_format(const ObjectReader& groups, const Choice& choice) {
 }
 
 void read_modelopt(const ObjectReader& root, const Choice& choice, Ranking& ranking) {
+  only_keys(root, kModelOptKeys, kProvenance);
   const ObjectReader groups = root.object("groups");
   const std::string format = choose_format(groups, choice);
   const std::string method = root.has("method") ? root.string("method") : "";
@@ -59,6 +120,7 @@ void read_modelopt(const ObjectReader& root, const Choice& choice, Ranking& rank
   if (method == "gradient") ranking.like_estimate = "element_form";
   for (const auto& item : groups.json().items()) {
     const ObjectReader group = groups.object(item.key());
+    only_keys(group, kGroupKeys);
     const std::vector<std::string> formats = scores::strings_at(group, "formats");
     const std::vector<double> found = group.numbers("scores");
     if (found.size() != formats.size())
@@ -66,7 +128,7 @@ void read_modelopt(const ObjectReader& root, const Choice& choice, Ranking& rank
            found.size());
     const auto place = std::find(formats.begin(), formats.end(), format);
     if (place == formats.end()) {
-      ranking.unscored.emplace_back(canonical_name(item.key()), "not in this format");
+      ranking.unscored.emplace_back(scores::canonical_name(item.key()), "not in this format");
       continue;
     }
     add(ranking, group.path(), item.key(), found[static_cast<size_t>(place - formats.begin())],
@@ -76,9 +138,11 @@ void read_modelopt(const ObjectReader& root, const Choice& choice, Ranking& rank
 }
 
 void read_layer_list(const ObjectReader& root, Ranking& ranking) {
+  only_keys(root, kLayerListKeys, kProvenance);
   ranking.what = "layer_sensitivity of ModelOpt";
   ranking.names_first_members = true;
   scores::each(root, "layer_sensitivity", [&](const ObjectReader& row) {
+    only_keys(row, kLayerKeys);
     add(ranking, row.path(), row.string("layer"), row.number("sensitivity"), {});
   });
 }
@@ -93,16 +157,22 @@ void read_map(const ObjectReader& map, Ranking& ranking) {
 void read_inc_map(const ObjectReader& root, bool fallback, Ranking& ranking) {
   const std::string key = fallback ? "fallback" : "requant";
   const std::string list = fallback ? "fp32_fallback_sensitivity" : "int8_requant_sensitivity";
-  if (root.has(list))
+  if (root.has(list)) {
     scores::each(root, list, [&](const ObjectReader& row) {
+      only_keys(row, kIncRowKeys);
       add(ranking, row.path(), row.string("op_name"), row.number("mse"), {});
     });
-  else if (root.has(key))
-    read_map(root.object(key).has("scores") ? root.object(key).object("scores") : root.object(key), ranking);
+  } else if (root.has(key) && root.object(key).has("scores") && root.object(key).at("scores").is_object()) {
+    only_keys(root.object(key), kIncMapKeys);
+    read_map(root.object(key).object("scores"), ranking);
+  } else if (root.has(key)) {
+    read_map(root.object(key), ranking);
+  }
 }
 
 void read_inc(const ObjectReader& root, const Choice& choice, const scores::ScoreGroup& like,
               Ranking& ranking) {
+  only_keys(root, kIncKeys, kProvenance);
   const Mode mode = choice.mode.value_or(like.mode);
   // Isolated scores have no counterpart; the fallback map at least is of single ops.
   bool fallback = mode == Mode::leave_one_out || mode == Mode::isolated;

@@ -4,9 +4,10 @@
 #include <filesystem>
 
 #include <fmt/ranges.h>
-#include <fnmatch.h>
 
+#include "base/readable.h"
 #include "io/json.h"
+#include "scores/op_names.h"
 
 namespace qsweep::recipe {
 namespace {
@@ -32,8 +33,9 @@ Rule read_rule(const io::ObjectReader& object) {
 Recipe recipe_of(const io::Json& json, const std::string& path) {
   const io::ObjectReader root(json, path);
   only_keys(root, {"name", "rules"});
-  Recipe recipe{
-      .name = root.string("name"), .file_name = std::filesystem::path(path).filename().string(), .rules = {}};
+  Recipe recipe{.name = root.string("name"),
+                .file_name = valid_utf8(std::filesystem::path(path).filename().string()),
+                .rules = {}};
   if (recipe.name.empty()) fail("{}: \"name\": expected a name, found an empty string", path);
   const io::Json& rules = root.at("rules");
   if (!rules.is_array() || rules.empty())
@@ -54,13 +56,11 @@ Recipe parse_recipe(std::string_view text, const std::string& path) {
 std::vector<const quant::Format*> formats_of(const Recipe& recipe, std::span<const std::string> op_names) {
   std::vector<const quant::Format*> formats(op_names.size());
   for (const Rule& rule : recipe.rules) {
-    bool matched = false;
-    for (size_t op = 0; op < op_names.size(); ++op) {
-      if (fnmatch(rule.ops.c_str(), op_names[op].c_str(), 0) != 0) continue;
-      formats[op] = rule.format;
-      matched = true;
-    }
-    if (!matched) fail("{}: no op matches \"{}\" (qsweep inspect lists the ops)", recipe.file_name, rule.ops);
+    const std::vector<bool> matching = scores::matching_ops(rule.ops, op_names);
+    for (size_t op = 0; op < op_names.size(); ++op)
+      if (matching[op]) formats[op] = rule.format;
+    if (std::ranges::find(matching, true) == matching.end())
+      fail("{}: no op matches \"{}\" (qsweep inspect lists the ops)", recipe.file_name, rule.ops);
   }
   return formats;
 }

@@ -11,7 +11,7 @@
 namespace qsweep::recipe {
 
 struct Rule {
-  std::string ops;                        // shell pattern over op names; `*` also crosses dots
+  std::string ops;                        // shell pattern over op names, as scores::matching_ops takes it
   const quant::Format* format = nullptr;  // null: float
 };
 

@@ -4,7 +4,7 @@
 #include <map>
 #include <tuple>
 
-#include <fnmatch.h>
+#include "scores/op_names.h"
 
 namespace qsweep::sweep {
 namespace {
@@ -13,30 +13,27 @@ using quant::Format;
 using scores::Mode;
 using scores::Status;
 
-bool matches(const std::string& glob, const std::string& name) {
-  return fnmatch(glob.c_str(), name.c_str(), 0) == 0;
+// Per op; Error where the flag's pattern matches none.
+std::vector<bool> matching_ops(const models::Model& model, const char* flag, const std::string& pattern) {
+  std::vector<std::string> names;
+  for (const graph::LinearOp& op : model.ops) names.push_back(op.name);
+  std::vector<bool> matching = scores::matching_ops(pattern, names);
+  if (std::ranges::find(matching, true) == matching.end())
+    fail("{}: no op matches \"{}\" (qsweep inspect lists the ops)", flag, pattern);
+  return matching;
 }
 
 // Which ops are to be scored at all.
 std::vector<bool> selected_ops(const models::Model& model, const ScoreOptions& options) {
-  std::vector<bool> selected;
-  int64_t count = 0;
-  for (const graph::LinearOp& op : model.ops) {
-    const bool take = matches(options.ops_glob, op.name) && count < options.max_ops.value_or(INT64_MAX);
-    count += take ? 1 : 0;
-    selected.push_back(take);
-  }
-  if (count == 0) fail("--ops: no op matches \"{}\"", options.ops_glob);
+  std::vector<bool> selected = matching_ops(model, "--ops", options.ops_glob);
+  int64_t left = options.max_ops.value_or(INT64_MAX);
+  for (size_t op = 0; op < selected.size(); ++op) selected[op] = selected[op] && left-- > 0;
   return selected;
 }
 
 // The members of the set that starts in float, whose re-quantization is scored.
 std::vector<bool> float_ops(const models::Model& model, const ScoreOptions& options) {
-  std::vector<bool> members;
-  for (const graph::LinearOp& op : model.ops) members.push_back(matches(options.keep_float, op.name));
-  if (std::find(members.begin(), members.end(), true) == members.end())
-    fail("--keep-float: no op matches \"{}\"", options.keep_float);
-  return members;
+  return matching_ops(model, "--keep-float", options.keep_float);
 }
 
 constexpr int64_t kBlockRun = 4;  // blocks that share a representative

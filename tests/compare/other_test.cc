@@ -46,6 +46,27 @@ constexpr const char* kGroups = R"json({"method": "kl_div", "groups": {
     "modules": ["model.language_model.layers.0.mlp.gate_proj", "model.language_model.layers.0.mlp.up_proj"]},
   "lm_head.quant_recipe": {"formats": ["FP8_CFG(effective-bits: 8.0)"], "scores": [3], "modules": ["lm_head"]}}})json";
 
+TEST(Other, KeysThatMayChangeTheMeaningAreRefusedByName) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({"groups": {"a": {"formats": ["F"], "scores": [1]}}, "smaller_is_better": true})",
+       "smaller_is_better"},
+      {R"({"groups": {"a": {"formats": ["F"], "scores": [1], "weight": 2}}})", "weight"},
+      {R"({"groups": {"a": {"formats": ["F"], "scores": [1]}}, "layer_sensitivity": []})",
+       "layer_sensitivity"},
+      {R"({"layer_sensitivity": [{"layer": "lm_head", "sensitivity": 1}], "scale": "log"})", "scale"},
+      {R"({"layer_sensitivity": [{"layer": "lm_head", "sensitivity": 1, "rank": 3}]})", "rank"},
+      {R"({"fallback": {"lm_head": 1}, "metric": "cosine"})", "metric"},
+      {R"({"fallback": {"scores": {"lm_head": 1}, "normalized": true}})", "normalized"},
+      {R"({"fp32_fallback_sensitivity": [{"op_name": "lm_head", "mse": 1, "count": 2}]})", "count"}};
+  for (const auto& [text, key] : cases)
+    EXPECT_THAT(refusal(text), HasSubstr("unknown key \"" + std::string(key) + "\", which may change"))
+        << text;
+  EXPECT_EQ(
+      refusal(R"({"fallback": {"scores": {"lm_head": 1}, "seconds_per_op": {}}, "threads": 2, "cpu": "x"})"),
+      "accepted")
+      << "how it was made changes nothing";
+}
+
 TEST(Other, ModelOptGroups) {
   const Ranking fp8 = read(kGroups, format("fp8"));
   EXPECT_EQ(fp8.what, "ModelOpt kl_div, FP8_CFG(effective-bits: 8.0)");

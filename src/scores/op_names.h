@@ -1,11 +1,12 @@
-// Names of ops in other tools' files.
+// Names of ops as others write them: newer checkpoints, other tools.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-namespace qsweep::compare {
+namespace qsweep::scores {
 
 // The name as qsweep writes it: model.layers.0.mlp.up_proj, visual.blocks.0.attn.qkv, lm_head. Known are the
 // prefixes of both layouts of a checkpoint (model.language_model., language_model.model., language_model.,
@@ -15,4 +16,9 @@ std::string canonical_name(std::string_view name);
 // The ops that a serving stack stores under one canonical name: qkv_proj and gate_up_proj. Empty for others.
 std::vector<std::string> fused_members(const std::string& canonical);
 
-}  // namespace qsweep::compare
+// Per op, whether the shell pattern matches its name; `*` also crosses dots. A pattern that matches no name
+// as qsweep writes it is taken for one over the names above, fused ones included:
+// model.language_model.layers.*.
+std::vector<bool> matching_ops(const std::string& pattern, std::span<const std::string> names);
+
+}  // namespace qsweep::scores
