@@ -129,6 +129,22 @@ void warn_of_predictions(const EvalRun& run, std::vector<std::string>& out) {
         "per position carried over.");
 }
 
+void warn_of_mixed_groups(const EvalRun& run, std::vector<std::string>& out) {
+  for (const EvalRecipe& recipe : run.recipes) {
+    std::vector<std::string> groups;
+    for (const auto& [group, members] : recipe.mixed_groups) {
+      std::vector<std::string> parts;
+      for (const auto& [op, format] : members) parts.push_back(code(op) + " in " + code(format));
+      groups.push_back(fmt::format("{} ({})", code(group), fmt::join(parts, ", ")));
+    }
+    if (groups.empty()) continue;
+    out.push_back(
+        fmt::format("{} gives several formats to ops that serving stacks such as vLLM and TensorRT-LLM "
+                    "store as one, and that so need one format; they refuse such a model: {}.",
+                    code(recipe.name), shortened_list(groups)));
+  }
+}
+
 std::vector<std::string> eval_warnings(const EvalRun& run) {
   std::vector<std::string> out;
   if (run.data.samples == 1) out.push_back("The data is a single sample: there is no confidence interval.");
@@ -145,6 +161,7 @@ std::vector<std::string> eval_warnings(const EvalRun& run) {
     warn(recipe.uncalibrated, "no calibration row and stayed float");
     warn(recipe.unexercised, "no row of the data, so what quantizing does there is not measured");
   }
+  warn_of_mixed_groups(run, out);
   warn_of_predictions(run, out);
   return out;
 }

@@ -26,9 +26,10 @@ Json prediction_json(const Prediction& prediction) {
 }
 
 Json recipe_json(const EvalRecipe& recipe) {
-  Json formats = Json::object(), ops = Json::object();
+  Json formats = Json::object(), ops = Json::object(), mixed = Json::object();
   for (const auto& [format, n] : recipe.ops_by_format()) formats[format] = n;
   for (const auto& [op, format] : recipe.ops) ops[op] = format;
+  for (const auto& [group, members] : recipe.mixed_groups) mixed[group] = Json(members);
   return {{"name", recipe.name},
           {"rules_file", recipe.rules_file},
           {"formats", formats},
@@ -38,6 +39,7 @@ Json recipe_json(const EvalRecipe& recipe) {
           {"uncalibrated", recipe.uncalibrated},
           {"unexercised", recipe.unexercised},
           {"ops", ops},
+          {"mixed_groups", mixed},
           {"metrics", metrics_json(recipe)},
           {"predicted", recipe.predicted.empty() ? Json() : array_of(recipe.predicted, prediction_json)}};
 }
@@ -58,6 +60,14 @@ Prediction read_prediction(const ObjectReader& object, const EvalRecipe& recipe)
   return prediction;
 }
 
+void read_mixed_groups(const ObjectReader& groups, EvalRecipe& recipe) {
+  for (const auto& group : groups.json().items()) {
+    const ObjectReader members = groups.object(group.key());
+    for (const auto& member : members.json().items())
+      recipe.mixed_groups[group.key()][member.key()] = members.string(member.key());
+  }
+}
+
 EvalRecipe read_recipe(const ObjectReader& object) {
   EvalRecipe recipe;
   recipe.name = object.string("name");
@@ -72,6 +82,7 @@ EvalRecipe read_recipe(const ObjectReader& object) {
   recipe.effective_bits = object.number("effective_bits");
   recipe.uncalibrated = strings_at(object, "uncalibrated");
   recipe.unexercised = strings_at(object, "unexercised");
+  if (object.has("mixed_groups")) read_mixed_groups(object.object("mixed_groups"), recipe);
   read_metrics(object, recipe);
   if (!is_null(object, "predicted"))
     each(object, "predicted",
@@ -91,6 +102,20 @@ void add_prediction(CsvRow& row, const Prediction* prediction) {
 }
 
 }  // namespace
+
+void find_mixed_groups(EvalRecipe& recipe, const std::vector<OpRecord>& ops) {
+  std::map<std::string, std::map<std::string, std::string>> groups;
+  for (const OpRecord& op : ops) {
+    const auto format = recipe.ops.find(op.name);
+    if (op.fusion_group)
+      groups[*op.fusion_group][op.name] = format == recipe.ops.end() ? "float" : format->second;
+  }
+  std::erase_if(groups, [](const auto& group) {
+    const auto& members = group.second;
+    return std::ranges::all_of(members, [&](const auto& m) { return m.second == members.begin()->second; });
+  });
+  recipe.mixed_groups = std::move(groups);
+}
 
 std::map<std::string, int64_t> EvalRecipe::ops_by_format() const {
   std::map<std::string, int64_t> counts;

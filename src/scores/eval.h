@@ -4,8 +4,9 @@
 //
 //   model, data, settings, provenance    as in scores.json
 //   recipes[]    name, rules_file, formats {format: number of ops}, float_ops, quantized_ops (numbers),
-//                effective_bits, uncalibrated [op names], unexercised [op names], ops {op: format}, metrics
-//                (null where a sum is not finite), predicted (null without scores to predict from)
+//                effective_bits, uncalibrated [op names], unexercised [op names], ops {op: format},
+//                mixed_groups {fusion group: {op: format}}, metrics (null where a sum is not finite),
+//                predicted (null without scores to predict from)
 //   predicted[]  metric, corrected (null where unknown), plain_sum, positions, missing [op names]
 #pragma once
 
@@ -28,7 +29,9 @@ struct EvalRecipe : Measurement {
   double effective_bits = 0;               // mean over all parameters of ops, float ones at 16
   std::vector<std::string> uncalibrated;   // ops that the recipe quantizes and that had to stay float
   std::vector<std::string>
-      unexercised;                    // quantized ops that no sample reaches: without effect on the metrics
+      unexercised;  // quantized ops that no sample reaches: without effect on the metrics
+  // Fusion groups with more than one format, "float" among them: format by op name.
+  std::map<std::string, std::map<std::string, std::string>> mixed_groups;
   std::vector<Prediction> predicted;  // by predict_all; empty without scores
 
   std::map<std::string, int64_t> ops_by_format() const;
@@ -43,6 +46,9 @@ struct EvalRun {
   Metric ranking_metric;  // stands in settings["metric"]
   std::vector<EvalRecipe> recipes;
 };
+
+// Fills mixed_groups of the recipe, whose formats are known, with ops of the model that it is for.
+void find_mixed_groups(EvalRecipe& recipe, const std::vector<OpRecord>& ops);
 
 // Totals and intervals of every recipe, each by itself; records the metric in settings["metric"].
 void finalize(EvalRun& run, Metric ranking);

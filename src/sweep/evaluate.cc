@@ -66,6 +66,7 @@ scores::EvalRun Evaluation::run(scores::Metric ranking, const ProgressObserver& 
     record.float_ops = static_cast<int64_t>(recipe.formats.size() - record.ops.size());
     record.effective_bits = effective_bits(setting_.model, recipe.formats);
     record.uncalibrated = uncalibrated_[i];
+    scores::find_mixed_groups(record, op_records(setting_.model));
     record.per_sample = unchanged(setting_.model, setting_.data);
   }
   variant_run_.run({.metrics =
