@@ -104,11 +104,12 @@ TensorView Checkpoint::get(const std::string& name, const Shape& expected_shape)
   const TensorView* tensor = find(name);
   if (tensor == nullptr)
     fail("{}: tensor \"{}\" is missing; expected shape {}", folder_, name, to_string(expected_shape));
+  const auto file = [&] { return tensor->elements() == 0 ? folder_ : file_of(*tensor).path(); };
   if (tensor->shape != expected_shape)
-    fail("{}: tensor \"{}\": expected shape {}, found {}", folder_, name, to_string(expected_shape),
+    fail("{}: tensor \"{}\": expected shape {}, found {}", file(), name, to_string(expected_shape),
          to_string(tensor->shape));
   if (tensor->dtype != DType::bf16 && tensor->dtype != DType::f16 && tensor->dtype != DType::f32)
-    fail("{}: tensor \"{}\": expected dtype BF16, F16 or F32, found {}", folder_, name,
+    fail("{}: tensor \"{}\": expected dtype BF16, F16 or F32, found {}", file(), name,
          qsweep::name(tensor->dtype));
   return *tensor;
 }

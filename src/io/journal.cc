@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <vector>
 
 #include <fmt/ranges.h>
@@ -13,7 +14,7 @@ namespace qsweep::io {
 namespace {
 
 constexpr int64_t kApplicationId = 0x71737770;  // "qswp", in the file's header
-constexpr int64_t kVersion = 1;                 // of the tables
+constexpr int64_t kVersion = 2;                 // of the tables, and of how an identity is nested
 constexpr size_t kPieceBytes = size_t{1} << 20;
 constexpr int64_t kMostPieces = int64_t{1} << 24;  // of a record
 constexpr const char* kIdentity = "identity";
@@ -189,20 +190,32 @@ std::string value_of(sqlite3* database, const std::string& path, const char* sql
   return statement.step() ? statement.text(0) : "";
 }
 
-// Differences between two objects, in words.
-std::vector<std::string> differences(const Json& then, const Json& now) {
-  const auto text = [](const Json& object, const std::string& key) {
-    return object.contains(key) ? shortened(object[key]) : "none";
-  };
-  std::vector<std::string> found;
-  const auto compare = [&](const std::string& key) {
-    if (then.contains(key) && now.contains(key) && then[key] == now[key]) return;
-    found.push_back(fmt::format("{} was {}, is now {}", key, text(then, key), text(now, key)));
+using Members = std::map<std::string_view, const Json*>;
+
+Members members_of(const Json& object) {
+  Members members;
+  for (const auto& member : object.items()) members[member.key()] = &member.value();
+  return members;
+}
+
+// Adds the differences between two objects in words, those of nested ones with the keys above them.
+void add_differences(const Json& then, const Json& now, const std::string& above,
+                     std::vector<std::string>& found) {
+  const Members before = members_of(then), after = members_of(now);
+  const auto compare = [&](std::string_view key) {
+    const auto was = before.find(key), is = after.find(key);
+    const bool both = was != before.end() && is != after.end();
+    if (both && *was->second == *is->second) return;
+    const std::string name = above + std::string(key);
+    if (both && was->second->is_object() && is->second->is_object())
+      return add_differences(*was->second, *is->second, name + ": ", found);
+    found.push_back(fmt::format("{} was {}, is now {}", name,
+                                was == before.end() ? "none" : shortened(*was->second),
+                                is == after.end() ? "none" : shortened(*is->second)));
   };
   for (const auto& member : then.items()) compare(member.key());
   for (const auto& member : now.items())
-    if (!then.contains(member.key())) compare(member.key());
-  return found;
+    if (!before.contains(member.key())) compare(member.key());
 }
 
 }  // namespace
@@ -289,9 +302,14 @@ void Journal::check_everything() const {
 }
 
 void Journal::check_identity(const Json& now) const {
-  const std::vector<std::string> changed = differences(*identity_, now);
-  if (!changed.empty())
-    fail("{}: expected the run that it was begun with, found another: {}", path_, fmt::join(changed, "; "));
+  constexpr size_t kShown = 8;
+  std::vector<std::string> changed;
+  add_differences(*identity_, now, "", changed);
+  if (changed.empty()) return;
+  const size_t more = changed.size() - std::min(changed.size(), kShown);
+  changed.resize(changed.size() - more);
+  fail("{}: expected the run that it was begun with, found another: {}{}", path_, fmt::join(changed, "; "),
+       more > 0 ? fmt::format("; and {} more differences", more) : "");
 }
 
 int64_t Journal::find(const std::string& key) const {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "scores/metric.h"
-#include "sweep/rate.h"
+#include "sweep/forecast.h"
 
 namespace qsweep::scores {
 struct EvalRun;
@@ -25,6 +25,11 @@ class Evaluation {
   const MemoryPlan& plan() const { return variant_run_.report().plan; }
   std::vector<ProductShape> main_products() const {
     return sweep::main_products(setting_, variant_run_.variants(), plan());
+  }
+  // After prepare(), with the rates of main_products().
+  double forecast_s(std::span<const MeasuredProduct> rates) const {
+    return amount_of(setting_, variant_run_.variants(), plan()).flops *
+           seconds_per_flop(setting_, variant_run_.variants(), plan(), rates);
   }
   // All recipes in one sweep. Metrics are finalized; data, settings, provenance and predictions are the
   // caller's.

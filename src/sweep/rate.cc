@@ -51,10 +51,13 @@ class Tally {
     }
   }
 
-  double flops() const {
-    double flops = 0;
-    for (const auto& [key, sum] : sums_) flops += sum.flops;
-    return flops;
+  Amount amount() const {
+    Amount amount;
+    for (const auto& [key, sum] : sums_) {
+      amount.flops += sum.flops;
+      amount.elements += sum.elements;
+    }
+    return amount;
   }
 
   std::vector<ProductShape> largest() const {
@@ -72,7 +75,7 @@ class Tally {
 
  private:
   struct Sum {
-    double flops = 0, weighted_rows = 0;
+    double flops = 0, weighted_rows = 0, elements = 0;
   };
 
   void add(DType dtype, size_t op, int64_t rows) {
@@ -84,6 +87,7 @@ class Tally {
     Sum& sum = sums_[{dtype, in, head ? std::min(out, kHeadTile) : out}];
     sum.flops += flops;
     sum.weighted_rows += flops * static_cast<double>(rows);
+    sum.elements += static_cast<double>(rows) * static_cast<double>(in + out);
   }
 
   const models::Model& model_;
@@ -116,7 +120,13 @@ double arithmetic(const models::Model& model, const std::vector<models::Sample>&
                   std::span<const Variant> variants, const Share& share) {
   Tally tally(model, data, variants, DType::f32);
   tally.add(share.samples, share.variants);
-  return tally.flops();
+  return tally.amount().flops;
+}
+
+Amount amount_of(const Setting& setting, std::span<const Variant> variants, const MemoryPlan& plan) {
+  Tally tally(setting.model, setting.data, variants, setting.delta_dtype());
+  for (const Chunk& chunk : plan.chunks) tally.add(chunk.samples, chunk.variants);
+  return tally.amount();
 }
 
 std::vector<MeasuredProduct> measure_rates(const Devices& devices, std::span<const ProductShape> shapes,

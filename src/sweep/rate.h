@@ -22,6 +22,12 @@ std::vector<ProductShape> main_products(const Setting& setting, std::span<const 
 double arithmetic(const models::Model& model, const std::vector<models::Sample>& data,
                   std::span<const Variant> variants, const Share& share);
 
+// The same of passes as they are planned, and the elements of all inputs and outputs of ops in them.
+struct Amount {
+  double flops = 0, elements = 0;
+};
+Amount amount_of(const Setting& setting, std::span<const Variant> variants, const MemoryPlan& plan);
+
 struct MeasuredProduct {
   ProductShape shape;
   double flops_per_s = 0;

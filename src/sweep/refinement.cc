@@ -6,12 +6,6 @@
 #include "sweep/verify.h"
 
 namespace qsweep::sweep {
-namespace {
-
-constexpr size_t kLeastRefined = 10;
-constexpr double kRefinedShare = 0.25;
-
-}  // namespace
 
 std::vector<size_t> worth_measuring(const scores::Run& run, scores::Metric metric, bool all) {
   std::vector<std::pair<size_t, size_t>> ranked;  // place within the format, record

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "sweep/estimate.h"
+#include "sweep/forecast.h"
 #include "sweep/outlook.h"
 #include "sweep/rate.h"
 #include "sweep/verify.h"
@@ -35,6 +36,9 @@ class Sweep {
 
   // Of all scores that might be verified, at once; null where none is.
   const MemoryPlan* verify_plan() const { return verify_plan_ ? &*verify_plan_ : nullptr; }
+
+  // After prepare(), with the rates of main_products().
+  Forecast forecast(std::span<const MeasuredProduct> rates) const;
 
   int64_t planned_bytes() const {
     return std::max({plan().peak_bytes(), estimator_ ? estimator_->plan().peak_bytes() : 0, verify_bytes_});
