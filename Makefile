@@ -10,12 +10,27 @@ WITHOUT_TESTS = $(if $(wildcard build/$(1)/CMakeCache.txt),,-DQSWEEP_TESTS=OFF)
 # Of `make build CUDA=ON`, and OFF again; else what is set is kept.
 WITH_CUDA = $(if $(CUDA),-DQSWEEP_CUDA=$(CUDA) $(if $(filter ON,$(CUDA)),-DQSWEEP_CUDA_ROOT=$$(tools/find-cuda.sh)))
 
-.PHONY: build demo test bench asan tsan emulated fuzz check format clean help
+PREFIX ?= /usr/local
+INSTALLED = $(DESTDIR)$(PREFIX)
+
+.PHONY: build install demo test bench asan tsan emulated fuzz check format clean help
 
 build: ## Build build/release/qsweep (the default; CUDA=ON: for NVIDIA GPUs too)
 	@tools/install-packages.sh build
 	@cmake --preset release $(call WITHOUT_TESTS,release) $(WITH_CUDA) >/dev/null
 	@cmake --build build/release --target qsweep -j $(JOBS)
+
+install: build ## Install programs, manual pages and completions (PREFIX=/usr/local, DESTDIR=)
+	@cmake --build build/release --target qsweep-synth -j $(JOBS)
+	@install -d $(INSTALLED)/bin $(INSTALLED)/share/man/man1 $(INSTALLED)/share/bash-completion/completions \
+	  $(INSTALLED)/share/zsh/site-functions $(INSTALLED)/share/fish/vendor_completions.d
+	@set -e; for program in qsweep qsweep-synth; do \
+	  install build/release/$$program $(INSTALLED)/bin; \
+	  build/release/$$program --generate man >$(INSTALLED)/share/man/man1/$$program.1; \
+	  build/release/$$program --generate bash >$(INSTALLED)/share/bash-completion/completions/$$program; \
+	  build/release/$$program --generate zsh >$(INSTALLED)/share/zsh/site-functions/_$$program; \
+	  build/release/$$program --generate fish >$(INSTALLED)/share/fish/vendor_completions.d/$$program.fish; \
+	done
 
 demo: build ## Score every op of the tiny model in testdata/ and show the report
 	build/release/qsweep score testdata/tiny-qwen2.5-vl --data testdata/data/eval.jsonl \

@@ -170,7 +170,7 @@ MUTATIONS = {
     "joint_error_without_kappa": (
         "src/scores/joint.cc", "(*joint.kappa - 1)", "(*joint.kappa * 0)", "scores", "Joint.*"),
     "compare_names_not_matched": (
-        "src/compare/names.cc", "if (name.starts_with(theirs))", "if (theirs.empty() && name.starts_with(theirs))",
+        "src/scores/op_names.cc", "if (name.starts_with(theirs))", "if (theirs.empty() && name.starts_with(theirs))",
         "compare", "*"),
     "compare_groups_not_summed": (
         "src/compare/match.cc", "unit.run_score += score->second;", "unit.run_score = score->second;", "compare", "*"),
@@ -212,9 +212,35 @@ MUTATIONS = {
     "cumulative_statistics_of_another_op": (
         "src/sweep/score.cc", "overrides.front().op != run.scores[target.index].op", "overrides.empty()",
         "cli", "Modes.RequantizeCumulative"),
+    "calibration_images_left_out_of_the_identity": (
+        "src/cli/identity.cc", "data_files(flags.calib, engine.calibration, flags.allow_outside)}", "data_files(flags.calib, {}, {})}", "cli",
+        "OtherFiles.AreNamed*"),
+    "images_of_one_name_taken_for_one": (
+        "src/cli/identity.cc", "valid_utf8(relative.empty() ? image : relative);", "valid_utf8(relative);", "cli",
+        "OtherFiles.ImagesByAbsolutePaths*"),
+    "identity_without_the_instruction_set": (
+        "src/cli/identity.cc", 'machine["isa"] = kernels::isa_name();', "", "cli", "BadResume.AnotherInstructionSet"),
+    "identity_without_onednn": (
+        "src/cli/identity.cc", 'machine["oneDNN"] = kernels::onednn_version();', "", "cli",
+        "OtherFiles.SlowEverythingElse*"),
+    "recipes_left_out_of_the_identity": (
+        "src/cli/identity.cc", "recipe_files(recipes)", "recipe_files({})", "cli", "BadResume.OtherRecipes"),
+    "outputs_compared_by_their_names": (
+        "src/cli/outputs.cc", "if (stat(path.c_str(), &file) == 0)", "if (path.empty() && stat(path.c_str(), &file) == 0)",
+        "cli", "Outputs.UnderAnyOtherName"),
+    "signals_not_checked": (
+        "src/cli/job.h", "    interruption_.check();\n", "", "cli", "KilledSlow.BySignals"),
+    "patterns_of_other_layouts_first": (
+        "src/scores/op_names.cc", "if (std::ranges::find(matching, true) != matching.end()) return matching;", "", "scores",
+        "Names.Patterns*"),
+    "float_members_of_a_group_not_seen": (
+        "src/scores/eval.cc", 'groups[*op.fusion_group][op.name] = format == recipe.ops.end() ? "float" : format->second;',
+        'if (format != recipe.ops.end()) groups[*op.fusion_group][op.name] = format->second;', "cli", "Jobs.RecipesThat*"),
+    "limits_that_nan_keeps": (
+        "src/cli/eval.cc", "if (!(value <= limit.value))", "if (value > 1e300)", "cli", "FailAbove.HasAn*"),
     "earlier_rules_win": (
-        "src/recipe/recipe.cc", "      formats[op] = rule.format;",
-        "      if (formats[op] == nullptr) formats[op] = rule.format;", "recipe", "*"),
+        "src/recipe/recipe.cc", "      if (matching[op]) formats[op] = rule.format;",
+        "      if (matching[op] && formats[op] == nullptr) formats[op] = rule.format;", "recipe", "*"),
     "local_by_a_metric": (
         "src/sweep/estimate.cc", "    records[i].measured = scores::Measured::none();\n    if (!wanted_[i]) continue;",
         "    if (!wanted_[i]) continue;\n    records[i].measured = scores::Measured::none();",
@@ -295,7 +321,8 @@ MUTATIONS = {
         "src/sweep/score.cc", '!keeping_.journal->read(phase + "/count", read)) {',
         '!keeping_.journal->read(phase + "/count", read) || count > 0) {', "sweep", "Resume.TheChoice*"),
     "resumed_with_other_data": (
-        "src/cli/identity.cc", 'all["data"] = io::sha256_hex_of_file(flags.data);', "", "cli", "BadResume.OtherFiles"),
+        "src/cli/identity.cc", '{{"file", io::sha256_hex_of_file(data)}, {"images", io::Json(images)}}', '{{"images", io::Json(images)}}', "cli",
+        "OtherFiles.AreNamed*"),
     "hybrid_without_shrinkage": (
         "src/sweep/hybrid.cc", "mean + trust * (f.ratio - mean)", "f.ratio + 0 * trust * mean", "sweep", "Hybrid.*"),
     "outlier_channels_by_layer": (

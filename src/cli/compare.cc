@@ -1,8 +1,8 @@
 #include <filesystem>
 
-#include <fmt/format.h>
-
 #include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/outputs.h"
 #include "compare/other.h"
 #include "io/atomic_file.h"
 #include "report/comparison.h"
@@ -34,17 +34,17 @@ struct CompareFlags {
 };
 
 void print(const compare::Agreement& agreement, const std::string& out) {
-  fmt::print("RUN     {}: {}\nOTHER   {}: {}\n", agreement.run.source, agreement.run.what,
-             agreement.other.source, agreement.other.what);
-  for (const std::string& note : report::comparison_notes(agreement)) fmt::print("{}\n", note);
-  fmt::print("{} matched, {} only in RUN, {} only in OTHER, {} without a score on one side\n",
-             agreement.all.units, agreement.only_in_run.size(), agreement.only_in_other.size(),
-             agreement.unscored_in_run.size() + agreement.unscored_in_other.size());
-  fmt::print("{}\n", report::agreement_text(agreement.all));
+  say("RUN     {}: {}\nOTHER   {}: {}\n", agreement.run.source, agreement.run.what, agreement.other.source,
+      agreement.other.what);
+  for (const std::string& note : report::comparison_notes(agreement)) say("{}\n", note);
+  say("{} matched, {} only in RUN, {} only in OTHER, {} without a score on one side\n", agreement.all.units,
+      agreement.only_in_run.size(), agreement.only_in_other.size(),
+      agreement.unscored_in_run.size() + agreement.unscored_in_other.size());
+  say("{}\n", report::agreement_text(agreement.all));
   if (agreement.distinguished)
-    fmt::print("of the {} that both sides tell apart: {}\n", agreement.distinguished->units,
-               report::agreement_text(*agreement.distinguished));
-  fmt::print("{0}/compare.md  {0}/compare.json\n", out);
+    say("of the {} that both sides tell apart: {}\n", agreement.distinguished->units,
+        report::agreement_text(*agreement.distinguished));
+  say("{0}/compare.md  {0}/compare.json\n", out);
 }
 
 void run(CompareFlags& flags) {
@@ -61,6 +61,11 @@ void run(CompareFlags& flags) {
     flags.out = std::filesystem::is_directory(flags.run)
                     ? flags.run
                     : std::filesystem::absolute(flags.run).parent_path().string();
+  const auto scores_of = [](const std::string& path) {
+    return std::filesystem::is_directory(path) ? path + "/scores.json" : path;
+  };
+  check_outputs({{"the file of RUN", scores_of(flags.run)}, {"the file of OTHER", scores_of(flags.other)}},
+                {{"--out", flags.out + "/compare.md"}, {"--out", flags.out + "/compare.json"}});
   with_context("--out", [&] { io::ensure_folder(flags.out); });
   report::write_comparison(agreement, flags.out);
   print(agreement, flags.out);

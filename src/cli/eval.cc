@@ -1,6 +1,8 @@
 #include "report/eval.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <optional>
 #include <set>
 
@@ -8,12 +10,11 @@
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
+#include "base/readable.h"
 #include "cli/commands.h"
-#include "cli/identity.h"
-#include "cli/progress.h"
+#include "cli/job.h"
+#include "cli/program.h"
 #include "cli/provenance.h"
-#include "io/atomic_file.h"
-#include "io/sha256.h"
 #include "recipe/recipe.h"
 #include "report/time.h"
 #include "scores/files.h"
@@ -22,15 +23,16 @@
 namespace qsweep::cli {
 namespace {
 
-constexpr const char* kJournalFile = "/eval_journal.sqlite";  // the folder may be that of the scores
+// The folder may be that of the scores.
+const JobFiles kFiles{
+    .journal = "eval_journal.sqlite", .results = "eval.json", .others = {"eval.csv", "eval.md"}};
 
 struct EvalFlags {
   EngineFlags engine;
   std::vector<std::string> recipe;
   std::string scores;
-  std::string out;
-  bool resume = false;
-  bool dry_run = false;
+  std::vector<std::string> fail_above;
+  JobFlags job;
 };
 
 std::vector<sweep::RecipeFormats> read_recipes(const std::vector<std::string>& paths,
@@ -61,14 +63,6 @@ scores::Run read_scored(const std::string& folder, const scores::ModelInfo& mode
   return scored;
 }
 
-// The settings that measured values depend on: recipes by content, and not what the scores foretell.
-io::Json of_recipes(io::Json settings, const std::vector<std::string>& paths) {
-  settings.erase("scores");
-  settings["recipe"] = io::Json::array();
-  for (const std::string& path : paths) settings["recipe"].push_back(io::sha256_hex_of_file(path));
-  return settings;
-}
-
 // What the scores foretold.
 void predict(scores::EvalRun& run, const scores::Run& scored) {
   for (scores::EvalRecipe& recipe : run.recipes) {
@@ -86,7 +80,60 @@ void warn_of(const scores::EvalRecipe& recipe, const scores::Prediction* predict
   warn(recipe.uncalibrated.size(), "that no calibration sample reaches, left in float");
   warn(recipe.unexercised.size(), "that no sample reaches: their effect is not measured");
   if (predicted != nullptr) warn(predicted->missing.size(), "without a score, left out of the prediction");
+  if (!recipe.mixed_groups.empty()) {
+    std::vector<std::string> groups;
+    for (const auto& [group, members] : recipe.mixed_groups) groups.push_back(group);
+    spdlog::warn(
+        "{}: several formats in {}, which vLLM and TensorRT-LLM store as one op and refuse; eval.md has them",
+        recipe.name, fmt::join(groups, ", "));
+  }
   if (!recipe.total) spdlog::warn("{}: the output overflowed or became NaN", recipe.name);
+}
+
+// Of a metric per position, beyond which a recipe is not good enough.
+struct Limit {
+  scores::Metric metric;
+  double value = 0;
+};
+
+Limit parse_limit(const std::string& text) {
+  const size_t equals = std::min(text.find('='), text.size());
+  const std::string metric = text.substr(0, equals);
+  const char *begin = text.data() + std::min(equals + 1, text.size()), *end = text.data() + text.size();
+  Limit limit;
+  const auto [rest, status] = std::from_chars(begin, end, limit.value);
+  const auto known = std::ranges::find_if(scores::kAllMetrics, [&](scores::Metric m) {
+    return name(m) == metric || (m.scope == scores::Scope::all && name(m.which) == metric);
+  });
+  if (status != std::errc() || rest != end || !(limit.value >= 0) || known == scores::kAllMetrics.end())
+    fail(
+        "--fail-above: expected METRIC=VALUE per position, such as kl=0.05, kl:answer=0.1 or "
+        "top1_flips=0.02, "
+        "found \"{}\"",
+        text);
+  limit.metric = *known;
+  return limit;
+}
+
+std::vector<Limit> limits_of(const EvalFlags& flags, const std::vector<models::Sample>& data) {
+  std::vector<Limit> limits;
+  for (const std::string& text : flags.fail_above) {
+    limits.push_back(parse_limit(text));
+    with_context("--fail-above", [&] { check_metric(limits.back().metric, data); });
+  }
+  return limits;
+}
+
+// In which limits the recipe exceeds, in words; a value that is no number exceeds all.
+std::vector<std::string> above(const scores::EvalRecipe& recipe, const std::vector<Limit>& limits) {
+  std::vector<std::string> sentences;
+  for (const Limit& limit : limits) {
+    const double value = recipe.total ? recipe.per_position(limit.metric) : std::nan("");
+    if (!(value <= limit.value))
+      sentences.push_back(
+          fmt::format("{} per position is {:.3g}, above {:.3g}", name(limit.metric), value, limit.value));
+  }
+  return sentences;
 }
 
 std::string per_position(const scores::Prediction* predicted) {
@@ -95,77 +142,125 @@ std::string per_position(const scores::Prediction* predicted) {
                : "-";
 }
 
-void print_summary(const scores::EvalRun& run, const std::string& out) {
+void print_summary(const Output& output, const scores::EvalRun& run, const std::string& out) {
   const scores::Metric metric = run.ranking_metric;
   const bool foretold = std::any_of(run.recipes.begin(), run.recipes.end(),
                                     [](const scores::EvalRecipe& r) { return !r.predicted.empty(); });
-  fmt::print("{:<32} {:>15} {:>24}{}\n", "recipe", "bits per weight", name(metric) + " per position",
+  output.say("{:<32} {:>15} {:>24}{}\n", "recipe", "bits per weight", name(metric) + " per position",
              foretold ? fmt::format(" {:>12}", "predicted") : "");
   for (const scores::EvalRecipe& recipe : run.recipes) {
     const scores::Prediction* predicted = recipe.prediction(metric);
-    fmt::print("{:<32} {:>15.2f} {:>24}{}\n", recipe.name, recipe.effective_bits,
+    output.say("{:<32} {:>15.2f} {:>24}{}\n", recipe.name, recipe.effective_bits,
                recipe.total ? fmt::format("{:.3g}", recipe.per_position(metric)) : "-",
                foretold ? fmt::format(" {:>12}", per_position(predicted)) : "");
     warn_of(recipe, predicted);
   }
-  fmt::print("{}\n", report::time_line(run.provenance));
-  fmt::print("{0}/eval.md  {0}/eval.json  {0}/eval.csv\n", out);
+  output.say("{}\n", report::time_line(run.provenance));
+  output.say("{0}/eval.md  {0}/eval.json  {0}/eval.csv\n", out);
+}
+
+io::Json summary_json(const scores::EvalRun& run, const std::vector<Limit>& limits, const std::string& out) {
+  const scores::Metric metric = run.ranking_metric;
+  io::Json recipes = io::Json::array();
+  for (const scores::EvalRecipe& recipe : run.recipes) {
+    const scores::Prediction* predicted = recipe.prediction(metric);
+    const bool foretold = predicted != nullptr && predicted->corrected && predicted->positions > 0;
+    recipes.push_back(
+        {{"name", recipe.name},
+         {"effective_bits", recipe.effective_bits},
+         {"value", recipe.total ? io::Json(recipe.per_position(metric)) : io::Json()},
+         {"predicted", foretold ? io::Json(*predicted->corrected / static_cast<double>(predicted->positions))
+                                : io::Json()},
+         {"mixed_groups", recipe.mixed_groups.size()},
+         {"above_limit", above(recipe, limits)}});
+  }
+  io::Json files = io::Json::array();
+  for (const char* file : {"eval.md", "eval.json", "eval.csv"}) files.push_back(valid_utf8(out + "/" + file));
+  return {{"schema", "qsweep.summary/1"},
+          {"command", "eval"},
+          {"files", std::move(files)},
+          {"metric", name(metric)},
+          {"recipes", std::move(recipes)}};
+}
+
+// The end of a job: what programs are told, and whether the recipes are good enough.
+void conclude(const Output& output, const scores::EvalRun& run, const std::vector<Limit>& limits,
+              const std::string& out) {
+  output.result(summary_json(run, limits, out));
+  std::vector<std::string> all;
+  for (const scores::EvalRecipe& recipe : run.recipes)
+    for (const std::string& sentence : above(recipe, limits)) all.push_back(recipe.name + ": " + sentence);
+  if (!all.empty()) throw Ending(kAboveLimit, fmt::format("--fail-above: {}", fmt::join(all, "; ")));
+}
+
+// What the evaluation reads beside model and data.
+std::vector<NamedFile> files_read(const EvalFlags& flags) {
+  std::vector<NamedFile> files;
+  for (const std::string& recipe : flags.recipe) files.push_back({"a file of --recipe", recipe});
+  if (!flags.scores.empty()) files.push_back({"scores.json of --scores", flags.scores + "/scores.json"});
+  return files;
+}
+
+scores::EvalRun measure(Job& job, sweep::Evaluation& evaluation, scores::Metric metric,
+                        Provenance& provenance, io::Json settings) {
+  scores::EvalRun result = job.with_progress([&](const auto& report) {
+    return evaluation.run(metric, [&](const sweep::Progress& p) {
+      report(p.done_flops, p.total_flops, p.what, p.earlier_flops);
+    });
+  });
+  result.model = provenance.model();
+  provenance.complete(result.data);
+  settings.update(result.settings);
+  result.settings = std::move(settings);
+  result.provenance = provenance.json(evaluation.report(), evaluation.plan().peak_bytes());
+  return result;
 }
 
 void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
-  const auto start = Clock::now();
-  Tracing tracing(flags.engine.trace);
-  std::optional<io::Journal> journal;
-  if (flags.resume) journal = reopen_journal(flags.out + kJournalFile, flags.engine);
+  Job job(flags.engine, flags.job, kFiles);
   Gpus gpus = flags.engine.resolve();
   const scores::Metric metric =
       with_context("--metric", [&] { return scores::parse_metric(flags.engine.metric); });
   Engine engine = open_engine(flags.engine, std::move(gpus));
   check_metric(metric, engine.data);
-  Provenance provenance(engine, flags.engine, tracing.recorder(), start);
-  const bool strict = flags.engine.precision == "strict";
+  const std::vector<Limit> limits = limits_of(flags, engine.data);
+  job.check_outputs(engine, files_read(flags));
+  Provenance provenance(engine, flags.engine, job.recorder(), job.start());
   sweep::Evaluation evaluation({.model = engine.model,
                                 .devices = *engine.devices,
                                 .data = engine.data,
                                 .calibration = engine.calibration_data(),
-                                .strict = strict,
+                                .strict = flags.engine.precision == "strict",
                                 .memory_bytes = parse_bytes(flags.engine.memory)},
                                read_recipes(flags.recipe, engine.model));
   std::optional<scores::Run> scored;
   if (!flags.scores.empty()) scored = read_scored(flags.scores, provenance.model());
-  const io::Json self = identity(engine, flags.engine, of_recipes(settings(), flags.recipe));
-  if (journal && is_finished(*journal, self, flags.out + "/eval.json")) return;
-  if (journal) evaluation.keep({.journal = &*journal});
+  if (job.is_finished(identity(engine, flags.engine, settings(), flags.recipe)))
+    return conclude(job.output(), scores::read_eval(flags.job.out), limits, flags.job.out);
+  const bool resumes = job.journal() != nullptr;
+  if (resumes) evaluation.keep({.journal = job.journal()});
   evaluation.prepare();
-  fmt::print("{}: {} recipe{}\nmemory plan: {}\n", engine.model.family, flags.recipe.size(),
-             flags.recipe.size() == 1 ? "" : "s", describe(evaluation.plan()));
-  if (flags.dry_run) return tracing.finish();
-  with_context("--out", [&] { io::ensure_folder(flags.out); });
-  tracing.open();
-  if (!journal) {
-    journal = io::Journal::create(flags.out + kJournalFile, self);
-    evaluation.keep({.journal = &*journal});
+  const auto rates = provenance.measure_rates(evaluation.main_products(), evaluation.plan());
+  job.output().say("{}: {} recipe{}; {} on this machine\nmemory plan: {}\n", engine.model.family,
+                   flags.recipe.size(), flags.recipe.size() == 1 ? "" : "s",
+                   about(evaluation.forecast_s(rates)), describe(evaluation.plan()));
+  if (flags.job.dry_run) {
+    job.finish_dry();
+    return job.output().result({{"schema", "qsweep.summary/1"},
+                                {"command", "eval"},
+                                {"dry_run", true},
+                                {"seconds", evaluation.forecast_s(rates)},
+                                {"plan", plan_json(evaluation.plan())}});
   }
-  provenance.measure_rates(evaluation.main_products(), evaluation.plan());
-  scores::EvalRun result;
-  {
-    ProgressBar bar;
-    result = evaluation.run(metric, [&](const sweep::Progress& p) {
-      bar.update(p.done_flops, p.total_flops, p.what, p.earlier_flops);
-    });
-  }
-  result.model = provenance.model();
-  provenance.complete(result.data);
+  job.begin(evaluation.plan().peak_bytes());
+  if (!resumes) evaluation.keep({.journal = job.journal()});
+  scores::EvalRun result = measure(job, evaluation, metric, provenance, settings());
   if (scored) predict(result, *scored);
-  const io::Json resolved = result.settings;
-  result.settings = settings();
-  result.settings.update(resolved);
-  result.provenance = provenance.json(evaluation.report(), evaluation.plan().peak_bytes());
-  scores::write_eval(result, flags.out);
-  report::write_eval_report(result, flags.out);
-  journal->finish();
-  tracing.finish();
-  print_summary(result, flags.out);
+  scores::write_eval(result, flags.job.out);
+  report::write_eval_report(result, flags.job.out);
+  job.finish();
+  print_summary(job.output(), result, flags.job.out);
+  conclude(job.output(), result, limits, flags.job.out);
 }
 
 }  // namespace
@@ -186,10 +281,11 @@ void add_eval(CLI::App& app) {
       ->check(path())
       ->required();
   flags->add("scores", values->scores, "Folder of a run of `score`, to predict from")->check(path());
-  flags->add("out", values->out, "Folder for eval.json, eval.csv and eval.md")->required();
-  flags->add_switch("resume", values->resume, kResumeHelp);
-  add_trace_flag(*flags, values->engine.trace);
-  flags->add_switch("dry-run", values->dry_run, "Only show the memory plan");
+  flags->add("fail-above", values->fail_above,
+             "End with exit code 3 where a recipe's METRIC per position is above this, METRIC=VALUE: such as "
+             "kl=0.05, kl:answer=0.1, top1_flips=0.02; repeats");
+  add_out_flag(*flags, values->job, "Folder for eval.json, eval.csv and eval.md");
+  add_job_flags(*flags, values->engine, values->job, "Only show the memory plan");
   command->callback([values, flags] { run(*values, [flags] { return flags->settings(); }); });
 }
 

@@ -41,10 +41,10 @@ int64_t parse_bytes(const std::string& text) {
       break;
     }
   const std::string_view units = "BKMGT";
-  const size_t power = unit.empty() ? 0 : units.find(unit);
-  if (status != std::errc() || unit.size() > 1 || power == std::string_view::npos || !(number > 0) ||
+  const size_t power = units.find(unit);
+  if (status != std::errc() || unit.size() != 1 || power == std::string_view::npos || !(number > 0) ||
       number * std::pow(1024.0, static_cast<double>(power)) > 1e15)
-    fail("expected a size such as 4G, 512M or 1.5GiB, found \"{}\"", text);
+    fail("expected a size with its unit, B, K, M, G or T, such as 4G, 512M or 1.5GiB, found \"{}\"", text);
   return static_cast<int64_t>(number * std::pow(1024.0, static_cast<double>(power)));
 }
 
@@ -57,6 +57,19 @@ double parse_seconds(const std::string& text) {
   if (status != std::errc() || seconds == 0 || !(number > 0) || !(number * seconds < 1e9))
     fail("expected a time such as 90s, 10m or 1.5h, found \"{}\"", text);
   return number * seconds;
+}
+
+std::string about(double seconds) {
+  constexpr double kMinute = 60, kHour = 3600, kDay = 86400;
+  const auto [unit, name] = seconds < 1.5 * kMinute ? std::pair(1.0, "s")
+                            : seconds < 1.5 * kHour ? std::pair(kMinute, "min")
+                            : seconds < 1.5 * kDay  ? std::pair(kHour, "h")
+                                                    : std::pair(kDay, "days");
+  const double value = seconds / unit;
+  // Two digits.
+  const double step = std::pow(10.0, std::floor(std::log10(std::max(value, 1.0))) - 1);
+  return value < 1 ? std::string("about 1 s")
+                   : fmt::format("about {:g} {}", std::round(value / step) * step, name);
 }
 
 std::string format_bytes(int64_t bytes) {

@@ -9,6 +9,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "base/readable.h"
 #include "io/json.h"
 
 namespace qsweep::cli {
@@ -44,11 +45,22 @@ class Flags {
  private:
   template <class T>
   void echo(const std::string& key, const T& value) {
-    echoes_.emplace_back(key, [&value] { return io::Json(value); });
+    echoes_.emplace_back(key, [&value] { return json_of(value); });
+  }
+  // Paths may be no UTF-8, which JSON is.
+  static io::Json json_of(const std::string& value) { return valid_utf8(value); }
+  static io::Json json_of(const std::vector<std::string>& values) {
+    io::Json all = io::Json::array();
+    for (const std::string& value : values) all.push_back(json_of(value));
+    return all;
   }
   template <class T>
-  void echo(const std::string& key, const std::optional<T>& value) {
-    echoes_.emplace_back(key, [&value] { return value ? io::Json(*value) : io::Json(); });
+  static io::Json json_of(const std::optional<T>& value) {
+    return value ? json_of(*value) : io::Json();
+  }
+  template <class T>
+  static io::Json json_of(const T& value) {
+    return value;
   }
 
   CLI::App& app_;
@@ -60,10 +72,12 @@ CLI::Validator whole_number(uint64_t low, uint64_t high);
 // Accepts any text but an empty one, which a shell makes of an unset variable.
 CLI::Validator path();
 
-// "16G", "512MiB", "4096" (bytes), binary units; Error otherwise.
+// "16G", "512MiB", "4096B", binary units; Error otherwise, and without a unit.
 int64_t parse_bytes(const std::string& text);
 // "90s", "10m", "1.5h" in seconds; Error otherwise.
 double parse_seconds(const std::string& text);
+// "about 12 min": no more digits than a forecast has.
+std::string about(double seconds);
 // "1.5 GiB".
 std::string format_bytes(int64_t bytes);
 

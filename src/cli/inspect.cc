@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
+#include "cli/alternatives.h"
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "cli/session.h"
 
 namespace qsweep::cli {
@@ -20,14 +22,14 @@ std::vector<models::Sample> nominal_data() {
 }
 
 void print_model(const models::Model& model) {
-  fmt::print("family      {}\nparameters  {}\nweights     {}\nlm_head     {}\n\n", model.family,
-             model.checkpoint.parameters(), format_bytes(model.checkpoint.size_bytes()),
-             model.tied_embeddings ? "tied to the embedding" : "its own");
-  fmt::print("{:<42} {:<10} {:>8} {:>8} {:>12}\n", "op", "tower", "in", "out", "parameters");
+  say("family      {}\nparameters  {}\nweights     {}\nlm_head     {}\n\n", model.family,
+      model.checkpoint.parameters(), format_bytes(model.checkpoint.size_bytes()),
+      model.tied_embeddings ? "tied to the embedding" : "its own");
+  say("{:<42} {:<10} {:>8} {:>8} {:>12}\n", "op", "tower", "in", "out", "parameters");
   for (const graph::LinearOp& op : model.ops)
-    fmt::print("{:<42} {:<10} {:>8} {:>8} {:>12}\n", op.name, graph::name(op.tower), op.in_features(),
-               op.out_features(), op.parameters());
-  fmt::print("\n");
+    say("{:<42} {:<10} {:>8} {:>8} {:>12}\n", op.name, graph::name(op.tower), op.in_features(),
+        op.out_features(), op.parameters());
+  say("\n");
 }
 
 void run(EngineFlags flags) {
@@ -41,14 +43,20 @@ void run(EngineFlags flags) {
   sweep.prepare();
   std::map<scores::Status, int64_t> counts;
   for (const scores::ScoreRecord& record : sweep.outlook().records) ++counts[record.status];
-  fmt::print("{}: {} ops in {} formats\n",
-             given ? flags.data
-                   : fmt::format("with {} captions of {} tokens (give --data for your own)", kNominalSamples,
-                                 kNominalTokens),
-             engine.model.ops.size(), options.formats.size());
+  say("{}: {} ops in {} formats\n",
+      given ? flags.data
+            : fmt::format("with {} captions of {} tokens (give --data for your own)", kNominalSamples,
+                          kNominalTokens),
+      engine.model.ops.size(), options.formats.size());
   for (const auto& [status, count] : counts)
-    fmt::print("  {:<12} {}\n", status == scores::Status::ok ? "to score" : scores::name(status), count);
-  fmt::print("memory plan: {}\n", describe(sweep.plan()));
+    say("  {:<12} {}\n", status == scores::Status::ok ? "to score" : scores::name(status), count);
+  say("memory plan: {}\n", describe(sweep.plan()));
+  const auto rates = sweep::measure_rates(*engine.devices, sweep.main_products(), sweep.plan());
+  if (rates.empty()) return;
+  const sweep::Forecast forecast = sweep.forecast(rates);
+  say("time: {} on this machine, whose rate on the main products alone is {:.3g} GFLOP/s\n",
+      about(forecast.total_s()), sweep::overall_rate(rates) * 1e-9);
+  say_alternatives(Output(), engine, options, forecast, rates);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <fmt/ranges.h>
 
 #include "cli/commands.h"
+#include "cli/manual.h"
 #include "cli/program.h"
 
 namespace {
@@ -28,6 +29,7 @@ int main(int argc, char** argv) {
       "qsweep");
   app.set_version_flag("--version", QSWEEP_VERSION);
   app.require_subcommand(1);
+  qsweep::cli::add_generate_flag(app, QSWEEP_VERSION);
   qsweep::cli::add_inspect(app);
   qsweep::cli::add_score(app);
   qsweep::cli::add_eval(app);

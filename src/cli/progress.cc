@@ -12,6 +12,12 @@ namespace {
 constexpr int kBarWidth = 30;
 constexpr double kTerminalSeconds = 0.1, kPlainSeconds = 10;  // between two updates
 
+// Where nobody can see it, the work goes on all the same.
+void show(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
+}
+
 std::string duration(double seconds) {
   const auto s = static_cast<long>(seconds + 0.5);
   return s < 60 ? fmt::format("{} s", s) : fmt::format("{}:{:02} min", s / 60, s % 60);
@@ -19,17 +25,19 @@ std::string duration(double seconds) {
 
 }  // namespace
 
-ProgressBar::ProgressBar(std::string rate_unit)
-    : rate_unit_(std::move(rate_unit)),
+ProgressBar::ProgressBar(bool shown, std::string rate_unit)
+    : shown_(shown),
+      rate_unit_(std::move(rate_unit)),
       terminal_(isatty(STDERR_FILENO) == 1),
       start_(Clock::now()),
       last_(start_) {}
 
 ProgressBar::~ProgressBar() {
-  if (drawn_) fmt::print(stderr, "\r\033[K");
+  if (drawn_) show("\r\033[K");
 }
 
 void ProgressBar::update(double done, double total, const std::string& what, double earlier) {
+  if (!shown_) return;
   const auto now = Clock::now();
   const double since_last = std::chrono::duration<double>(now - last_).count();
   if (since_last < (terminal_ ? kTerminalSeconds : kPlainSeconds)) return;
@@ -41,12 +49,11 @@ void ProgressBar::update(double done, double total, const std::string& what, dou
   const double rate = flops / elapsed * 1e-9;
   if (terminal_) {
     const int filled = static_cast<int>(share * kBarWidth);
-    fmt::print(stderr, "\r\033[K[{:#<{}}{:.<{}}] {:3.0f} %  {:.3g} {}  {}  {}", "", filled, "",
-               kBarWidth - filled, share * 100, rate, rate_unit_, left, what);
-    std::fflush(stderr);
+    show(fmt::format("\r\033[K[{:#<{}}{:.<{}}] {:3.0f} %  {:.3g} {}  {}  {}", "", filled, "",
+                     kBarWidth - filled, share * 100, rate, rate_unit_, left, what));
     drawn_ = true;
   } else {
-    fmt::print(stderr, "{:3.0f} %  {:.3g} {}  {}  {}\n", share * 100, rate, rate_unit_, left, what);
+    show(fmt::format("{:3.0f} %  {:.3g} {}  {}  {}\n", share * 100, rate, rate_unit_, left, what));
   }
 }
 

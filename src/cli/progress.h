@@ -8,8 +8,8 @@ namespace qsweep::cli {
 
 class ProgressBar {
  public:
-  // Writes to standard error. `rate_unit` is that of 1e9 of what is counted per second.
-  explicit ProgressBar(std::string rate_unit = "GFLOP/s");
+  // Writes to standard error, if it is shown. `rate_unit` is that of 1e9 of what is counted per second.
+  explicit ProgressBar(bool shown = true, std::string rate_unit = "GFLOP/s");
   ~ProgressBar();
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
@@ -20,6 +20,7 @@ class ProgressBar {
 
  private:
   using Clock = std::chrono::steady_clock;
+  bool shown_;
   std::string rate_unit_;
   bool terminal_;
   bool drawn_ = false;

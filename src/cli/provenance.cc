@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "base/process.h"
+#include "base/readable.h"
 #include "io/sha256.h"
 #include "kernels/gpu.h"
 
@@ -75,6 +76,14 @@ io::Json gemm_provenance(const sweep::RunReport& report, std::span<const sweep::
   return gemm;
 }
 
+// The last part of a folder's path, which may be ".", or end in a slash as shells complete it.
+std::string folder_name(const std::string& path) {
+  const std::filesystem::path folder = std::filesystem::absolute(path).lexically_normal();
+  const std::filesystem::path name =
+      folder.has_filename() ? folder.filename() : folder.parent_path().filename();
+  return name.empty() ? "/" : valid_utf8(name.string());
+}
+
 }  // namespace
 
 Provenance::Provenance(const Engine& engine, const EngineFlags& flags, trace::Recorder& recorder,
@@ -89,21 +98,22 @@ Provenance::Provenance(const Engine& engine, const EngineFlags& flags, trace::Re
 Provenance::~Provenance() { recorder_.use_clock(nullptr); }
 
 scores::ModelInfo Provenance::model() const {
-  return {.path_name = std::filesystem::absolute(flags_.model).lexically_normal().filename().string(),
+  return {.path_name = folder_name(flags_.model),
           .family = engine_.model.family,
           .parameters = engine_.model.checkpoint.parameters(),
           .weights_sha256_of_headers = engine_.model.checkpoint.headers_sha256()};
 }
 
 void Provenance::complete(scores::DataInfo& data) const {
-  data.file_name = std::filesystem::path(flags_.data).filename().string();
+  data.file_name = valid_utf8(std::filesystem::path(flags_.data).filename().string());
   data.sha256 = data_sha256_;
 }
 
-void Provenance::measure_rates(const std::vector<sweep::ProductShape>& products,
-                               const sweep::MemoryPlan& plan) {
+std::span<const sweep::MeasuredProduct> Provenance::measure_rates(
+    const std::vector<sweep::ProductShape>& products, const sweep::MemoryPlan& plan) {
   const trace::Span span(trace::kPhase, "rate");
   rates_ = sweep::measure_rates(*engine_.devices, products, plan);
+  return rates_;
 }
 
 io::Json Provenance::json(const sweep::RunReport& report, int64_t planned_bytes) const {

@@ -1,8 +1,7 @@
 #include "report/report.h"
 
-#include <fmt/format.h>
-
 #include "cli/commands.h"
+#include "cli/output.h"
 
 namespace qsweep::cli {
 
@@ -13,7 +12,7 @@ void add_report(CLI::App& app) {
   command->add_option("RUN", *folder, "Folder of a run")->required();
   command->callback([folder] {
     report::from_folder(*folder);
-    fmt::print("{}/report.md\n", *folder);
+    say("{}/report.md\n", *folder);
   });
 }
 

@@ -1,20 +1,17 @@
 #include "sweep/score.h"
 
 #include <algorithm>
-#include <map>
 
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
+#include "cli/alternatives.h"
 #include "cli/commands.h"
-#include "cli/identity.h"
-#include "cli/progress.h"
+#include "cli/job.h"
 #include "cli/provenance.h"
+#include "cli/summary.h"
 #include "inc/mse_v2.h"
-#include "io/atomic_file.h"
 #include "report/report.h"
-#include "report/time.h"
-#include "report/verification.h"
 #include "scores/files.h"
 
 namespace qsweep::cli {
@@ -22,11 +19,13 @@ namespace {
 
 constexpr uint64_t kMaxProbes = 1024;
 constexpr int64_t kProbes = 4;  // where --probes is not given
-constexpr const char* kJournalFile = "/journal.sqlite";
+const JobFiles kFiles{.journal = "journal.sqlite",
+                      .results = "scores.json",
+                      .others = {"scores.csv", "report.md", "inc_mse_v2.json"}};
 
 struct ScoreFlags {
   EngineFlags engine;
-  std::string out;
+  JobFlags job;
   std::optional<std::string> method;
   std::string mode = "isolated";
   std::optional<std::string> keep_float;
@@ -37,65 +36,8 @@ struct ScoreFlags {
   bool hutchinson = false;
   std::optional<std::string> time_budget;
   std::optional<int64_t> verify;
-  bool resume = false;
   double journal_interval_s = sweep::Keeping().boundary_s;
-  bool dry_run = false;
 };
-
-// What the first of a group are first in, and what their numbers are.
-std::string ranking_text(const scores::Run& run, const scores::ScoreGroup& group) {
-  if (group.method == scores::Method::local) return "relative error of the op's own output";
-  const std::string metric = name(run.ranking_metric) + " per position";
-  switch (group.mode) {
-    case scores::Mode::leave_one_out:
-      return metric + " that is left with the op in float";
-    case scores::Mode::requantize_cumulative:
-      return metric + " with all ops up to this one quantized again";
-    default:
-      return metric;
-  }
-}
-
-// Of a ranking over several methods: how many scores each has made.
-std::string methods_text(const scores::Run& run, const scores::ScoreGroup& group) {
-  if (group.method != scores::Method::automatic) return "";
-  std::map<scores::Method, int64_t> counts;
-  for (const size_t member : group.members)
-    if (run.scores[member].rank) ++counts[run.scores[member].method];
-  std::vector<std::string> parts;
-  for (const auto& [method, n] : counts) parts.push_back(fmt::format("{} {}", n, name(method)));
-  return fmt::format(" ({})", fmt::join(parts, ", "));
-}
-
-void print_summary(const scores::Run& run, const std::string& out, bool inc) {
-  constexpr size_t kShown = 5;
-  for (const scores::ScoreGroup& group : scores::group_scores(run)) {
-    std::vector<const scores::ScoreRecord*> ranked;
-    for (const size_t member : group.members)
-      if (run.scores[member].rank) ranked.push_back(&run.scores[member]);
-    std::sort(ranked.begin(), ranked.end(), [](const auto* a, const auto* b) { return *a->rank < *b->rank; });
-    if (ranked.empty()) {
-      fmt::print("{}: no op has a score, report.md says why\n", group.format);
-      continue;
-    }
-    const bool local = group.method == scores::Method::local;
-    const bool single = group.mode != scores::Mode::requantize_cumulative;
-    fmt::print("{}, the {} of {} scored op{}{}, {}:\n", group.format,
-               single ? "most sensitive" : "largest errors", ranked.size(), ranked.size() == 1 ? "" : "s",
-               methods_text(run, group), ranking_text(run, group));
-    for (size_t i = 0; i < std::min(ranked.size(), kShown); ++i) {
-      const scores::ScoreRecord& score = *ranked[i];
-      fmt::print("  {}. {:<42} {:.3g}{}\n", *score.rank, run.ops[static_cast<size_t>(score.op)].name,
-                 local ? score.local->relative_error() : score.per_position(run.ranking_metric),
-                 score.spread_from ? "  spread from " + *score.spread_from : "");
-    }
-  }
-  if (!run.verification.empty()) fmt::print("{}\n", report::verification_line(run));
-  fmt::print("{}\n", report::time_line(run.provenance));
-  fmt::print("{0}/report.md  {0}/scores.json  {0}/scores.csv", out);
-  if (inc) fmt::print("  {}/inc_mse_v2.json", out);
-  fmt::print("\n");
-}
 
 // Warnings that the user should see at once; the report has them too.
 void warn_of(const std::vector<scores::ScoreRecord>& records, scores::Status status, const char* why) {
@@ -166,90 +108,118 @@ sweep::ScoreOptions score_options(ScoreFlags& flags) {
   return options;
 }
 
-inc::Maps inc_maps(const Engine& engine, int64_t memory_bytes) {
+inc::Maps inc_maps(Job& job, const Engine& engine, int64_t memory_bytes) {
   const trace::Span span(trace::kPhase, "inc");
-  ProgressBar bar;
-  return inc::mse_v2(engine.model, engine.devices->first(), engine.data,
-                     {.memory_bytes = memory_bytes,
-                      .progress = [&](const inc::Progress& p) { bar.update(p.done, p.total, p.what); }});
+  return job.with_progress([&](const auto& report) {
+    return inc::mse_v2(engine.model, engine.devices->first(), engine.data,
+                       {.memory_bytes = memory_bytes,
+                        .progress = [&](const inc::Progress& p) { report(p.done, p.total, p.what, 0); }});
+  });
 }
 
-void print_outlook(const Engine& engine, const sweep::Sweep& sweep, int64_t verify) {
-  const sweep::Outlook& outlook = sweep.outlook();
-  const int64_t to_compute =
-      std::ranges::count(outlook.records, scores::Status::ok, &scores::ScoreRecord::status);
-  const int64_t spread =
-      std::ranges::count(outlook.records, scores::Status::spread, &scores::ScoreRecord::status);
+int64_t count_of(const sweep::Sweep& sweep, scores::Status status) {
+  return std::ranges::count(sweep.outlook().records, status, &scores::ScoreRecord::status);
+}
+
+void print_outlook(const Output& output, const Engine& engine, const sweep::Sweep& sweep,
+                   const sweep::ScoreOptions& options, const sweep::Forecast& forecast) {
+  const int64_t to_compute = count_of(sweep, scores::Status::ok);
+  const int64_t spread = count_of(sweep, scores::Status::spread);
   std::vector<std::string> beside;
-  for (const scores::Baseline& baseline : outlook.baselines) beside.push_back(baseline.name);
-  fmt::print("{}: {} ops, {} score{} to compute{}, and {}\n", engine.model.family, engine.model.ops.size(),
-             to_compute, to_compute == 1 ? "" : "s",
-             spread > 0 ? fmt::format(" and to be spread over {} more", spread) : "",
-             fmt::join(beside, ", "));
-  fmt::print("memory plan: {}\n", describe(sweep.plan()));
+  for (const scores::Baseline& baseline : sweep.outlook().baselines) beside.push_back(baseline.name);
+  output.say("{}: {} ops, {} score{} to compute{}, and {}; {} on this machine\n", engine.model.family,
+             engine.model.ops.size(), to_compute, to_compute == 1 ? "" : "s",
+             spread > 0 ? fmt::format(" and to be spread over {} more", spread) : "", fmt::join(beside, ", "),
+             about(forecast.total_s()));
+  output.say("memory plan: {}\n", describe(sweep.plan()));
   if (sweep.estimate_plan() != nullptr)
-    fmt::print("  of the estimates: {}\n", describe(*sweep.estimate_plan()));
+    output.say("  of the estimates: {}\n", describe(*sweep.estimate_plan()));
+  if (forecast.exact_scores)
+    output.say("  about {} of {} scores become exact{}\n", *forecast.exact_scores, to_compute,
+               options.time_budget_s ? " within --time-budget" : "");
   if (const sweep::MemoryPlan* all = sweep.verify_plan(); all != nullptr && to_compute > 0) {
-    const int64_t verified = std::min(verify, to_compute);
-    fmt::print("  of the verification: at most {} at the peak, about {:.3g} GFLOP\n",
+    const int64_t verified = std::min(options.verify, to_compute);
+    output.say("  of the verification: at most {} at the peak, about {:.3g} GFLOP\n",
                format_bytes(all->peak_bytes()),
                all->flops() * 1e-9 * static_cast<double>(verified) / static_cast<double>(to_compute));
   }
 }
 
+// The same for programs, of a dry run.
+io::Json outlook_json(const sweep::Sweep& sweep, const sweep::Forecast& forecast) {
+  return {{"schema", "qsweep.summary/1"},
+          {"command", "score"},
+          {"dry_run", true},
+          {"scores_to_compute", count_of(sweep, scores::Status::ok)},
+          {"exact_scores", forecast.exact_scores ? io::Json(*forecast.exact_scores) : io::Json()},
+          {"seconds", forecast.total_s()},
+          {"plan", plan_json(sweep.plan())},
+          {"estimate_plan", sweep.estimate_plan() ? plan_json(*sweep.estimate_plan()) : io::Json()}};
+}
+
+void warn_of_outlook(const std::vector<scores::ScoreRecord>& records) {
+  warn_of(records, scores::Status::unexercised,
+          "no sample reaches their ops (vision ops need samples with images)");
+  warn_of(records, scores::Status::uncalibrated, "no calibration sample reaches their ops");
+}
+
+// Whatever finds out what the scores are: measures them, and describes the run.
+scores::Run measure(Job& job, sweep::Sweep& sweep, Provenance& provenance, io::Json settings) {
+  scores::Run result = job.with_progress([&](const auto& report) {
+    return sweep.run(
+        [&](const sweep::Progress& p) { report(p.done_flops, p.total_flops, p.what, p.earlier_flops); });
+  });
+  warn_of(result.scores, scores::Status::non_finite, "the output overflowed or became NaN");
+  result.model = provenance.model();
+  provenance.complete(result.data);
+  settings.update(result.settings);
+  result.settings = std::move(settings);
+  result.provenance = provenance.json(sweep.report(), sweep.planned_bytes());
+  return result;
+}
+
 void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
-  const auto start = Clock::now();
-  Tracing tracing(flags.engine.trace);
-  std::optional<io::Journal> journal;
-  if (flags.resume) journal = reopen_journal(flags.out + kJournalFile, flags.engine);
+  Job job(flags.engine, flags.job, kFiles);
   if (flags.inc && flags.engine.device != "cpu")
     fail("--inc: expected --device cpu beside it, found {}", flags.engine.device);
   Gpus gpus = flags.engine.resolve();
   sweep::ScoreOptions options = score_options(flags);
   Engine engine = open_engine(flags.engine, std::move(gpus));
   check_metric(options.metric, engine.data);
-  Provenance provenance(engine, flags.engine, tracing.recorder(), start);
+  job.check_outputs(engine);
+  Provenance provenance(engine, flags.engine, job.recorder(), job.start());
 
   if (options.time_budget_s)
-    *options.time_budget_s -= std::chrono::duration<double>(Clock::now() - start).count();
+    *options.time_budget_s -= std::chrono::duration<double>(Clock::now() - job.start()).count();
   sweep::Sweep sweep(engine.model, *engine.devices, engine.data, engine.calibration_data(), options);
-  const io::Json self = identity(engine, flags.engine, settings());
-  if (journal && is_finished(*journal, self, flags.out + "/scores.json")) return;
-  if (journal) sweep.keep({.journal = &*journal, .boundary_s = flags.journal_interval_s});
+  if (job.is_finished(identity(engine, flags.engine, settings()))) {
+    if (flags.job.output.json)
+      job.output().result(summary_json(scores::read_scores(flags.job.out), flags.job.out, flags.inc));
+    return;
+  }
+  const auto keep = [&] { sweep.keep({.journal = job.journal(), .boundary_s = flags.journal_interval_s}); };
+  const bool resumes = job.journal() != nullptr;
+  if (resumes) keep();
   sweep.prepare();
-  warn_of(sweep.outlook().records, scores::Status::unexercised,
-          "no sample reaches their ops (vision ops need samples with images)");
-  warn_of(sweep.outlook().records, scores::Status::uncalibrated, "no calibration sample reaches their ops");
-  print_outlook(engine, sweep, options.verify);
-  if (flags.dry_run) return tracing.finish();
-  with_context("--out", [&] { io::ensure_folder(flags.out); });
-  tracing.open();
-  if (!journal) {
-    journal = io::Journal::create(flags.out + kJournalFile, self);
-    sweep.keep({.journal = &*journal, .boundary_s = flags.journal_interval_s});
+  warn_of_outlook(sweep.outlook().records);
+  const auto rates = provenance.measure_rates(sweep.main_products(), sweep.plan());
+  const sweep::Forecast forecast = sweep.forecast(rates);
+  print_outlook(job.output(), engine, sweep, options, forecast);
+  say_alternatives(job.output(), engine, options, forecast, rates);
+  if (flags.job.dry_run) {
+    job.finish_dry();
+    return job.output().result(outlook_json(sweep, forecast));
   }
+  job.begin(sweep.planned_bytes());
+  if (!resumes) keep();
   std::optional<inc::Maps> inc;
-  if (flags.inc) inc = inc_maps(engine, options.memory_bytes);
-  provenance.measure_rates(sweep.main_products(), sweep.plan());
-  scores::Run result;
-  {
-    ProgressBar bar;
-    result = sweep.run(
-        [&](const sweep::Progress& p) { bar.update(p.done_flops, p.total_flops, p.what, p.earlier_flops); });
-  }
-  warn_of(result.scores, scores::Status::non_finite, "the output overflowed or became NaN");
-  result.model = provenance.model();
-  provenance.complete(result.data);
-  const io::Json metric = result.settings;
-  result.settings = settings();
-  result.settings.update(metric);
-  result.provenance = provenance.json(sweep.report(), sweep.planned_bytes());
-  scores::write_scores(result, flags.out);
-  report::write_report(result, flags.out);
-  if (inc) inc::write_maps(*inc, flags.out);
-  journal->finish();
-  tracing.finish();
-  print_summary(result, flags.out, flags.inc);
+  if (flags.inc) inc = inc_maps(job, engine, options.memory_bytes);
+  const scores::Run result = measure(job, sweep, provenance, settings());
+  scores::write_scores(result, flags.job.out);
+  report::write_report(result, flags.job.out);
+  if (inc) inc::write_maps(*inc, flags.job.out);
+  job.finish();
+  summarize(job.output(), result, flags.job.out, flags.inc);
 }
 
 }  // namespace
@@ -261,7 +231,7 @@ void add_score(CLI::App& app) {
   auto flags = std::make_shared<Flags>(*command);
   add_scoring_flags(*flags, values->engine);
   command->get_option("--data")->required();
-  flags->add("out", values->out, "Folder for scores.json, scores.csv and report.md")->required();
+  add_out_flag(*flags, values->job, "Folder for scores.json, scores.csv and report.md");
   flags
       ->add("method", values->method,
             "How scores are computed. exact: the effect on the output itself. adjoint: its second-order "
@@ -311,11 +281,9 @@ void add_score(CLI::App& app) {
             "ops, "
             "half drawn by --seed, and say how far the run's own are off; not part of --time-budget")
       ->check(whole_number(1, 1'000'000));
-  flags->add_switch("resume", values->resume, kResumeHelp);
   command->add_option("--journal-interval", values->journal_interval_s)
       ->group("");  // for tests, so not in the help
-  add_trace_flag(*flags, values->engine.trace);
-  flags->add_switch("dry-run", values->dry_run, "Only show what would be scored, and the memory plan");
+  add_job_flags(*flags, values->engine, values->job, "Only show what would be scored, and the memory plan");
   command->callback([values, flags] { run(*values, [flags] { return flags->settings(); }); });
 }
 

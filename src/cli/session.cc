@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/team.h"
 #include "base/trace.h"
+#include "cli/address_space.h"
 #include "kernels/gpu.h"
 
 namespace qsweep::cli {
@@ -75,6 +76,16 @@ int64_t free_bytes(const Gpus& gpus) {
   int64_t least = INT64_MAX;
   for (const auto& gpu : gpus) least = std::min(least, kernels::free_bytes(*gpu));
   return least;
+}
+
+int64_t most_of_the_memory(const Gpus& gpus) {
+  const auto bytes = static_cast<int64_t>(kMemoryShare * static_cast<double>(free_bytes(gpus)));
+  if (bytes <= 0)
+    fail(
+        "--memory: this system does not say how much memory is free (no /proc?): say how much the run may "
+        "take, "
+        "such as --memory 4G");
+  return bytes;
 }
 
 // A product library for the CPU or for each of the GPUs, which then share the CPU's threads.
@@ -177,9 +188,10 @@ Gpus EngineFlags::resolve() {
   Gpus gpus;
   for (const int number : gpu_numbers(device))
     gpus.push_back(with_context("--device", [&] { return kernels::open_gpu(number); }));
-  if (memory.empty())
-    memory = std::to_string(static_cast<int64_t>(kMemoryShare * static_cast<double>(free_bytes(gpus))));
-  const int given = team_size({threads == 0 ? usable_processors() : threads});
+  if (memory.empty()) memory = fmt::format("{}B", most_of_the_memory(gpus));
+  const int wanted = threads == 0 ? usable_processors() : threads;
+  check_address_space(wanted, 0);
+  const int given = team_size({wanted});
   if (threads > given)
     fail("--threads: expected at most the {} that OpenMP gives{}, found {}", given, thread_limits(), threads);
   threads = given;
@@ -241,6 +253,14 @@ std::string describe(const sweep::MemoryPlan& plan) {
       plan.devices() > 1 ? fmt::format(" of each of {} devices", plan.devices()) : "", plan.chunks.size(),
       plan.chunks.size() == 1 ? "" : "es", format_bytes(plan.weight_bytes()),
       pairs > 0 ? fmt::format("{} (variant, sample) pairs, ", pairs) : "", plan.flops() * 1e-9);
+}
+
+io::Json plan_json(const sweep::MemoryPlan& plan) {
+  return {{"peak_bytes", plan.peak_bytes()},
+          {"budget_bytes", plan.budget_bytes},
+          {"passes", plan.chunks.size()},
+          {"weight_bytes_read", plan.weight_bytes()},
+          {"gflop", plan.flops() * 1e-9}};
 }
 
 }  // namespace qsweep::cli

@@ -61,7 +61,8 @@ Engine open_engine(const EngineFlags& flags, Gpus gpus);
 // Ranking by answers needs positions that predict one: an Error where the data has none.
 void check_metric(const scores::Metric& metric, const std::vector<models::Sample>& data);
 
-// The memory plan in words.
+// The memory plan in words, and for programs.
 std::string describe(const sweep::MemoryPlan& plan);
+io::Json plan_json(const sweep::MemoryPlan& plan);
 
 }  // namespace qsweep::cli

@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "cli/flags.h"
+#include "cli/manual.h"
 #include "cli/program.h"
 #include "cli/progress.h"
 #include "synth/synthesize.h"
@@ -19,7 +20,7 @@ struct Arguments {
 
 void run(Arguments arguments) {
   arguments.options.threads = {arguments.threads};
-  qsweep::cli::ProgressBar bar("GB/s");
+  qsweep::cli::ProgressBar bar(true, "GB/s");
   arguments.options.progress = [&](int64_t done, int64_t total, const std::string& tensor) {
     bar.update(static_cast<double>(done), static_cast<double>(total), tensor);
   };
@@ -35,6 +36,7 @@ int main(int argc, char** argv) {
       "tests.",
       "qsweep-synth");
   app.set_version_flag("--version", QSWEEP_VERSION);
+  qsweep::cli::add_generate_flag(app, QSWEEP_VERSION);
   Arguments arguments;
   qsweep::cli::Flags flags(app);
   flags.add_argument("config", "CONFIG_DIR", arguments.config,

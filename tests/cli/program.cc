@@ -1,5 +1,6 @@
 #include "program.h"
 
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -21,52 +22,92 @@ namespace {
 constexpr rlim_t kMaxProcessorSeconds = 600;
 constexpr int kCannotStart = 127;
 
-[[noreturn]] void become(std::string program, const Arguments& arguments, const std::string& out,
-                         const std::string& err) {
+std::string program() { return testing::from_environment("QSWEEP_PROGRAM", QSWEEP_PROGRAM); }
+
+void send_stream(int stream, const std::string& path) {
+  if (path == "closed") {
+    close(stream);
+    return;
+  }
+  if (int ends[2]; path == "nobody reads" && pipe(ends) == 0) {
+    close(ends[0]);
+    dup2(ends[1], stream);
+    return;
+  }
+  dup2(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), stream);
+}
+
+[[noreturn]] void become(std::string path, const Arguments& arguments, const std::string& out,
+                         const std::string& err, const Surroundings& surroundings) {
   std::vector<char*> argv;
-  argv.push_back(program.data());
+  argv.push_back(path.data());
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
-  const rlimit limit{kMaxProcessorSeconds, kMaxProcessorSeconds};
-  setrlimit(RLIMIT_CPU, &limit);
-  for (const auto& [path, descriptor] : {std::pair{&out, STDOUT_FILENO}, std::pair{&err, STDERR_FILENO}})
-    dup2(open(path->c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), descriptor);
-  execv(program.c_str(), argv.data());
+  for (const auto& [name, value] : surroundings.environment) setenv(name.c_str(), value.c_str(), 1);
+  const rlimit processor{kMaxProcessorSeconds, kMaxProcessorSeconds};
+  setrlimit(RLIMIT_CPU, &processor);
+  const auto bytes = static_cast<rlim_t>(surroundings.address_space_bytes);
+  const rlimit address_space{bytes, bytes};
+  if (bytes > 0) setrlimit(RLIMIT_AS, &address_space);
+  send_stream(STDERR_FILENO, err);
+  send_stream(STDOUT_FILENO, out);
+  if (!surroundings.folder.empty() && chdir(surroundings.folder.c_str()) != 0) _exit(kCannotStart);
+  for (const int stopping : {SIGINT, SIGHUP, SIGPIPE}) std::signal(stopping, SIG_DFL);
+  execv(path.c_str(), argv.data());
   _exit(kCannotStart);
 }
 
-std::string program() { return testing::from_environment("QSWEEP_PROGRAM", QSWEEP_PROGRAM); }
-
 // body(child) before waiting for its end.
 template <class Body>
-Outcome run(const std::string& program, const Arguments& arguments, Body&& body) {
+Outcome run(const std::string& path, const Arguments& arguments, const Surroundings& surroundings,
+            Body&& body) {
   const Workplace place;
-  const std::string out = place.at("stdout"), err = place.at("stderr");
+  const std::string err = place.write("stderr", ""), kept = place.write("stdout", ""),
+                    out = surroundings.out.empty() ? kept : surroundings.out;
   const pid_t child = fork();
-  if (child == 0) become(program, arguments, out, err);
+  if (child == 0) become(path, arguments, out, err, surroundings);
   body(child);
   int status = 0;
   rusage usage{};
   EXPECT_EQ(wait4(child, &status, 0, &usage), child);
   const int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-  EXPECT_NE(code, kCannotStart) << program;
-  return {code, read_text(out), read_text(err), int64_t{usage.ru_maxrss} * 1024};
+  EXPECT_NE(code, kCannotStart) << path;
+  return {code, read_text(kept), read_text(err), int64_t{usage.ru_maxrss} * 1024};
+}
+
+// Whether the child still runs; it stays to be waited for.
+bool runs(pid_t child) {
+  siginfo_t ended{};
+  return waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         ended.si_pid == 0;
 }
 
 }  // namespace
 
-Outcome run_qsweep(const Arguments& arguments) {
-  return run(program(), arguments, [](pid_t) {});
+Outcome run_qsweep(const Arguments& arguments, const Surroundings& surroundings) {
+  return run(program(), arguments, surroundings, [](pid_t) {});
 }
 Outcome run_qsweep_synth(const Arguments& arguments) {
-  return run(testing::from_environment("QSWEEP_SYNTH_PROGRAM", QSWEEP_SYNTH_PROGRAM), arguments,
+  return run(testing::from_environment("QSWEEP_SYNTH_PROGRAM", QSWEEP_SYNTH_PROGRAM), arguments, {},
              [](pid_t) {});
 }
 
 Outcome run_and_kill(const Arguments& arguments, std::chrono::duration<double> after) {
-  return run(program(), arguments, [&](pid_t child) {
+  return run(program(), arguments, {}, [&](pid_t child) {
     std::this_thread::sleep_for(after);
     kill(child, SIGKILL);
+  });
+}
+
+Outcome run_and_signal(const Arguments& arguments, const std::vector<int>& signals, const std::string& file) {
+  return run(program(), arguments, {}, [&](pid_t child) {
+    std::error_code none;
+    const auto is_there = [&] {
+      const auto bytes = std::filesystem::file_size(file, none);
+      return !none && bytes > 0;
+    };
+    while (!is_there() && runs(child)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    for (const int signal : signals) kill(child, signal);
   });
 }
 

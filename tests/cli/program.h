@@ -22,10 +22,22 @@ struct Outcome {
 
 using Arguments = std::vector<std::string>;
 
+// What a run meets; by default what the test itself does.
+struct Surroundings {
+  std::map<std::string, std::string> environment = {};  // beside that of the test
+  // Where standard output goes, such as /dev/full, "closed" or a pipe of which "nobody reads". Then
+  // Outcome::out is empty.
+  std::string out = {};
+  int64_t address_space_bytes = 0;  // as by ulimit -v; 0: no limit
+  std::string folder = {};          // in which it is started
+};
+
 // Runs a program and waits for its end; a run that takes minutes of processor time is killed.
-Outcome run_qsweep(const Arguments& arguments);
+Outcome run_qsweep(const Arguments& arguments, const Surroundings& surroundings = {});
 // The same, but kills it after that time, unless it has ended by itself.
 Outcome run_and_kill(const Arguments& arguments, std::chrono::duration<double> after);
+// The same, but sends it signals, one after the other, as soon as that file is more than empty.
+Outcome run_and_signal(const Arguments& arguments, const std::vector<int>& signals, const std::string& file);
 Outcome run_qsweep_synth(const Arguments& arguments);
 
 // The number that follows these words in a text; a failure of the test where they are not there.

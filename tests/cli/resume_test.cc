@@ -1,6 +1,8 @@
 // Runs that are killed and go on with --resume, and what --resume refuses.
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <set>
 
 #include <gmock/gmock.h>
 
@@ -108,7 +110,7 @@ TEST_F(KilledSlow, Recipes) {
                       "eval_journal.sqlite", "eval.json", 2);
 }
 
-// Everything that a run's results depend on, changed once each.
+// What a run's results depend on, changed once each.
 class BadResume : public BadInput {
  protected:
   Arguments resumed(const Arguments& more = {}) const {
@@ -150,47 +152,201 @@ TEST_F(BadResume, BesideAnotherProcess) {
 }
 
 TEST_F(BadResume, OtherSettings) {
-  expect_refused(resumed({"--format", "nvfp4"}), {"format was [\"w8a8\"], is now [\"nvfp4\"]"});
+  expect_refused(resumed({"--format", "nvfp4"}),
+                 {"found another: flags: format was [\"w8a8\"], is now [\"nvfp4\"]"});
   expect_refused(resumed({"--ops", "*.0.*"}), {"ops was \"lm_head\", is now \"*.0.*\""});
   expect_refused(resumed({"--samples", "2"}), {"samples was 1, is now 2"});
   expect_refused(resumed({"--precision", "strict"}), {"precision was \"fast\", is now \"strict\""});
   expect_refused(resumed({"--memory", "1234M"}), {"memory was ", "is now \"1234M\""});
   expect_refused(resumed({"--seed", "1", "--metric", "logits_sse"}),
                  {"seed was 0, is now 1", "metric was \"kl:all\""});
-  expect_refused(resumed({"--calib", with_images}), {"calib was \"none\", is now \""});
+  expect_refused(resumed({"--calib", with_images}), {"calib was \"none\", is now {\"file\":"});
   Arguments threads = resumed();
   *(std::find(threads.begin(), threads.end(), "--threads") + 1) = "2";
   expect_refused(threads, {"threads was 1, is now 2"});
 }
 
-TEST_F(BadResume, OtherFiles) {
-  const std::string
-      model = place.copy_model("model"),
-      data = place.write(
-          "data/a.jsonl",
-          R"({"id": "a", "messages": [{"role": "user", "content": [{"type": "image", "image": "a.png"}]}, {"role": "assistant", "content": "yes"}]})");
-  std::filesystem::copy(testdata("data/images/eval-026.png"), place.at("data/a.png"));
-  const Arguments run = score(model, data);
-  ASSERT_EQ(run_qsweep(run).code, 0);
-  remember();
-  Arguments again = run;
-  again.push_back("--resume");
-  EXPECT_EQ(run_qsweep(again).code, 0);
-  const auto expect_change = [&](const std::string& file, const std::string& words) {
+// Both data files have an image of the same name beside them, one is called as a flag, one as a file of the
+// model: what belongs apart is kept apart.
+class OtherFiles : public BadResume {
+ protected:
+  void SetUp() override {
+    BadResume::SetUp();
+    place.copy_model("model");
+    for (const std::string folder : {"data", "calib"}) {
+      place.write(
+          folder + "/a.jsonl",
+          R"({"id": "a", "messages": [{"role": "user", "content": [{"type": "image", "image": "a.png"},)"
+          R"({"type": "image", "image": "seed"}, {"type": "image", "image": "config.json"}]},)"
+          R"({"role": "assistant", "content": "yes"}]})");
+      for (const char* image : {"/a.png", "/seed", "/config.json"})
+        std::filesystem::copy(testdata("data/images/eval-026.png"), place.at(folder + image));
+    }
+    ASSERT_EQ(run_qsweep(command).code, 0);
+    remember();
+    resume.push_back("--resume");
+    ASSERT_EQ(run_qsweep(resume).code, 0);
+  }
+  void expect_change(const std::string& file, const std::string& words) const {
     const std::string path = place.at(file), kept = path + ".kept";
     std::filesystem::rename(path, kept);
     std::ofstream(path, std::ios::binary) << read_text(kept) << " ";
-    expect_refused(again, {"expected the run that it was begun with, found another", words});
+    expect_refused(resume, {"expected the run that it was begun with, found another: " + words + " was \""});
+    std::filesystem::remove(path);
     std::filesystem::rename(kept, path);
-  };
-  expect_change("data/a.jsonl", "data was \"");
-  expect_change("data/a.png", "a.png was \"");
-  expect_change("model/config.json", "config.json was \"");
-  expect_change("model/tokenizer.json", "tokenizer.json was \"");
-  expect_change("model/preprocessor_config.json", "preprocessor_config.json was \"");
-  std::filesystem::last_write_time(model + "/model.safetensors",
+  }
+
+  const Arguments command =
+      score(place.at("model"), place.at("data/a.jsonl"), {"--calib", place.at("calib/a.jsonl")});
+  Arguments resume = command;
+};
+
+TEST_F(OtherFiles, AreNamedWithWhatTheyBelongTo) {
+  for (const std::string of : {"data", "calib"}) {
+    expect_change(of + "/a.jsonl", of + ": file");
+    for (const std::string image : {"a.png", "seed", "config.json"})
+      expect_change(of + "/" + image, of + ": images: " + image);
+  }
+  for (const std::string file : {"config.json", "tokenizer.json", "preprocessor_config.json"})
+    expect_change("model/" + file, "model: " + file);
+  std::filesystem::last_write_time(place.at("model/model.safetensors"),
                                    std::filesystem::file_time_type::clock::now());
-  expect_refused(again, {"model.safetensors was \"4348600 bytes of "});
+  expect_refused(resume, {"model: model.safetensors was \"4348600 bytes of "});
+}
+
+// Where one path is relative and the other is not, neither tells the place of the image within the folder.
+TEST_F(OtherFiles, ImagesByAbsolutePathsAreApart) {
+  const std::string first = place.at("data/a.png"), second = place.at("data/seed");
+  place.write("data/b.jsonl", R"({"messages": [{"role": "user", "content": [{"type": "image", "image": ")" +
+                                  first + R"("}, {"type": "image", "image": ")" + second + R"("}]}]})");
+  const Surroundings there{.folder = place.at("data")};
+  Arguments arguments = score(place.at("model"), "b.jsonl");
+  ASSERT_EQ(run_qsweep(arguments, there).code, 0);
+  std::ofstream(second, std::ios::app) << " ";
+  arguments.push_back("--resume");
+  const Outcome outcome = run_qsweep(arguments, there);
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("data: images: "));
+  EXPECT_THAT(outcome.err, HasSubstr("seed was \""));
+}
+
+TEST_F(BadResume, AnotherInstructionSet) {
+  const Outcome outcome = run_qsweep(resumed(), {.environment = {{"ONEDNN_MAX_CPU_ISA", "SSE41"}}});
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_THAT(outcome.err, HasSubstr("found another: machine: isa was \""));
+  EXPECT_THAT(outcome.err, HasSubstr("is now \"sse41\""));
+}
+
+// The paths of all values in nested objects.
+void add_paths(const io::Json& json, const std::string& above, std::vector<std::string>& paths) {
+  for (const auto& [key, value] : json.items()) {
+    if (value.is_object() && !value.empty())
+      add_paths(value, above + key + ": ", paths);
+    else
+      paths.push_back(above + key);
+  }
+}
+
+// What a test cannot change, such as the version of oneDNN, it can at least see: nothing is missing, and
+// everything is compared.
+TEST_F(OtherFiles, SlowEverythingElseIsInTheIdentity) {
+  const std::string journal = place.at("run/journal.sqlite");
+  const io::Json identity = [&] { return io::Journal::reopen(journal).identity(); }();
+  std::vector<std::string> paths;
+  add_paths(identity, "", paths);
+  for (const char* path : {"program: version",
+                           "program: file",
+                           "machine: processor",
+                           "machine: isa",
+                           "machine: oneDNN",
+                           "model: config.json",
+                           "model: tokenizer.json",
+                           "model: preprocessor_config.json",
+                           "model: processor_config.json",
+                           "model: model.safetensors.index.json",
+                           "model: headers of the weights",
+                           "model: model.safetensors",
+                           "data: file",
+                           "data: images: a.png",
+                           "calib: file",
+                           "calib: images: a.png",
+                           "flags: format",
+                           "flags: ops",
+                           "flags: max-ops",
+                           "flags: coarse",
+                           "flags: samples",
+                           "flags: image-size",
+                           "flags: device",
+                           "flags: memory",
+                           "flags: threads",
+                           "flags: precision",
+                           "flags: metric",
+                           "flags: seed",
+                           "flags: mode",
+                           "flags: keep-float",
+                           "flags: cumulative",
+                           "flags: method",
+                           "flags: metrics",
+                           "flags: probes",
+                           "flags: hutchinson",
+                           "flags: time-budget",
+                           "flags: verify",
+                           "flags: inc"})
+    EXPECT_THAT(paths, testing::Contains(path));
+  for (const std::string& path : paths) {
+    io::Json other = identity;
+    io::Json* value = &other;
+    for (size_t at = 0; at < path.size();) {
+      const size_t end = std::min(path.find(": ", at), path.size());
+      value = &(*value)[path.substr(at, end - at)];
+      at = std::min(end + 2, path.size());
+    }
+    *value = "something else";
+    { const io::Journal of_another_run = io::Journal::create(journal, other); }
+    const Outcome outcome = run_qsweep(resume);
+    if (path == "flags: memory") continue;  // taken from the journal where it is not given
+    EXPECT_EQ(outcome.code, 2) << path;
+    EXPECT_THAT(outcome.err, HasSubstr("found another: " + path + " was \"something else\", is now "))
+        << path;
+  }
+}
+
+TEST_F(BadResume, OtherRecipes) {
+  const std::string first = place.write("a/r.json",
+                                        R"({"name": "a", "rules": [{"ops": "*", "format": "w8a8"}]})"),
+                    second = place.write("b/r.json",
+                                         R"({"name": "b", "rules": [{"ops": "*", "format": "w8a8"}]})");
+  Arguments eval{"eval", tiny,    "--data",        captions,   "--samples", "1",   "--threads",
+                 "1",    "--out", place.at("run"), "--recipe", first,       second};
+  ASSERT_EQ(run_qsweep(eval).code, 0);
+  remember();
+  eval.push_back("--resume");
+  ASSERT_EQ(run_qsweep(eval).code, 0);
+  place.write("b/r.json", R"({"name": "b", "rules": [{"ops": "*", "format": "w4a8"}]})");
+  expect_refused(eval, {"eval_journal.sqlite", "recipes: recipe 2 was \""});
+}
+
+// A signal ends a run with a word on how to go on, and it does go on.
+TEST_F(KilledSlow, BySignals) {
+  const std::string journal = place.at("run/journal.sqlite");
+  Arguments arguments{"score",     tiny, "--data",    testdata("data/eval.jsonl"),
+                      "--memory",  "1G", "--threads", "1",
+                      "--samples", "8",  "--out",     place.at("run")};
+  for (const auto& [signal, name] :
+       {std::pair{SIGTERM, "SIGTERM"}, {SIGINT, "SIGINT"}, {SIGHUP, "SIGHUP"}, {SIGXCPU, "SIGXCPU"}}) {
+    std::filesystem::remove_all(place.at("run"));
+    const Outcome outcome = run_and_signal(arguments, {signal}, journal);
+    EXPECT_EQ(outcome.code, 128 + signal) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(fmt::format("error: ended by {}; ", name)));
+    EXPECT_THAT(outcome.err, EndsWith("\n"));
+    const std::set<std::string> left{"journal.sqlite"};
+    std::set<std::string> found;
+    for (const auto& [file, content] : files_in(place.at("run"))) found.insert(file);
+    EXPECT_EQ(found, left) << "the journal is closed, and there is nothing half written";
+  }
+  arguments.push_back("--resume");
+  const Outcome resumed = run_qsweep(arguments);
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
 }
 
 TEST_F(BadResume, AFinishedRunIsLeftAsItIs) {
