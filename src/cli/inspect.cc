@@ -30,6 +30,13 @@ void print_model(const models::Model& model) {
     say("{:<42} {:<10} {:>8} {:>8} {:>12}\n", op.name, graph::name(op.tower), op.in_features(),
         op.out_features(), op.parameters());
   say("\n");
+  if (model.unused_tensors.empty()) return;
+  say("tensors of the checkpoint that the model does not use:\n");
+  for (const std::string& name : model.unused_tensors) {
+    const TensorView& tensor = *model.checkpoint.find(name);
+    say("  {} {} {}\n", name, qsweep::name(tensor.dtype), to_string(tensor.shape));
+  }
+  say("\n");
 }
 
 void run(EngineFlags flags) {

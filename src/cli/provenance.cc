@@ -130,6 +130,7 @@ io::Json Provenance::json(const sweep::RunReport& report, int64_t planned_bytes)
           {"processor", usage_provenance(process_usage())},
           {"peak_rss_bytes", peak_resident_bytes()},
           {"planned_bytes", planned_bytes},
+          {"unused_tensors", engine_.model.unused_tensors},
           {"gemm", gemm_provenance(report, rates_, *engine_.devices)},
           {"phases_s", phases},
           {"work", work_provenance(recorded)}};

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <set>
+#include <span>
 
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
@@ -112,6 +113,37 @@ std::string thread_limits() {
 }
 
 constexpr uint64_t kAnyNumber = INT64_MAX;
+
+// What of the checkpoint and the data is not as it should be, though it can be computed with.
+void warn_of(const models::Model& model) {
+  for (const std::string& warning : model.warnings) spdlog::warn("{}", warning);
+  constexpr size_t kShown = 3;
+  const std::vector<std::string>& unused = model.unused_tensors;
+  if (unused.empty()) return;
+  const auto shown = std::span(unused).first(std::min(unused.size(), kShown));
+  spdlog::warn("{} tensor{} of the checkpoint that the model does not use: {}{}", unused.size(),
+               unused.size() == 1 ? "" : "s", fmt::join(shown, ", "),
+               unused.size() > kShown
+                   ? fmt::format(" and {} more; qsweep inspect lists them", unused.size() - kShown)
+                   : "");
+}
+
+void warn_of_long_samples(const models::Model& model, const std::vector<models::Sample>& samples,
+                          const std::string& path) {
+  int64_t beyond = 0, longest = 0;
+  const models::Sample* first = nullptr;
+  for (const models::Sample& sample : samples) {
+    const auto tokens = static_cast<int64_t>(sample.token_ids.size());
+    longest = std::max(longest, tokens);
+    if (tokens <= model.max_positions) continue;
+    if (beyond++ == 0) first = &sample;
+  }
+  if (first != nullptr)
+    spdlog::warn(
+        "{}: {} sample{} longer than the {} tokens of \"max_position_embeddings\" in config.json, the first "
+        "\"{}\", the longest of {} tokens",
+        path, beyond, beyond == 1 ? " is" : "s are", model.max_positions, first->id, longest);
+}
 
 }  // namespace
 
@@ -229,11 +261,14 @@ Engine open_engine(const EngineFlags& flags, Gpus gpus) {
                 .gpus = std::move(gpus),
                 .gemms = {},
                 .devices = {}};
+  warn_of(engine.model);
   if (!flags.data.empty()) engine.data = read_samples(engine.model, flags.data, flags.samples);
   if (!flags.data.empty() && !any_answer(engine.data))
     spdlog::warn("{}: no position is an answer: no message of the assistant counts, or masks are all 0",
                  flags.data);
   if (!flags.calib.empty()) engine.calibration = read_samples(engine.model, flags.calib, std::nullopt);
+  warn_of_long_samples(engine.model, engine.data, flags.data);
+  warn_of_long_samples(engine.model, engine.calibration, flags.calib);
   open_devices(engine, flags);
   return engine;
 }

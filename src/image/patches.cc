@@ -6,50 +6,14 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "image/orientation.h"
-#include "io/json.h"
 
 namespace qsweep::image {
 namespace {
 
-constexpr int64_t kMaxPatchSide = 1024;
-constexpr int64_t kMaxMerge = 64;
-constexpr int64_t kMaxFrames = 64;
 // Merged units of an image whose size the data asks for: IMAGE_MIN_TOKEN_NUM and IMAGE_MAX_TOKEN_NUM of
 // qwen_vl_utils.
 constexpr int64_t kMinWantedUnits = 4;
 constexpr int64_t kMaxWantedUnits = 16384;
-constexpr int64_t kResampleBicubic = 3;  // Pillow's code
-
-void refuse_other_processors(const io::ObjectReader& config) {
-  const std::string type = config.string("image_processor_type");
-  if (type != "Qwen2VLImageProcessor" && type != "Qwen2VLImageProcessorFast")
-    fail(
-        "{}: \"image_processor_type\": {} is not supported; supported: Qwen2VLImageProcessor, "
-        "Qwen2VLImageProcessorFast",
-        config.path(), type);
-  for (const char* step : {"do_resize", "do_rescale", "do_normalize", "do_convert_rgb"})
-    config.require(step, true);
-  config.require("resample", kResampleBicubic);
-}
-
-int64_t read_pixel_limit(const io::ObjectReader& config, const char* key, const char* size_key) {
-  if (config.has(key)) return config.integer_in(key, 1, kMaxPixels);
-  if (!config.has("size"))
-    fail("{}: missing key \"{}\" (or \"size\" with \"{}\")", config.path(), key, size_key);
-  return config.object("size").integer_in(size_key, 1, kMaxPixels);
-}
-
-double read_positive(double value, const io::ObjectReader& config, const char* key) {
-  if (!(value > 0) || !std::isfinite(value))
-    fail("{}: \"{}\": expected a positive number, found {}", config.path(), key, value);
-  return value;
-}
-
-std::array<double, 3> read_per_channel(const io::ObjectReader& config, const char* key) {
-  const std::vector<double> values = config.numbers(key);
-  if (values.size() != 3) fail("{}: \"{}\": expected 3 numbers, found {}", config.path(), key, values.size());
-  return {values[0], values[1], values[2]};
-}
 
 Size square_size(int64_t side, int64_t factor, const PatchConfig& config) {
   if (side <= 0 || side % factor != 0)
@@ -98,29 +62,6 @@ void write_patch(const RgbImage& image, int64_t y0, int64_t x0, const PatchConfi
 }
 
 }  // namespace
-
-PatchConfig read_preprocessor_config(const std::string& path) {
-  const io::Json json = io::read_json_file(path);
-  const io::ObjectReader config(json, path);
-  refuse_other_processors(config);
-  PatchConfig result{
-      .patch_size = config.integer_in("patch_size", 1, kMaxPatchSide),
-      .temporal_patch_size = config.integer_in("temporal_patch_size", 1, kMaxFrames),
-      .merge_size = config.integer_in("merge_size", 1, kMaxMerge),
-      .min_pixels = read_pixel_limit(config, "min_pixels", "shortest_edge"),
-      .max_pixels = read_pixel_limit(config, "max_pixels", "longest_edge"),
-      .rescale_factor = config.has("rescale_factor")
-                            ? read_positive(config.number("rescale_factor"), config, "rescale_factor")
-                            : 1.0 / 255,
-      .mean = read_per_channel(config, "image_mean"),
-      .std = read_per_channel(config, "image_std"),
-  };
-  for (const double value : result.std) read_positive(value, config, "image_std");
-  if (result.min_pixels > result.max_pixels)
-    fail("{}: expected min_pixels <= max_pixels, found {} and {}", path, result.min_pixels,
-         result.max_pixels);
-  return result;
-}
 
 Size upright_size(const ImageReader& image) {
   if (turn_of(image.orientation()).transpose) return {.height = image.width(), .width = image.height()};

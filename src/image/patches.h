@@ -12,7 +12,7 @@
 
 namespace qsweep::image {
 
-// preprocessor_config.json of a Qwen2VLImageProcessor.
+// The settings of a Qwen2VLImageProcessor (preprocessor.h).
 struct PatchConfig {
   int64_t patch_size = 0;           // pixels
   int64_t temporal_patch_size = 0;  // frames
@@ -22,12 +22,9 @@ struct PatchConfig {
   double rescale_factor = 0;
   std::array<double, 3> mean{};
   std::array<double, 3> std{};
-};
 
-// Error on a missing key, a value out of range, another processor, and any setting that is not implemented
-// (no resize, another filter, ...). min_pixels and max_pixels win over size.shortest_edge and
-// size.longest_edge, which are pixel counts too.
-PatchConfig read_preprocessor_config(const std::string& path);
+  bool operator==(const PatchConfig&) const = default;
+};
 
 // What replaces the config's rule for the size of an image. Of several the first counts; all are positive.
 struct SizeChoice {

@@ -1,6 +1,7 @@
 #include "io/checkpoint.h"
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <set>
 #include <utility>
@@ -35,37 +36,47 @@ ShardOfTensor read_index(const std::string& path) {
   return shards;
 }
 
-// Error unless index and shard (files of the same order as `shard_names`) name the same tensors at the same
-// places.
-void check_index(const ShardOfTensor& index, const std::vector<std::string>& shard_names,
-                 const std::vector<SafetensorsFile>& files) {
-  for (size_t i = 0; i < files.size(); ++i) {
-    for (const TensorEntry& entry : files[i].entries()) {
-      const auto it = index.find(entry.name);
-      if (it == index.end()) fail("tensor \"{}\" of {} is not in weight_map", entry.name, shard_names[i]);
-      if (it->second != shard_names[i])
-        fail("tensor \"{}\": weight_map says {}, found in {}", entry.name, it->second, shard_names[i]);
-    }
-  }
-  for (const auto& [tensor, shard] : index) {
-    const auto place = std::lower_bound(shard_names.begin(), shard_names.end(), shard) - shard_names.begin();
-    if (files[static_cast<size_t>(place)].find(tensor) == nullptr)
-      fail("tensor \"{}\": weight_map says {}, which does not hold it", tensor, shard);
-  }
-}
-
-std::vector<SafetensorsFile> open_shards(const std::string& folder, const std::string& index_path) {
-  const ShardOfTensor index = read_index(index_path);
+std::vector<SafetensorsFile> open_shards(const std::string& folder, const std::string& index_path,
+                                         const ShardOfTensor& index) {
   std::set<std::string> distinct;
   for (const auto& [tensor, shard] : index) distinct.insert(shard);
-  const std::vector<std::string> shard_names(distinct.begin(), distinct.end());
   std::vector<SafetensorsFile> files;
-  for (const std::string& shard : shard_names) {
+  for (const std::string& shard : distinct) {
     files.push_back(with_context("while loading a shard of " + index_path,
                                  [&] { return SafetensorsFile::open(folder + "/" + shard); }));
   }
-  with_context(index_path, [&] { check_index(index, shard_names, files); });
   return files;
+}
+
+// A tensor where a shard holds it.
+struct Copy {
+  std::string shard;
+  TensorView tensor;
+};
+
+bool equal(const TensorView& a, const TensorView& b) {
+  return a.dtype == b.dtype && a.shape == b.shape &&
+         (a.elements() == 0 || std::memcmp(a.data, b.data, static_cast<size_t>(a.size_bytes())) == 0);
+}
+
+// The copy that counts: where the index says, or the only one there is.
+const Copy& choose(const std::string& name, const std::vector<Copy>& copies, const std::string* shard,
+                   std::vector<std::string>& warnings) {
+  const auto named = std::find_if(copies.begin(), copies.end(),
+                                  [&](const Copy& copy) { return shard != nullptr && copy.shard == *shard; });
+  const Copy& chosen = named == copies.end() ? copies.front() : *named;
+  const std::string said = shard == nullptr ? "tensor \"" + name + "\" is not in weight_map"
+                                            : "tensor \"" + name + "\": weight_map says " + *shard;
+  if (copies.size() == 1 && named == copies.end())
+    warnings.push_back(fmt::format("{}; that of {} is used", said, chosen.shard));
+  if (copies.size() == 1) return chosen;
+  const bool same = std::all_of(copies.begin(), copies.end(),
+                                [&](const Copy& copy) { return equal(copy.tensor, chosen.tensor); });
+  if (!same && named == copies.end())
+    fail("{}, and {} and {} hold different ones", said, copies[0].shard, copies[1].shard);
+  warnings.push_back(fmt::format("tensor \"{}\" is in {} shards{}; that of {} is used", name, copies.size(),
+                                 same ? "" : ", which differ", chosen.shard));
+  return chosen;
 }
 
 bool exists(const std::string& path) {
@@ -80,9 +91,17 @@ Checkpoint Checkpoint::open(const std::string& model_folder) {
   if (exists(single)) {
     std::vector<SafetensorsFile> files;
     files.push_back(SafetensorsFile::open(single));
-    return {model_folder, std::move(files), true};
+    Checkpoint checkpoint(model_folder, std::move(files), true);
+    if (exists(index))
+      checkpoint.warnings_.push_back(fmt::format("{}: not read, as {} is there too", index, kSingleFile));
+    return checkpoint;
   }
-  if (exists(index)) return {model_folder, open_shards(model_folder, index), true};
+  if (exists(index)) {
+    const ShardOfTensor shard_of_tensor = read_index(index);
+    Checkpoint checkpoint(model_folder, open_shards(model_folder, index, shard_of_tensor), true);
+    with_context(index, [&] { checkpoint.choose_copies(shard_of_tensor); });
+    return checkpoint;
+  }
   fail("{}: expected a model folder with {} or {}, found neither", model_folder, kSingleFile, kIndexFile);
 }
 
@@ -94,6 +113,24 @@ Checkpoint::Checkpoint(std::string folder, std::vector<SafetensorsFile> files, b
     for (const TensorEntry& entry : file.entries()) tensors_.emplace(entry.name, file.view(entry));
 }
 
+void Checkpoint::choose_copies(const ShardOfTensor& shard_of_tensor) {
+  std::map<std::string, std::vector<Copy>> copies;
+  for (const SafetensorsFile& file : files_)
+    for (const TensorEntry& entry : file.entries())
+      copies[entry.name].push_back(
+          {std::filesystem::path(file.file().path()).filename().string(), file.view(entry)});
+  for (const auto& [tensor, shard] : shard_of_tensor)
+    if (!copies.contains(tensor))
+      fail("tensor \"{}\": weight_map says {}, which does not hold it", tensor, shard);
+  for (const auto& [name, of_name] : copies) {
+    const auto shard = shard_of_tensor.find(name);
+    tensors_[name] =
+        choose(name, of_name, shard == shard_of_tensor.end() ? nullptr : &shard->second, warnings_).tensor;
+    if (of_name.size() > 1)
+      for (const Copy& copy : of_name) release(copy.tensor);  // they were compared
+  }
+}
+
 const TensorView* Checkpoint::find(const std::string& name) const {
   const auto it = tensors_.find(name);
   return it == tensors_.end() ? nullptr : &it->second;
@@ -101,6 +138,7 @@ const TensorView* Checkpoint::find(const std::string& name) const {
 
 TensorView Checkpoint::get(const std::string& name, const Shape& expected_shape) const {
   if (!exists_) tensors_.try_emplace(name, TensorView{DType::bf16, expected_shape, nullptr});
+  read_.insert(name);
   const TensorView* tensor = find(name);
   if (tensor == nullptr)
     fail("{}: tensor \"{}\" is missing; expected shape {}", folder_, name, to_string(expected_shape));
@@ -117,6 +155,13 @@ TensorView Checkpoint::get(const std::string& name, const Shape& expected_shape)
 std::vector<std::string> Checkpoint::names() const {
   std::vector<std::string> names;
   for (const auto& [name, tensor] : tensors_) names.push_back(name);
+  return names;
+}
+
+std::vector<std::string> Checkpoint::unread() const {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : tensors_)
+    if (!read_.contains(name)) names.push_back(name);
   return names;
 }
 
@@ -142,6 +187,10 @@ std::string Checkpoint::headers_sha256() const {
   Sha256 digest;
   for (const SafetensorsFile& file : files_) digest.update(file.header_bytes());
   return digest.hex();
+}
+
+void Checkpoint::check_unchanged() const {
+  for (const SafetensorsFile& file : files_) file.file().check_unchanged();
 }
 
 const MappedFile& Checkpoint::file_of(const TensorView& tensor) const {

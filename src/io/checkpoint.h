@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,8 @@ namespace qsweep::io {
 class Checkpoint {
  public:
   // Reads all headers, no weights. Error where neither model.safetensors nor model.safetensors.index.json
-  // exists, or where the index and its shards do not name exactly the same tensors.
+  // exists, where a tensor of the index is in no shard, and where shards hold different tensors of one name
+  // and the index does not say which one counts. Lesser contradictions are warned of.
   static Checkpoint open(const std::string& model_folder);
   // Weights that are not there yet: get() takes whatever it is asked for as stored in bf16 and gives a view
   // without data; find() knows what get() was asked for.
@@ -26,11 +28,16 @@ class Checkpoint {
   // with what was expected and found.
   TensorView get(const std::string& name, const Shape& expected_shape) const;
 
-  std::vector<std::string> names() const;  // sorted
+  std::vector<std::string> names() const;   // sorted
+  std::vector<std::string> unread() const;  // of the tensors that get() was not asked for; sorted
+  const std::vector<std::string>& warnings() const { return warnings_; }
   int64_t parameters() const;              // elements of all tensors
   int64_t size_bytes() const;              // of all tensors
   std::vector<std::string> paths() const;  // of the files, in the order of their names
   std::string headers_sha256() const;      // of the headers of all files, in the order of the files' names
+
+  // Error where a file has changed since open().
+  void check_unchanged() const;
 
   // A view of this checkpoint: drops its pages from resident memory (a later read brings them back), asks for
   // them ahead of use, or brings them in at once.
@@ -40,12 +47,15 @@ class Checkpoint {
 
  private:
   Checkpoint(std::string folder, std::vector<SafetensorsFile> files, bool exists);
+  void choose_copies(const std::map<std::string, std::string>& shard_of_tensor);
   const MappedFile& file_of(const TensorView& tensor) const;
 
   std::string folder_;
   std::vector<SafetensorsFile> files_;  // by name
   bool exists_;
   mutable std::map<std::string, TensorView> tensors_;  // what is wanted becomes known by get()
+  mutable std::set<std::string> read_;
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace qsweep::io

@@ -1,10 +1,9 @@
 #include "models/model.h"
 
-#include <filesystem>
-
 #include <fmt/ranges.h>
 
 #include "io/json.h"
+#include "models/folder.h"
 #include "models/outline.h"
 #include "models/qwen2_5_vl/model.h"
 
@@ -34,14 +33,17 @@ const Family& family_of(const io::Json& config, const std::string& path) {
 }  // namespace
 
 Model load(const std::string& folder, const LoadOptions& options) {
-  std::error_code ignored;
-  if (!std::filesystem::is_directory(folder, ignored))
-    fail("{}: expected the folder of a Hugging Face checkpoint, found {}", folder,
-         std::filesystem::exists(folder, ignored) ? "a file" : "nothing of that name");
+  check_folder(folder);
   const std::string path = folder + "/config.json";
   const io::Json config = io::read_json_file(path);
   const Family& family = family_of(config, path);
-  return family.load(folder, config, io::Checkpoint::open(folder), options);
+  refuse_quantized(config, path);
+  io::Checkpoint checkpoint = io::Checkpoint::open(folder);
+  refuse_quantized(checkpoint, folder);
+  Model model = family.load(folder, config, std::move(checkpoint), options);
+  model.warnings = model.checkpoint.warnings();
+  for (std::string& warning : folder_warnings(folder)) model.warnings.push_back(std::move(warning));
+  return model;
 }
 
 Model outline(const std::string& folder, const io::Json& config) {

@@ -2,6 +2,7 @@
 // family.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,7 +48,10 @@ struct Model {
   std::vector<graph::Stage> stages = {};
   int64_t hidden_size = 0;
   int64_t vocab_size = 0;
+  int64_t max_positions = INT64_MAX;  // tokens of a sample that the model was made for
   bool tied_embeddings = false;
+  std::vector<std::string> unused_tensors = {};  // of the checkpoint: nothing here reads them
+  std::vector<std::string> warnings = {};        // of what the folder holds
   std::unique_ptr<InputBuilder> inputs = nullptr;
 
   const graph::LinearOp& lm_head() const { return ops.back(); }

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "io/json.h"
 #include "report/text.h"
 
 namespace qsweep::report {
@@ -141,10 +142,21 @@ void warn_of_baselines(const Run& run, std::vector<std::string>& out) {
   }
 }
 
+void warn_of_unused_tensors(const Run& run, std::vector<std::string>& out) {
+  const auto unused = run.provenance.find("unused_tensors");
+  if (unused == run.provenance.end() || !unused->is_array() || unused->empty()) return;
+  out.push_back(fmt::format(
+      "{} of the checkpoint {} not used by the model, the first {}: another program may compute with "
+      "them. `provenance.unused_tensors` in scores.json lists them.",
+      counted(static_cast<int64_t>(unused->size()), "tensor"), unused->size() == 1 ? "is" : "are",
+      io::shortened(unused->front())));
+}
+
 }  // namespace
 
 std::vector<std::string> warnings(const Run& run) {
   std::vector<std::string> out;
+  warn_of_unused_tensors(run, out);
   warn_of_samples(run, out);
   warn_of_reliability(run, out);
   warn_of_statuses(run, out);

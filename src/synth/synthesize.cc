@@ -23,8 +23,8 @@ constexpr int64_t kOtherBytes = int64_t{64} << 20;  // more than everything but 
 // What a model folder may hold besides config.json and weights.
 constexpr const char* kCopied[] = {"preprocessor_config.json", "video_preprocessor_config.json",
                                    "generation_config.json",   "tokenizer.json",
-                                   "tokenizer_config.json",    "chat_template.json",
-                                   "chat_template.jinja"};
+                                   "processor_config.json",    "tokenizer_config.json",
+                                   "chat_template.json",       "chat_template.jinja"};
 
 void copy_files(const std::string& from, const std::string& to) {
   for (const char* name : kCopied) {

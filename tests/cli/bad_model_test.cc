@@ -138,11 +138,117 @@ TEST_F(BadModel, IncompleteConfigs) {
   for (const char* key : {"model_type", "hidden_size", "rms_norm_eps", "rope_scaling", "vision_config",
                           "image_token_id", "num_key_value_heads"})
     expect_config_refused([&](Json& c) { c.erase(key); }, {"missing key", key});
-  expect_config_refused([](Json& c) { c["vision_config"].erase("depth"); },
-                        {"vision_config", "missing key \"depth\""});
+  // A tower's depth has a default, which is not this one's.
+  expect_model_refused(
+      [](const std::string& model) {
+        edit_json(model + "/config.json", [](Json& c) { c["vision_config"].erase("depth"); });
+      },
+      {"visual.blocks.6.norm1.weight", "missing"});
   expect_config_refused([](Json& c) { c = Json::array({1}); }, {"expected a JSON object", "array"});
   expect_model_refused([](const std::string& model) { std::ofstream(model + "/config.json") << "{\"a\": 1"; },
                        {"model/config.json", "not valid JSON", "column 8"});
+}
+
+TEST_F(BadModel, KeysThatAreNotKnown) {
+  expect_config_refused([](Json& c) { c["final_logit_softcapping"] = 30.0; },
+                        {"final_logit_softcapping", "30.0 is not supported"});
+  expect_config_refused([](Json& c) { c["attention_multiplier"] = 0.5; },
+                        {"attention_multiplier", "not known"});
+  expect_config_refused([](Json& c) { c["rms_norm_eps"] = -1.0; }, {"rms_norm_eps", "found -1"});
+  expect_config_refused([](Json& c) { c["max_position_embeddings"] = 0; },
+                        {"max_position_embeddings", "found 0"});
+}
+
+TEST_F(BadModel, QuantizedCheckpoints) {
+  const std::string advice = "quantized already";
+  for (const char* method : {"gptq", "awq", "bitsandbytes", "fp8", "compressed-tensors"})
+    expect_config_refused(
+        [&](Json& c) {
+          c["quantization_config"] = {{"quant_method", method}, {"bits", 4}};
+        },
+        {advice, method, "quantization_config", "float checkpoint"});
+  expect_config_refused(
+      [](Json& c) {
+        c["quantization"] = {{"group_size", 64}, {"bits", 4}};
+      },
+      {advice, "\"quantization\""});
+  expect_config_refused(
+      [](Json& c) {
+        c["compression_config"] = {{"format", "pack-quantized"}};
+      },
+      {advice, "pack-quantized"});
+  const std::string q_proj = "model.layers.0.self_attn.q_proj";
+  const auto packed_as = [&](const std::string& suffix) {
+    return [&, suffix](const std::string& model) {
+      edit_header(model + "/model.safetensors", [&](Json& header) {
+        const Json entry = header[q_proj + ".weight"];
+        header[q_proj + suffix] = entry;
+        header.erase(q_proj + ".weight");
+      });
+    };
+  };
+  expect_model_refused(packed_as(".qweight"), {advice, q_proj + ".qweight", "GPTQ or AWQ"});
+  expect_model_refused(packed_as(".weight_packed"), {advice, "compressed-tensors"});
+  expect_model_refused(packed_as(".weight.absmax"), {advice, "bitsandbytes"});
+  const auto in_bytes = [&](const char* dtype) {
+    return [&, dtype](const std::string& model) {
+      edit_header(model + "/model.safetensors", [&](Json& header) {
+        header[q_proj + ".weight"]["dtype"] = dtype;
+        header[q_proj + ".weight"]["shape"] = {128, 256};
+      });
+    };
+  };
+  expect_model_refused(in_bytes("F8_E4M3"), {advice, q_proj + ".weight", "weights in F8_E4M3"});
+  expect_model_refused(in_bytes("I8"), {advice, "weights in I8"});
+  expect_model_refused(in_bytes("U8"), {advice, "weights in U8"});
+  expect_model_refused(
+      [](const std::string& model) { std::ofstream(model + "/hf_quant_config.json") << "{}"; },
+      {advice, "hf_quant_config.json", "ModelOpt"});
+}
+
+// Folders and files that people give instead of a checkpoint's.
+TEST_F(BadModel, OtherThings) {
+  const auto expect_folder = [&](const std::vector<std::string>& entries,
+                                 const std::vector<std::string>& words) {
+    for (const std::string& entry : entries) place.write("other/" + entry, "{}");
+    std::vector<std::string> all{place.at("other"), "expected the folder of a Hugging Face checkpoint"};
+    all.insert(all.end(), words.begin(), words.end());
+    expect_refused(score(place.at("other"), captions), all);
+    std::filesystem::remove_all(place.at("other"));
+  };
+  expect_folder({"adapter_config.json", "adapter_model.safetensors"}, {"adapter_config.json", "merge it"});
+  expect_folder({"refs/main", "snapshots/0123abcd/config.json"}, {"\"snapshots\"", "hub cache"});
+  expect_folder({"models--Qwen--Qwen2.5-VL-3B-Instruct/refs/main"},
+                {"hub cache", "models--OWNER--NAME/snapshots"});
+  expect_folder({"Qwen2.5-VL-7B-Q4_K_M.gguf", "mmproj.gguf"}, {"Q4_K_M.gguf", "GGUF", "llama.cpp"});
+  expect_folder({"config.json", "pytorch_model.bin"}, {"pytorch_model.bin", "safetensors"});
+  expect_folder({"config.json", "pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"},
+                {"pytorch_model", "safetensors"});
+  expect_folder({"checkpoint-500/config.json", "checkpoint-500/model.safetensors"},
+                {"checkpoint-500", "training"});
+  expect_folder({"consolidated.safetensors", "params.json"}, {"consolidated.safetensors", "transformers"});
+  expect_folder({"model_index.json", "vae/config.json"}, {"model_index.json", "pipeline"});
+  expect_refused(score(place.write("model.gguf", std::string("GGUF\3\0\0\0", 8)), captions),
+                 {"model.gguf", "found a file in the format GGUF"});
+  expect_refused(score("Qwen/Qwen2.5-VL-3B-Instruct", captions),
+                 {"Qwen/Qwen2.5-VL-3B-Instruct", "nothing of that name", "must be downloaded"});
+  expect_model_refused(
+      [](const std::string& model) {
+        std::filesystem::remove(model + "/model.safetensors");
+        std::filesystem::create_symlink("../../blobs/0123", model + "/model.safetensors");
+      },
+      {"model.safetensors", "a link to a file that is not there"});
+}
+
+TEST_F(BadModel, PointersOfGitLfs) {
+  for (const char* name : {"model.safetensors", "config.json", "tokenizer.json"})
+    expect_model_refused(
+        [&](const std::string& model) {
+          std::ofstream(model + "/" + name)
+              << "version https://git-lfs.github.com/spec/v1\noid sha256:" << std::string(64, '0')
+              << "\nsize 4348600\n";
+        },
+        {std::string("model/") + name, "Git LFS pointer", "not been downloaded"});
 }
 
 TEST_F(BadModel, HeadThatContradictsTheConfig) {
@@ -182,6 +288,15 @@ TEST_F(BadModel, Tokenizers) {
                        {"model/tokenizer.json", "missing", "captions.txt", "line-1"});
 }
 
+TEST_F(BadModel, TokensThatContradict) {
+  expect_model_refused(
+      [](const std::string& model) {
+        edit_json(model + "/config.json", [](Json& c) { c["vision_start_token_id"] = 1052; });
+      },
+      {"model/tokenizer.json", "<|vision_start|>", "expected id 1052", "vision_start_token_id",
+       "found 1051"});
+}
+
 TEST_F(BadModel, Preprocessors) {
   const auto expect = [&](const std::function<void(const std::string& file)>& damage,
                           std::vector<std::string> words) {
@@ -201,6 +316,13 @@ TEST_F(BadModel, Preprocessors) {
                                          c["image_std"] = {0.1, 0, 0.1};
                                        }); },
          {"image_std", "positive"});
+  expect(
+      [](const std::string& file) {
+        edit_json(file, [](Json& c) { c["image_std"] = {1e-300, 1e-300, 1e-300}; });
+      },
+      {"image_std", "expected pixels within"});
+  expect([](const std::string& file) { edit_json(file, [](Json& c) { c["do_sharpen"] = true; }); },
+         {"do_sharpen", "not known"});
 }
 
 }  // namespace

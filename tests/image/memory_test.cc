@@ -16,6 +16,7 @@
 
 #include "base/rng.h"
 #include "golden.h"
+#include "image/preprocessor.h"
 
 namespace {
 

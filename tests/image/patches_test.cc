@@ -2,13 +2,12 @@
 
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "golden.h"
+#include "image/preprocessor.h"
 
 namespace qsweep::image {
 namespace {
@@ -127,103 +126,6 @@ TEST(Patches, RefusesChoicesThatContradict) {
               HasSubstr("found 3136 and 3135, one of them from the preprocessor"));
   EXPECT_THAT(error({.wanted = Size{28, 28 * 201}}), HasSubstr("200"));
   EXPECT_THAT(error({.min_pixels = int64_t{1} << 30, .max_pixels = int64_t{1} << 31}), HasSubstr("allowed"));
-}
-
-TEST(PreprocessorConfig, ReadsTheTinyModels) {
-  const PatchConfig config = tiny_config();
-  EXPECT_EQ(config.patch_size, 14);
-  EXPECT_EQ(config.temporal_patch_size, 2);
-  EXPECT_EQ(config.merge_size, 2);
-  EXPECT_EQ(config.min_pixels, 3136);
-  EXPECT_EQ(config.max_pixels, 23520);
-  EXPECT_EQ(config.rescale_factor, 1.0 / 255);
-  EXPECT_EQ(config.mean[1], 0.4578275);
-  EXPECT_EQ(config.std[2], 0.27577711);
-}
-
-// A temporary preprocessor_config.json, changed from the one that Qwen2.5-VL-3B ships (no do_* keys, no
-// size).
-class ChangedConfig : public ::testing::Test {
- protected:
-  io::Json json = io::parse_json(R"({"min_pixels": 3136, "max_pixels": 12845056, "patch_size": 14,
-      "temporal_patch_size": 2, "merge_size": 2, "image_mean": [0.48145466, 0.4578275, 0.40821073],
-      "image_std": [0.26862954, 0.26130258, 0.27577711], "image_processor_type": "Qwen2VLImageProcessor",
-      "processor_class": "Qwen2_5_VLProcessor"})",
-                                 "the shipped file");
-
-  PatchConfig read() const {
-    std::ofstream(path_) << json.dump();
-    return read_preprocessor_config(path_);
-  }
-  std::string error() const {
-    try {
-      read();
-    } catch (const Error& e) {
-      return e.what();
-    }
-    return "no error";
-  }
-
-  ~ChangedConfig() override { std::remove(path_.c_str()); }
-
- private:
-  // Other test processes may run at the same time.
-  const std::string path_ = fmt::format("{}preprocessor_config-{}.json", ::testing::TempDir(), getpid());
-};
-
-TEST_F(ChangedConfig, DefaultsAreThoseOfTransformers) {
-  EXPECT_EQ(read().max_pixels, 12845056);
-  EXPECT_EQ(read().rescale_factor, 1.0 / 255);
-}
-
-TEST_F(ChangedConfig, PixelLimitsFromSize) {
-  json["size"] = {{"shortest_edge", 100}, {"longest_edge", 200000}};
-  EXPECT_EQ(read().min_pixels, 3136);
-  json.erase("min_pixels");
-  json["max_pixels"] = nullptr;
-  EXPECT_EQ(read().min_pixels, 100);
-  EXPECT_EQ(read().max_pixels, 200000);
-  json.erase("size");
-  EXPECT_THAT(error(), HasSubstr("missing key \"min_pixels\" (or \"size\" with \"shortest_edge\")"));
-}
-
-TEST_F(ChangedConfig, TheFastProcessorHasTheSameSettings) {
-  json["image_processor_type"] = "Qwen2VLImageProcessorFast";
-  EXPECT_EQ(read().patch_size, 14);
-}
-
-TEST_F(ChangedConfig, WhatIsNotImplementedIsRefused) {
-  const io::Json original = json;
-  const std::vector<std::pair<const char*, io::Json>> changes = {
-      {"image_processor_type", "CLIPImageProcessor"},
-      {"do_resize", false},
-      {"do_rescale", false},
-      {"do_normalize", false},
-      {"do_convert_rgb", false},
-      {"resample", 2},
-      {"rescale_factor", 0},
-      {"rescale_factor", "1/255"},
-      {"patch_size", 0},
-      {"temporal_patch_size", 1 << 20},
-      {"merge_size", -1},
-      {"min_pixels", 0},
-      {"min_pixels", 12845057},
-      {"max_pixels", 1e18},
-      {"image_mean", 0.5},
-      {"image_mean", {0.5, 0.5}},
-      {"image_std", {0.5, 0.0, 0.5}},
-  };
-  for (const auto& [key, value] : changes) {
-    json = original;
-    json[key] = value;
-    EXPECT_THAT(error(), HasSubstr(key)) << value.dump();
-  }
-  for (const char* key : {"patch_size", "temporal_patch_size", "merge_size", "image_mean", "image_std",
-                          "max_pixels", "image_processor_type"}) {
-    json = original;
-    json.erase(key);
-    EXPECT_THAT(error(), HasSubstr(std::string("missing key \"") + key + "\""));
-  }
 }
 
 }  // namespace

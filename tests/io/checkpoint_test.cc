@@ -97,13 +97,86 @@ TEST(Checkpoint, NeedsWeights) {
 TEST(Checkpoint, IndexAndShardsAgree) {
   const TempFolder folder;
   write_shards(folder, R"({"a":"s1","b":"s1","c":"s2"})");
-  EXPECT_THAT(Checkpoint::open(folder.path()).names(), testing::ElementsAre("a", "b", "c"));
+  const auto checkpoint = Checkpoint::open(folder.path());
+  EXPECT_THAT(checkpoint.names(), testing::ElementsAre("a", "b", "c"));
+  EXPECT_THAT(checkpoint.warnings(), testing::IsEmpty());
 
-  expect_refused(R"({"a":"s1","c":"s2"})", "index.json: tensor \"b\" of s1 is not in weight_map");
-  expect_refused(R"({"a":"s1","b":"s2","c":"s2"})", "tensor \"b\": weight_map says s2, found in s1");
   expect_refused(R"({"a":"s1","b":"s1","c":"s2","d":"s2"})",
                  "tensor \"d\": weight_map says s2, which does not hold it");
   expect_refused(R"({"a":"s1","b":"s1","c":"s3"})", "s3: cannot open the file");
+}
+
+// As transformers loads them: it reads whole shards.
+TEST(Checkpoint, TheIndexMayForgetATensorOrNameAnotherShard) {
+  const auto expect_warning = [](const std::string& weight_map, const std::string& warning) {
+    const TempFolder folder;
+    write_shards(folder, weight_map);
+    const auto checkpoint = Checkpoint::open(folder.path());
+    EXPECT_THAT(checkpoint.names(), testing::ElementsAre("a", "b", "c"));
+    EXPECT_THAT(checkpoint.warnings(), testing::ElementsAre(warning));
+  };
+  expect_warning(R"({"a":"s1","c":"s2"})", "tensor \"b\" is not in weight_map; that of s1 is used");
+  expect_warning(R"({"a":"s1","b":"s2","c":"s2"})", "tensor \"b\": weight_map says s2; that of s1 is used");
+}
+
+// Two shards that both hold "a"; only s2 holds "b".
+struct Repeated {
+  Repeated(float in_s1, float in_s2, const std::string& weight_map) {
+    const Tensor one = Tensor::from<float>(std::vector{in_s1}, {1}),
+                 two = Tensor::from<float>(std::vector{in_s2}, {1});
+    write_safetensors(folder.path() + "/s1", std::vector<NamedTensor>{{"a", one.view()}, {"z", kEmpty}});
+    write_safetensors(folder.path() + "/s2", std::vector<NamedTensor>{{"a", two.view()}, {"b", kEmpty}});
+    folder.write("model.safetensors.index.json", R"({"weight_map":)" + weight_map + "}");
+  }
+  const TempFolder folder;
+};
+
+TEST(Checkpoint, OfRepeatedTensorsTheIndexChooses) {
+  for (const auto& [shard, value] : {std::pair{"s1", 1.0f}, std::pair{"s2", 2.0f}}) {
+    const Repeated files(1, 2, fmt::format(R"({{"a":"{}","b":"s2","z":"s1"}})", shard));
+    const auto checkpoint = Checkpoint::open(files.folder.path());
+    EXPECT_EQ(checkpoint.get("a", {1}).as<float>()[0], value);
+    EXPECT_THAT(checkpoint.warnings(),
+                testing::ElementsAre(
+                    fmt::format("tensor \"a\" is in 2 shards, which differ; that of {} is used", shard)));
+    EXPECT_EQ(checkpoint.parameters(), 1);
+  }
+  const Repeated same(3, 3, R"({"b":"s2","z":"s1"})");
+  EXPECT_THAT(Checkpoint::open(same.folder.path()).warnings(),
+              testing::ElementsAre("tensor \"a\" is in 2 shards; that of s1 is used"));
+  const Repeated differ(1, 2, R"({"b":"s2","z":"s1"})");
+  EXPECT_THAT([&] { Checkpoint::open(differ.folder.path()); },
+              fails_with("tensor \"a\" is not in weight_map, and s1 and s2 hold different ones"));
+}
+
+TEST(Checkpoint, OneFileGoesBeforeAnIndex) {
+  const TempFolder folder;
+  write_shards(folder, R"({"a":"s1","b":"s1","c":"s2"})");
+  write_safetensors(folder.path() + "/model.safetensors", std::vector<NamedTensor>{{"one", kEmpty}});
+  const auto checkpoint = Checkpoint::open(folder.path());
+  EXPECT_THAT(checkpoint.names(), testing::ElementsAre("one"));
+  EXPECT_THAT(
+      checkpoint.warnings(),
+      testing::ElementsAre(testing::EndsWith("index.json: not read, as model.safetensors is there too")));
+}
+
+TEST(Checkpoint, WhatWasNotAskedForIsUnread) {
+  const TempFolder folder;
+  write_shards(folder, R"({"a":"s1","b":"s1","c":"s2"})");
+  const auto checkpoint = Checkpoint::open(folder.path());
+  checkpoint.get("b", {0});
+  EXPECT_NE(checkpoint.find("c"), nullptr);
+  EXPECT_THAT(checkpoint.unread(), testing::ElementsAre("a", "c"));
+}
+
+TEST(Checkpoint, AChangedShardIsNoticed) {
+  const TempFolder folder;
+  write_shards(folder, R"({"a":"s1","b":"s1","c":"s2"})");
+  const auto checkpoint = Checkpoint::open(folder.path());
+  EXPECT_NO_THROW(checkpoint.check_unchanged());
+  std::ofstream(folder.path() + "/s2", std::ios::app) << "more";
+  EXPECT_THAT([&] { checkpoint.check_unchanged(); },
+              fails_with("/s2: the file has changed while it was in use"));
 }
 
 TEST(Checkpoint, IndexIsChecked) {

@@ -1,6 +1,9 @@
 #include "io/mapped_file.h"
 
+#include <chrono>
+#include <functional>
 #include <utility>
+#include <vector>
 
 #include <unistd.h>
 
@@ -35,6 +38,79 @@ TEST(MappedFile, RefusesWhatIsNotAFileWithContent) {
   EXPECT_THAT([&] { MappedFile::open(folder.path()); }, fails_with("expected a file, found a folder"));
   EXPECT_THAT([&] { MappedFile::open(folder.write("empty", "")); }, fails_with("/empty: the file is empty"));
   EXPECT_THAT([] { MappedFile::open("/dev/zero"); }, fails_with("expected a regular file"));
+}
+
+TEST(MappedFile, APointerOfGitLfsIsNotTheFile) {
+  const TempFolder folder;
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4348600\n";
+  EXPECT_THAT([&] { MappedFile::open(folder.write("f", pointer)); },
+              fails_with("/f: found a Git LFS pointer; the file itself has not been downloaded"));
+  EXPECT_NO_THROW(MappedFile::open(folder.write("g", "of " + pointer)));
+}
+
+TEST(MappedFile, ChangesAreNoticed) {
+  const TempFolder folder;
+  const std::string path = folder.write("f", "some text");
+  const auto expect_change = [&](const std::function<void()>& change, const std::string& words) {
+    folder.write("f", "some text");
+    MappedFile file = MappedFile::open(path);
+    EXPECT_NO_THROW(file.check_unchanged());
+    change();
+    const MappedFile moved = std::move(file);
+    EXPECT_THAT([&] { moved.check_unchanged(); },
+                fails_with("/f: the file has changed while it was in use: " + words));
+  };
+  expect_change([&] { std::filesystem::resize_file(path, 4); }, "expected 9 bytes as before, found 4");
+  expect_change([&] { std::ofstream(path, std::ios::app) << "!"; }, "expected 9 bytes as before, found 10");
+  expect_change(
+      [&] {
+        std::filesystem::last_write_time(
+            path, std::filesystem::file_time_type::clock::now() + std::chrono::seconds(1));
+      },
+      "it was written to");
+}
+
+// What is mapped goes on to be the old file.
+TEST(MappedFile, OneThatIsReplacedIsUnchanged) {
+  const TempFolder folder;
+  const MappedFile file = MappedFile::open(folder.write("f", "some text"));
+  std::filesystem::rename(folder.write("g", "other"), folder.path() + "/f");
+  EXPECT_NO_THROW(file.check_unchanged());
+  std::filesystem::remove(folder.path() + "/f");
+  EXPECT_NO_THROW(file.check_unchanged());
+}
+
+TEST(MappedFile, IsFoundByAddress) {
+  const TempFolder folder;
+  const std::byte* inside = nullptr;
+  {
+    MappedFile file = MappedFile::open(folder.write("f", "some text"));
+    inside = file.bytes().data();
+    const MappedFile moved = std::move(file);
+    EXPECT_EQ(mapped_file_at(inside), folder.path() + "/f");
+    EXPECT_EQ(mapped_file_at(inside + 8), folder.path() + "/f");
+    EXPECT_EQ(mapped_file_at(inside + 9), nullptr);
+    EXPECT_EQ(mapped_file_at(inside - 1), nullptr);
+  }
+  EXPECT_EQ(mapped_file_at(inside), nullptr);
+  EXPECT_EQ(mapped_file_at(nullptr), nullptr);
+}
+
+TEST(MappedFile, MoreThanTheTableHoldsAndLongPaths) {
+  const TempFolder folder;
+  const std::string deep =
+      folder.path() + "/" + std::string(200, 'a') + "/" + std::string(200, 'b') + "/" + std::string(200, 'c');
+  std::filesystem::create_directories(deep);
+  std::ofstream(deep + "/f") << "some text";
+  std::vector<MappedFile> files;
+  for (int i = 0; i < 600; ++i) files.push_back(MappedFile::open(deep + "/f"));
+  const char* path = mapped_file_at(files.front().bytes().data());
+  ASSERT_NE(path, nullptr);
+  EXPECT_TRUE((deep + "/f").ends_with(path)) << path;
+  EXPECT_GT(std::strlen(path), 500u);
+  files.clear();
+  const MappedFile again = MappedFile::open(deep + "/f");
+  EXPECT_NE(mapped_file_at(again.bytes().data()), nullptr);
 }
 
 TEST(MappedFile, ReleaseLowersResidentMemoryAndKeepsTheData) {

@@ -121,6 +121,151 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"/vision_config", "", "missing key \"vision_config\""},
         BadConfig{"/image_token_id", "5000", "expected a value from 0 to 1087, found 5000"}));
 
+// What changes the meaning, and what nobody knows.
+INSTANTIATE_TEST_SUITE_P(
+    Keys, Refusal,
+    ::testing::Values(
+        BadConfig{"/final_logit_softcapping", "30.0", "\"final_logit_softcapping\": 30.0 is not supported"},
+        BadConfig{"/attention_multiplier", "0.5", "\"attention_multiplier\": the key is not known"},
+        BadConfig{"/embedding_multiplier", "12",
+                  "\"embedding_multiplier\": 12 is not supported; supported: 1"},
+        BadConfig{"/logits_scaling", "8", "\"logits_scaling\": 8 is not supported"},
+        BadConfig{"/mlp_bias", "true", "\"mlp_bias\": true is not supported; supported: false"},
+        BadConfig{"/attention_bias", "false", "\"attention_bias\": false is not supported; supported: true"},
+        BadConfig{"/partial_rotary_factor", "0.5", "\"partial_rotary_factor\": 0.5 is not supported"},
+        BadConfig{"/pruned_heads", R"({"0": [1]})", "\"pruned_heads\": {\"0\":[1]} is not supported"},
+        BadConfig{"/auto_map", R"({"AutoModel": "mine.Model"})", "\"auto_map\": the key is not known"},
+        BadConfig{"/num_experts", "8", "\"num_experts\": the key is not known"},
+        BadConfig{"/unheard_of", "false", "config.json: \"unheard_of\": the key is not known"},
+        BadConfig{"/layer_types", R"(["full_attention"])", "expected the types of 6 layers, found 1"},
+        BadConfig{"/layer_types",
+                  R"(["full_attention","full_attention","sliding_attention","full_attention","full_attention",
+                      "full_attention"])",
+                  "\"layer_types\": \"sliding_attention\" is not supported"},
+        BadConfig{"/rope_scaling/factor", "4", "rope_scaling: \"factor\": 4 is not supported"},
+        BadConfig{"/rope_scaling/mrope_interleaved", "true", "\"mrope_interleaved\": true is not supported"},
+        BadConfig{"/rope_scaling/long_factor", "[1.5]", "\"long_factor\": the key is not known"},
+        BadConfig{"/rope_scaling/rope_type", "\"dynamic\"", "\"dynamic\" is not supported"},
+        BadConfig{"/rope_parameters", R"({"rope_type": "default"})",
+                  "expected \"rope_parameters\" or \"rope_scaling\", found both"},
+        BadConfig{"/rope_scaling/rope_theta", "5000.0", "\"rope_theta\": expected 5000 as in rope_scaling"},
+        BadConfig{"/vision_config/mlp_ratio", "4", "vision_config: \"mlp_ratio\": the key is not known"},
+        BadConfig{"/vision_config/in_channels", "1",
+                  "\"in_channels\": expected a value from 3 to 3, found 1"},
+        BadConfig{"/vision_config/in_chans", "4", "\"in_chans\": expected a value from 3 to 3, found 4"},
+        BadConfig{"/vision_config/model_type", "\"qwen2_vl\"",
+                  "\"model_type\": \"qwen2_vl\" is not supported"},
+        BadConfig{"/vision_config/hidden_act", "\"quick_gelu\"", "supported: \"silu\", \"swish\""},
+        BadConfig{"/vision_config/rms_norm_eps", "1e-5", "\"rms_norm_eps\": 1e-05 is not supported"},
+        BadConfig{
+            "/vision_config/rope_parameters", R"({"rope_theta": 5000.0})",
+            "vision_config: rope_parameters: \"rope_theta\": 5000.0 is not supported; supported: 10000"},
+        BadConfig{"/rms_norm_eps", "-1.0", "\"rms_norm_eps\": expected a number from 0 to below 1, found -1"},
+        BadConfig{"/rms_norm_eps", "1e6", "expected a number from 0 to below 1, found 1000000"},
+        BadConfig{"/max_position_embeddings", "0", "\"max_position_embeddings\": expected a value from 1"},
+        BadConfig{"/max_position_embeddings", "-5", "found -5"},
+        BadConfig{"/text_config", R"({"hidden_act": "silu"})",
+                  "\"hidden_size\": expected it inside text_config"}));
+
+TEST(Config, KeysWithoutInfluenceAreIgnored) {
+  io::Json json = io::read_json_file(kData + "/tiny-qwen2.5-vl/config.json");
+  const Config expected = read_config(json, "config.json");
+  for (const auto& [key, value] : std::vector<std::pair<const char*, io::Json>>{
+           {"torch_dtype", "float16"},
+           {"transformers_version", "9.9"},
+           {"use_cache", false},
+           {"initializer_range", 7},
+           {"attention_dropout", 0.5},
+           {"architectures", {"AnyForConditionalGeneration"}},
+           {"eos_token_id", {1, 2}},
+           {"temperature", 0.1},
+           {"id2label", {{"0", "LABEL_0"}}},
+           {"final_logit_softcapping", nullptr},
+           {"logits_scaling", 1.0},
+           {"pruned_heads", io::Json::object()},
+           {"hidden_act", "swish"},
+           {"layer_types", std::vector<std::string>(6, "full_attention")},
+           {"unheard_of", nullptr}}) {
+    json[key] = value;
+    const Config found = read_config(json, "config.json");
+    EXPECT_EQ(found.text.rms_norm_eps, expected.text.rms_norm_eps) << key;
+    EXPECT_EQ(found.text.mrope_section, expected.text.mrope_section) << key;
+  }
+  EXPECT_EQ(expected.text.max_positions, 4096);
+}
+
+// transformers 4.49 writes of a 7B model's tower no more than these.
+TEST(Config, VisionDefaultsAreThoseOfTheClass) {
+  io::Json json = io::read_json_file(kData + "/tiny-qwen2.5-vl/config.json");
+  json["vision_config"] = {{"hidden_size", 1280},
+                           {"in_chans", 3},
+                           {"model_type", "qwen2_5_vl"},
+                           {"spatial_patch_size", 14},
+                           {"tokens_per_second", 2}};
+  json["hidden_size"] = 3584;  // of its language model
+  json["num_attention_heads"] = 28;
+  json["num_key_value_heads"] = 4;
+  json["rope_scaling"]["mrope_section"] = {16, 24, 24};
+  const VisionConfig c = read_config(json, "config.json").vision;
+  EXPECT_EQ(c.depth, 32);
+  EXPECT_EQ(c.hidden_size, 1280);
+  EXPECT_EQ(c.intermediate_size, 3420);
+  EXPECT_EQ(c.n_heads, 16);
+  EXPECT_EQ(c.head_dim, 80);
+  EXPECT_EQ(c.in_channels, 3);
+  EXPECT_EQ(c.patch_size, 14);
+  EXPECT_EQ(c.temporal_patch_size, 2);
+  EXPECT_EQ(c.spatial_merge_size, 2);
+  EXPECT_EQ(c.window_size, 112);
+  EXPECT_EQ(c.out_hidden_size, 3584);
+  EXPECT_EQ(c.full_attention_blocks, (std::vector<int64_t>{7, 15, 23, 31}));
+  json["vision_config"]["depth"] = 20;  // a shallower tower has those of the defaults that it can have
+  EXPECT_EQ(read_config(json, "config.json").vision.full_attention_blocks, (std::vector<int64_t>{7, 15}));
+}
+
+// What stands beside text_config, as some versions write it, may not say something else.
+TEST(Config, RepeatedKeysAgree) {
+  const io::Json nested = io::read_json_file(kData + "/families/qwen2_5_vl/config.json");
+  const auto error_with = [&](const char* key, const io::Json& value) {
+    io::Json json = nested;
+    json[key] = value;
+    try {
+      read_config(json, "config.json");
+    } catch (const Error& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(error_with("hidden_size", 64), "");
+  EXPECT_EQ(error_with("rope_theta", 1000000), "");
+  EXPECT_EQ(error_with("sliding_window", 32768), "");
+  EXPECT_EQ(error_with("num_hidden_layers", 1),
+            "config.json: \"num_hidden_layers\": expected 2 as in text_config, found 1");
+  EXPECT_EQ(error_with("rms_norm_eps", 1e-5),
+            "config.json: \"rms_norm_eps\": expected 1e-06 as in text_config, found 1e-05");
+  EXPECT_EQ(error_with("head_dim", 16), "config.json: \"head_dim\": expected it inside text_config");
+  EXPECT_NE(error_with("text_config", {{"model_type", "qwen2"}}).find("\"qwen2\" is not supported"),
+            std::string::npos);
+}
+
+TEST(Config, OfTransformers5) {
+  io::Json json = io::read_json_file(kData + "/families/qwen2_5_vl/config.json");
+  const Config expected = read_config(json, "config.json");
+  io::Json& text = json["text_config"];
+  io::Json rope = text["rope_scaling"];
+  rope["rope_theta"] = io::Json(text["rope_theta"]);
+  text["rope_parameters"] = rope;
+  text.erase("rope_scaling");
+  text.erase("rope_theta");
+  text["pad_token_id"] = nullptr;
+  json["vision_config"]["model_type"] = "qwen2_5_vl_vision";
+  json["vision_config"]["rope_parameters"] = {{"rope_theta", 10000.0}, {"rope_type", "axial"}};
+  const Config found = read_config(json, "config.json");
+  EXPECT_EQ(found.text.rope_theta, expected.text.rope_theta);
+  EXPECT_EQ(found.text.mrope_section, expected.text.mrope_section);
+  EXPECT_EQ(found.text.max_positions, 512);
+}
+
 TEST(Config, BothLayoutsGiveTheSame) {
   io::Json flat = io::read_json_file(kData + "/tiny-qwen2.5-vl/config.json");
   io::Json nested = flat;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@ struct TextConfig {
   int64_t n_kv_heads = 0;
   int64_t head_dim = 0;
   int64_t vocab_size = 0;
+  int64_t max_positions = INT64_MAX;  // tokens that a sample may have
   double rms_norm_eps = 0;
   double rope_theta = 0;
   std::array<int64_t, 3> mrope_section{};  // frequencies that turn by time, height and width
@@ -48,9 +50,11 @@ struct Config {
   std::optional<bool> tie_word_embeddings;  // empty: the checkpoint decides
   int32_t image_token_id = 0;
   int32_t video_token_id = 0;
+  std::optional<int32_t> vision_start_token_id;  // stands before every image
 };
 
-// Error on a missing key or a value that is not implemented; `where` is the file's name.
+// Error on a missing key, one that is not known, or a value that is not implemented; `where` is the file's
+// name. A vision_config may leave out what has a default.
 Config read_config(const io::Json& json, const std::string& where);
 
 }  // namespace qsweep::models::qwen2_5_vl

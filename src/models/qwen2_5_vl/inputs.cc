@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "image/preprocessor.h"
 #include "image/source.h"
 
 namespace qsweep::models::qwen2_5_vl {
@@ -139,25 +140,47 @@ std::array<std::vector<int32_t>, 3> mrope_positions(std::span<const int32_t> tok
   return positions;
 }
 
-Inputs::Inputs(const std::string& folder, Config config, const LoadOptions& options)
-    : folder_(folder), config_(std::move(config)), options_(options) {
-  const std::string tokenizer = folder + "/tokenizer.json",
-                    preprocessor = folder + "/preprocessor_config.json";
-  if (std::filesystem::exists(tokenizer)) tokenizer_ = text::Tokenizer::load(tokenizer);
-  if (!std::filesystem::exists(preprocessor)) return;
-  patch_config_ = image::read_preprocessor_config(preprocessor);
-  const VisionConfig& v = config_.vision;
+namespace {
+
+// The prompt's token before an image, by which other programs find the image's place.
+void check_vision_start(const std::string& path, const text::Tokenizer& tokenizer, const Config& config) {
+  const auto found = tokenizer.id_of("<|vision_start|>");
+  if (found && config.vision_start_token_id && *found != *config.vision_start_token_id)
+    fail("{}: <|vision_start|>: expected id {} as in config.json (\"vision_start_token_id\"), found {}", path,
+         *config.vision_start_token_id, *found);
+}
+
+void check_patches(const image::Preprocessor& preprocessor, const VisionConfig& v) {
   const auto same = [&](const char* key, int64_t here, int64_t in_config) {
     if (here != in_config)
-      fail("{}: \"{}\": expected {} as in config.json, found {}", preprocessor, key, in_config, here);
+      fail("{}: \"{}\": expected {} as in config.json, found {}", preprocessor.where, key, in_config, here);
   };
-  same("patch_size", patch_config_->patch_size, v.patch_size);
-  same("temporal_patch_size", patch_config_->temporal_patch_size, v.temporal_patch_size);
-  same("merge_size", patch_config_->merge_size, v.spatial_merge_size);
+  same("patch_size", preprocessor.config.patch_size, v.patch_size);
+  same("temporal_patch_size", preprocessor.config.temporal_patch_size, v.temporal_patch_size);
+  same("merge_size", preprocessor.config.merge_size, v.spatial_merge_size);
+}
+
+}  // namespace
+
+Inputs::Inputs(const std::string& folder, Config config, const LoadOptions& options)
+    : folder_(folder), config_(std::move(config)), options_(options) {
+  const std::string tokenizer = folder + "/tokenizer.json";
+  if (std::filesystem::exists(tokenizer)) {
+    tokenizer_ = text::Tokenizer::load(tokenizer);
+    check_vision_start(tokenizer, *tokenizer_, config_);
+  }
+  const auto preprocessor = image::find_preprocessor(folder);
+  if (!preprocessor) return;
+  check_patches(*preprocessor, config_.vision);
+  patch_config_ = preprocessor->config;
 }
 
 const image::PatchConfig& Inputs::patch_config() const {
-  if (!patch_config_) fail("{}/preprocessor_config.json: needed for data with images, but missing", folder_);
+  if (!patch_config_)
+    fail(
+        "{}/preprocessor_config.json: needed for data with images, but missing, and there is no "
+        "processor_config.json with an image_processor either",
+        folder_);
   return *patch_config_;
 }
 

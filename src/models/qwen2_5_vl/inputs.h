@@ -47,8 +47,8 @@ std::array<std::vector<int32_t>, 3> mrope_positions(std::span<const int32_t> tok
 
 class Inputs : public InputBuilder {
  public:
-  // The folder's tokenizer.json may be missing (then only tokenized data can be read), and its
-  // preprocessor_config.json too (then only data without images).
+  // The folder's tokenizer.json may be missing (then only tokenized data can be read), and the settings of
+  // its image processor too (then only data without images).
   Inputs(const std::string& folder, Config config, const LoadOptions& options);
 
   Sample prepare(const text::Sample& sample) const override;

@@ -7,6 +7,7 @@
 #include "models/qwen2_5_vl/inputs.h"
 #include "models/qwen2_5_vl/text.h"
 #include "models/qwen2_5_vl/vision.h"
+#include "tensor/floats.h"
 
 namespace qsweep::models::qwen2_5_vl {
 
@@ -24,8 +25,10 @@ void check_head(bool tied, const Config& config, const Weights& weights, const i
   if (!weights.has("lm_head.weight")) return;
   const TensorView head = weights.get("lm_head.weight", shape);
   const TensorView embedding = weights.get("model.embed_tokens.weight", shape);
-  if (head.dtype != embedding.dtype ||
-      std::memcmp(head.data, embedding.data, static_cast<size_t>(head.size_bytes())) != 0)
+  const bool same = head.dtype == embedding.dtype
+                        ? std::memcmp(head.data, embedding.data, static_cast<size_t>(head.size_bytes())) == 0
+                        : equal_values(head, embedding);
+  if (!same)
     fail(
         "tensor \"lm_head.weight\" differs from the embedding, but config.json says that they are tied "
         "(\"tie_word_embeddings\": true); set it to false to score the head that is stored");
@@ -47,6 +50,8 @@ Model load(const std::string& folder, const io::Json& json, io::Checkpoint check
   build_vision(config.vision, weights, model.stages, model.ops);
   build_text(config.text, model.tied_embeddings, weights, model.stages, model.ops);
   graph::resolve_lifetimes(model.stages);
+  model.unused_tensors = weights.unused();
+  model.max_positions = config.text.max_positions;
   model.inputs = std::make_unique<Inputs>(folder, config, options);
   return model;
 }
