@@ -1,9 +1,11 @@
 #include "cli/program.h"
 
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <new>
 #include <sstream>
+#include <string_view>
 #include <system_error>
 
 #include <fcntl.h>
@@ -16,6 +18,7 @@
 #include "base/error.h"
 #include "base/readable.h"
 #include "cli/output.h"
+#include "io/mapped_file.h"
 
 namespace qsweep::cli {
 namespace {
@@ -66,6 +69,39 @@ int print_text_of(const CLI::App& app, const CLI::Success& success) {
   return code;
 }
 
+void write_all(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
+    if (written <= 0) return;
+    text.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
+// A page of a file that has shrunk was read. Only calls that are safe in a signal's handler; what the journal
+// holds stays whole, as in a kill.
+void end_at_lost_page(int signal, siginfo_t* info, void*) {
+  const char* path = io::mapped_file_at(info->si_addr);
+  if (path == nullptr) {  // something else; it comes again and ends the process
+    struct sigaction usual {};
+    usual.sa_handler = SIG_DFL;
+    sigaction(signal, &usual, nullptr);
+    return;
+  }
+  static std::atomic_flag told;  // other threads may come across the same file
+  while (told.test_and_set()) pause();
+  write_all("error: ");
+  write_all(path);
+  write_all(": the file has changed while it was in use: it has shrunk, or cannot be read any more\n");
+  _exit(kBadInput);
+}
+
+void watch_mapped_files() {
+  struct sigaction action {};
+  action.sa_sigaction = end_at_lost_page;
+  action.sa_flags = SA_SIGINFO;
+  sigaction(SIGBUS, &action, nullptr);
+}
+
 }  // namespace
 
 std::string program_path() {
@@ -79,6 +115,7 @@ int run_program(int argc, char** argv, CLI::App& app,
   let_idle_threads_sleep(argv);
   std::signal(SIGPIPE, SIG_IGN);  // a message that nobody reads must not end a run
   set_up_messages(app.get_name());
+  watch_mapped_files();
   try {
     try {
       app.parse(argc, argv);

@@ -210,6 +210,7 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
     job.finish_dry();
     return job.output().result(outlook_json(sweep, forecast));
   }
+  sweep::check_weights(engine.model, {flags.engine.threads});
   job.begin(sweep.planned_bytes());
   if (!resumes) keep();
   std::optional<inc::Maps> inc;

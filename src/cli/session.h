@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/flags.h"
+#include "sweep/finite.h"
 #include "sweep/score.h"
 
 namespace qsweep::cli {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/trace.h"
+#include "sweep/finite.h"
 #include "sweep/head.h"
 
 namespace qsweep::sweep {
@@ -89,6 +90,7 @@ void run_body_stage(const models::Model& model, const graph::Stage& stage, const
   }
   body();
   workspace.deferred().settle();
+  if (!workspace.dry()) model.checkpoint.check_unchanged();
   report.weight_bytes += bytes;
   // On a GPU there is a place for the next stage's weights too.
   const int64_t held =
@@ -132,7 +134,9 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
   };
   const bool calibrates = input.calibrates && !workspace.dry();
   if (calibrates) reference.input = find_range;
+  ReferenceCheck finite(input.model, input.samples, batch, workspace);
   reference.output = [&](int op, const graph::Value& y) {
+    finite.op_output(op, y.matrix);
     if (kept != nullptr) kept->linear_outputs[op] = y;
   };
   graph::Variants variants(pass, input.delta_dtype, ranges, std::move(branches.branches), sinks.local,
@@ -150,8 +154,11 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
   for (size_t i = restored; i < stages.size(); ++i) {
     keep_inputs(i);
     const double before = variants.flops();
-    run_body_stage(input.model, stages[i], following(stages, i), workspace, batch, report,
-                   [&] { variants.run(stages[i]); });
+    run_body_stage(input.model, stages[i], following(stages, i), workspace, batch, report, [&] {
+      variants.run(stages[i]);
+      finite.outputs(stages[i], variants.values(0));
+    });
+    finite.tell(stages[i], variants.values(0));
     if (boundaries.reached) boundaries.reached(i + 1, variants);
     if (sinks.stage_done) sinks.stage_done(stages[i].name, variants.flops() - before);
   }
@@ -162,6 +169,7 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
   if (calibrates)
     find_range(static_cast<int>(input.model.ops.size()) - 1, variants.values(0).at("hidden").matrix);
   const double head_flops = score_head(input, pass, variants, branches.variants, sinks);
+  if (!workspace.dry()) input.model.checkpoint.check_unchanged();
   if (sinks.stage_done) sinks.stage_done(input.model.stages.back().name, head_flops);
   const int64_t tile_bytes =
       std::min(kHeadTile, head.out_features()) * head.in_features() * size_bytes(head.weight.dtype);
@@ -179,10 +187,16 @@ PassReport run_reference(const PassInput& input, graph::Workspace& workspace,
   graph::Forward forward({input.ops, workspace, batch, input.model.ops});
   PassReport report;
   graph::Values values;
+  ReferenceCheck finite(input.model, input.samples, batch, workspace);
+  const auto output = [&](int op, const graph::Value& y) { finite.op_output(op, y.matrix); };
   const auto stages = body_stages(input.model);
-  for (size_t i = 0; i < stages.size(); ++i)
-    run_body_stage(input.model, stages[i], following(stages, i), workspace, batch, report,
-                   [&] { forward.run(stages[i], values, {.input = observer}); });
+  for (size_t i = 0; i < stages.size(); ++i) {
+    run_body_stage(input.model, stages[i], following(stages, i), workspace, batch, report, [&] {
+      forward.run(stages[i], values, {.input = observer, .output = output});
+      finite.outputs(stages[i], values);
+    });
+    finite.tell(stages[i], values);
+  }
   if (!workspace.dry()) observer(static_cast<int>(input.model.ops.size()) - 1, values.at("hidden").matrix);
   workspace.deferred().settle();
   return report;

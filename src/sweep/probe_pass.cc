@@ -10,6 +10,7 @@
 #include "graph/linear_step.h"
 #include "graph/scratch.h"
 #include "ops/linear.h"
+#include "sweep/finite.h"
 #include "sweep/head_tiles.h"
 #include "sweep/token_rows.h"
 
@@ -107,12 +108,19 @@ class ProbePass {
     const auto stages = body_stages(input_.model);
     graph::LinearObserver observer;
     if (probes_.empty()) observer.input = [&](int op, Matrix<const float> x) { local_errors(op, x); };
-    if (input_.keep_linear_outputs)
-      observer.output = [&](int op, const graph::Value& y) { kept_.linear_outputs[op] = y; };
+    ReferenceCheck finite(input_.model, input_.samples, batch_, workspace_);
+    observer.output = [&](int op, const graph::Value& y) {
+      finite.op_output(op, y.matrix);
+      if (input_.keep_linear_outputs) kept_.linear_outputs[op] = y;
+    };
     graph::Values values;
     for (size_t i = 0; i < stages.size(); ++i) {
       if (!probes_.empty() && i % static_cast<size_t>(input_.keep_every) == 0) kept_.inputs[i] = values;
-      run_stage(stages[i], following(stages, i), [&] { forward.run(stages[i], values, observer); });
+      run_stage(stages[i], following(stages, i), [&] {
+        forward.run(stages[i], values, observer);
+        finite.outputs(stages[i], values);
+      });
+      finite.tell(stages[i], values);
     }
     kept_.inputs[stages.size()] = std::move(values);
   }

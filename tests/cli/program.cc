@@ -82,6 +82,16 @@ bool runs(pid_t child) {
          ended.si_pid == 0;
 }
 
+// Returns when the file is more than empty, or the child has ended.
+void await(const std::string& file, pid_t child) {
+  std::error_code none;
+  const auto is_there = [&] {
+    const auto bytes = std::filesystem::file_size(file, none);
+    return !none && bytes > 0;
+  };
+  while (!is_there() && runs(child)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
 }  // namespace
 
 Outcome run_qsweep(const Arguments& arguments, const Surroundings& surroundings) {
@@ -101,13 +111,15 @@ Outcome run_and_kill(const Arguments& arguments, std::chrono::duration<double> a
 
 Outcome run_and_signal(const Arguments& arguments, const std::vector<int>& signals, const std::string& file) {
   return run(program(), arguments, {}, [&](pid_t child) {
-    std::error_code none;
-    const auto is_there = [&] {
-      const auto bytes = std::filesystem::file_size(file, none);
-      return !none && bytes > 0;
-    };
-    while (!is_there() && runs(child)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    await(file, child);
     for (const int signal : signals) kill(child, signal);
+  });
+}
+
+Outcome run_and_meet(const Arguments& arguments, const std::string& file, const std::function<void()>& then) {
+  return run(program(), arguments, {}, [&](pid_t child) {
+    await(file, child);
+    then();
   });
 }
 

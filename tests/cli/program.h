@@ -38,6 +38,8 @@ Outcome run_qsweep(const Arguments& arguments, const Surroundings& surroundings 
 Outcome run_and_kill(const Arguments& arguments, std::chrono::duration<double> after);
 // The same, but sends it signals, one after the other, as soon as that file is more than empty.
 Outcome run_and_signal(const Arguments& arguments, const std::vector<int>& signals, const std::string& file);
+// The same, but does something then, or where the run has ended by itself.
+Outcome run_and_meet(const Arguments& arguments, const std::string& file, const std::function<void()>& then);
 Outcome run_qsweep_synth(const Arguments& arguments);
 
 // The number that follows these words in a text; a failure of the test where they are not there.
