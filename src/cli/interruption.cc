@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/readable.h"
+#include "cli/output.h"
 #include "cli/program.h"
 
 namespace qsweep::cli {
@@ -31,13 +32,7 @@ const char* name_of(int signal) {
   return found == kSignals.end() ? "a signal" : found->second;
 }
 
-void put(std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
-    if (written <= 0) return;
-    text.remove_prefix(static_cast<size_t>(written));
-  }
-}
+void put(std::string_view text) { write_to(STDERR_FILENO, text); }
 
 [[noreturn]] void end_at_once(int signal) {
   put(isatty(STDERR_FILENO) == 1 ? "\r\033[Kerror: ended by " : "error: ended by ");

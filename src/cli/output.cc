@@ -13,17 +13,6 @@
 namespace qsweep::cli {
 namespace {
 
-// Whether all of it went out; else errno says why not.
-bool write_to(int stream, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(stream, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return false;
-    text.remove_prefix(static_cast<size_t>(written));
-  }
-  return true;
-}
-
 // Printable, but for its line ends.
 std::string printable_lines(std::string_view text) {
   std::string lines;
@@ -37,6 +26,16 @@ std::string printable_lines(std::string_view text) {
 }
 
 }  // namespace
+
+bool write_to(int stream, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(stream, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    text.remove_prefix(static_cast<size_t>(written));
+  }
+  return true;
+}
 
 void write_out(std::string_view text) {
   if (write_to(STDOUT_FILENO, text)) return;

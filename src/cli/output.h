@@ -9,6 +9,9 @@
 
 namespace qsweep::cli {
 
+// Whether all of it went out; else errno says why not. Safe in a signal's handler.
+bool write_to(int stream, std::string_view text);
+
 // To standard output at once, so that a log shows it when it happens. Error where that fails; an Ending as by
 // SIGPIPE, without a word, where its reader has gone.
 void write_out(std::string_view text);

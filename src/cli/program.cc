@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <new>
 #include <sstream>
-#include <string_view>
 #include <system_error>
 
 #include <fcntl.h>
@@ -69,14 +68,6 @@ int print_text_of(const CLI::App& app, const CLI::Success& success) {
   return code;
 }
 
-void write_all(std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
-    if (written <= 0) return;
-    text.remove_prefix(static_cast<size_t>(written));
-  }
-}
-
 // A page of a file that has shrunk was read. Only calls that are safe in a signal's handler; what the journal
 // holds stays whole, as in a kill.
 void end_at_lost_page(int signal, siginfo_t* info, void*) {
@@ -89,9 +80,10 @@ void end_at_lost_page(int signal, siginfo_t* info, void*) {
   }
   static std::atomic_flag told;  // other threads may come across the same file
   while (told.test_and_set()) pause();
-  write_all("error: ");
-  write_all(path);
-  write_all(": the file has changed while it was in use: it has shrunk, or cannot be read any more\n");
+  write_to(STDERR_FILENO, "error: ");
+  write_to(STDERR_FILENO, path);
+  write_to(STDERR_FILENO,
+           ": the file has changed while it was in use: it has shrunk, or cannot be read any more\n");
   _exit(kBadInput);
 }
 
