@@ -44,7 +44,7 @@ def kl_by_format(run):
     kl = {}
     for record in sorted(run["scores"], key=lambda r: r["rank"] or len(run["ops"]) + 1):
         metrics = record["metrics"]
-        kl.setdefault(record["format"], {})[run["ops"][record["op"]]["name"]] = metrics and metrics["all"]["kl"]
+        kl.setdefault(record["format"], {})[record["op"]] = metrics and metrics["all"]["kl"]
     return kl
 
 
@@ -83,7 +83,7 @@ def arguments_of(program, workload):
 
 def unscored(run):
     """What is wrong with scores of which no others are known."""
-    return [f"{record['format']} {run['ops'][record['op']]['name']}: {record['status']}"
+    return [f"{record['format']} {record['op']}: {record['status']}"
             for record in run["scores"] if record["status"] != "ok"]  # fmt: skip
 
 

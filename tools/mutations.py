@@ -271,7 +271,20 @@ MUTATIONS = {
     "spread_score_keeps_its_method": (
         "src/scores/finalize.cc", "    score.method = representative.method;\n", "", "scores", "Finalize.Spread*"),
     "spread_from_anything": (
-        "src/scores/schema_read.cc", "  check_representatives(run, where);", "  if (false) check_representatives(run, where);", "scores", "Schema.*"),
+        "src/scores/schema_check.cc", "  check_representatives(run, where);", "", "scores", "Schema.*"),
+    "ranks_out_of_order_are_read": (
+        "src/scores/schema_check.cc", "    check_ranks(run, group, where);", "", "scores", "Schema.*"),
+    "negative_sums_are_read": (
+        "src/scores/schema_parts.cc", "(!is_signed && sum <", "(false && sum <", "scores", "Schema.*"),
+    "ranked_anew_by_the_old_reliability": (
+        "src/scores/finalize.cc", "    if (!same_kind) r.by_scope = {};", "", "scores", "RankBy.*"),
+    "answers_predicted_from_all_positions": (
+        "src/scores/joint.cc", "JointModel::from_run(run, metric);", "JointModel::from_run(run, {metric.which, Scope::all});",
+        "scores", "Eval.*"),
+    "scopes_agree_whatever_the_top": (
+        "src/report/scopes.cc", "kLeastInCommon = 0.7", "kLeastInCommon = 0", "report", "Scopes.*"),
+    "formats_fit_whatever_they_are": (
+        "src/compare/fit.cc", "ours != theirs;", "false;", "compare", "Fit.*"),
     "verified_with_the_runs_own_deltas": (
         "src/sweep/score.cc", "VariantRun again(in_f32(setting_), std", "VariantRun again(setting_, std", "sweep",
         "VerifySlow.*"),

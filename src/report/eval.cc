@@ -6,6 +6,7 @@
 
 #include "io/atomic_file.h"
 #include "report/overview.h"
+#include "report/perplexity.h"
 #include "report/text.h"
 #include "report/time.h"
 #include "report/warnings.h"
@@ -69,7 +70,7 @@ std::string recipe_table(const EvalRun& run) {
   const bool predicted = any_prediction(run, kKl);
   std::vector<std::string> header{"Recipe",        ">Effective bits",         ">Quantized ops",
                                   "Ops by format", ">KL per position [95 %]", ">Logits MSE",
-                                  ">Top-1 flips",  ">Perplexity ratio"};
+                                  ">Top-1 flips",  ">Perplexity ratio [95 %]"};
   if (predicted) header.insert(header.end(), {">KL predicted", ">KL, plain sum", ">Measured / predicted"});
   Table table(header);
   for (const EvalRecipe& recipe : run.recipes) {
@@ -80,21 +81,24 @@ std::string recipe_table(const EvalRun& run) {
                                    with_interval(recipe, kKl),
                                    number(recipe.logits_mse(Scope::all)),
                                    percent(recipe.per_position(kFlips)),
-                                   number(recipe.perplexity_ratio(Scope::all))};
+                                   perplexity_cell(recipe, Scope::all)};
     if (predicted) {
       const auto more = prediction_cells(recipe, kKl);
       cells.insert(cells.end(), more.begin(), more.end());
     }
     table.row(cells);
   }
-  return table.empty() ? "" : "## Recipes\n\n" + table.text();
+  std::vector<std::pair<std::string, const Measurement*>> measured;
+  for (const EvalRecipe& recipe : run.recipes)
+    if (recipe.total) measured.emplace_back(recipe.name, &recipe);
+  return table.empty() ? "" : "## Recipes\n\n" + table.text() + perplexity_note(measured);
 }
 
 // The other metrics; KL stands in the table above.
 std::string prediction_section(const EvalRun& run) {
   Table table({"Recipe", "Metric", ">Measured per position [95 %]", ">Predicted", ">Plain sum",
                ">Measured / predicted"});
-  for (Metric metric : predicted_metrics(run.ranking_metric)) {
+  for (const Metric metric : kRankingMetrics) {
     if (metric == kKl || !any_prediction(run, metric)) continue;
     for (const EvalRecipe& recipe : run.recipes) {
       std::vector<std::string> cells{code(recipe.name), code(name(metric)), with_interval(recipe, metric)};

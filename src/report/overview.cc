@@ -5,6 +5,8 @@
 #include <set>
 #include <vector>
 
+#include "report/perplexity.h"
+#include "report/scopes.h"
 #include "report/text.h"
 #include "report/warnings.h"
 #include "scores/joint.h"
@@ -104,9 +106,9 @@ std::string what_was_run(const AnyRun& run, size_t ops, const std::string& ranke
   table.row({"Model", fmt::format("{} ({}), {} parameters, {}", code(run.model.path_name),
                                   plain(run.model.family), number(static_cast<double>(run.model.parameters)),
                                   counted(static_cast<int64_t>(ops), "op"))});
-  table.row({"Data", fmt::format("{}: {}, {}, {} of them answer, {}", code(run.data.file_name),
-                                 counted(run.data.samples, "sample"), counted(run.data.tokens, "token"),
-                                 run.data.answer_tokens, counted(run.data.images, "image"))});
+  table.row(
+      {"Data", fmt::format("{}: {}, {}; {}", code(run.data.file_name), counted(run.data.samples, "sample"),
+                           counted(run.data.images, "image"), token_text(run.data))});
   if (!ranked_by.empty()) table.row({"Ranked by", ranked_by});
   const std::string settings = settings_text(run.settings);
   if (!settings.empty()) table.row({"Settings", settings});
@@ -133,24 +135,29 @@ std::string run_section(const EvalRun& run) {
 }
 
 std::string baseline_section(const Run& run) {
-  Table table(
-      {"Variant", "Scope", ">KL per position [95 %]", ">Perplexity ratio", ">Top-1 flips", ">Logits MSE"});
+  Table table({"Variant", "Scope", ">Positions", ">KL per position, nats [95 %]", ">Perplexity ratio [95 %]",
+               ">Top-1 flips", ">Logits MSE"});
+  std::vector<std::pair<std::string, const Measurement*>> measured;
   for (const Baseline& baseline : run.baselines) {
     if (!baseline.total) {
-      table.row({code(baseline.name), "not finite", "–", "–", "–", "–"});
+      table.row({code(baseline.name), "not finite", "–", "–", "–", "–", "–"});
       continue;
     }
+    measured.emplace_back(baseline.name, &baseline);
     for (Scope scope : kAllScopes) {
       if (baseline.total->of(scope).positions == 0) continue;
       const auto& interval = baseline.intervals.of({Which::kl, scope});
       std::string kl = number(baseline.per_position({Which::kl, scope}));
       if (interval) kl += fmt::format(" [{}, {}]", number(interval->low), number(interval->high));
-      table.row({code(baseline.name), std::string(name(scope)), kl, number(baseline.perplexity_ratio(scope)),
+      table.row({code(baseline.name), std::string(name(scope)),
+                 fmt::format("{}", baseline.total->of(scope).positions), kl, perplexity_cell(baseline, scope),
                  percent(baseline.per_position({Which::top1_flips, scope})),
                  number(baseline.logits_mse(scope))});
     }
   }
-  return table.empty() ? "" : "## Everything quantized\n\n" + table.text() + joint_text(run);
+  return table.empty()
+             ? ""
+             : "## Everything quantized\n\n" + table.text() + perplexity_note(measured) + joint_text(run);
 }
 
 std::string reliability_section(const Run& run) {

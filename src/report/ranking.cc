@@ -94,8 +94,9 @@ struct Column {
 // What the group measured at the output.
 void add_output_columns(const Ranking& ranking, std::vector<Column>& columns) {
   const Metric metric = ranking.run.ranking_metric;
-  columns.push_back({">" + name(metric) + " per position [95 %]",
-                     [&](const ScoreRecord& s) { return mean_with_interval(ranking, s); }});
+  columns.push_back(
+      {">" + name(metric) + " per position" + (metric.which == Which::kl ? ", nats [95 %]" : " [95 %]"),
+       [&](const ScoreRecord& s) { return mean_with_interval(ranking, s); }});
   columns.push_back(
       {relative_header(ranking), [&](const ScoreRecord& s) { return relative_cell(ranking, s); }});
   const Metric kl{Which::kl, metric.scope};
@@ -107,9 +108,9 @@ void add_output_columns(const Ranking& ranking, std::vector<Column>& columns) {
         {ranking.everything ? ">Logits MSE, of all:" + plain(ranking.group.format) : ">Logits MSE",
          [&](const ScoreRecord& s) { return logits_cell(ranking, s); }});
   if (ranking.any_estimate(kCoherence))
-    columns.push_back({">Coherence", [](const ScoreRecord& s) {
-                         return number(s.estimate(kCoherence).value_or(kUndefined));
-                       }});
+    columns.push_back(
+        {ranking.run.reranked_from ? ">Coherence, of " + name(*ranking.run.reranked_from) : ">Coherence",
+         [](const ScoreRecord& s) { return number(s.estimate(kCoherence).value_or(kUndefined)); }});
 }
 
 std::vector<Column> top_columns(const Ranking& ranking) {
@@ -197,6 +198,26 @@ std::string explanations(const Ranking& ranking) {
   return text + "\n";
 }
 
+// Intervals of one width (scores/interval.h) do not tell what the samples say of each op.
+std::string common_factor(const Ranking& ranking) {
+  constexpr double kSame = 1e-6;
+  std::vector<double> factors;
+  for (const ScoreRecord* score : ranking.scores)
+    if (const auto interval = ranking_interval(ranking.run, *score); interval && interval->low > 0)
+      factors.push_back(std::sqrt(interval->high / interval->low));
+  if (factors.empty()) return "";
+  const double least = *std::min_element(factors.begin(), factors.end());
+  const auto same =
+      std::count_if(factors.begin(), factors.end(), [&](double f) { return f <= least * (1 + kSame); });
+  if (same < 2 || least <= 1 + kSame) return "";
+  return fmt::format(
+      "The intervals of {} of {} are the mean divided and multiplied by one common factor, {}: that of the "
+      "typical op, for {} cannot tell the spread of a single one any better. They say how far a mean may lie "
+      "from that of other data; whether the order holds, the reliability says.\n\n",
+      same, counted(static_cast<int64_t>(factors.size()), "op"), number(least),
+      counted(ranking.run.data.samples, "sample"));
+}
+
 std::string nonlinear_list(const Ranking& ranking) {
   std::vector<std::string> names;
   for (const ScoreRecord* score : ranking.scores)
@@ -217,6 +238,7 @@ std::string ranking_section(const Run& run, const ScoreGroup& group) {
   text += top_table(ranking);
   if (ranking.scores.size() > kTopOps)
     text += fmt::format("{} more in `scores.csv`.\n\n", ranking.scores.size() - kTopOps);
+  text += common_factor(ranking);
   text += nonlinear_list(ranking);
   if (!ranking.additive() || !(ranking.summed > 0)) return text;
   text += concentration(ranking);

@@ -3,11 +3,13 @@
 #include "io/atomic_file.h"
 #include "report/overview.h"
 #include "report/ranking.h"
+#include "report/scopes.h"
 #include "report/text.h"
 #include "report/time.h"
 #include "report/verification.h"
 #include "report/warnings.h"
 #include "scores/files.h"
+#include "scores/finalize.h"
 
 namespace qsweep::report {
 namespace {
@@ -37,15 +39,17 @@ std::string warning_section(const scores::Run& run) {
 
 std::string markdown(const scores::Run& run) {
   std::string text = "# Quantization sensitivity of " + code(run.model.path_name) + "\n\n";
+  text += summary_line(run);
   text += warning_section(run);
-  text += run_section(run);
   text += baseline_section(run);
-  text += reliability_section(run);
-  text += verification_section(run);
   std::string rankings;
   for (const scores::ScoreGroup& group : group_scores(run)) rankings += ranking_section(run, group);
   if (!rankings.empty()) text += "## The most sensitive ops\n\n" + rankings;
+  text += reliability_section(run);
+  text += scope_section(run);
+  text += verification_section(run);
   text += unscored_section(run);
+  text += run_section(run);
   text += time_section(run.provenance);
   return text + kHowToRead;
 }
@@ -54,8 +58,9 @@ void write_report(const scores::Run& run, const std::string& folder) {
   io::write_file_atomically(folder + "/report.md", markdown(run));
 }
 
-void from_folder(const std::string& folder) {
-  const scores::Run run = scores::read_scores(folder);
+void from_folder(const std::string& folder, const std::optional<scores::Metric>& metric) {
+  scores::Run run = scores::read_scores(folder);
+  if (metric) with_context("--metric", [&] { scores::rank_by(run, *metric); });
   write_report(run, folder);
   scores::write_csv(run, folder);
 }

@@ -44,7 +44,7 @@ std::string verification_line(const Run& run) {
 
 std::string verification_section(const Run& run) {
   if (run.verification.empty()) return "";
-  const Metric metric = run.ranking_metric;
+  const Metric metric = run.verification.front().metric;
   // The sums of all scores of a run are over the same positions.
   double positions = kUnknown;
   for (const ScoreRecord& score : run.scores)

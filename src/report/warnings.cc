@@ -5,6 +5,7 @@
 #include <set>
 
 #include "io/json.h"
+#include "report/scopes.h"
 #include "report/text.h"
 
 namespace qsweep::report {
@@ -159,6 +160,7 @@ std::vector<std::string> warnings(const Run& run) {
   warn_of_unused_tensors(run, out);
   warn_of_samples(run, out);
   warn_of_reliability(run, out);
+  warn_of_scopes(run, out);
   warn_of_statuses(run, out);
   warn_of_baselines(run, out);
   warn_of_spread_scores(run, out);

@@ -5,8 +5,9 @@
 namespace qsweep::scores {
 namespace {
 
-constexpr std::array kFirstColumns{"op",     "tower",  "block", "role",  "format",         "mode",
-                                   "method", "status", "rank",  "flags", "effective_bits", "spread_from"};
+constexpr std::array kFirstColumns{
+    "op",     "tower", "block",  "role",   "in_features", "out_features", "parameters",     "fusion_group",
+    "format", "mode",  "method", "status", "rank",        "flags",        "effective_bits", "spread_from"};
 constexpr std::array kLocalColumns{
     "local_error_sse", "local_output_sse", "local_relative_error", "local_sqnr_db", "input_min", "input_max",
     "input_absmax",    "input_rms",        "outlier_ratio",        "local_rows"};
@@ -25,6 +26,8 @@ void add_identity(CsvRow& row, const OpRecord& op, const ScoreRecord& score) {
   row.text(op.tower);
   row.text(op.block ? fmt::format("{}", *op.block) : "");
   row.text(op.role);
+  for (int64_t n : {op.in_features, op.out_features, op.parameters}) row.integer(n);
+  row.text(op.fusion_group.value_or(""));
   row.text(score.format);
   row.text(std::string(name(score.mode)));
   row.text(std::string(name(score.method)));

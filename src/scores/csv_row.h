@@ -21,7 +21,8 @@ class CsvRow {
   bool started_ = false;
 };
 
-// Sums and counts of both scopes: all_kl, ..., answer_kl, ...; then ranking_metric, ci95_low, ci95_high.
+// Sums, counts and KL per position of both scopes: all_kl, ..., answer_kl, ...; then ranking_metric,
+// ci95_low, ci95_high.
 void add_measurement_header(CsvRow& row);
 void add_measurement(CsvRow& row, const Measurement& measurement, Metric ranking);
 

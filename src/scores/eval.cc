@@ -165,13 +165,12 @@ EvalRun eval_from_json(const Json& json, const std::string& where) {
 }
 
 std::string to_csv(const EvalRun& run) {
-  const std::vector<Metric> predicted = predicted_metrics(run.ranking_metric);
   CsvRow header;
   for (const char* column : {"recipe", "rules_file", "effective_bits", "quantized_ops", "float_ops",
                              "uncalibrated", "unexercised"})
     header.text(column);
   add_measurement_header(header);
-  for (Metric metric : predicted)
+  for (const Metric metric : kRankingMetrics)
     for (const char* column : {"corrected", "plain_sum", "positions", "missing"})
       header.text(fmt::format("predicted_{}_{}_{}", name(metric.which), name(metric.scope), column));
   std::string csv = header.line();
@@ -185,7 +184,7 @@ std::string to_csv(const EvalRun& run) {
     row.text(fmt::format("{}", fmt::join(recipe.uncalibrated, ";")));
     row.text(fmt::format("{}", fmt::join(recipe.unexercised, ";")));
     add_measurement(row, recipe, run.ranking_metric);
-    for (Metric metric : predicted) add_prediction(row, recipe.prediction(metric));
+    for (const Metric metric : kRankingMetrics) add_prediction(row, recipe.prediction(metric));
     csv += row.line();
   }
   return csv;

@@ -58,7 +58,7 @@ io::Json to_json(const EvalRun& run);
 EvalRun eval_from_json(const io::Json& json, const std::string& where);
 // One row per recipe: recipe, rules_file, effective_bits, quantized_ops, float_ops, uncalibrated and
 // unexercised (joined by ";"), the sums and counts of both scopes, ranking_metric with its interval, and what
-// was predicted for kl:all, logits_sse:all and the ranking metric (predicted_kl_all_corrected, ...).
+// was predicted for each of kRankingMetrics (predicted_kl_all_corrected, ...).
 std::string to_csv(const EvalRun& run);
 
 // Replaces eval.json and eval.csv in the folder, each atomically.

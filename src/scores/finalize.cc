@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <span>
 #include <unordered_map>
 
 #include "base/rng.h"
@@ -110,15 +111,20 @@ void rank_group(Run& run, const ScoreGroup& group) {
   for (size_t i = 0; i < ranked.size(); ++i) ranked[i]->rank = static_cast<int64_t>(i) + 1;
 }
 
-// Every group sees the same splits: the draw depends on (seed, split) only.
-std::optional<Reliability> reliability_of(Run& run, const ScoreGroup& group, uint64_t seed) {
-  std::vector<ScoreRecord*> scores = ok_scores(run, group);
-  std::erase_if(scores, [&](const ScoreRecord* score) { return !score->has(run.ranking_metric); });
-  const auto samples = static_cast<size_t>(run.data.samples);
-  if (samples < 2 || scores.size() < kMinReliabilityOps) return std::nullopt;
-  const Metric metric = run.ranking_metric;
+// Correlations between random halves of the samples.
+struct SplitHalves {
   double correlations = 0;
   int64_t splits = 0;
+
+  std::optional<double> mean() const {
+    return splits == 0 ? std::nullopt : std::optional(correlations / static_cast<double>(splits));
+  }
+};
+
+// Every group sees the same splits: the draw depends on (seed, split) only.
+SplitHalves compare_halves(std::span<ScoreRecord* const> scores, size_t samples, Metric metric,
+                           uint64_t seed) {
+  SplitHalves halves;
   std::vector<size_t> order(samples);
   std::vector<double> first(scores.size()), second(scores.size());
   for (uint64_t split = 0; split < kReliabilitySplits; ++split) {
@@ -132,12 +138,30 @@ std::optional<Reliability> reliability_of(Run& run, const ScoreGroup& group, uin
     }
     const double correlation = spearman(first, second);
     if (std::isnan(correlation)) continue;
-    correlations += correlation;
-    ++splits;
+    halves.correlations += correlation;
+    ++halves.splits;
   }
-  if (splits == 0) return std::nullopt;
-  return Reliability{group.format, group.mode, group.method, correlations / static_cast<double>(splits),
-                     splits};
+  return halves;
+}
+
+std::optional<Reliability> reliability_of(Run& run, const ScoreGroup& group, uint64_t seed) {
+  const auto samples = static_cast<size_t>(run.data.samples);
+  if (samples < 2) return std::nullopt;
+  Reliability reliability{.format = group.format, .mode = group.mode, .method = group.method};
+  bool known = false;
+  for (size_t i = 0; i < kAllScopes.size(); ++i) {
+    const Metric metric{run.ranking_metric.which, kAllScopes[i]};
+    std::vector<ScoreRecord*> scores = ok_scores(run, group);
+    std::erase_if(scores, [&](const ScoreRecord* score) { return !score->has(metric); });
+    if (scores.size() < kMinReliabilityOps) continue;
+    const SplitHalves halves = compare_halves(scores, samples, metric, seed);
+    reliability.by_scope[i] = halves.mean();
+    if (metric != run.ranking_metric || !halves.mean()) continue;
+    known = true;
+    reliability.spearman = *halves.mean();
+    reliability.splits = halves.splits;
+  }
+  return known ? std::optional(reliability) : std::nullopt;
 }
 
 // Intervals of the ok scores of one group; those of one method are judged together.
@@ -175,6 +199,32 @@ void finalize(Run& run, Metric ranking, uint64_t seed) {
     rank_group(run, group);
     if (const auto reliability = reliability_of(run, group, seed)) run.reliability.push_back(*reliability);
   }
+}
+
+void rank_by(Run& run, Metric ranking) {
+  const auto is_measured = [&](Metric metric) {
+    return std::any_of(run.scores.begin(), run.scores.end(),
+                       [&](const ScoreRecord& score) { return !std::isnan(score.per_position(metric)); });
+  };
+  if (!is_measured(ranking)) {
+    std::vector<std::string> measured;
+    for (const Metric metric : kRankingMetrics)
+      if (is_measured(metric)) measured.push_back(name(metric));
+    fail("expected a metric that the run has scores of ({}), found {}",
+         measured.empty() ? "none" : fmt::format("{}", fmt::join(measured, ", ")), name(ranking));
+  }
+  if (ranking == run.ranking_metric) return;
+  run.reranked_from = run.reranked_from.value_or(run.ranking_metric);
+  const bool same_kind = ranking.which == run.ranking_metric.which;
+  for (Reliability& r : run.reliability) {
+    if (!same_kind) r.by_scope = {};
+    r.spearman = r.by_scope[static_cast<size_t>(ranking.scope)].value_or(NAN);
+  }
+  std::erase_if(run.reliability, [](const Reliability& r) { return std::isnan(r.spearman); });
+  run.ranking_metric = ranking;
+  run.settings["metric"] = name(ranking);
+  for (ScoreRecord& score : run.scores) score.rank.reset();
+  for (const ScoreGroup& group : group_scores(run)) rank_group(run, group);
 }
 
 }  // namespace qsweep::scores

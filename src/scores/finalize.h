@@ -32,8 +32,12 @@ void finalize(Measurement& alone);
 //   - reliability of the ranking metric for the same groups: mean Spearman correlation of the ranking between
 //     random halves of the samples over kReliabilitySplits splits drawn from `seed`; only with two or more
 //     samples and three or more ok ops. Splits where a half gives every op the same value say nothing and are
-//     left out.
+//     left out. The same by the other scope of the ranking metric.
 // Also records the metric in settings["metric"]. The same run and seed give the same results.
 void finalize(Run& run, Metric ranking, uint64_t seed);
+
+// Ranks the scores of a finalized run, read from a file too, by another metric. The reliability stays where
+// it is known by that metric. Error where no score has the metric, or where no position counts in its scope.
+void rank_by(Run& run, Metric ranking);
 
 }  // namespace qsweep::scores

@@ -90,17 +90,13 @@ Prediction JointModel::predict(const std::map<std::string, std::string>& formats
   return prediction;
 }
 
-std::vector<Metric> predicted_metrics(Metric ranking) {
-  std::vector<Metric> metrics{{Which::kl, Scope::all}, {Which::logits_sse, Scope::all}};
-  if (std::find(metrics.begin(), metrics.end(), ranking) == metrics.end()) metrics.push_back(ranking);
-  return metrics;
-}
-
 std::vector<Prediction> predict_all(const Run& run, const std::map<std::string, std::string>& formats) {
   std::vector<Prediction> predictions;
-  for (Metric metric : predicted_metrics(run.ranking_metric)) {
+  for (const Metric metric : kRankingMetrics) {
     const JointModel model = JointModel::from_run(run, metric);
-    if (!model.formats().empty()) predictions.push_back(model.predict(formats));
+    if (model.formats().empty()) continue;
+    Prediction prediction = model.predict(formats);
+    if (prediction.positions > 0) predictions.push_back(std::move(prediction));
   }
   return predictions;
 }

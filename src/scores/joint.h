@@ -57,9 +57,7 @@ class JointModel {
   std::map<std::string, JointFormat> formats_;
 };
 
-// kl:all, logits_sse:all and the metric that a run ranks by.
-std::vector<Metric> predicted_metrics(Metric ranking);
-// For each of these that the run measured.
+// For each of kRankingMetrics that the run measured.
 std::vector<Prediction> predict_all(const Run& run, const std::map<std::string, std::string>& formats);
 
 }  // namespace qsweep::scores

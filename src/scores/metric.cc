@@ -105,7 +105,7 @@ Metric parse_metric(std::string_view text) {
         "logits_sse, "
         "hidden_sse",
         text);
-  for (Which which : {Which::kl, Which::logits_sse, Which::hidden_sse}) {
+  for (Which which : kRankable) {
     if (which_name != name(which)) continue;
     for (Scope scope : kAllScopes)
       if (scope_name == name(scope)) return {which, scope};

@@ -96,6 +96,17 @@ bool finite(const ScopedSums& sums, Measured measured);
 // Makes the sums that were not measured NaN, and top1_flips, which knows no NaN, 0.
 void blank_unmeasured(ScopedSums& sums, Measured measured);
 
+// Those that ops can be ranked by and whose errors nearly add up: kl, logits_sse and hidden_sse, by all
+// positions and then by answers.
+inline constexpr std::array kRankable{Which::kl, Which::logits_sse, Which::hidden_sse};
+inline constexpr auto kRankingMetrics = [] {
+  std::array<Metric, kAllScopes.size() * kRankable.size()> metrics{};
+  size_t n = 0;
+  for (Scope scope : kAllScopes)
+    for (Which which : kRankable) metrics[n++] = {which, scope};
+  return metrics;
+}();
+
 std::string name(Metric metric);  // "kl:all"
 // Parses NAME[:all|answer]; Error for an unknown name or scope (with the valid ones) and for metrics that are
 // too noisy to rank by (with the reason).

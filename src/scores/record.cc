@@ -75,6 +75,11 @@ double VerifiedScore::deviation() const {
   return std::isfinite(relative) ? relative : kUndefined;
 }
 
+std::optional<int64_t> DataInfo::prompt_tokens() const {
+  if (!image_tokens) return std::nullopt;
+  return std::max<int64_t>(tokens - answer_tokens - *image_tokens, 0);
+}
+
 std::string format_of_baseline(std::string_view name) {
   return name.starts_with(kEverything) ? std::string(name.substr(kEverything.size())) : "";
 }

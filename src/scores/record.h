@@ -117,8 +117,11 @@ struct Reliability {
   std::string format;
   Mode mode = Mode::isolated;
   Method method = Method::exact;
-  double spearman = 0;  // mean over the splits
+  double spearman = 0;  // of the ranking metric; mean over the splits
   int64_t splits = 0;
+  // The same by every scope of the ranking metric, in the order of kAllScopes; none where a scope has no
+  // positions.
+  std::array<std::optional<double>, kAllScopes.size()> by_scope = {};
 };
 
 // A score that was measured once more, exactly and with f32 deltas.
@@ -128,7 +131,8 @@ struct VerifiedScore {
   Mode mode = Mode::isolated;
   Method method = Method::exact;  // of the score
   bool top = false;               // chosen for its rank, not by chance
-  // Sums of the ranking metric; not finite where that could not be measured again.
+  Metric metric = {};             // that the run ranks by, of which the sums are
+  // Not finite where that could not be measured again.
   double score = 0, strict = 0;
 
   double deviation() const;  // relative: score / strict - 1; NaN where that is not finite
@@ -143,7 +147,11 @@ struct ModelInfo {
 struct DataInfo {
   std::string file_name;
   int64_t samples = 0, tokens = 0, answer_tokens = 0, images = 0;
+  std::optional<int64_t> image_tokens = {};  // placeholders that images stand at; not known of older files
   std::string sha256;
+
+  // Neither answer nor image.
+  std::optional<int64_t> prompt_tokens() const;
 };
 
 // What the score is ranked by: the sum of the metric, or of method `local` the relative error at the op. NaN

@@ -6,6 +6,19 @@
 
 namespace qsweep::scores {
 
+double mean_value(const Run& run, const ScoreRecord& score) {
+  return score.method == Method::local ? ranking_value(run, score) : score.per_position(run.ranking_metric);
+}
+
+std::string ranked_by(const Run& run, const ScoreRecord& score) {
+  return score.method == Method::local ? "relative_error" : name(run.ranking_metric);
+}
+
+std::optional<Interval> ranking_interval(const Run& run, const ScoreRecord& score) {
+  if (score.method == Method::local) return std::nullopt;
+  return score.intervals.of(run.ranking_metric);
+}
+
 std::vector<ScoreGroup> group_scores(const Run& run) {
   std::vector<ScoreGroup> groups;
   std::map<std::tuple<std::string, Mode, Method>, size_t> place;

@@ -1,7 +1,7 @@
 // One run: its records, and what they are of.
 #pragma once
 
-#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +21,8 @@ struct Run {
   std::vector<VerifiedScore> verification;
   std::vector<ScoreRecord> scores;
   Metric ranking_metric;  // stands in settings["metric"] in the file
+  // What the run itself ranks by, where its scores were ranked anew (rank_by).
+  std::optional<Metric> reranked_from = {};
   // Scores of all methods are ranked together; settings["method"] is "auto" in the file.
   bool joint_ranking = false;
 };
@@ -28,6 +30,12 @@ struct Run {
 inline double ranking_value(const Run& run, const ScoreRecord& score) {
   return ranking_value(score, run.ranking_metric);
 }
+
+// The same as a mean: per position (per target for nll_delta); of method `local` the relative error itself.
+double mean_value(const Run& run, const ScoreRecord& score);
+// What it is a mean of: "kl:all", or "relative_error" of method `local`; and its interval.
+std::string ranked_by(const Run& run, const ScoreRecord& score);
+std::optional<Interval> ranking_interval(const Run& run, const ScoreRecord& score);
 
 // Scores that are ranked together: indexes into Run::scores in op order.
 struct ScoreGroup {

@@ -1,13 +1,16 @@
-// The schema of scores.json, "qsweep.scores/1".
+// The schema of scores.json, "qsweep.scores/2".
 //
 //   model, data, settings, provenance    as in Run
 //   ops[]        name, tower, block, role, in_features, out_features, parameters, fusion_group
 //   baselines[]  name, format (null unless the name is all:FORMAT), float_ops, metrics
-//   reliability[] format, mode, method ("auto" for a joint ranking), spearman, splits
-//   verification[] op (index in ops), format, mode, method, chosen ("top" or "random"), score, strict,
-//                deviation (null where a sum is not finite or strict is 0); [] in older files
-//   scores[]     op (index in ops), format, mode, method, status, flags, metrics, local, estimates,
-//                effective_bits, rank, and spread_from for status spread
+//   reliability[] format, mode, method ("auto" for a joint ranking), spearman, splits, by_scope
+//   verification[] op (its name), format, mode, method, chosen ("top" or "random"), metric, score, strict,
+//                deviation (null where a sum is not finite or strict is 0)
+//   scores[]     op (its name), tower, block, role, format, mode, method, status, flags, rank, ranked_by,
+//   value,
+//                ci95_low, ci95_high, effective_bits, spread_from, metrics, local, estimates. What can be
+//                told from elsewhere (tower to role, ranked_by to ci95_high) makes a table of `scores`
+//                readable by itself; it is not read.
 //   metrics      {"all": {...}, "answer": {...}} with raw sums and counts and ci95: per metric the [low,
 //                high] of its mean per position (per target for nll_delta), or null; a metric that was not
 //                measured is null, counts are always there; null as a whole where nothing was scored
@@ -18,6 +21,9 @@
 // What is unknown is null, never 0; numbers are finite and read back to the same double; keys have a fixed
 // order, so equal runs give equal bytes. Samples are not in the file: a run that was read back cannot be
 // finalized again.
+//
+// "qsweep.scores/1" is read too. There `op` is an index in ops, and there is neither by_scope nor metric in
+// verification[] nor image_tokens in data.
 #pragma once
 
 #include <string>
@@ -26,10 +32,10 @@
 
 namespace qsweep::scores {
 
-inline constexpr std::string_view kSchema = "qsweep.scores/1";
+inline constexpr std::string_view kSchema = "qsweep.scores/2", kOldSchema = "qsweep.scores/1";
 
 io::Json to_json(const Run& run);
-// `where` names the source in errors. Unknown keys are ignored.
+// `where` names the source in errors. Unknown keys are ignored; what contradicts itself is an Error.
 Run from_json(const io::Json& json, const std::string& where);
 
 // The file's text: one line per record.

@@ -1,5 +1,6 @@
 #include "scores/schema_parts.h"
 
+#include <cmath>
 #include <limits>
 
 namespace qsweep::scores {
@@ -7,6 +8,9 @@ namespace {
 
 using io::Json;
 using io::ObjectReader;
+
+// What the rounding of f64 sums can make of a value of 1.
+constexpr double kRounding = 1e-9;
 
 Json scope_json(const Measurement& m, Scope scope) {
   const MetricSums& sums = m.total->of(scope);
@@ -28,20 +32,38 @@ Json scope_json(const Measurement& m, Scope scope) {
   return json;
 }
 
-std::optional<Interval> read_interval(const ObjectReader& ci95, Which which) {
+// The interval of a metric's mean, which it must hold; none where the metric was not measured (NaN).
+std::optional<Interval> read_interval(const ObjectReader& ci95, Which which, double mean) {
   const std::string key(name(which));
   if (is_null(ci95, key)) return std::nullopt;
   const std::vector<double> ends = ci95.numbers(key);
   if (ends.size() != 2 || !(ends[0] <= ends[1]))
-    fail("{}: \"{}\": expected null or [low, high], found {}", ci95.path(), key, ci95.at(key).dump());
+    fail("{}: \"{}\": expected null or [low, high], found {}", ci95.path(), key, io::shortened(ci95.at(key)));
+  const double rounding = kRounding * std::fabs(mean);
+  if (!(ends[0] <= mean + rounding && mean - rounding <= ends[1]))
+    fail("{}: \"{}\": expected {}, found {}", ci95.path(), key,
+         std::isnan(mean) ? "null for a metric without a mean"
+                          : fmt::format("an interval that holds the mean {}", mean),
+         io::shortened(ci95.at(key)));
   return Interval{ends[0], ends[1]};
+}
+
+// A sum that is not negative, but for the rounding of its terms: one per position.
+double sum_at(const ObjectReader& object, Which which, int64_t positions) {
+  const std::string key(name(which));
+  const double sum = object.number(key);
+  const bool is_signed = which == Which::nll_delta;
+  if (!std::isfinite(sum) || (!is_signed && sum < -kRounding * static_cast<double>(positions)))
+    fail("{}: \"{}\": expected a {} sum, found {}", object.path(), key, is_signed ? "finite" : "non-negative",
+         sum);
+  return sum;
 }
 
 void read_scope(const ObjectReader& object, Scope scope, Measurement& m) {
   const int64_t positions = count_at(object, "positions");
   const auto number = [&](Which which) {
     const std::string key(name(which));
-    if (!is_null(object, key)) return object.number(key);
+    if (!is_null(object, key)) return sum_at(object, which, positions);
     m.measured.remove({which, scope});
     return std::numeric_limits<double>::quiet_NaN();
   };
@@ -60,7 +82,8 @@ void read_scope(const ObjectReader& object, Scope scope, Measurement& m) {
   else
     sums.top1_flips = object.integer_in("top1_flips", 0, positions);
   const ObjectReader ci95 = object.object("ci95");
-  for (Which which : kAllWhich) m.intervals.of({which, scope}) = read_interval(ci95, which);
+  for (Which which : kAllWhich)
+    m.intervals.of({which, scope}) = read_interval(ci95, which, m.per_position({which, scope}));
 }
 
 }  // namespace
@@ -73,8 +96,10 @@ Json model_json(const ModelInfo& model) {
 }
 
 Json data_json(const DataInfo& data) {
-  return {{"file_name", data.file_name},         {"samples", data.samples}, {"tokens", data.tokens},
-          {"answer_tokens", data.answer_tokens}, {"images", data.images},   {"sha256", data.sha256}};
+  return {{"file_name", data.file_name}, {"samples", data.samples},
+          {"tokens", data.tokens},       {"answer_tokens", data.answer_tokens},
+          {"images", data.images},       {"image_tokens", or_null(data.image_tokens)},
+          {"sha256", data.sha256}};
 }
 
 Json metrics_json(const Measurement& m) {
@@ -82,6 +107,13 @@ Json metrics_json(const Measurement& m) {
   Json json = Json::object();
   for (Scope scope : kAllScopes) json[std::string(name(scope))] = scope_json(m, scope);
   return json;
+}
+
+double non_negative_at(const ObjectReader& object, const std::string& key) {
+  const double value = object.number(key);
+  if (!std::isfinite(value) || value < 0)
+    fail("{}: \"{}\": expected a number that is not negative, found {}", object.path(), key, value);
+  return value;
 }
 
 int64_t count_at(const ObjectReader& object, const std::string& key) {
@@ -121,12 +153,14 @@ ModelInfo read_model(const ObjectReader& root) {
 
 DataInfo read_data(const ObjectReader& root) {
   const ObjectReader data = root.object("data");
-  return {.file_name = data.string("file_name"),
-          .samples = count_at(data, "samples"),
-          .tokens = count_at(data, "tokens"),
-          .answer_tokens = count_at(data, "answer_tokens"),
-          .images = count_at(data, "images"),
-          .sha256 = data.string("sha256")};
+  DataInfo info{.file_name = data.string("file_name"),
+                .samples = count_at(data, "samples"),
+                .tokens = count_at(data, "tokens"),
+                .answer_tokens = data.integer_in("answer_tokens", 0, count_at(data, "tokens")),
+                .images = count_at(data, "images"),
+                .sha256 = data.string("sha256")};
+  if (data.has("image_tokens")) info.image_tokens = data.integer_in("image_tokens", 0, info.tokens);
+  return info;
 }
 
 void read_metrics(const ObjectReader& owner, Measurement& m) {

@@ -29,6 +29,8 @@ io::Json metrics_json(const Measurement& measurement);
 
 // Reading.
 int64_t count_at(const io::ObjectReader& object, const std::string& key);
+// A number that cannot be negative.
+double non_negative_at(const io::ObjectReader& object, const std::string& key);
 // The key must be there; null means none.
 bool is_null(const io::ObjectReader& object, const std::string& key);
 std::vector<std::string> strings_at(const io::ObjectReader& object, const std::string& key);

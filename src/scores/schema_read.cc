@@ -1,10 +1,10 @@
 #include <cmath>
 #include <limits>
-#include <set>
-#include <tuple>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "scores/schema.h"
+#include "scores/schema_check.h"
 #include "scores/schema_parts.h"
 
 namespace qsweep::scores {
@@ -16,13 +16,17 @@ using io::ObjectReader;
 std::optional<LocalStats> read_local(const ObjectReader& score) {
   if (is_null(score, "local")) return std::nullopt;
   const ObjectReader local = score.object("local");
-  return LocalStats{.error_sse = local.number("error_sse"),
-                    .output_sse = local.number("output_sse"),
-                    .input_min = local.number("input_min"),
-                    .input_max = local.number("input_max"),
-                    .input_sum_squares = local.number("input_sum_squares"),
-                    .input_elements = count_at(local, "input_elements"),
-                    .rows = count_at(local, "rows")};
+  const LocalStats stats{.error_sse = non_negative_at(local, "error_sse"),
+                         .output_sse = non_negative_at(local, "output_sse"),
+                         .input_min = local.number("input_min"),
+                         .input_max = local.number("input_max"),
+                         .input_sum_squares = non_negative_at(local, "input_sum_squares"),
+                         .input_elements = count_at(local, "input_elements"),
+                         .rows = count_at(local, "rows")};
+  if (!(stats.input_min <= stats.input_max))
+    fail("{}: \"input_min\": expected at most \"input_max\" {}, found {}", local.path(), stats.input_max,
+         stats.input_min);
+  return stats;
 }
 
 OpRecord read_op(const ObjectReader& object) {
@@ -71,16 +75,34 @@ void read_rank(const ObjectReader& object, const Run& run, ScoreRecord& score) {
   score.rank = object.integer_in("rank", 1, static_cast<int64_t>(run.ops.size()));
 }
 
-int read_op_index(const ObjectReader& object, const Run& run) {
-  if (run.ops.empty()) fail("{}: there are scores but no ops", object.path());
-  const auto last =
-      std::min<int64_t>(static_cast<int64_t>(run.ops.size()), std::numeric_limits<int>::max()) - 1;
-  return static_cast<int>(object.integer_in("op", 0, last));
-}
+// Which op of the run a record is of: by name, in schema 1 by index.
+class OpReader {
+ public:
+  OpReader(const Run& run, bool by_index)
+      : count_(static_cast<int64_t>(run.ops.size())), by_index_(by_index) {
+    if (count_ > std::numeric_limits<int>::max()) fail("{} ops are more than there can be", count_);
+    for (size_t i = 0; i < run.ops.size(); ++i) places_[run.ops[i].name] = static_cast<int>(i);
+  }
 
-ScoreRecord read_score(const ObjectReader& object, const Run& run) {
+  int read(const ObjectReader& object) const {
+    if (count_ == 0) fail("{}: there are scores but no ops", object.path());
+    if (by_index_) return static_cast<int>(object.integer_in("op", 0, count_ - 1));
+    const std::string name = object.string("op");
+    const auto place = places_.find(name);
+    if (place == places_.end())
+      fail("{}: \"op\": expected the name of one of \"ops\", found {}", object.path(), io::shortened(name));
+    return place->second;
+  }
+
+ private:
+  int64_t count_;
+  bool by_index_;
+  std::unordered_map<std::string, int> places_;
+};
+
+ScoreRecord read_score(const ObjectReader& object, const Run& run, const OpReader& ops) {
   ScoreRecord score;
-  score.op = read_op_index(object, run);
+  score.op = ops.read(object);
   score.format = object.string("format");
   score.mode = named(object, "mode", parse_mode);
   score.method = named(object, "method", parse_own_method);
@@ -92,25 +114,17 @@ ScoreRecord read_score(const ObjectReader& object, const Run& run) {
          carries_metrics(score.status) ? "an object" : "null", name(score.status));
   score.local = read_local(object);
   score.estimates = read_estimates(object);
-  score.effective_bits = object.number("effective_bits");
+  score.effective_bits = non_negative_at(object, "effective_bits");
   read_rank(object, run, score);
   if (score.status == Status::spread) score.spread_from = object.string("spread_from");
   return score;
 }
 
-// A spread score names an op that was measured for the same ranking.
-void check_representatives(const Run& run, const std::string& where) {
-  std::set<std::tuple<std::string, std::string, Mode>> measured;  // op, format, mode
-  for (const ScoreRecord& score : run.scores)
-    if (score.status == Status::ok) measured.insert({run.ops[score.op].name, score.format, score.mode});
-  for (size_t i = 0; i < run.scores.size(); ++i) {
-    const ScoreRecord& score = run.scores[i];
-    if (score.status == Status::spread && !measured.contains({*score.spread_from, score.format, score.mode}))
-      fail(
-          "{}: scores[{}]: \"spread_from\": expected an op with status ok in the same format and mode, found "
-          "\"{}\"",
-          where, i, *score.spread_from);
-  }
+double correlation_at(const ObjectReader& object, const std::string& key) {
+  const double value = object.number(key);
+  if (!(std::fabs(value) <= 1))
+    fail("{}: \"{}\": expected a value from -1 to 1, found {}", object.path(), key, value);
+  return value;
 }
 
 Reliability read_reliability(const ObjectReader& object) {
@@ -118,17 +132,20 @@ Reliability read_reliability(const ObjectReader& object) {
   r.format = object.string("format");
   r.mode = named(object, "mode", parse_mode);
   r.method = named(object, "method", parse_method);
-  r.spearman = object.number("spearman");
-  if (!(std::fabs(r.spearman) <= 1))
-    fail("{}: \"spearman\": expected a value from -1 to 1, found {}", object.path(), r.spearman);
+  r.spearman = correlation_at(object, "spearman");
   r.splits = count_at(object, "splits");
+  if (!object.has("by_scope")) return r;
+  const ObjectReader by_scope = object.object("by_scope");
+  for (size_t i = 0; i < kAllScopes.size(); ++i)
+    if (const std::string scope(name(kAllScopes[i])); by_scope.has(scope))
+      r.by_scope[i] = correlation_at(by_scope, scope);
   return r;
 }
 
-VerifiedScore read_verified(const ObjectReader& object, const Run& run) {
+VerifiedScore read_verified(const ObjectReader& object, const Run& run, const OpReader& ops) {
   const auto sum = [&](const char* key) { return is_null(object, key) ? NAN : object.number(key); };
   VerifiedScore v;
-  v.op = read_op_index(object, run);
+  v.op = ops.read(object);
   v.format = object.string("format");
   v.mode = named(object, "mode", parse_mode);
   v.method = named(object, "method", parse_own_method);
@@ -137,6 +154,7 @@ VerifiedScore read_verified(const ObjectReader& object, const Run& run) {
     fail("{}: \"chosen\": expected \"{}\" or \"{}\", found \"{}\"", object.path(), kChosenTop, kChosenRandom,
          chosen);
   v.top = chosen == kChosenTop;
+  v.metric = object.has("metric") ? named(object, "metric", parse_metric) : run.ranking_metric;
   v.score = sum("score");
   v.strict = sum("strict");
   return v;
@@ -155,7 +173,8 @@ Baseline read_baseline(const ObjectReader& object) {
 
 Run from_json(const Json& json, const std::string& where) {
   const ObjectReader root(json, where);
-  require_schema(root, kSchema);
+  const bool old = root.has("schema") && root.at("schema") == kOldSchema;
+  if (!old) require_schema(root, kSchema);
   Run run;
   run.model = read_model(root);
   run.data = read_data(root);
@@ -165,15 +184,17 @@ Run from_json(const Json& json, const std::string& where) {
   run.ranking_metric = named(settings, "metric", parse_metric);
   run.joint_ranking = settings.has("method") && settings.at("method") == name(Method::automatic);
   read_ops(root, run);
+  const OpReader ops(run, old);
   each(root, "baselines",
        [&](const ObjectReader& object) { run.baselines.push_back(read_baseline(object)); });
   each(root, "reliability",
        [&](const ObjectReader& object) { run.reliability.push_back(read_reliability(object)); });
-  each(root, "scores", [&](const ObjectReader& object) { run.scores.push_back(read_score(object, run)); });
+  each(root, "scores",
+       [&](const ObjectReader& object) { run.scores.push_back(read_score(object, run, ops)); });
   if (root.has("verification"))
     each(root, "verification",
-         [&](const ObjectReader& object) { run.verification.push_back(read_verified(object, run)); });
-  check_representatives(run, where);
+         [&](const ObjectReader& object) { run.verification.push_back(read_verified(object, run, ops)); });
+  check(run, where);
   return run;
 }
 

@@ -37,38 +37,47 @@ Json op_json(const OpRecord& op) {
           {"fusion_group", or_null(op.fusion_group)}};
 }
 
-Json score_json(const ScoreRecord& score) {
-  Json json = {{"op", score.op},
-               {"format", score.format},
-               {"mode", name(score.mode)},
-               {"method", name(score.method)},
-               {"status", name(score.status)},
-               {"flags", score.flags},
-               {"metrics", metrics_json(score)},
-               {"local", local_json(score.local)},
-               {"estimates", estimates_json(score.estimates)},
-               {"effective_bits", score.effective_bits},
-               {"rank", or_null(score.rank)}};
-  if (score.status == Status::spread) json["spread_from"] = or_null(score.spread_from);
-  return json;
+Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+
+Json score_json(const Run& run, const ScoreRecord& score) {
+  const OpRecord& op = run.ops[static_cast<size_t>(score.op)];
+  const auto interval = ranking_interval(run, score);
+  return {{"op", op.name},
+          {"tower", op.tower},
+          {"block", or_null(op.block)},
+          {"role", op.role},
+          {"format", score.format},
+          {"mode", name(score.mode)},
+          {"method", name(score.method)},
+          {"status", name(score.status)},
+          {"flags", score.flags},
+          {"rank", or_null(score.rank)},
+          {"ranked_by", ranked_by(run, score)},
+          {"value", finite_or_null(mean_value(run, score))},
+          {"ci95_low", interval ? Json(interval->low) : Json()},
+          {"ci95_high", interval ? Json(interval->high) : Json()},
+          {"effective_bits", score.effective_bits},
+          {"spread_from", score.status == Status::spread ? or_null(score.spread_from) : Json()},
+          {"metrics", metrics_json(score)},
+          {"local", local_json(score.local)},
+          {"estimates", estimates_json(score.estimates)}};
 }
 
 Json reliability_json(const Reliability& r) {
-  return {{"format", r.format},
-          {"mode", name(r.mode)},
-          {"method", name(r.method)},
-          {"spearman", r.spearman},
-          {"splits", r.splits}};
+  Json by_scope = Json::object();
+  for (size_t i = 0; i < kAllScopes.size(); ++i)
+    by_scope[std::string(name(kAllScopes[i]))] = or_null(r.by_scope[i]);
+  return {{"format", r.format},     {"mode", name(r.mode)}, {"method", name(r.method)},
+          {"spearman", r.spearman}, {"splits", r.splits},   {"by_scope", by_scope}};
 }
 
-Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
-
-Json verified_json(const VerifiedScore& v) {
-  return {{"op", v.op},
+Json verified_json(const Run& run, const VerifiedScore& v) {
+  return {{"op", run.ops[static_cast<size_t>(v.op)].name},
           {"format", v.format},
           {"mode", name(v.mode)},
           {"method", name(v.method)},
           {"chosen", v.top ? kChosenTop : kChosenRandom},
+          {"metric", name(v.metric)},
           {"score", finite_or_null(v.score)},
           {"strict", finite_or_null(v.strict)},
           {"deviation", finite_or_null(v.deviation())}};
@@ -95,8 +104,8 @@ Json to_json(const Run& run) {
           {"ops", array_of(run.ops, op_json)},
           {"baselines", array_of(run.baselines, baseline_json)},
           {"reliability", array_of(run.reliability, reliability_json)},
-          {"verification", array_of(run.verification, verified_json)},
-          {"scores", array_of(run.scores, score_json)}};
+          {"verification", array_of(run.verification, [&](const auto& v) { return verified_json(run, v); })},
+          {"scores", array_of(run.scores, [&](const auto& score) { return score_json(run, score); })}};
 }
 
 std::string to_text(const Json& root) {

@@ -255,6 +255,7 @@ void Sweep::verify(scores::Run& run, const ProgressObserver& progress) {
                                 .mode = score.mode,
                                 .method = score.method,
                                 .top = top,
+                                .metric = options_.metric,
                                 .score = total_error(score, options_.metric),
                                 .strict = total_error(measured.scores[i], options_.metric)});
   }

@@ -169,10 +169,12 @@ std::vector<scores::OpRecord> op_records(const models::Model& model) {
 scores::DataInfo data_counts(const std::vector<models::Sample>& data) {
   scores::DataInfo info;
   info.samples = static_cast<int64_t>(data.size());
+  info.image_tokens = 0;
   for (const models::Sample& sample : data) {
     info.tokens += static_cast<int64_t>(sample.token_ids.size());
     info.answer_tokens += std::count(sample.answer_mask.begin(), sample.answer_mask.end(), 1);
     info.images += static_cast<int64_t>(sample.images.size());
+    *info.image_tokens += sample.rows[static_cast<size_t>(graph::Rows::units)];
   }
   return info;
 }

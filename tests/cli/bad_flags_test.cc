@@ -218,7 +218,16 @@ TEST_F(BadFlags, DamagedRunsAreNotReported) {
   const std::string good = read_text(run + "/scores.json");
   expect(good.substr(0, good.size() / 2), {"damaged/scores.json", "not valid JSON"});
   expect("{}", {"damaged/scores.json", "schema"});
-  expect(R"({"schema": "qsweep.scores/9"})", {"damaged/scores.json", "qsweep.scores/9", "qsweep.scores/1"});
+  expect(R"({"schema": "qsweep.scores/9"})", {"damaged/scores.json", "qsweep.scores/9", "qsweep.scores/2"});
+  const auto damaged = [&](const std::function<void(io::Json&)>& damage) {
+    io::Json json = io::parse_json(good, "t");
+    damage(json);
+    return json.dump();
+  };
+  expect(damaged([](io::Json& j) { j["scores"].back()["metrics"]["all"]["kl"] = -1; }),
+         {"damaged/scores.json: scores[", "metrics: all: \"kl\": expected a non-negative sum, found -1"});
+  expect(damaged([](io::Json& j) { j["scores"].back()["op"] = "nobody"; }),
+         {"\"op\": expected the name of one of \"ops\", found \"nobody\""});
 }
 
 }  // namespace

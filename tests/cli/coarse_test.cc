@@ -25,8 +25,7 @@ class CoarseRun : public testing::Test {
 // Of every spread score, that it is its representative's in all but the op. Returns their number.
 int expect_copies(const ScoreRun& run) {
   std::map<std::pair<std::string, std::string>, io::Json> by_op;
-  for (const io::Json& s : run.scores())
-    by_op[{run.json["ops"][s["op"].get<size_t>()]["name"], s["format"]}] = s;
+  for (const io::Json& s : run.scores()) by_op[{s["op"], s["format"]}] = s;
   int spread = 0;
   std::set<int64_t> ranks;
   for (const io::Json& score : run.scores()) {

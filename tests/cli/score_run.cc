@@ -37,7 +37,7 @@ Run run_into(const Workplace& place, const std::string& name, const std::string&
 std::vector<std::string> ScoreRun::ops_with(const std::string& status) const {
   std::vector<std::string> names;
   for (const io::Json& score : scores())
-    if (score["status"] == status) names.push_back(json["ops"][score["op"].get<size_t>()]["name"]);
+    if (score["status"] == status) names.push_back(score["op"]);
   return names;
 }
 

@@ -140,7 +140,7 @@ TEST(Other, RefusesOtherShapes) {
       {"{}", "expected a qsweep run, a ModelOpt result"},
       {R"({"a": {"b": 1}})", "found the keys \"a\""},
       {R"({"error": "x", "ops": []})", "found the keys \"error\", \"ops\""},
-      {R"({"schema": "qsweep.eval/1"})", "expected \"qsweep.scores/1\", found \"qsweep.eval/1\""},
+      {R"({"schema": "qsweep.eval/1"})", "expected \"qsweep.scores/2\", found \"qsweep.eval/1\""},
       {R"({"groups": []})", "t: \"groups\": expected an object, found []"},
       {R"({"groups": {"a": 1}})", "t: groups: \"a\": expected an object, found 1"},
       {R"({"groups": {"a": {"formats": "INT8", "scores": [1]}}})",

@@ -66,8 +66,8 @@ TEST(Estimates, ShowCoherenceAndOnlyWhatIsKnown) {
   EXPECT_THAT(text,
               HasSubstr("### `w8a8`, isolated, adjoint\n\nOne op is quantized, everything else is float"));
   EXPECT_THAT(text, HasSubstr("The errors are estimated, so approximate"));
-  EXPECT_THAT(text,
-              HasSubstr("| Rank | Op | Tower | kl:all per position [95 %] | Share | Coherence | Local"));
+  EXPECT_THAT(
+      text, HasSubstr("| Rank | Op | Tower | kl:all per position, nats [95 %] | Share | Coherence | Local"));
   EXPECT_THAT(text, HasSubstr("| language | 0.400 [0.400, 0.400] | 40.0 % | 1.25 | 20.0 | 3.00 |"));
   EXPECT_THAT(text, HasSubstr("| language | 0.300 [0.300, 0.300] | 30.0 % | – | 20.0 | 3.00 |"));
   EXPECT_THAT(text, HasSubstr("Flagged `nonlinear`, an effect too large for an estimate to tell its size: "

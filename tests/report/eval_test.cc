@@ -16,9 +16,13 @@ TEST(EvalReport, ShowsPredictedBesideMeasured) {
   const std::string text = eval_markdown(scores::make_eval());
   EXPECT_THAT(text, HasSubstr("# Recipes evaluated on `tiny`"));
   EXPECT_THAT(text, HasSubstr("| `mixed` | 6.50 | 2 | 2 `w8a8`, 2 float | 1.00 [0.2"));
-  EXPECT_THAT(text, HasSubstr("| 0.250 | 10.0 % | 1.15 | 0.868 | 0.600 | 1.15 |\n")) << text;
+  EXPECT_THAT(text, HasSubstr("| 0.250 | 10.0 % | 1.15 [0.967, 1.37] | 0.868 | 0.600 | 1.15 |\n")) << text;
+  // Answers: half the sums over half the positions.
+  for (const char* metric : {"kl:answer", "hidden_sse:all", "logits_sse:answer", "hidden_sse:answer"})
+    EXPECT_THAT(text, HasSubstr(fmt::format("| `mixed` | `{}` |", metric)));
+  EXPECT_THAT(text, HasSubstr("| `mixed` | `kl:answer` | 1.00 ["));
   EXPECT_THAT(text, HasSubstr("| `mixed` | `logits_sse:all` | 4.00 [1.16, 13.9] | 3.47 | 2.40 | 1.15 |"));
-  EXPECT_THAT(text, HasSubstr("| Data | `eval.jsonl`: 3 samples, 30 tokens, 15 of them answer, 2 images |"));
+  EXPECT_THAT(text, HasSubstr("| Data | `eval.jsonl`: 3 samples, 2 images; 30 tokens: 15 (50.0 %) answer, "));
 }
 
 TEST(EvalReport, SaysWhatIsMissing) {
@@ -50,6 +54,15 @@ TEST(EvalReport, SaysWhereTheScoresAreFromOtherData) {
   const std::string text = eval_markdown(run);
   EXPECT_THAT(text, HasSubstr("another number of positions"));
   EXPECT_THAT(text, HasSubstr("| 0.434 | 0.300 | 2.30 |\n")) << "means per position are compared";
+}
+
+TEST(EvalReport, APerplexityBelowOneIsNoGain) {
+  auto run = scores::make_eval();
+  EXPECT_THAT(eval_markdown(run), Not(HasSubstr("is no gain")));
+  run.recipes[0].total->answer.nll_delta = -0.1;
+  EXPECT_THAT(
+      eval_markdown(run),
+      HasSubstr("A perplexity ratio below 1 is no gain: `mixed` (answer, 15 targets). The log-likelihood"));
 }
 
 TEST(EvalReport, IsWritten) {

@@ -60,7 +60,8 @@ TEST(Report, HoldsTheEssentialRows) {
   const scores::Run run = finalized(steady_run());
   const std::string text = markdown(run);
   EXPECT_THAT(text, HasSubstr("| Model | `tiny` (qwen2_5_vl), 1000 parameters, 4 ops |"));
-  EXPECT_THAT(text, HasSubstr("| Data | `eval.jsonl`: 3 samples, 30 tokens, 15 of them answer, 2 images |"));
+  EXPECT_THAT(text, HasSubstr("| Data | `eval.jsonl`: 3 samples, 2 images; 30 tokens: 15 (50.0 %) answer, "
+                              "6 (20.0 %) image placeholders, 9 (30.0 %) prompt |"));
   // Sums 6, 3, 12, 9 of 30; 30 positions each; the samples agree, so the interval has no width.
   EXPECT_THAT(
       text, HasSubstr("| 1 | `model.layers.0.self_attn.q_proj` | language | 0.400 [0.400, 0.400] | 40.0 % | "
@@ -69,7 +70,7 @@ TEST(Report, HoldsTheEssentialRows) {
   EXPECT_THAT(text, HasSubstr("The first 3 of 4 ops carry 90.0 % of the summed error."));
   EXPECT_THAT(text, HasSubstr("| language | 2 | 0.700 | 70.0 % | 35.0 % |"));
   EXPECT_THAT(text, HasSubstr("| vision / qkv | 1 | 0.200 | 20.0 % | 20.0 % |"));
-  EXPECT_THAT(text, HasSubstr("| `all:w8a8` | all | 2.00 ["));
+  EXPECT_THAT(text, HasSubstr("| `all:w8a8` | all | 30 | 2.00 ["));
   EXPECT_THAT(text, HasSubstr("| `w8a8` | isolated | exact | 1.00 | yes |"));
   EXPECT_THAT(text, HasSubstr("## How to read this"));
   EXPECT_THAT(warnings(run), testing::ElementsAre(HasSubstr("The data has only 3 samples")));

@@ -18,11 +18,14 @@ using ::testing::HasSubstr;
 TEST(Eval, PredictsWhatItMeasures) {
   const EvalRun run = make_eval();
   const EvalRecipe& mixed = run.recipes[0];
-  ASSERT_EQ(mixed.predicted.size(), 2u);
+  ASSERT_EQ(mixed.predicted.size(), kRankingMetrics.size());
   EXPECT_EQ(mixed.prediction({})->plain_sum, 18);
   EXPECT_EQ(mixed.sum({}), 30);
   EXPECT_TRUE(mixed.intervals.of({}).has_value());
-  EXPECT_EQ(mixed.prediction({Which::hidden_sse, Scope::all}), nullptr);
+  // Answers: halves of the sums, over 15 positions.
+  EXPECT_EQ(mixed.prediction({Which::kl, Scope::answer})->plain_sum, 9);
+  EXPECT_EQ(mixed.prediction({Which::kl, Scope::answer})->positions, 15);
+  EXPECT_EQ(mixed.prediction({Which::hidden_sse, Scope::all})->plain_sum, 36);
   EXPECT_EQ(run.settings["metric"], "kl:all");
 }
 
@@ -56,6 +59,9 @@ TEST(Eval, OneRowPerRecipe) {
     EXPECT_EQ(std::count(line.begin(), line.end(), ','), std::count(lines[0].begin(), lines[0].end(), ','))
         << line;
   EXPECT_THAT(lines[0], HasSubstr(",predicted_kl_all_corrected,predicted_kl_all_plain_sum,"));
+  for (const Metric metric : kRankingMetrics)
+    EXPECT_THAT(lines[0],
+                HasSubstr(fmt::format("predicted_{}_{}_corrected", name(metric.which), name(metric.scope))));
   EXPECT_THAT(lines[1],
               testing::StartsWith(
                   "mixed,mixed.json,6.5,2,2,,visual.blocks.0.attn.qkv,60,120,30,3.75,3,30,27,240,480,"));

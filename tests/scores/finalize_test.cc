@@ -285,5 +285,84 @@ TEST(Finalize, AgainGivesTheSameFile) {
   EXPECT_EQ(to_text(to_json(run)), first);
 }
 
+// Answers in the reverse order of all positions.
+Run opposed_run() {
+  auto run = make_run();
+  run.scores = {make_score(0, {1, 2, 3}), make_score(1, {4, 5, 6}), make_score(2, {7, 8, 9})};
+  for (size_t i = 0; i < 3; ++i)
+    for (ScopedSums& sample : run.scores[i].per_sample) sample.answer.kl = 10 - 3 * static_cast<double>(i);
+  finalize(run, kKl, 1);
+  return run;
+}
+
+TEST(Reliability, IsKnownByBothScopes) {
+  auto run = make_run();
+  run.data.samples = 2;
+  run.baselines.clear();
+  run.scores = {make_score(0, {1, 3}), make_score(1, {2, 2}), make_score(2, {3, 1})};
+  for (size_t i = 0; i < 3; ++i)
+    for (ScopedSums& sample : run.scores[i].per_sample) sample.answer.kl = static_cast<double>(i);
+  finalize(run, kKl, 1);
+  ASSERT_EQ(run.reliability.size(), 1u);
+  EXPECT_EQ(run.reliability[0].by_scope[0], -1);
+  EXPECT_EQ(run.reliability[0].by_scope[1], 1);
+  for (ScoreRecord& score : run.scores)
+    for (ScopedSums& sample : score.per_sample) sample.answer = {};
+  finalize(run, kKl, 1);
+  EXPECT_FALSE(run.reliability.at(0).by_scope[1].has_value());
+}
+
+// A run that is ranked anew is the run that would have been ranked so, but for what only samples tell.
+TEST(RankBy, GivesTheRanksOfARunByThatMetric) {
+  const Metric answers = parse_metric("kl:answer");
+  auto run = opposed_run(), expected = opposed_run();
+  EXPECT_EQ(ranks(run), (std::vector<int64_t>{3, 2, 1}));
+  finalize(expected, answers, 1);
+  rank_by(run, answers);
+  EXPECT_EQ(ranks(run), (std::vector<int64_t>{1, 2, 3}));
+  EXPECT_EQ(to_text(to_json(run)), to_text(to_json(expected))) << "reliability too, which is known by scope";
+  EXPECT_EQ(run.reranked_from, kKl);
+  rank_by(run, kKl);
+  EXPECT_EQ(to_text(to_json(run)), to_text(to_json(opposed_run()))) << "and back";
+}
+
+TEST(RankBy, DropsAReliabilityThatIsNotKnown) {
+  auto run = opposed_run();
+  rank_by(run, parse_metric("logits_sse"));
+  EXPECT_TRUE(run.reliability.empty());
+  EXPECT_EQ(run.settings["metric"], "logits_sse:all");
+}
+
+TEST(RankBy, LeaveOneOutStillHasTheSmallestFirst) {
+  auto run = opposed_run();
+  for (ScoreRecord& score : run.scores) score.mode = Mode::leave_one_out;
+  rank_by(run, parse_metric("kl:answer"));
+  EXPECT_EQ(ranks(run), (std::vector<int64_t>{3, 2, 1}));
+}
+
+TEST(RankBy, RefusesWhatWasNotMeasured) {
+  const auto refused = [](scores::Run run, const char* metric, const std::string& words) {
+    const std::string before = to_text(to_json(run));
+    try {
+      rank_by(run, parse_metric(metric));
+      ADD_FAILURE() << "ranked by " << metric;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), ::testing::HasSubstr(words));
+    }
+    EXPECT_EQ(to_text(to_json(run)), before);
+  };
+  auto run = opposed_run();
+  for (ScoreRecord& score : run.scores) {
+    score.measured = Measured::none();
+    score.measured.add(kKl);
+  }
+  refused(run, "logits_sse", "expected a metric that the run has scores of (kl:all), found logits_sse:all");
+  auto without = make_run();
+  for (ScoreRecord& score : without.scores)
+    for (ScopedSums& sample : score.per_sample) sample.answer = {};
+  finalize(without, kKl, 1);
+  refused(without, "kl:answer", "(kl:all, logits_sse:all, hidden_sse:all), found kl:answer");
+}
+
 }  // namespace
 }  // namespace qsweep::scores

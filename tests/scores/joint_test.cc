@@ -126,10 +126,20 @@ TEST(Joint, AllMetricsThatTheRunMeasured) {
   finalize(run, parse_metric("hidden_sse:answer"), 1);
   std::vector<std::string> found;
   for (const Prediction& p : predict_all(run, {{run.ops[0].name, "w8a8"}})) found.push_back(name(p.metric));
-  EXPECT_THAT(found, ElementsAre("kl:all", "logits_sse:all", "hidden_sse:answer"));
+  EXPECT_THAT(found, ElementsAre("kl:all", "logits_sse:all", "hidden_sse:all", "kl:answer",
+                                 "logits_sse:answer", "hidden_sse:answer"));
   for (ScoreRecord& score : run.scores) score.measured.remove({Which::logits_sse, Scope::all});
   finalize(run, kKl, 1);
-  EXPECT_EQ(predict_all(run, {{run.ops[0].name, "w8a8"}}).size(), 1u);
+  EXPECT_EQ(predict_all(run, {{run.ops[0].name, "w8a8"}}).size(), 5u);
+}
+
+TEST(Joint, NothingIsPredictedOfAnswersWhereThereIsNone) {
+  auto run = two_formats();
+  for (ScoreRecord& score : run.scores)
+    for (ScopedSums& sample : score.per_sample) sample.answer = {};
+  finalize(run, kKl, 1);
+  for (const Prediction& p : predict_all(run, {{run.ops[0].name, "w8a8"}}))
+    EXPECT_EQ(p.metric.scope, Scope::all);
 }
 
 }  // namespace

@@ -56,6 +56,7 @@ inline Run make_run() {
               .tokens = 30,
               .answer_tokens = 15,
               .images = 2,
+              .image_tokens = 6,
               .sha256 = "cd"};
   run.settings = {{"format", {"w8a8"}}, {"seed", 1}};
   run.provenance = {{"version", "0.1.0"}, {"threads", 2}, {"wall_s", 12.5}};
