@@ -1,4 +1,7 @@
+#include <algorithm>
 #include <filesystem>
+
+#include <spdlog/spdlog.h>
 
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -33,9 +36,10 @@ struct CompareFlags {
   std::string out;
 };
 
-void print(const compare::Agreement& agreement, const std::string& out) {
+void print(const compare::Agreement& agreement) {
   say("RUN     {}: {}\nOTHER   {}: {}\n", agreement.run.source, agreement.run.what, agreement.other.source,
       agreement.other.what);
+  for (const std::string& warning : agreement.warnings) spdlog::warn("{}: {}", agreement.run.what, warning);
   for (const std::string& note : report::comparison_notes(agreement)) say("{}\n", note);
   say("{} matched, {} only in RUN, {} only in OTHER, {} without a score on one side\n", agreement.all.units,
       agreement.only_in_run.size(), agreement.only_in_other.size(),
@@ -44,19 +48,42 @@ void print(const compare::Agreement& agreement, const std::string& out) {
   if (agreement.distinguished)
     say("of the {} that both sides tell apart: {}\n", agreement.distinguished->units,
         report::agreement_text(*agreement.distinguished));
-  say("{0}/compare.md  {0}/compare.json\n", out);
+}
+
+// The groups of RUN's scores that fit the choice; of several formats those that another run has too, if there
+// are any.
+std::vector<scores::ScoreGroup> groups_to_compare(const CompareFlags& flags, const scores::Run& run) {
+  std::vector<scores::ScoreGroup> groups = compare::fitting_groups(run, flags.run, flags.of_run.choice(""));
+  if (groups.size() == 1 || flags.of_other.format) return groups;
+  const std::vector<std::string> theirs = compare::formats_of_run(flags.other);
+  const auto shared = [&](const scores::ScoreGroup& group) {
+    return std::find(theirs.begin(), theirs.end(), group.format) != theirs.end();
+  };
+  if (std::none_of(groups.begin(), groups.end(), shared)) return groups;
+  for (const scores::ScoreGroup& group : groups)
+    if (!shared(group)) spdlog::warn("{} is not compared: OTHER has no scores of it", group.format);
+  std::erase_if(groups, [&](const scores::ScoreGroup& group) { return !shared(group); });
+  return groups;
+}
+
+// RUN's ranking by each of these groups, beside OTHER's that is most like it.
+std::vector<compare::Agreement> compare_each(const CompareFlags& flags, const scores::Run& run) {
+  const compare::Choice ours = flags.of_run.choice("");
+  compare::Choice theirs = flags.of_other.choice("other-");
+  const scores::Metric metric = ours.metric.value_or(run.ranking_metric);
+  theirs.metric = metric;
+  std::vector<compare::Agreement> agreements;
+  for (const scores::ScoreGroup& group : groups_to_compare(flags, run)) {
+    const compare::Ranking other = compare::read_other(flags.other, theirs, group);
+    const compare::Ranking ranking =
+        compare::ranking_of(run, group, flags.run, metric, ours.metric ? std::string() : other.like_estimate);
+    agreements.push_back(compare::compare(run.ops, ranking, other));
+  }
+  return agreements;
 }
 
 void run(CompareFlags& flags) {
-  compare::Choice ours = flags.of_run.choice(""), theirs = flags.of_other.choice("other-");
-  const scores::Run run = compare::read_run(flags.run);
-  const scores::ScoreGroup group = compare::choose_group(run, flags.run, ours);
-  const scores::Metric metric = ours.metric.value_or(run.ranking_metric);
-  theirs.metric = metric;
-  const compare::Ranking other = compare::read_other(flags.other, theirs, group);
-  const compare::Ranking ranking =
-      compare::ranking_of(run, group, flags.run, metric, ours.metric ? std::string() : other.like_estimate);
-  const compare::Agreement agreement = compare::compare(run.ops, ranking, other);
+  const std::vector<compare::Agreement> agreements = compare_each(flags, compare::read_run(flags.run));
   if (flags.out.empty())
     flags.out = std::filesystem::is_directory(flags.run)
                     ? flags.run
@@ -67,12 +94,15 @@ void run(CompareFlags& flags) {
   check_outputs({{"the file of RUN", scores_of(flags.run)}, {"the file of OTHER", scores_of(flags.other)}},
                 {{"--out", flags.out + "/compare.md"}, {"--out", flags.out + "/compare.json"}});
   with_context("--out", [&] { io::ensure_folder(flags.out); });
-  report::write_comparison(agreement, flags.out);
-  print(agreement, flags.out);
+  report::write_comparison(agreements, flags.out);
+  for (const compare::Agreement& agreement : agreements) print(agreement);
+  say("{0}/compare.md  {0}/compare.json\n", flags.out);
 }
 
 void add_choice(CLI::App& command, const std::string& prefix, const std::string& whose, ChoiceFlags& flags) {
-  command.add_option("--" + prefix + "format", flags.format, "Format of " + whose + " scores to compare");
+  command.add_option(
+      "--" + prefix + "format", flags.format,
+      "Format of " + whose + " scores to compare" + (prefix.empty() ? "; each where not given" : ""));
   command.add_option("--" + prefix + "mode", flags.mode, "Mode of " + whose + " scores to compare");
   command.add_option("--" + prefix + "method", flags.method, "Method of " + whose + " scores to compare");
 }

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/stats.h"
+#include "compare/fit.h"
 #include "compare/match.h"
 
 namespace qsweep::compare {
@@ -134,6 +135,7 @@ Agreement compare(const std::vector<scores::OpRecord>& ops, const Ranking& run, 
   if (distinct.size() < agreement.units.size())
     agreement.distinguished = statistics(sensitivities(agreement, distinct));
   find_outliers(agreement);
+  agreement.warnings = misfits(agreement);
   return agreement;
 }
 

@@ -61,6 +61,7 @@ struct Agreement {
   std::vector<size_t> outliers;             // in `units`, the largest difference of ranks first
   std::vector<std::string> only_in_run, only_in_other;
   std::vector<Unscored> unscored_in_run, unscored_in_other;  // the other side has a score for them
+  std::vector<std::string> warnings;  // why the sides may differ for another reason than their scores (fit.h)
 };
 
 // `ops` are those of the run. Error where nothing matches, where two scores are of one op, or where a group
@@ -68,5 +69,7 @@ struct Agreement {
 Agreement compare(const std::vector<scores::OpRecord>& ops, const Ranking& run, const Ranking& other);
 
 io::Json to_json(const Agreement& agreement);
+// One as it is; several as {"schema", "comparisons": [...]}.
+io::Json to_json(const std::vector<Agreement>& agreements);
 
 }  // namespace qsweep::compare

@@ -49,6 +49,7 @@ Json to_json(const Agreement& a) {
           {"other", side_json(a.other)},
           {"all", statistics_json(a.all)},
           {"distinguished", a.distinguished ? statistics_json(*a.distinguished) : Json()},
+          {"warnings", a.warnings},
           {"indistinct", array_of(a.indistinct,
                                   [](const Indistinct& i) {
                                     return Json{{"side", i.of_run ? "run" : "other"},
@@ -63,6 +64,12 @@ Json to_json(const Agreement& a) {
           {"without_score_in_run", array_of(a.unscored_in_run, unscored_json)},
           {"without_score_in_other", array_of(a.unscored_in_other, unscored_json)},
           {"ops", array_of(a.units, unit_json)}};
+}
+
+Json to_json(const std::vector<Agreement>& agreements) {
+  if (agreements.size() == 1) return to_json(agreements.front());
+  return {{"schema", kSchema},
+          {"comparisons", array_of(agreements, [](const Agreement& a) { return to_json(a); })}};
 }
 
 }  // namespace qsweep::compare

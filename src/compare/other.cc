@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
-#include <filesystem>
 
 #include "scores/op_names.h"
 #include "scores/schema.h"
@@ -118,6 +117,8 @@ void read_modelopt(const ObjectReader& root, const Choice& choice, Ranking& rank
   const std::string method = root.has("method") ? root.string("method") : "";
   ranking.what = fmt::format("ModelOpt{}, {}", method.empty() ? "" : " " + method, format);
   if (method == "gradient") ranking.like_estimate = "element_form";
+  ranking.format = format;
+  ranking.mode = Mode::isolated;
   for (const auto& item : groups.json().items()) {
     const ObjectReader group = groups.object(item.key());
     only_keys(group, kGroupKeys);
@@ -140,6 +141,7 @@ void read_modelopt(const ObjectReader& root, const Choice& choice, Ranking& rank
 void read_layer_list(const ObjectReader& root, Ranking& ranking) {
   only_keys(root, kLayerListKeys, kProvenance);
   ranking.what = "layer_sensitivity of ModelOpt";
+  ranking.mode = Mode::isolated;
   ranking.names_first_members = true;
   scores::each(root, "layer_sensitivity", [&](const ObjectReader& row) {
     only_keys(row, kLayerKeys);
@@ -182,6 +184,8 @@ void read_inc(const ObjectReader& root, const Choice& choice, const scores::Scor
     read_inc_map(root, fallback, ranking);
   }
   ranking.smallest_first = fallback;
+  ranking.format = "int8";
+  ranking.mode = fallback ? Mode::leave_one_out : Mode::requantize_cumulative;
   ranking.what = fallback ? "Neural Compressor mse_v2, fallback" : "Neural Compressor mse_v2, requant";
   ranking.notes.push_back(
       fallback ? "fallback: one op is float, so the smallest remaining error is the most sensitive op"
@@ -192,6 +196,7 @@ void read_plain_map(const ObjectReader& root, const Choice& choice, Ranking& ran
   read_map(root, ranking);
   ranking.what = "a map of scores";
   ranking.smallest_first = choice.mode == Mode::leave_one_out;
+  ranking.mode = choice.mode;
   ranking.notes.push_back(
       ranking.smallest_first
           ? "the smallest score is taken as the most sensitive op, as of a fallback map"
@@ -243,8 +248,16 @@ Ranking other_from_json(const Json& json, const std::string& source, const Choic
 }
 
 Ranking read_other(const std::string& path, const Choice& choice, const scores::ScoreGroup& like) {
-  const std::string file = std::filesystem::is_directory(path) ? path + "/scores.json" : path;
-  return other_from_json(io::read_json_file(file), file, choice, like);
+  return other_from_json(io::read_json_file(scores_file(path)), scores_file(path), choice, like);
+}
+
+std::vector<std::string> formats_of_run(const std::string& path) {
+  const Json json = io::read_json_file(scores_file(path));
+  std::vector<std::string> formats;
+  if (!json.is_object() || !json.contains("schema")) return formats;
+  for (const scores::ScoreGroup& group : group_scores(scores::from_json(json, scores_file(path))))
+    formats.push_back(group.format);
+  return formats;
 }
 
 }  // namespace qsweep::compare

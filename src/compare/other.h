@@ -14,6 +14,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "compare/run.h"
 
@@ -24,5 +25,8 @@ Ranking read_other(const std::string& path, const Choice& choice, const scores::
 // The same for a parsed file.
 Ranking other_from_json(const io::Json& json, const std::string& source, const Choice& choice,
                         const scores::ScoreGroup& like);
+
+// The formats of another run's scores; empty for a file of another tool.
+std::vector<std::string> formats_of_run(const std::string& path);
 
 }  // namespace qsweep::compare

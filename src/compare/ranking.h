@@ -1,9 +1,12 @@
 // One side of a comparison: a score per op, or per group of ops.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "scores/record.h"
 
 namespace qsweep::compare {
 
@@ -21,6 +24,11 @@ struct Ranking {
   bool names_first_members = false;
   std::string like_estimate;       // the estimate of a run that is of the same formula; empty: none
   std::vector<std::string> notes;  // how the scores are to be read
+  // What the scores are of, as far as the file tells: the format by the side's own name, the mode, and of
+  // runs the digests of the model's headers and of the data.
+  std::string format;
+  std::optional<scores::Mode> mode;
+  std::string model, data;
   std::vector<Entry> entries;
   std::vector<std::pair<std::string, std::string>> unscored;  // op, and why it has no score
 };

@@ -53,13 +53,15 @@ void orient_leave_one_out(const Run& run, const ScoreGroup& group, Metric metric
 
 }  // namespace
 
-Run read_run(const std::string& path) {
-  const std::string file = std::filesystem::is_directory(path) ? path + "/scores.json" : path;
-  return scores::from_json(io::read_json_file(file), file);
+std::string scores_file(const std::string& path) {
+  return std::filesystem::is_directory(path) ? path + "/scores.json" : path;
 }
 
-ScoreGroup choose_group(const Run& run, const std::string& source, const Choice& choice,
-                        const ScoreGroup* like) {
+Run read_run(const std::string& path) {
+  return scores::from_json(io::read_json_file(scores_file(path)), scores_file(path));
+}
+
+std::vector<ScoreGroup> fitting_groups(const Run& run, const std::string& source, const Choice& choice) {
   const std::vector<ScoreGroup> all = group_scores(run);
   std::vector<ScoreGroup> fitting = all;
   std::erase_if(fitting, [&](const ScoreGroup& group) {
@@ -69,6 +71,12 @@ ScoreGroup choose_group(const Run& run, const std::string& source, const Choice&
   if (fitting.empty())
     fail("{}: expected scores of the chosen format, mode and method, found {}", source,
          all.empty() ? "no scores" : describe(all));
+  return fitting;
+}
+
+ScoreGroup choose_group(const Run& run, const std::string& source, const Choice& choice,
+                        const ScoreGroup* like) {
+  std::vector<ScoreGroup> fitting = fitting_groups(run, source, choice);
   if (like) {
     prefer(fitting, [&](const ScoreGroup& group) { return group.format == like->format; });
     prefer(fitting, [&](const ScoreGroup& group) { return group.mode == like->mode; });
@@ -89,6 +97,10 @@ Ranking ranking_of(const Run& run, const ScoreGroup& group, const std::string& s
   const std::string value = estimated ? estimate : local ? "relative error at the op" : name(metric);
   ranking.source = source;
   ranking.what = describe(group) + ", " + value;
+  ranking.format = group.format;
+  ranking.mode = group.mode;
+  ranking.model = run.model.weights_sha256_of_headers;
+  ranking.data = run.data.sha256;
   for (size_t i : group.members) {
     const ScoreRecord& score = run.scores[i];
     const std::string& op = run.ops[score.op].name;

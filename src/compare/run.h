@@ -18,9 +18,14 @@ struct Choice {
   std::optional<scores::Metric> metric;  // what the run ranks by where not given
 };
 
-// Reads RUN/scores.json, or the file itself.
+// scores.json of a folder; another path as it is.
+std::string scores_file(const std::string& path);
+// Reads that file of a run.
 scores::Run read_run(const std::string& path);
 
+// The groups of scores that fit the choice. Error, with what there is, where none does.
+std::vector<scores::ScoreGroup> fitting_groups(const scores::Run& run, const std::string& source,
+                                               const Choice& choice);
 // The one group of scores that fits the choice. Where several fit, those that are like `like` are preferred,
 // first in format, then in mode, then in method. Error, with what there is, unless one is left.
 scores::ScoreGroup choose_group(const scores::Run& run, const std::string& source, const Choice& choice,

@@ -94,6 +94,18 @@ std::string one_sided_section(const Agreement& agreement) {
   return text.empty() ? "" : "## On one side only\n\n" + text + "\n";
 }
 
+std::string comparison_section(const Agreement& agreement) {
+  std::string text;
+  Table sides({"", "File", "Scores"});
+  sides.row({"RUN", code(agreement.run.source), plain(agreement.run.what)});
+  sides.row({"OTHER", code(agreement.other.source), plain(agreement.other.what)});
+  text += sides.text();
+  for (const std::string& warning : agreement.warnings) text += "- **Warning**: " + plain(warning) + ".\n";
+  for (const std::string& note : comparison_notes(agreement)) text += "- " + plain(note) + "\n";
+  return text + "\n## Agreement\n\n" + statistics_table(agreement) + outlier_table(agreement) +
+         one_sided_section(agreement);
+}
+
 }  // namespace
 
 std::vector<std::string> comparison_notes(const Agreement& agreement) {
@@ -117,20 +129,18 @@ std::string agreement_text(const Statistics& s) {
   return text;
 }
 
-std::string comparison_markdown(const Agreement& agreement) {
+std::string comparison_markdown(const std::vector<Agreement>& agreements) {
   std::string text = "# Agreement of two rankings\n\n";
-  Table sides({"", "File", "Scores"});
-  sides.row({"RUN", code(agreement.run.source), plain(agreement.run.what)});
-  sides.row({"OTHER", code(agreement.other.source), plain(agreement.other.what)});
-  text += sides.text();
-  for (const std::string& note : comparison_notes(agreement)) text += "- " + plain(note) + "\n";
-  return text + "\n## Agreement\n\n" + statistics_table(agreement) + outlier_table(agreement) +
-         one_sided_section(agreement) + kHowToRead;
+  for (const Agreement& agreement : agreements) {
+    if (agreements.size() > 1) text += "# " + code(agreement.run.what) + "\n\n";
+    text += comparison_section(agreement);
+  }
+  return text + kHowToRead;
 }
 
-void write_comparison(const Agreement& agreement, const std::string& folder) {
-  io::write_file_atomically(folder + "/compare.json", scores::to_text(compare::to_json(agreement)));
-  io::write_file_atomically(folder + "/compare.md", comparison_markdown(agreement));
+void write_comparison(const std::vector<Agreement>& agreements, const std::string& folder) {
+  io::write_file_atomically(folder + "/compare.json", scores::to_text(compare::to_json(agreements)));
+  io::write_file_atomically(folder + "/compare.md", comparison_markdown(agreements));
 }
 
 }  // namespace qsweep::report

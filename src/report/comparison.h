@@ -13,9 +13,10 @@ std::vector<std::string> comparison_notes(const compare::Agreement& agreement);
 // "Spearman 0.98, Kendall 0.91, 4 of the top 5, ..."
 std::string agreement_text(const compare::Statistics& statistics);
 
-std::string comparison_markdown(const compare::Agreement& agreement);
+// One after the other where RUN has scores in several formats.
+std::string comparison_markdown(const std::vector<compare::Agreement>& agreements);
 
 // Replaces compare.json and compare.md in the folder, each atomically.
-void write_comparison(const compare::Agreement& agreement, const std::string& folder);
+void write_comparison(const std::vector<compare::Agreement>& agreements, const std::string& folder);
 
 }  // namespace qsweep::report

@@ -84,6 +84,47 @@ TEST_F(Compare, TheDirectionCanBeTurned) {
   EXPECT_EQ(io::read_json_file(place.at("down/compare.json"))["other"]["most_sensitive"], "smallest");
 }
 
+TEST_F(Compare, EveryFormatIsComparedWhereNoneIsChosen) {
+  const Outcome outcome = run_qsweep({"compare", run, map, "--out", place.at("each")});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out,
+              AllOf(HasSubstr("w8a8, isolated, exact, kl:all"), HasSubstr("nvfp4, isolated, exact, kl:all")));
+  const io::Json each = io::read_json_file(place.at("each/compare.json"));
+  ASSERT_EQ(each["comparisons"].size(), 2u);
+  run_qsweep({"compare", run, map, "--format", "nvfp4", "--out", place.at("one")});
+  const io::Json one = io::read_json_file(place.at("one/compare.json"));
+  EXPECT_EQ(each["comparisons"][1]["ops"], one["ops"]) << "the second is what it is alone";
+  EXPECT_FALSE(one.contains("comparisons"));
+}
+
+TEST_F(Compare, RunsAreComparedFormatByFormat) {
+  const Outcome outcome = run_qsweep({"compare", run, run, "--out", place.at("each")});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.err, "");
+  const io::Json each = io::read_json_file(place.at("each/compare.json"));
+  ASSERT_EQ(each["comparisons"].size(), 2u);
+  for (const io::Json& c : each["comparisons"]) EXPECT_EQ(c["run"]["what"], c["other"]["what"]);
+}
+
+TEST_F(Compare, AFormatThatOneRunLacksIsLeftOut) {
+  const std::string other = place.at("other");
+  std::filesystem::create_directory(other);
+  auto scores = scores::read_scores(run);
+  for (auto& score : scores.scores)
+    if (score.format == "nvfp4") score.format = "fp8";
+  scores::write_scores(scores, other);
+  const Outcome outcome = run_qsweep({"compare", run, other, "--out", place.at("shared")});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("nvfp4 is not compared: OTHER has no scores of it"));
+  EXPECT_THAT(io::read_json_file(place.at("shared/compare.json"))["other"]["what"],
+              "w8a8, isolated, exact, kl:all");
+  const Outcome forced = run_qsweep(
+      {"compare", run, other, "--format", "nvfp4", "--other-format", "fp8", "--out", place.at("forced")});
+  EXPECT_EQ(forced.code, 0) << forced.err;
+  EXPECT_THAT(forced.err, HasSubstr("RUN's scores are of nvfp4, OTHER's of fp8"));
+  EXPECT_EQ(io::read_json_file(place.at("forced/compare.json"))["warnings"].size(), 1u);
+}
+
 TEST_F(Compare, HelpNamesBothSides) {
   const Outcome outcome = run_qsweep({"compare", "--help"});
   EXPECT_EQ(outcome.code, 0);
@@ -93,9 +134,6 @@ TEST_F(Compare, HelpNamesBothSides) {
 
 TEST_F(Compare, RefusesBadInput) {
   expect_refused({"compare", run}, "OTHER is required");
-  expect_refused({"compare", run, map},
-                 "expected scores of one format, mode and method, found w8a8, isolated, "
-                 "exact; nvfp4, isolated, exact: choose with --format");
   expect_refused({"compare", run, map, "--format", "w4a8"}, "expected scores of the chosen format");
   expect_refused({"compare", run, map, "--mode", "loo"},
                  "--mode: mode: expected one of isolated, leave-one-out");
@@ -109,6 +147,19 @@ TEST_F(Compare, RefusesBadInput) {
   expect_refused({"compare", run, place.write("y.json", "{\"transformer.wte\": 1}"), "--format", "w8a8"},
                  "found none (but transformer.wte)");
   expect_refused({"compare", run, map, "--format", "w8a8", "--out", place.write("file", "")}, "--out: ");
+}
+
+// qsweep report of the same run, ranked anew.
+TEST_F(Compare, TheReportRanksAnew) {
+  const Outcome outcome = run_qsweep({"report", run, "--metric", "kl:answer"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("/report.md"), HasSubstr("/scores.csv")));
+  EXPECT_THAT(read_text(run + "/report.md"), HasSubstr("Ranked by `kl:answer`"));
+  EXPECT_EQ(read_text(run + "/scores.json"), before.at("scores.json"));
+  before = files_in(run);
+  expect_refused({"report", run, "--metric", "kl:some"},
+                 "--metric: metric \"kl:some\": expected scope all or answer");
+  expect_refused({"report", run, "--metric", "top1_flips"}, "--metric: metric \"top1_flips\"");
 }
 
 }  // namespace

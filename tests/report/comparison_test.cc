@@ -30,7 +30,7 @@ compare::Agreement agreement() {
 }
 
 TEST(Comparison, SaysWhatCannotBeToldApart) {
-  const std::string text = comparison_markdown(agreement());
+  const std::string text = comparison_markdown({agreement()});
   EXPECT_THAT(text, HasSubstr("| OTHER | `b\\|c.json` | ModelOpt gradient, INT8 |"));
   EXPECT_THAT(text, HasSubstr("- OTHER: a note.\n"));
   EXPECT_THAT(
@@ -54,8 +54,8 @@ TEST(Comparison, AWholeTowerWithOneScoreHasNoRanking) {
 
 TEST(Comparison, FilesAreWritten) {
   const scores::TemporaryFolder folder;
-  write_comparison(agreement(), folder.path());
-  EXPECT_EQ(folder.read("compare.md"), comparison_markdown(agreement()));
+  write_comparison({agreement()}, folder.path());
+  EXPECT_EQ(folder.read("compare.md"), comparison_markdown({agreement()}));
   const io::Json json = io::parse_json(folder.read("compare.json"), "t");
   EXPECT_EQ(json["schema"], "qsweep.compare/1");
   EXPECT_EQ(json["ops"].size(), 3u);
@@ -66,6 +66,31 @@ TEST(Comparison, FilesAreWritten) {
   EXPECT_TRUE(json["all"]["kendall"].is_null());
   EXPECT_EQ(json["other"]["most_sensitive"], "largest");
   EXPECT_EQ(json["indistinct"][0]["side"], "other");
+}
+
+TEST(Comparison, SeveralFormatsFollowEachOther) {
+  auto second = agreement();
+  second.run.what = "nvfp4, isolated, exact, kl:all";
+  const std::string text = comparison_markdown({agreement(), second});
+  const size_t first = text.find("# `w8a8, isolated, exact, kl:all`"), next = text.find("# `nvfp4, isolated");
+  ASSERT_NE(next, std::string::npos);
+  EXPECT_LT(first, next);
+  EXPECT_EQ(text.find("## How to read this"), text.rfind("## How to read this")) << "once";
+  const scores::TemporaryFolder folder;
+  write_comparison({agreement(), second}, folder.path());
+  const io::Json json = io::parse_json(folder.read("compare.json"), "t");
+  EXPECT_EQ(json["schema"], "qsweep.compare/1");
+  ASSERT_EQ(json["comparisons"].size(), 2u);
+  EXPECT_EQ(json["comparisons"][1]["run"]["what"], second.run.what);
+  EXPECT_EQ(json["comparisons"][0]["ops"].size(), 3u);
+}
+
+TEST(Comparison, WarningsStandBeforeTheFigures) {
+  auto a = agreement();
+  a.warnings = {"RUN's scores are of w8a8, OTHER's of INT4|x"};
+  const std::string text = comparison_markdown({a});
+  EXPECT_THAT(text, HasSubstr("- **Warning**: RUN's scores are of w8a8, OTHER's of INT4\\|x.\n"));
+  EXPECT_LT(text.find("**Warning**"), text.find("## Agreement"));
 }
 
 }  // namespace
