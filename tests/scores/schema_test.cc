@@ -311,8 +311,13 @@ TEST(Schema, ContradictionsAreRefused) {
        "t: scores[1]: \"rank\": expected one from 1 to 3, found 4"},
       {[](io::Json& j) { j["scores"][1]["rank"] = nullptr; },
        "t: scores[1]: \"rank\": expected one from 1 to 3, found null"},
-      {[](io::Json& j) { j["settings"]["metric"] = "kl:answer"; },
-       "\"rank\": expected the order of kl:answer"},
+      {[](io::Json& j) {
+         j["settings"]["metric"] = "logits_sse:answer";
+         io::Json& first = j["scores"][2]["metrics"]["answer"];
+         first["logits_sse"] = 0;
+         first["ci95"]["logits_sse"] = nullptr;
+       },
+       "t: scores[2]: \"rank\": expected the order of logits_sse:answer, found 0 before"},
       {[](io::Json& j) { j["scores"][4]["format"] = "w8a8"; },
        "t: scores[4]: expected one score of visual.blocks.0.attn.qkv in w8a8, isolated, exact, found "
        "another: "
