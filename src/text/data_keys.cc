@@ -148,7 +148,9 @@ const Row* find_row(std::string_view key, Place place) {
   return row == std::end(kRows) ? nullptr : row;
 }
 
-bool has_no_value(const io::Json& value) { return value.empty() || value == ""; }
+bool has_no_value(const io::Json& value) {
+  return value.empty() || (value.is_string() && value.get_ref<const std::string&>().empty());
+}
 
 }  // namespace
 

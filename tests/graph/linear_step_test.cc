@@ -14,6 +14,7 @@ using quant::Format;
 
 constexpr int64_t kRows = 6, kIn = 4, kOut = 3;
 constexpr float kUntouched = -12345;
+constexpr quant::Range kRange{.min = -10, .max = 245};  // a step of 1: whole numbers stay, but are cut
 
 PlainValue linear(const PlainValue& x, const PlainValue& w, const float* bias = nullptr) {
   PlainValue y(x.rows, w.rows);
@@ -44,7 +45,7 @@ struct Step {
   Matrix<float> x, dx;
 
   explicit Step(uint64_t largest = 9) : batch(one_sample()) {
-    op = model.weights.linear("op", kIn, kOut);
+    op.name = "op";
     op.weight = model.weights.matrix(kOut, kIn, largest);
     op.bias = model.weights.matrix(1, kOut);
     x = matrix(kRows, kIn, largest);
@@ -86,12 +87,11 @@ struct Step {
     const Pass pass{context, workspace, batch, {&op, 1}};
     const LinearWeights weights(pass, op);
     const ForkObserver nobody;
-    const quant::Range range{.min = -10, .max = 245};  // a step of 1: whole numbers stay, but are cut
     run_linear_step({.pass = pass,
                      .op = op,
                      .weights = weights,
                      .delta_dtype = delta_dtype,
-                     .range = &range,
+                     .range = &kRange,
                      .observe = nobody,
                      .flops = flops},
                     branches);
@@ -99,9 +99,8 @@ struct Step {
   }
 
   PlainValue w(const Format* format) const { return quantized_weight(op, format); }
-  PlainValue q(const PlainValue& at, const Format* format) const {
-    const quant::Range range{.min = -10, .max = 245};
-    return quantized_input(at, format, &range);
+  static PlainValue q(const PlainValue& at, const Format* format) {
+    return quantized_input(at, format, &kRange);
   }
   // Q(x) Q(W)^T - x W^T.
   PlainValue error(const Format* format) const {

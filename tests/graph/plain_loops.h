@@ -31,8 +31,8 @@ PlainValue plain(const TensorView& weight, int64_t rows);
 PlainValue quantized_weight(const LinearOp& op, const quant::Format* format);
 PlainValue quantized_input(const PlainValue& x, const quant::Format* format, const quant::Range* range);
 
-// Adds what the stage leaves to `values`. formats, ranges: by op. Fails the test where f32 would have to
-// round: where a number is not whole, or a sum's terms reach 2^23.
+// Adds what the stage leaves to `values`. formats: by op; range: of every op's input. Fails the test where
+// f32 would have to round: where a number is not whole, or a sum's terms reach 2^23.
 void run_plainly(const Stage& stage, std::span<const LinearOp> ops, const Batch& batch,
                  std::span<const quant::Format* const> formats, const quant::Range& range,
                  PlainValues& values);
