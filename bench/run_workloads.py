@@ -11,6 +11,7 @@ A workload is a folder of bench/ with two files:
     expected.json   the summed KL of every op, by format and name, from a run with --precision strict; where
                     "expected_ops" lists patterns, only of the ops they match: a smaller run for models of real size.
                     Without this file every op must have a score
+The peak of a run with --memory must be within its plan, and the plan within --memory.
 --update writes expected.json anew from such a run: do so only where a change of the scores is meant.
 Prints the fastest of N runs; exit code 1 where a workload's scores are wrong.
 """
@@ -87,6 +88,18 @@ def unscored(run):
             for record in run["scores"] if record["status"] != "ok"]  # fmt: skip
 
 
+def beyond_memory(arguments, provenance):
+    """What is wrong with the peak of a run that was given a limit: it must not be above the plan, nor that above it."""
+    if "--memory" not in arguments:
+        return []
+    units = {"M": 2**20, "G": 2**30}
+    limit = arguments[arguments.index("--memory") + 1]
+    planned, peak = provenance["planned_bytes"], provenance["peak_rss_bytes"]
+    if peak <= planned <= int(limit[:-1]) * units[limit[-1]]:
+        return []
+    return [f"a peak of {peak / 2**20:.0f} MiB, planned {planned / 2**20:.0f} within {limit}"]
+
+
 def update(program, folder, workload):
     arguments, expected = arguments_of(program, workload), {}
     for pattern in workload.get("expected_ops", ["*"]):
@@ -104,11 +117,13 @@ def run(program, folder, workload, repeat):
     expected = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
     fastest, worst = None, 0.0
     for _ in range(repeat):
-        result = score(program, arguments_of(program, workload))
+        arguments = arguments_of(program, workload)
+        result = score(program, arguments)
         if expected is None:
             wrong, error = unscored(result), float("nan")
         else:
             wrong, error = failures(kl_by_format(result), expected, workload)
+        wrong += beyond_memory(arguments, result["provenance"])
         if wrong:
             print(f"{folder.name}: WRONG", *wrong, sep="\n  ")
             return False

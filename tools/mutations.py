@@ -48,6 +48,16 @@ MUTATIONS = {
     "kept_beyond_the_peak": (
         "src/tensor/tensor.cc", "while (used_ + kept_ > most_used_) drop(std::prev(free_.end()));", "",
         "tensor", "Tensor.FreedBlocks*"),
+    "head_tile_not_planned": (
+        "src/sweep/pass.cc", "batch.size_bytes() + tile_bytes + workspace", "batch.size_bytes() + workspace",
+        "sweep", "PlanOfText.*"),
+    "attention_scratch_not_planned": (
+        "src/graph/forward.cc", "pass_.ops, attention->spec, pass_.batch.segments(attention->segments), {}, DType::f32));",
+        "pass_.ops, attention->spec, {}, {}, DType::f32));", "sweep", "Plan.Attention*"),
+    "shifts_direction_not_planned": (
+        "src/sweep/head.cc", "    set_shifts();", "    if (!dry()) set_shifts();", "sweep", "Plan.APassOfVariants*"),
+    "limit_of_the_innermost_group_alone": (
+        "src/base/limits.cc", "if (below.empty()) return folders;", "return folders;", "base", "Limits.*"),
     "mrope_sections_permuted": (
         "src/models/qwen2_5_vl/inputs.cc",
         "static_cast<size_t>(c.mrope_section[section]), section);",

@@ -240,6 +240,7 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
   const bool resumes = job.journal() != nullptr;
   if (resumes) evaluation.keep({.journal = job.journal()});
   evaluation.prepare();
+  check_memory(engine, flags.engine);
   const auto rates = provenance.measure_rates(evaluation.main_products(), evaluation.plan());
   job.output().say("{}: {} recipe{}; {} on this machine\nmemory plan: {}\n", engine.model.family,
                    flags.recipe.size(), flags.recipe.size() == 1 ? "" : "s",

@@ -48,6 +48,7 @@ void run(EngineFlags flags) {
   if (!given) engine.data = nominal_data();
   sweep::Sweep sweep(engine.model, *engine.devices, engine.data, engine.calibration_data(), options);
   sweep.prepare();
+  check_memory(engine, flags);
   std::map<scores::Status, int64_t> counts;
   for (const scores::ScoreRecord& record : sweep.outlook().records) ++counts[record.status];
   say("{}: {} ops in {} formats\n",

@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
@@ -94,6 +95,16 @@ void watch_mapped_files() {
   sigaction(SIGBUS, &action, nullptr);
 }
 
+// The memory plan counts what is in use, so the heap must not keep much more. By default glibc's keeps what
+// is freed: in an arena for each of many threads, and below a threshold that rises to 32 MiB with the first
+// large block. Large blocks that are used again and again are kept by Tensor, and heaps of threads are hardly
+// used at all.
+void let_the_heap_give_back() {
+  mallopt(M_ARENA_MAX, 2);
+  mallopt(M_MMAP_THRESHOLD, 256 << 10);
+  mallopt(M_TRIM_THRESHOLD, 512 << 10);
+}
+
 }  // namespace
 
 std::string program_path() {
@@ -105,6 +116,7 @@ int run_program(int argc, char** argv, CLI::App& app,
                 const std::function<std::string(const CLI::ParseError&)>& complain) {
   occupy_closed_streams();
   let_idle_threads_sleep(argv);
+  let_the_heap_give_back();
   std::signal(SIGPIPE, SIG_IGN);  // a message that nobody reads must not end a run
   set_up_messages(app.get_name());
   watch_mapped_files();

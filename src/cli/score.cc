@@ -201,6 +201,7 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   const bool resumes = job.journal() != nullptr;
   if (resumes) keep();
   sweep.prepare();
+  check_memory(engine, flags.engine);
   warn_of_outlook(sweep.outlook().records);
   const auto rates = provenance.measure_rates(sweep.main_products(), sweep.plan());
   const sweep::Forecast forecast = sweep.forecast(rates);

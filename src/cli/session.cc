@@ -10,6 +10,7 @@
 #include <spdlog/spdlog.h>
 
 #include "base/limits.h"
+#include "base/process.h"
 #include "base/team.h"
 #include "base/trace.h"
 #include "cli/address_space.h"
@@ -277,6 +278,13 @@ void check_metric(const scores::Metric& metric, const std::vector<models::Sample
   if (metric.scope == scores::Scope::answer && !any_answer(data))
     fail("--metric: {} ranks by answers, but no sample of --data has an answer after its first token",
          scores::name(metric));
+}
+
+void check_memory(const Engine& engine, const EngineFlags& flags) {
+  const int64_t memory = parse_bytes(flags.memory), taken = peak_resident_bytes();
+  if (engine.gpus.empty() && taken > memory)
+    fail("--memory: reading the model and the data takes {} MiB, the limit is {} MiB", (taken >> 20) + 1,
+         memory >> 20);
 }
 
 std::string describe(const sweep::MemoryPlan& plan) {

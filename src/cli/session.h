@@ -62,6 +62,9 @@ Engine open_engine(const EngineFlags& flags, Gpus gpus);
 // Ranking by answers needs positions that predict one: an Error where the data has none.
 void check_metric(const scores::Metric& metric, const std::vector<models::Sample>& data);
 
+// Once the passes are planned: an Error where reading model and data has taken more than the run may.
+void check_memory(const Engine& engine, const EngineFlags& flags);
+
 // The memory plan in words, and for programs.
 std::string describe(const sweep::MemoryPlan& plan);
 io::Json plan_json(const sweep::MemoryPlan& plan);

@@ -5,25 +5,6 @@
 namespace qsweep::graph {
 namespace {
 
-kernels::Buffer concatenate(kernels::Device device, const std::vector<SampleInputs>& samples,
-                            const std::string& name, Batch::Contents contents) {
-  int64_t rows = 0, cols = 0;
-  for (const SampleInputs& s : samples) {
-    const Tensor& t = s.tables.at(name);
-    rows += t.shape()[0];
-    cols = t.shape()[1];
-  }
-  kernels::Buffer all(contents == Batch::Contents::values ? device : Threads{1}, DType::f32, rows, cols);
-  if (contents == Batch::Contents::shapes) return all;
-  auto* out = static_cast<std::byte*>(all.data());
-  for (const SampleInputs& s : samples) {
-    const Tensor& t = s.tables.at(name);
-    kernels::copy_to_device(device, out, t.bytes(), t.size_bytes());
-    out += t.size_bytes();
-  }
-  return all;
-}
-
 template <class Map, class Find>
 const auto& named(const Map& map, const std::string& name, Find what) {
   const auto it = map.find(name);
@@ -33,35 +14,58 @@ const auto& named(const Map& map, const std::string& name, Find what) {
 
 }  // namespace
 
-Batch::Batch(std::vector<SampleInputs> samples, Contents contents, kernels::Device device) {
+Batch::Batch(const std::vector<SampleInputs>& samples, Contents contents, kernels::Device device)
+    : device_(device) {
   QSWEEP_CHECK(!samples.empty(), "a batch without samples");
   for (size_t kind = 0; kind < kRowKinds; ++kind) {
     first_row_[kind].push_back(0);
     for (const SampleInputs& s : samples) first_row_[kind].push_back(first_row_[kind].back() + s.rows[kind]);
   }
-  for (const auto& [name, table] : samples.front().tables)
-    tables_.emplace(name, concatenate(device, samples, name, contents));
+  for (const auto& [name, table] : samples.front().tables) {
+    Table& all = tables_[name];
+    int64_t rows = 0, cols = 0;
+    for (const SampleInputs& s : samples) {
+      all.first_row.push_back(rows);
+      rows += s.tables.at(name).shape()[0];
+      cols = s.tables.at(name).shape()[1];
+    }
+    all.values = kernels::Buffer(contents == Contents::shapes ? Threads{1} : device, DType::f32, rows, cols);
+  }
   for (size_t i = 0; i < samples.size(); ++i) {
     const SampleInputs& s = samples[i];
     token_ids_.insert(token_ids_.end(), s.token_ids.begin(), s.token_ids.end());
     for (const auto& [name, index] : s.indices) {
-      Index& all = indices_[name];
-      const int64_t base = first_row(index.source, static_cast<int64_t>(i));
-      for (const int64_t row : index.rows) {
-        all.within_sample.push_back(row);
-        all.within_batch.push_back(row < 0 ? row : row + base);
-      }
+      index_bytes_ += std::ssize(index.rows) * 2 * int64_t{sizeof(int64_t)};
+      if (contents != Contents::shapes) add_index(indices_[name], index, static_cast<int64_t>(i));
     }
     for (const auto& [name, lengths] : s.segments) {
       auto& all = segments_[name];
       for (const int64_t rows : lengths)
         all.push_back({.first = all.empty() ? 0 : all.back().first + all.back().rows, .rows = rows});
     }
+    if (contents == Contents::values) fill(static_cast<int64_t>(i), s);
+  }
+}
+
+void Batch::add_index(Index& all, const RowIndex& index, int64_t sample) const {
+  const int64_t base = first_row(index.source, sample);
+  for (const int64_t row : index.rows) {
+    all.within_sample.push_back(row);
+    all.within_batch.push_back(row < 0 ? row : row + base);
+  }
+}
+
+void Batch::fill(int64_t sample, const SampleInputs& inputs) {
+  for (auto& [name, table] : tables_) {
+    const Tensor& values = inputs.tables.at(name);
+    const kernels::DeltaView to =
+        table.values.view().rows_at(table.first_row[static_cast<size_t>(sample)], values.shape()[0]);
+    kernels::copy_to_device(device_, to.data, values.bytes(), values.size_bytes());
   }
 }
 
 Matrix<const float> Batch::table(const std::string& name) const {
-  return named(tables_, name, "table").matrix<const float>();
+  return named(tables_, name, "table").values.matrix<const float>();
 }
 const Batch::Index& Batch::index(const std::string& name) const { return named(indices_, name, "index"); }
 std::span<const ops::attention::Segment> Batch::segments(const std::string& name) const {
@@ -69,9 +73,8 @@ std::span<const ops::attention::Segment> Batch::segments(const std::string& name
 }
 
 int64_t Batch::size_bytes() const {
-  int64_t bytes = 0;
-  for (const auto& [name, table] : tables_) bytes += table.size_bytes();
-  for (const auto& [name, index] : indices_) bytes += static_cast<int64_t>(index.within_batch.size() * 16);
+  int64_t bytes = index_bytes_;
+  for (const auto& [name, table] : tables_) bytes += table.values.size_bytes();
   return bytes;
 }
 

@@ -46,12 +46,14 @@ class Batch {
     std::vector<int64_t> within_batch;   // rows counted within the batch
   };
 
-  // Every sample must bring the same names. Without contents the tables have their shapes but no values:
-  // enough to plan a pass.
-  enum class Contents { values, shapes };
+  // Every sample must bring the same names. Of `shapes` the tables have no values and the indices no rows:
+  // enough to plan a pass. With `room` the tables have no values yet: fill() brings those of one sample at a
+  // time, so that they are never there twice.
+  enum class Contents { values, shapes, room };
   // device: that the tables are for.
-  explicit Batch(std::vector<SampleInputs> samples, Contents contents = Contents::values,
+  explicit Batch(const std::vector<SampleInputs>& samples, Contents contents = Contents::values,
                  kernels::Device device = Threads{1});
+  void fill(int64_t sample, const SampleInputs& inputs);
 
   int64_t samples() const { return static_cast<int64_t>(first_row_[0].size()) - 1; }
   int64_t rows(Rows kind) const { return starts(kind).back(); }
@@ -67,12 +69,20 @@ class Batch {
   int64_t size_bytes() const;
 
  private:
+  void add_index(Index& all, const RowIndex& index, int64_t sample) const;
   const std::vector<int64_t>& starts(Rows kind) const { return first_row_[static_cast<size_t>(kind)]; }
 
+  struct Table {
+    kernels::Buffer values;
+    std::vector<int64_t> first_row;  // per sample
+  };
+
+  kernels::Device device_;
   std::array<std::vector<int64_t>, kRowKinds> first_row_;  // per kind: samples + 1 row offsets
   std::vector<int32_t> token_ids_;
-  std::map<std::string, kernels::Buffer> tables_;
+  std::map<std::string, Table> tables_;
   std::map<std::string, Index> indices_;
+  int64_t index_bytes_ = 0;
   std::map<std::string, std::vector<ops::attention::Segment>> segments_;
 };
 

@@ -123,6 +123,8 @@ Value Forward::evaluate(const Node& node, const std::vector<const Value*>& input
   if (const auto* attention = std::get_if<Attention>(&node.operation))
     pass_.workspace.pass_through(ops::attention::scratch_bytes(
         pass_.ops, attention->spec, pass_.batch.segments(attention->segments), {}, DType::f32));
+  if (const auto* embedding = std::get_if<Embedding>(&node.operation))
+    pass_.workspace.pass_through(ops::embedding::scratch_bytes(pass_.ops, y.matrix.rows, embedding->table));
   if (!pass_.workspace.dry() && y.matrix.rows > 0)
     std::visit(Evaluate{pass_, inputs, y.matrix}, node.operation);
   return y;

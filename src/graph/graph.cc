@@ -76,6 +76,7 @@ Builder::Value Builder::add(Value a, Value b) {
 
 Builder::Value Builder::embedding(TensorView table) {
   const int64_t cols = table.shape[1];
+  stage_.tables.push_back(table);
   return push(Embedding{std::move(table)}, {}, Rows::tokens, cols);
 }
 

@@ -89,6 +89,7 @@ struct Stage {
   std::vector<std::pair<std::string, int>> outputs;  // what it leaves, under which name
   std::vector<std::string> consumes;                 // inputs that no later stage reads (resolve_lifetimes)
   std::vector<TensorView> weights;  // everything it reads from the checkpoint, embeddings excepted
+  std::vector<TensorView> tables;   // embeddings, of which it reads some rows
 };
 
 class Builder {

@@ -16,6 +16,15 @@ namespace qsweep::graph {
 using kernels::DeltaView;
 using kernels::RowBlock;
 
+namespace {
+
+// Of a pair in the lists of the host: its places in the table of pairs, and its blocks where an op is at
+// hand.
+constexpr int64_t kPairBytes =
+    2 * (sizeof(Pair) + kRowKinds * sizeof(int64_t)) + sizeof(int64_t) + 4 * sizeof(RowBlock);
+
+}  // namespace
+
 Variants::Variants(const Pass& pass, DType delta_dtype, const OpRanges& ranges, std::vector<Branch> branches,
                    ForkObserver observer, LinearObserver reference)
     : pass_(pass),
@@ -24,6 +33,9 @@ Variants::Variants(const Pass& pass, DType delta_dtype, const OpRanges& ranges, 
       ranges_(ranges),
       observer_(std::move(observer)),
       reference_(std::move(reference)) {
+  int64_t leaves_of_all = 0;
+  for (const Branch& branch : branches) leaves_of_all += std::ssize(branch.leaves);
+  lists_ = pass.workspace.hold(leaves_of_all * pass.batch.samples() * kPairBytes);
   for (Branch& branch : branches) {
     QSWEEP_CHECK(branch.formats.size() == pass.linear_ops.size(), "{} formats", branch.formats.size());
     State state{.branch = std::move(branch), .pairs = PairTable(pass.batch)};

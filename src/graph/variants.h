@@ -98,6 +98,7 @@ class Variants {
   DType dtype_;
   const OpRanges& ranges_;
   std::vector<State> states_;
+  std::shared_ptr<void> lists_;  // of pairs, metered
   ForkObserver observer_;
   LinearObserver reference_;
   double flops_ = 0;

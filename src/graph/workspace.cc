@@ -32,6 +32,13 @@ std::shared_ptr<Workspace::Block> Workspace::allocate(DType dtype, int64_t rows,
   return std::make_shared<Block>(meter_, dry_ ? nullptr : &device_, dtype, rows, cols);
 }
 
+std::shared_ptr<void> Workspace::hold(int64_t bytes) {
+  if (device_.gpu != nullptr) return nullptr;
+  meter_->held += bytes;
+  meter_->peak = std::max(meter_->peak, meter_->held);
+  return {meter_.get(), [meter = meter_, bytes](void*) { meter->held -= bytes; }};
+}
+
 void Workspace::pass_through(int64_t bytes) { meter_->peak = std::max(meter_->peak, meter_->held + bytes); }
 
 }  // namespace qsweep::graph

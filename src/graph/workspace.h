@@ -24,6 +24,8 @@ class Workspace {
 
   // Memory that something takes and returns by itself, on top of what is held now.
   void pass_through(int64_t bytes);
+  // Memory of the host that something holds by itself until it drops this; beside a GPU's nothing.
+  std::shared_ptr<void> hold(int64_t bytes);
 
   kernels::Device device() const { return device_; }
   // Not metered: a pass knows which weights it holds.

@@ -66,33 +66,70 @@ class ByteSource {
   }
 };
 
-// Collects bytes in memory.
+// Collects bytes in memory, piece by piece: a list that grows would take up to three times its size.
 class ByteBuffer : public ByteSink {
  public:
-  ByteBuffer() = default;
-  explicit ByteBuffer(std::vector<std::byte> bytes) : bytes_(std::move(bytes)) {}
   void write(std::span<const std::byte> bytes) override {
-    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+    while (!bytes.empty()) {
+      if (pieces_.empty() || pieces_.back().size() == kPieceBytes) pieces_.emplace_back();
+      std::vector<std::byte>& piece = pieces_.back();
+      if (pieces_.size() > 1) piece.reserve(kPieceBytes);
+      const auto part = bytes.first(std::min(bytes.size(), kPieceBytes - piece.size()));
+      piece.insert(piece.end(), part.begin(), part.end());
+      bytes = bytes.subspan(part.size());
+    }
   }
-  const std::vector<std::byte>& bytes() const { return bytes_; }
+  std::span<const std::vector<std::byte>> pieces() const { return pieces_; }
+  uint64_t size() const {
+    uint64_t size = 0;
+    for (const auto& piece : pieces_) size += piece.size();
+    return size;
+  }
+
+  // To a stream, their number first; and from it, behind what is here.
+  void put_to(ByteSink& to) const {
+    to.put(size());
+    for (const auto& piece : pieces_) to.write(piece);
+  }
+  void get_from(ByteSource& from) {
+    std::vector<std::byte> part;
+    for (auto left = from.get<uint64_t>(); left > 0; left -= part.size()) {
+      if (left > from.left()) fail("expected {} more bytes, found {}", left, from.left());
+      part.resize(std::min<uint64_t>(left, kPieceBytes));
+      from.read(part);
+      write(part);
+    }
+  }
 
  private:
-  std::vector<std::byte> bytes_;
+  static constexpr size_t kPieceBytes = size_t{1} << 20;
+  std::vector<std::vector<std::byte>> pieces_;
 };
 
-// Reads bytes that someone else holds.
+// Reads bytes that a buffer holds.
 class ByteReader : public ByteSource {
  public:
-  explicit ByteReader(std::span<const std::byte> bytes) : rest_(bytes) {}
+  explicit ByteReader(const ByteBuffer& buffer) : pieces_(buffer.pieces()), left_(buffer.size()) {}
   void read(std::span<std::byte> bytes) override {
-    if (bytes.size() > rest_.size()) fail("expected {} more bytes, found {}", bytes.size(), rest_.size());
-    std::copy_n(rest_.begin(), bytes.size(), bytes.begin());
-    rest_ = rest_.subspan(bytes.size());
+    if (bytes.size() > left_) fail("expected {} more bytes, found {}", bytes.size(), left_);
+    left_ -= bytes.size();
+    while (!bytes.empty()) {
+      const std::vector<std::byte>& piece = pieces_.front();
+      const size_t count = std::min(bytes.size(), piece.size() - at_);
+      std::copy_n(piece.begin() + static_cast<std::ptrdiff_t>(at_), count, bytes.begin());
+      bytes = bytes.subspan(count);
+      at_ += count;
+      if (at_ < piece.size()) continue;
+      pieces_ = pieces_.subspan(1);
+      at_ = 0;
+    }
   }
-  uint64_t left() const override { return rest_.size(); }
+  uint64_t left() const override { return left_; }
 
  private:
-  std::span<const std::byte> rest_;
+  std::span<const std::vector<std::byte>> pieces_;
+  size_t at_ = 0;  // of the first piece
+  uint64_t left_;
 };
 
 }  // namespace qsweep::io

@@ -73,6 +73,9 @@ void refuse_lfs_pointer(std::string_view text, const std::string& path) {
     fail("{}: found a Git LFS pointer; the file itself has not been downloaded (git lfs pull does it)", path);
 }
 
+// A fault on a page in the cache brings the others of as many bytes around it too (fault_around_bytes).
+constexpr uintptr_t kFaultBytes = uintptr_t{64} << 10;
+
 uintptr_t page_bytes() { return static_cast<uintptr_t>(sysconf(_SC_PAGESIZE)); }
 
 }  // namespace
@@ -152,7 +155,10 @@ void MappedFile::release(std::span<const std::byte> part) const {
   check_inside(part);
   const uintptr_t page = page_bytes();
   const auto first = reinterpret_cast<uintptr_t>(part.data()), last = first + part.size();
-  advise((first + page - 1) / page * page, last / page * page, MADV_DONTNEED);
+  const auto begin = reinterpret_cast<uintptr_t>(bytes_.data());
+  const uintptr_t end = (begin + bytes_.size() + page - 1) / page * page;
+  advise(std::max(begin, (first - kFaultBytes) / page * page), std::min(end, last + kFaultBytes),
+         MADV_DONTNEED);
 }
 
 void MappedFile::advise_whole(std::span<const std::byte> part, int advice) const {

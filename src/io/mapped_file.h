@@ -29,7 +29,8 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return bytes_; }
   const std::string& path() const { return path_; }
 
-  // Drops the whole pages inside `part` from the process's resident memory; a later read brings them back.
+  // Drops all pages of `part` from the process's resident memory, and those around it that came with them; a
+  // later read brings them back.
   void release(std::span<const std::byte> part) const;
   // Asks the system to read the pages of `part` ahead.
   void prefetch(std::span<const std::byte> part) const;

@@ -35,8 +35,8 @@ class InputBuilder {
   // Tokenizes, and decodes the images to check them and to learn their sizes. Errors name the sample.
   virtual Sample prepare(const text::Sample& sample) const = 0;
   // Everything the stages read; decodes the images again. Without pixels their table is there but not filled
-  // in.
-  enum class Pixels { decode, leave_out };
+  // in, of shapes no table is.
+  enum class Pixels { decode, leave_out, shapes };
   virtual graph::SampleInputs load(const Sample& sample, Pixels pixels) const = 0;
 };
 

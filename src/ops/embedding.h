@@ -11,4 +11,7 @@ namespace qsweep::ops::embedding {
 
 void forward(const Context& context, std::span<const int32_t> ids, const TensorView& table, Matrix<float> y);
 
+// What forward() takes at its peak beside y, pages of a mapped table included.
+int64_t scratch_bytes(const Context& context, int64_t rows, const TensorView& table);
+
 }  // namespace qsweep::ops::embedding

@@ -65,7 +65,8 @@ struct OpRecord {
 // What was measured of one variant against the reference.
 struct Measurement {
   // One per sample of the data, in data order, also where the sample has no row of what is quantized (errors
-  // 0, counts those of the sample). Kept in memory only.
+  // 0, counts those of the sample). Of method local, which measures nothing of samples, one for all. Kept in
+  // memory only.
   std::vector<ScopedSums> per_sample;
   Measured measured = Measured::all();
 

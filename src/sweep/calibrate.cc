@@ -30,7 +30,8 @@ void widen(Ranges& ranges, int op, float min, float max) {
 }
 
 Ranges calibrate(const models::Model& model, const Devices& devices,
-                 const std::vector<models::Sample>& samples, int64_t budget_bytes, PhaseLog& log) {
+                 const std::vector<models::Sample>& samples, int64_t budget_bytes, PhaseLog& log,
+                 std::optional<int64_t> base_bytes) {
   Ranges ranges(model.ops.size());
   const RangeSinks to{.range = [&](int op, float min, float max) { widen(ranges, op, min, max); }};
   const Ranges none(model.ops.size());
@@ -46,6 +47,7 @@ Ranges calibrate(const models::Model& model, const Devices& devices,
                         .device = devices.first().device(),
                         .devices = devices.size(),
                         .work = [&](const Share& share) { return arithmetic(model, samples, {}, share); },
+                        .base_bytes = base_bytes,
                         .dry_run = dry_run},
                        budget_bytes);
   };

@@ -55,6 +55,13 @@ void set_metric(ScoreRecord& record, Metric metric, std::span<const double> per_
   record.measured.add(metric);
 }
 
+// What stands for all samples where nothing of a single one is measured.
+void add_up(std::vector<scores::ScopedSums>& samples) {
+  scores::ScopedSums sum;
+  for (const scores::ScopedSums& sample : samples) sum.add(sample);
+  samples = {sum};
+}
+
 }  // namespace
 
 Estimator::Estimator(const Setting& setting, EstimateOptions options, const std::vector<ScoreRecord>& records)
@@ -91,13 +98,34 @@ void Estimator::keep(const Keeping& keeping) {
   if (!plan_.chunks.empty()) log_.keep(plan_);
 }
 
-void Estimator::prepare(bool reference_is_left) {
+int64_t Estimator::results_bytes() const {
+  const auto probes = static_cast<int64_t>(first_probe_.back());
+  const int64_t products = wanted() * probes * int64_t{sizeof(ProbeProducts)};
+  const auto of_ops =
+      static_cast<int64_t>(ops() * 4 * sizeof(double));  // traces, and estimates while they are made
+  return static_cast<int64_t>(samples()) * (products + of_ops);
+}
+
+// What the pass has told until it is finished, for the journal.
+int64_t Estimator::told_bytes(const Chunk& chunk) const {
+  constexpr int64_t kNames = 1 + sizeof(int) + 4 * sizeof(int64_t);  // of the call, op, format, probe, sample
+  const auto probes = static_cast<int64_t>(first_probe_.back());
+  const int64_t of_sample = wanted() * probes * (kNames + int64_t{sizeof(ProbeProducts)}) +
+                            static_cast<int64_t>(ops()) * probes * (kNames + int64_t{sizeof(double)});
+  return std::ssize(chunk.samples) * of_sample +
+         wanted() * (2 * kNames + int64_t{sizeof(scores::LocalStats)});
+}
+
+void Estimator::prepare(bool reference_is_left, std::optional<int64_t> base_bytes) {
   const Ranges none(ops());
   ReferenceValues left;
   const ops::Context& first = setting_.devices.first();
   const auto dry_run = [&](const Chunk& chunk) {
     graph::Workspace workspace(first.device(), /*dry=*/true);
-    return run_probe_pass(pass_input(chunk, first, none, reference_is_left ? &left : nullptr), workspace, {});
+    PassReport report =
+        run_probe_pass(pass_input(chunk, first, none, reference_is_left ? &left : nullptr), workspace, {});
+    if (first.device().gpu == nullptr) report.peak_bytes += told_bytes(chunk);
+    return report;
   };
   plan_ = log_.plan([&] {
     return plan_memory(
@@ -107,6 +135,7 @@ void Estimator::prepare(bool reference_is_left) {
          .device = first.device(),
          .devices = setting_.devices.size(),
          .work = [&](const Share& share) { return arithmetic(setting_.model, setting_.data, {}, share); },
+         .base_bytes = base_bytes,
          .dry_run = dry_run},
         setting_.memory_bytes);
   });
@@ -148,7 +177,9 @@ ProbeSinks Estimator::sinks(const Chunk& chunk, std::vector<ScoreRecord>& record
 
 void Estimator::run(const Ranges& ranges, ReferenceValues& reference, std::vector<ScoreRecord>& records,
                     const std::function<void(const std::string&, double)>& progress) {
-  products_.assign(records.size(), std::vector<ProbeProducts>(first_probe_.back() * samples()));
+  products_.assign(records.size(), {});
+  for (size_t i = 0; i < records.size(); ++i)
+    if (wanted_[i]) products_[i].resize(first_probe_.back() * samples());
   traces_.assign(ops(), std::vector<double>(samples()));
   weight_errors_.assign(records.size(), {});
   logits_norms_.assign(samples(), {});
@@ -168,6 +199,7 @@ void Estimator::run(const Ranges& ranges, ReferenceValues& reference, std::vecto
     records[i].measured = scores::Measured::none();
     if (!wanted_[i]) continue;
     records[i].per_sample = unchanged(setting_.model, setting_.data);
+    if (options_.method == Method::local) add_up(records[i].per_sample);
     if (options_.method == Method::fisher) fill_fisher(records[i], i);
     if (options_.method == Method::hawq) fill_hawq(records[i], i);
   }

@@ -2,6 +2,9 @@
 // format.
 #pragma once
 
+#include <algorithm>
+#include <optional>
+
 #include "sweep/probe_pass.h"
 #include "sweep/variant_run.h"
 
@@ -28,8 +31,12 @@ class Estimator {
 
   void keep(const Keeping& keeping);  // as VariantRun's
   bool walks_back() const { return !sets_.empty(); }
-  // reference_is_left: the sweep's pass leaves the reference's values before run().
-  void prepare(bool reference_is_left = false);
+  // reference_is_left: the sweep's pass leaves the reference's values before run(). base_bytes: as
+  // VariantRun's.
+  void prepare(bool reference_is_left = false, std::optional<int64_t> base_bytes = {});
+  // What is held from run() on beside the records: the passes' products, and what is made of those of a
+  // format.
+  int64_t results_bytes() const;
   const MemoryPlan& plan() const { return plan_; }
   Cost earlier() const { return log_.earlier(); }  // of run(), by processes before this one
 
@@ -46,6 +53,8 @@ class Estimator {
   ProbePassInput pass_input(const Chunk& chunk, const ops::Context& ops, const Ranges& ranges,
                             ReferenceValues* reference) const;
   ProbeSinks sinks(const Chunk& chunk, std::vector<scores::ScoreRecord>& records);
+  int64_t told_bytes(const Chunk& chunk) const;
+  int64_t wanted() const { return std::count(wanted_.begin(), wanted_.end(), true); }
   size_t record_index(size_t op, size_t format) const { return format * ops() + op; }
   size_t ops() const { return setting_.model.ops.size(); }
   size_t samples() const { return setting_.data.size(); }

@@ -48,6 +48,13 @@ Evaluation::Evaluation(const Setting& setting, std::vector<RecipeFormats> recipe
         return variants;
       }()) {}
 
+void Evaluation::prepare() {
+  constexpr int64_t kOpBytes = 1024;  // of an op of a recipe: its name and format here and as JSON
+  const int64_t of_recipe = std::ssize(setting_.data) * int64_t{sizeof(scores::ScopedSums)} +
+                            std::ssize(setting_.model.ops) * kOpBytes;
+  variant_run_.prepare(base_bytes_of(setting_.devices.first().device(), std::ssize(recipes_) * of_recipe));
+}
+
 scores::EvalRun Evaluation::run(scores::Metric ranking, const ProgressObserver& progress) {
   scores::EvalRun run;
   run.data = data_counts(setting_.data);

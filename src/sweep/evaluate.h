@@ -21,7 +21,7 @@ class Evaluation {
   Evaluation(const Setting& setting, std::vector<RecipeFormats> recipes);
 
   void keep(const Keeping& keeping) { variant_run_.keep(keeping, "eval"); }  // as Sweep's
-  void prepare() { variant_run_.prepare(); }
+  void prepare();
   const MemoryPlan& plan() const { return variant_run_.report().plan; }
   std::vector<ProductShape> main_products() const {
     return sweep::main_products(setting_, variant_run_.variants(), plan());

@@ -78,6 +78,7 @@ class Scoring {
         normalizer_(pass.ops.device(), rows_.target.size()),
         ranges_(variants.ranges()) {
     for (size_t b = 0; b < carried.size(); ++b) branches_.push_back(take_branch(variants, b, carried[b]));
+    lists_ = pass.workspace.hold(list_bytes());
     sum_storage_ = Scratch(pass.workspace, DType::u8, sum_rows_, sizeof(LogitsSums));
     sums_ = {static_cast<LogitsSums*>(sum_storage_.view.data), static_cast<size_t>(sum_rows_)};
   }
@@ -85,7 +86,7 @@ class Scoring {
   double run(const PassSinks& sinks) {
     if (!dry()) begin_sums();
     weight_range_ = tiles_.normalize(hidden(), formats(), normalizer_.for_kernels());
-    if (!dry()) set_shifts();
+    set_shifts();
     tiles_.each([&](const HeadTile& tile) { score_tile(tile); });
     flops_ *= tiles_.scale();
     for (const HeadBranch& b : branches_)
@@ -160,17 +161,24 @@ class Scoring {
   }
 
   void begin_sums() {
-    const std::vector<LogitsSums> none(sums_.size());
-    kernels::copy_to_device(device(), sums_.data(), none.data(), static_cast<int64_t>(sums_.size_bytes()));
+    const std::vector<LogitsSums> none(std::min<size_t>(sums_.size(), 1024));
+    for (size_t first = 0; first < sums_.size(); first += none.size()) {
+      const std::span<LogitsSums> piece = sums_.subspan(first, std::min(none.size(), sums_.size() - first));
+      kernels::copy_to_device(device(), piece.data(), none.data(), static_cast<int64_t>(piece.size_bytes()));
+    }
   }
 
   // The change of the logit that the reference finds most likely is taken out of its whole row.
   void set_shifts() {
+    const TensorView all_rows = tiles_.rows(0, tiles_.columns());
     const Scratch direction(pass_.workspace, DType::f32, hidden().rows, hidden().cols);
+    pass_.workspace.pass_through(ops::embedding::scratch_bytes(pass_.ops, hidden().rows, all_rows));
+    if (dry()) return;
     std::vector<int32_t> columns;
     for (const kernels::LogitsNormalizer& row : normalizer_.for_host())
       columns.push_back(static_cast<int32_t>(row.argmax));
-    ops::embedding::forward(pass_.ops, columns, tiles_.rows(0, tiles_.columns()), direction.matrix<float>());
+    ops::embedding::forward(pass_.ops, columns, all_rows, direction.matrix<float>());
+    input_.model.checkpoint.release(all_rows);
     const Matrix<const float> along = direction.matrix<float>();
     for (const HeadBranch& b : branches_) {
       if (b.live_rows() > 0)
@@ -344,16 +352,15 @@ class Scoring {
       const std::vector<double> self = squared_norms(b.change.view);
       const std::vector<double> leaves = leaves_hidden_sse(b, self);
       // A leaf that no row of a sample reaches does there what its parent does.
-      for (const auto& [pair, total] : totals(b.self, self)) {
+      totals(b.self, self, [&](graph::Pair pair, const scores::ScopedSums& total) {
         sinks.metrics(pair.variant, pair.sample, total);
         for (const int leaf : b.leaf_ids) sinks.metrics(leaf, pair.sample, total);
-      }
-      for (const auto& [pair, total] : totals(b.leaves, leaves))
+      });
+      const auto tell = [&](graph::Pair pair, const scores::ScopedSums& total) {
         sinks.metrics(pair.variant, pair.sample, total);
-      if (b.squared.rows > 0) {
-        for (const auto& [pair, total] : totals(b.squared, squared_norms(b.hidden_delta.view)))
-          sinks.metrics(pair.variant, pair.sample, total);
-      }
+      };
+      totals(b.leaves, leaves, tell);
+      if (b.squared.rows > 0) totals(b.squared, squared_norms(b.hidden_delta.view), tell);
       if (b.forks.empty()) continue;
       const std::shared_ptr<scores::LocalStats> stats =
           graph::measure_input(pass_.workspace, b.hidden.matrix);
@@ -366,10 +373,9 @@ class Scoring {
     }
   }
 
-  // hidden_sse: per row of the group's matrix.
-  std::vector<std::pair<graph::Pair, scores::ScopedSums>> totals(const Group& group,
-                                                                 std::span<const double> hidden_sse) {
-    std::vector<std::pair<graph::Pair, scores::ScopedSums>> totals;
+  // Tells every pair's. hidden_sse: per row of the group's matrix.
+  template <class Tell>
+  void totals(const Group& group, std::span<const double> hidden_sse, Tell&& tell) {
     const std::span<const kernels::LogitsNormalizer> normalizer = normalizer_.for_host();
     for (size_t i = 0; i < group.pairs.size(); ++i) {
       const RowBlock& block = group.blocks[i];
@@ -383,9 +389,20 @@ class Scoring {
         total.all.add(m);
         if (rows_.answer[token]) total.answer.add(m);
       }
-      totals.emplace_back(group.pairs[i], total);
+      tell(group.pairs[i], total);
     }
-    return totals;
+  }
+
+  // Of the lists beside the matrices: pairs and blocks as they are here and at a product, and numbers per
+  // row.
+  int64_t list_bytes() const {
+    constexpr int64_t kPairBytes = 2 * (2 * sizeof(graph::Pair) + 6 * sizeof(RowBlock));
+    constexpr int64_t kRowBytes = 2 * sizeof(double);
+    constexpr int64_t kTokenBytes = sizeof(kernels::LogitsNormalizer) + 4 * sizeof(int32_t);
+    int64_t pairs = 0;
+    for (const HeadBranch& b : branches_)
+      pairs += std::ssize(b.leaves.pairs) + std::ssize(b.self.pairs) + std::ssize(b.squared.pairs);
+    return pairs * kPairBytes + sum_rows_ * kRowBytes + std::ssize(rows_.target) * kTokenBytes;
   }
 
   const PassInput& input_;
@@ -396,6 +413,7 @@ class Scoring {
   kernels::SharedList<kernels::LogitsNormalizer> normalizer_;
   std::vector<HeadBranch> branches_;
   int64_t sum_rows_ = 0;
+  std::shared_ptr<void> lists_;
   Scratch sum_storage_;
   std::span<LogitsSums> sums_;
   const graph::OpRanges& ranges_;

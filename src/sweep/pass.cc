@@ -50,16 +50,25 @@ std::vector<graph::Rows> row_kinds(const models::Model& model) {
 }
 
 graph::Batch load_batch(const models::Model& model, const std::vector<const models::Sample*>& samples,
-                        const graph::Workspace& workspace) {
+                        const graph::Workspace& workspace, PassReport& report) {
   const trace::Span span("inputs");
   using Pixels = models::InputBuilder::Pixels;
-  std::vector<graph::SampleInputs> loaded;
+  using Contents = graph::Batch::Contents;
   const bool dry = workspace.dry();
-  for (const models::Sample* sample : samples)
-    loaded.push_back(model.inputs->load(*sample, dry ? Pixels::leave_out : Pixels::decode));
-  return graph::Batch(std::move(loaded),
-                      dry ? graph::Batch::Contents::shapes : graph::Batch::Contents::values,
-                      workspace.device());
+  std::vector<graph::SampleInputs> shapes;
+  int64_t one_sample = 0;
+  for (const models::Sample* sample : samples) {
+    shapes.push_back(model.inputs->load(*sample, Pixels::shapes));
+    int64_t bytes = sample->decode_bytes;
+    for (const auto& [name, table] : shapes.back().tables) bytes += table.size_bytes();
+    one_sample = std::max(one_sample, bytes);
+  }
+  graph::Batch batch(shapes, dry ? Contents::shapes : Contents::room, workspace.device());
+  report.peak_bytes = std::max(report.peak_bytes, batch.size_bytes() + one_sample);
+  shapes.clear();
+  for (size_t i = 0; i < samples.size() && !dry; ++i)
+    batch.fill(static_cast<int64_t>(i), model.inputs->load(*samples[i], Pixels::decode));
+  return batch;
 }
 
 int64_t weight_bytes(const graph::Stage& stage, const graph::Batch& batch) {
@@ -98,7 +107,8 @@ void run_body_stage(const models::Model& model, const graph::Stage& stage, const
   report.peak_bytes = std::max(report.peak_bytes, batch.size_bytes() + held + workspace.peak_bytes());
   if (workspace.dry()) return;
   workspace.weights().release(stage.weights);
-  for (const TensorView& weight : stage.weights) model.checkpoint.release(weight);
+  for (const auto* read : {&stage.weights, &stage.tables})
+    for (const TensorView& tensor : *read) model.checkpoint.release(tensor);
 }
 
 scores::ScopedSums position_counts(const models::Model& model, const models::Sample& sample) {
@@ -121,7 +131,8 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
   trace::Span span("pass", "variants");
   span.arg("samples", static_cast<int64_t>(input.samples.size()));
   span.arg("variants", static_cast<int64_t>(input.live.size()));
-  const graph::Batch batch = load_batch(input.model, input.samples, workspace);
+  PassReport report;
+  const graph::Batch batch = load_batch(input.model, input.samples, workspace, report);
   const graph::Pass pass{input.ops, workspace, batch, input.model.ops};
   Branches branches = branches_of(input);
   ReferenceValues* kept = input.reference;
@@ -147,7 +158,6 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
   if (restored > 0) kept = nullptr;
   if (restored > 0 && sinks.stage_done) sinks.stage_done("", variants.flops());
 
-  PassReport report;
   const auto keep_inputs = [&](size_t stage) {
     if (kept != nullptr) kept->inputs[stage] = variants.values(0);
   };
@@ -183,9 +193,9 @@ PassReport run_reference(const PassInput& input, graph::Workspace& workspace,
                          const std::function<void(int op, Matrix<const float> x)>& observer) {
   trace::Span span("pass", "reference");
   span.arg("samples", static_cast<int64_t>(input.samples.size()));
-  const graph::Batch batch = load_batch(input.model, input.samples, workspace);
-  graph::Forward forward({input.ops, workspace, batch, input.model.ops});
   PassReport report;
+  const graph::Batch batch = load_batch(input.model, input.samples, workspace, report);
+  graph::Forward forward({input.ops, workspace, batch, input.model.ops});
   graph::Values values;
   ReferenceCheck finite(input.model, input.samples, batch, workspace);
   const auto output = [&](int op, const graph::Value& y) { finite.op_output(op, y.matrix); };

@@ -89,9 +89,10 @@ struct PassReport {
 // Per op, the kind of rows that it works on.
 std::vector<graph::Rows> row_kinds(const models::Model& model);
 
-// What a pass over some samples and stages needs, shared by all kinds of passes.
+// What a pass over some samples and stages needs, shared by all kinds of passes. To the report's peak comes
+// what loading takes.
 graph::Batch load_batch(const models::Model& model, const std::vector<const models::Sample*>& samples,
-                        const graph::Workspace& workspace);
+                        const graph::Workspace& workspace, PassReport& report);
 // 0 where no row of the batch reaches the stage: then they are not read.
 int64_t weight_bytes(const graph::Stage& stage, const graph::Batch& batch);
 // All stages but the head.

@@ -99,7 +99,7 @@ std::optional<double> PhaseLog::finished(Pass& pass) {
   const auto read = [&](io::ByteSource& from) {
     pass.earlier = from.get<Cost>();
     flops = from.get<double>();
-    pass.told = io::ByteBuffer(from.get<std::vector<std::byte>>());
+    pass.told.get_from(from);
   };
   const std::lock_guard lock(*mutex_);
   if (!keeping_.journal->read(pass.key, read)) return {};
@@ -115,7 +115,7 @@ void PhaseLog::finish(const Pass& pass, double flops) {
     keeping_.journal->write(pass.key, [&](io::ByteSink& to) {
       to.put(cost);
       to.put(flops);
-      to.put(pass.told.bytes());
+      pass.told.put_to(to);
     });
     keeping_.journal->remove(boundary_key(pass.key));
   });
@@ -138,7 +138,7 @@ size_t PhaseLog::restore(Pass& pass, graph::Variants& variants) {
   const auto read = [&](io::ByteSource& from) {
     stages = from.get<uint64_t>();
     pass.earlier = from.get<Cost>();
-    pass.told = io::ByteBuffer(from.get<std::vector<std::byte>>());
+    pass.told.get_from(from);
     variants.restore(from);
   };
   const std::lock_guard lock(*mutex_);
@@ -157,7 +157,7 @@ void PhaseLog::reached(Pass& pass, size_t stages, const graph::Variants& variant
   keeping_.journal->write(boundary_key(pass.key), [&](io::ByteSink& to) {
     to.put(uint64_t{stages});
     to.put(cost_of(pass));
-    to.put(pass.told.bytes());
+    pass.told.put_to(to);
     variants.save(to);
   });
   pass.last_s = now(pass.gemm).seconds;

@@ -49,12 +49,12 @@ class PhaseLog {
     if (keeping_.journal == nullptr) return static_cast<void>(body(sinks, Boundaries{}));
     Pass at{.key = phase_ + "/" + std::to_string(pass), .device = device, .gemm = gemm, .begin = now(gemm)};
     if (const std::optional<double> flops = finished(at)) {
-      tell(io::ByteReader(at.told.bytes()), sinks);
+      tell(io::ByteReader(at.told), sinks);
       if constexpr (requires { sinks.stage_done; })
         if (sinks.stage_done) sinks.stage_done("", *flops);
       return;
     }
-    const Boundaries boundaries = boundaries_of(at, [&] { tell(io::ByteReader(at.told.bytes()), sinks); });
+    const Boundaries boundaries = boundaries_of(at, [&] { tell(io::ByteReader(at.told), sinks); });
     finish(at, body(noting(sinks, at.told), boundaries).flops);
   }
 

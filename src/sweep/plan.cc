@@ -10,7 +10,8 @@ namespace {
 
 // Code and tables that oneDNN makes as products first run.
 constexpr int64_t kProductCodeBytes = int64_t{24} << 20;
-constexpr int64_t kJournalBytes = int64_t{6} << 20;  // SQLite's pages, and the piece of a record at hand
+constexpr int64_t kJournalBytes = int64_t{6} << 20;   // SQLite's pages, and the piece of a record at hand
+constexpr int64_t kThreadBytes = int64_t{256} << 10;  // of a thread's stack, and what it keeps of the heap
 constexpr int64_t kGpuBytes = int64_t{96} << 20;
 constexpr int kMostRecomputed = 64;  // stages between two that keep their inputs
 
@@ -44,10 +45,14 @@ class Planner {
   }
 
   // Appends the largest chunk of samples from `first` that fits with all variants; 0 where not even one does.
+  // Doubles from as many as the last chunk has, then bisects: a walk over far more than fits would take
+  // memory itself.
   int most_samples(int first, const std::vector<int>& variants) {
-    int good = 0, bad = sample_count() - first + 1;  // memory grows with the samples: bisect
+    const int left = sample_count() - first;
+    int good = 0, bad = left + 1;
     Chunk best;
-    for (int count = bad - 1; good + 1 < bad; count = (good + bad) / 2) {
+    int count = std::min(left, chunks_.empty() ? 1 : static_cast<int>(chunks_.back().samples.size()));
+    while (good + 1 < bad) {
       Chunk chunk;
       if (fits(first, count, variants, chunk)) {
         good = count;
@@ -55,6 +60,7 @@ class Planner {
       } else {
         bad = count;
       }
+      count = bad > left ? std::min(2 * good, left) : (good + bad) / 2;
     }
     if (good > 0) chunks_.push_back(std::move(best));
     return good;
@@ -67,9 +73,12 @@ class Planner {
            chunk.keep_every *= 2)
         if (fits(at, 1, variants, chunk)) return chunks_.push_back(std::move(chunk));
       fits(at, 1, variants, chunk);
+      int64_t least = base_ + chunk.plan.peak_bytes;
+      if (problem_.device.gpu == nullptr)
+        least = std::max(least, peak_resident_bytes());  // by reading the data
       fail("--memory: sample \"{}\" needs at least {} MiB, the limit is {} MiB",
-           problem_.samples[static_cast<size_t>(chunk.samples.front())].id,
-           ((base_ + chunk.plan.peak_bytes) >> 20) + 1, (base_ + budget_) >> 20);
+           problem_.samples[static_cast<size_t>(chunk.samples.front())].id, (least >> 20) + 1,
+           (base_ + budget_) >> 20);
     }
     const auto middle = variants.begin() + static_cast<int64_t>(variants.size() / 2);
     for (const std::vector<int>& half :
@@ -97,15 +106,16 @@ class Planner {
   std::vector<Chunk> chunks_;
 };
 
-int64_t base_bytes_of(kernels::Device device) {
+}  // namespace
+
+int64_t base_bytes_of(kernels::Device device, int64_t results_bytes) {
   // Of a GPU only what is taken there: by cuBLASLt, the ring of staging memory, and pieces of weights that
   // are widened and quantized.
   if (device.gpu != nullptr) return kGpuBytes + kernels::Gemm::kScratchBytes;
   release_kept_memory();
-  return resident_bytes() + kernels::Gemm::kScratchBytes + kProductCodeBytes + kJournalBytes;
+  return resident_bytes() + kernels::Gemm::kScratchBytes + kProductCodeBytes + kJournalBytes +
+         device.threads.count * kThreadBytes + results_bytes;
 }
-
-}  // namespace
 
 int64_t MemoryPlan::peak_bytes() const {
   int64_t peak = 0;
@@ -148,6 +158,7 @@ MemoryPlan plan_memory(const PlanProblem& problem, int64_t budget_bytes) {
       chunk.device = device;
       plan.chunks.push_back(std::move(chunk));
     }
+  release_kept_memory();  // of walks over more than fits
   return plan;
 }
 

@@ -39,6 +39,11 @@ inline std::vector<const models::Sample*> samples_of(const std::vector<models::S
   return some;
 }
 
+// What a run holds on its device besides passes, once its model and data are read: what the process holds
+// now, which after a pass is too much, what products need beside their operands, and on the CPU
+// `results_bytes`, which the run itself is going to hold.
+int64_t base_bytes_of(kernels::Device device, int64_t results_bytes = 0);
+
 // What is cut into passes.
 struct PlanProblem {
   const std::vector<models::Sample>& samples;
@@ -48,11 +53,9 @@ struct PlanProblem {
   // Whether a device's single pass keeps outputs of linear ops where they fit.
   bool may_keep_linear_outputs = false;
   kernels::Device device;
-  size_t devices = 1;  // of the same kind
-  Work work = {};      // for more than one
-  // What the process holds on the device besides passes; where not given, what it holds now, which after a
-  // pass is too much.
-  std::optional<int64_t> base_bytes = {};
+  size_t devices = 1;                      // of the same kind
+  Work work = {};                          // for more than one
+  std::optional<int64_t> base_bytes = {};  // base_bytes_of() where not given
   // Walks a pass without computing.
   std::function<PassReport(const Chunk&)> dry_run;
 };

@@ -38,7 +38,7 @@ class ProbePass {
       : input_(input),
         workspace_(workspace),
         sinks_(sinks),
-        batch_(load_batch(input.model, input.samples, workspace)),
+        batch_(load_batch(input.model, input.samples, workspace, report_)),
         pass_{input.ops, workspace, batch_, input.model.ops},
         rows_(token_rows(input.samples)),
         normalizer_(input.ops.device(), rows_.target.size()),
@@ -47,6 +47,7 @@ class ProbePass {
     // Those at the hidden state come first: they take no part in the products of the head.
     hidden_probes_ = add_probes(true);
     logits_probes_ = add_probes(false);
+    lists_ = workspace.hold(list_bytes());
   }
 
   PassReport run() {
@@ -74,6 +75,19 @@ class ProbePass {
     return static_cast<int64_t>(probes_.size() - before);
   }
 
+  // Of the lists beside the matrices: what the host adds up of every probe's row at an op or, per format, at
+  // the head.
+  int64_t list_bytes() const {
+    const int64_t tokens = batch_.rows(Rows::tokens);
+    const int64_t rows = std::max<int64_t>(1, probe_count()) *
+                         std::max({batch_.rows(Rows::patches), batch_.rows(Rows::units), tokens});
+    constexpr int64_t kOpRowBytes = 6 * sizeof(double);  // sums and squares, where they are found and told
+    constexpr int64_t kTokenBytes = sizeof(kernels::LogitsNormalizer) + 2 * sizeof(double);
+    const int64_t head_row_bytes =
+        2 * int64_t{sizeof(ProbeRow)} + std::ssize(input_.formats) * 2 * int64_t{sizeof(double)};
+    return rows * kOpRowBytes + tokens * kTokenBytes + probe_count() * tokens * head_row_bytes;
+  }
+
   bool dry() const { return workspace_.dry(); }
   kernels::Device device() const { return input_.ops.device(); }
   int64_t probe_count() const { return static_cast<int64_t>(probes_.size()); }
@@ -98,8 +112,10 @@ class ProbePass {
       kept_ = std::exchange(*input_.reference, {});
       return;
     }
+    const int64_t loading_bytes = report_.peak_bytes;
     forward();
-    if (dry() && input_.reference != nullptr) report_ = {};
+    if (dry() && input_.reference != nullptr)
+      report_ = {.peak_bytes = loading_bytes + workspace_.held_bytes()};
   }
 
   // The reference up to the head; keeps the inputs of every keep_every-th stage.
@@ -476,6 +492,7 @@ class ProbePass {
   const ProbePassInput& input_;
   graph::Workspace& workspace_;
   const ProbeSinks& sinks_;
+  PassReport report_;
   graph::Batch batch_;
   graph::Pass pass_;
   TokenRows rows_;
@@ -483,11 +500,11 @@ class ProbePass {
   std::vector<Rows> kinds_;  // per op
   std::vector<Probe> probes_;
   int64_t hidden_probes_ = 0, logits_probes_ = 0;
+  std::shared_ptr<void> lists_;
   ReferenceValues kept_;
   graph::OpRanges ranges_;
   kernels::Buffer weight_range_;  // of lm_head, where a format asks for it
   graph::ForkObserver no_forks_;
-  PassReport report_;
   double flops_ = 0, reported_flops_ = 0;
 };
 

@@ -97,9 +97,24 @@ void Sweep::keep(const Keeping& keeping) {
 
 void Sweep::prepare() {
   start_s_ = now_s();
-  variant_run_.prepare();
-  if (estimator_) variant_run_.timed("plan", [&] { estimator_->prepare(variant_run_.reference_is_left()); });
+  variant_run_.prepare(base_bytes_of(setting_.devices.first().device(), results_bytes()));
+  if (estimator_)
+    variant_run_.timed("plan",
+                       [&] { estimator_->prepare(variant_run_.reference_is_left(), plan().base_bytes); });
   if (options_.verify > 0) variant_run_.timed("plan", [&] { plan_verification(); });
+}
+
+// Of the records with their sums per sample, as far as the method has them, and of what is written in the
+// end.
+int64_t Sweep::results_bytes() const {
+  constexpr int64_t kWrittenBytes = 16 << 10;  // of a record, as JSON
+  const auto samples = static_cast<int64_t>(setting_.data.size());
+  const int64_t scored = std::ranges::count(outlook_.records, scores::Status::ok, &ScoreRecord::status);
+  int64_t summed = std::ssize(outlook_.baselines) + std::min(options_.verify, scored) + 1;
+  if (options_.method != Method::local) summed += scored;
+  return summed * samples * int64_t{sizeof(scores::ScopedSums)} +
+         std::ssize(outlook_.records) * (int64_t{sizeof(ScoreRecord)} + kWrittenBytes) +
+         (estimator_ ? estimator_->results_bytes() : 0);
 }
 
 scores::Run Sweep::run(const ProgressObserver& progress) {

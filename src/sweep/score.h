@@ -50,6 +50,7 @@ class Sweep {
   const RunReport& report() const { return variant_run_.report(); }
 
  private:
+  int64_t results_bytes() const;
   void measure(VariantRun& variants, const std::vector<std::vector<Target>>& targets, scores::Run& run,
                const ProgressObserver& progress) const;
   void estimate(scores::Run& run, const ProgressObserver& progress);

@@ -64,7 +64,7 @@ void run_passes(const Devices& devices, const MemoryPlan& plan, PhaseLog& log, S
       const std::lock_guard lock(one_at_a_time);
       told[i] = std::move(noted);
       for (; next < chunks.size() && told[next]; ++next) {
-        tell(io::ByteReader(told[next]->bytes()), sinks_of(chunks[next]));
+        tell(io::ByteReader(*told[next]), sinks_of(chunks[next]));
         told[next].reset();
       }
     }

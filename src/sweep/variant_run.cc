@@ -66,8 +66,11 @@ void VariantRun::prepare(std::optional<int64_t> base_bytes) {
       ReferenceValues left;
       PassInput input = pass_input(chunk, ops);
       if (chunk.keep_linear_outputs) input.reference = &left;
-      return run_pass(input, workspace, {});
+      PassReport report = run_pass(input, workspace, {});
+      if (ops.device().gpu == nullptr) report.peak_bytes += told_bytes(chunk);
+      return report;
     };
+    report_.plan.base_bytes = base_bytes.value_or(0);
     if (variants_.empty()) return;
     report_.plan = log_.plan([&] {
       return plan_memory({.samples = setting_.data,
@@ -84,6 +87,20 @@ void VariantRun::prepare(std::optional<int64_t> base_bytes) {
                          setting_.memory_bytes);
     });
   });
+}
+
+// What the pass has told until it is finished, for the journal: of every pair once, twice where it starts
+// with its parent's numbers.
+int64_t VariantRun::told_bytes(const Chunk& chunk) const {
+  constexpr int64_t kMetricsBytes = 1 + sizeof(int) + sizeof(int64_t) + sizeof(scores::ScopedSums);
+  constexpr int64_t kLocalBytes = 1 + sizeof(int) + sizeof(scores::LocalStats);
+  int64_t bytes = 0;
+  for (const int v : chunk.variants) {
+    const Variant& variant = variants_[static_cast<size_t>(v)];
+    const int64_t calls = variant.carried || variant.parent == kReference ? 1 : 2;
+    bytes += calls * std::ssize(chunk.samples) * kMetricsBytes + std::ssize(variant.overrides) * kLocalBytes;
+  }
+  return bytes;
 }
 
 bool VariantRun::first_pass_has_all_samples() const {
@@ -106,7 +123,7 @@ bool VariantRun::calibrate() {
   if (one_device && &setting_.calibration == &setting_.data && first_pass_has_all_samples()) return true;
   timed("calibrate", [&] {
     ranges_ = sweep::calibrate(setting_.model, setting_.devices, setting_.calibration, setting_.memory_bytes,
-                               calibration_log_);
+                               calibration_log_, report_.plan.base_bytes);
     report_.add_earlier("calibrate", calibration_log_.earlier().seconds);
   });
   return false;
@@ -182,6 +199,7 @@ scores::DataInfo data_counts(const std::vector<models::Sample>& data) {
 std::vector<scores::ScopedSums> unchanged(const models::Model& model,
                                           const std::vector<models::Sample>& data) {
   std::vector<scores::ScopedSums> sums;
+  sums.reserve(data.size());
   for (const models::Sample& sample : data) sums.push_back(position_counts(model, sample));
   return sums;
 }

@@ -59,7 +59,8 @@ class VariantRun {
   // Before prepare(): a pass that has all samples and variants leaves the reference's values, if they fit;
   // not with several devices.
   void leave_reference() { leaves_reference_ = true; }
-  // The memory plan; nothing is computed yet. base_bytes: of an earlier plan, once passes have run.
+  // The memory plan; nothing is computed yet. base_bytes: what is held besides passes (sweep::base_bytes_of);
+  // what the process holds now where not given.
   void prepare(std::optional<int64_t> base_bytes = {});
   const std::vector<Variant>& variants() const { return variants_; }
 
@@ -89,6 +90,7 @@ class VariantRun {
   // Whether the first pass finds the ranges itself; else they are there afterwards.
   bool calibrate();
   bool first_pass_has_all_samples() const;
+  int64_t told_bytes(const Chunk& chunk) const;
 
   struct Stopwatch {
     explicit Stopwatch(double& seconds);

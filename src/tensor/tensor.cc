@@ -5,9 +5,11 @@
 #include <mutex>
 
 #include <fmt/ranges.h>
+#include <malloc.h>
 #include <sys/mman.h>
 
 #include "base/checked.h"
+#include "tensor/usage.h"
 
 namespace qsweep {
 
@@ -49,6 +51,11 @@ class Blocks {
     used_ -= bytes;
     kept_ += bytes;
     free_.emplace(bytes, block);
+  }
+
+  size_t most_used() {
+    const std::lock_guard lock(mutex_);
+    return most_used_;
   }
 
   void release() {
@@ -95,7 +102,12 @@ Blocks& blocks() {
 
 }  // namespace
 
-void release_kept_memory() { blocks().release(); }
+void release_kept_memory() {
+  blocks().release();
+  malloc_trim(0);
+}
+
+int64_t most_tensor_bytes() { return static_cast<int64_t>(blocks().most_used()); }
 
 Tensor::Tensor(DType dtype, Shape shape) : dtype_(dtype), shape_(std::move(shape)) {
   const auto bytes = static_cast<size_t>(checked_mul(element_count(shape_), qsweep::size_bytes(dtype)));

@@ -92,7 +92,8 @@ class Tensor {
   std::unique_ptr<std::byte, Release> data_;
 };
 
-// Gives the blocks kept for later tensors back to the system, and forgets how much was in use at most.
+// Gives the blocks kept for later tensors and the heap's free pages back to the system, and forgets how much
+// was in use at most.
 void release_kept_memory();
 
 template <class T>

@@ -236,7 +236,7 @@ Sample Inputs::prepare(const text::Sample& data) const {
 Tensor Inputs::pixel_values(const Sample& sample, Pixels pixels) const {
   Tensor table(DType::f32,
                {sample.rows[static_cast<size_t>(graph::Rows::patches)], config_.vision.patch_dim()});
-  if (pixels == Pixels::leave_out) return table;
+  if (pixels != Pixels::decode) return table;
   std::span<float> left = table.as<float>();
   for (size_t i = 0; i < sample.images.size(); ++i) {
     const text::ImageSource& source = sample.images[i];
@@ -256,7 +256,7 @@ Tensor Inputs::pixel_values(const Sample& sample, Pixels pixels) const {
   return table;
 }
 
-void Inputs::add_vision(std::span<const Grid> grids, graph::SampleInputs& inputs) const {
+void Inputs::add_vision(std::span<const Grid> grids, Pixels pixels, graph::SampleInputs& inputs) const {
   const VisionConfig& c = config_.vision;
   const WindowOrder order = window_order(grids, c);
   graph::RowIndex reorder{.source = graph::Rows::patches, .rows = {}};
@@ -272,7 +272,9 @@ void Inputs::add_vision(std::span<const Grid> grids, graph::SampleInputs& inputs
   auto& images = inputs.segments[kImages];
   for (const Grid& g : grids)
     images.insert(images.end(), static_cast<size_t>(g.t), static_cast<int32_t>(g.h * g.w));
-  inputs.tables[kVisionCosSin] = vision_cos_sin(grids, order.units, c);
+  inputs.tables[kVisionCosSin] = pixels != Pixels::shapes
+                                     ? vision_cos_sin(grids, order.units, c)
+                                     : Tensor(DType::f32, {std::ssize(reorder.rows), c.head_dim});
   inputs.indices[kWindowOrder] = std::move(reorder);
   inputs.indices[kWindowRestore] = std::move(restore);
 }
@@ -283,12 +285,14 @@ graph::SampleInputs Inputs::load(const Sample& sample, Pixels pixels) const {
   inputs.token_ids = sample.token_ids;
   std::vector<Grid> grids;
   for (const auto& [t, h, w] : sample.image_grids) grids.push_back({t, h, w});
-  add_vision(grids, inputs);
+  add_vision(grids, pixels, inputs);
   inputs.tables[kPixelValues] =
       with_context(fmt::format("sample \"{}\"", sample.id), [&] { return pixel_values(sample, pixels); });
-  const auto positions =
-      mrope_positions(sample.token_ids, grids, config_.image_token_id, config_.vision.spatial_merge_size);
-  inputs.tables[kTextCosSin] = text_cos_sin(positions, config_.text);
+  inputs.tables[kTextCosSin] =
+      pixels != Pixels::shapes ? text_cos_sin(mrope_positions(sample.token_ids, grids, config_.image_token_id,
+                                                              config_.vision.spatial_merge_size),
+                                              config_.text)
+                               : Tensor(DType::f32, {std::ssize(sample.token_ids), config_.text.head_dim});
   inputs.segments[kSequence] = {static_cast<int32_t>(sample.token_ids.size())};
   graph::RowIndex image_rows{.source = graph::Rows::units, .rows = {}};
   int32_t unit = 0;

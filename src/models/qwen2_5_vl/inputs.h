@@ -60,7 +60,7 @@ class Inputs : public InputBuilder {
   std::array<int64_t, 3> examine(const text::ImageSource& source, Sample& sample) const;
   std::vector<std::byte> read(const text::ImageSource& source) const;
   Tensor pixel_values(const Sample& sample, Pixels pixels) const;
-  void add_vision(std::span<const Grid> grids, graph::SampleInputs& inputs) const;
+  void add_vision(std::span<const Grid> grids, Pixels pixels, graph::SampleInputs& inputs) const;
 
   std::string folder_;
   Config config_;
