@@ -264,7 +264,8 @@ Engine open_engine(const EngineFlags& flags, Gpus gpus) {
                 .devices = {}};
   warn_of(engine.model);
   if (!flags.data.empty()) engine.data = read_samples(engine.model, flags.data, flags.samples);
-  if (!flags.data.empty() && !any_answer(engine.data))
+  const bool is_refused = flags.metric.ends_with(":answer");  // by check_metric, where there is no answer
+  if (!flags.data.empty() && !is_refused && !any_answer(engine.data))
     spdlog::warn("{}: no position is an answer: no message of the assistant counts, or masks are all 0",
                  flags.data);
   if (!flags.calib.empty()) engine.calibration = read_samples(engine.model, flags.calib, std::nullopt);

@@ -58,7 +58,8 @@ TEST_F(Outputs, ImagesAndRecipesAreRead) {
   const std::string image = place.at("a.png");
   std::filesystem::copy(testdata("data/images/eval-026.png"), image);
   const std::string dialogue = place.write(
-      "a.jsonl", R"({"messages": [{"role": "user", "content": [{"type": "image", "image": "a.png"}]}]})");
+      "a.jsonl", R"({"messages": [{"role": "user", "content": [{"type": "image", "image": "a.png"}]}, )"
+                 R"({"role": "assistant", "content": "A circle."}]})");
   const std::string before = read_text(image);
   expect_refused(score(tiny, dialogue, {"--trace", image}), {"--trace", "found an image of the data"});
   EXPECT_TRUE(read_text(image) == before);
