@@ -225,6 +225,7 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
   check_metric(metric, engine.data);
   const std::vector<Limit> limits = limits_of(flags, engine.data);
   job.check_outputs(engine, files_read(flags));
+  warn_without_answers(engine.data);
   Provenance provenance(engine, flags.engine, job.recorder(), job.start());
   sweep::Evaluation evaluation({.model = engine.model,
                                 .devices = *engine.devices,

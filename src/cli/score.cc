@@ -187,6 +187,7 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   Engine engine = open_engine(flags.engine, std::move(gpus));
   check_metric(options.metric, engine.data);
   job.check_outputs(engine);
+  warn_without_answers(engine.data);
   Provenance provenance(engine, flags.engine, job.recorder(), job.start());
 
   if (options.time_budget_s)

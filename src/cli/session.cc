@@ -264,10 +264,6 @@ Engine open_engine(const EngineFlags& flags, Gpus gpus) {
                 .devices = {}};
   warn_of(engine.model);
   if (!flags.data.empty()) engine.data = read_samples(engine.model, flags.data, flags.samples);
-  const bool is_refused = flags.metric.ends_with(":answer");  // by check_metric, where there is no answer
-  if (!flags.data.empty() && !is_refused && !any_answer(engine.data))
-    spdlog::warn("{}: no position is an answer: no message of the assistant counts, or masks are all 0",
-                 flags.data);
   if (!flags.calib.empty()) engine.calibration = read_samples(engine.model, flags.calib, std::nullopt);
   warn_of_long_samples(engine.model, engine.data, flags.data);
   warn_of_long_samples(engine.model, engine.calibration, flags.calib);
@@ -286,6 +282,11 @@ void check_memory(const Engine& engine, const EngineFlags& flags) {
   if (engine.gpus.empty() && taken > memory)
     fail("--memory: reading the model and the data takes {} MiB, the limit is {} MiB", (taken >> 20) + 1,
          memory >> 20);
+}
+
+void warn_without_answers(const std::vector<models::Sample>& data) {
+  if (!any_answer(data))
+    spdlog::warn("no position of --data is an answer: sums over answer positions are all 0");
 }
 
 std::string describe(const sweep::MemoryPlan& plan) {

@@ -61,6 +61,8 @@ Engine open_engine(const EngineFlags& flags, Gpus gpus);
 
 // Ranking by answers needs positions that predict one: an Error where the data has none.
 void check_metric(const scores::Metric& metric, const std::vector<models::Sample>& data);
+// After all checks, as a refusal is one line.
+void warn_without_answers(const std::vector<models::Sample>& data);
 
 // Once the passes are planned: an Error where reading model and data has taken more than the run may.
 void check_memory(const Engine& engine, const EngineFlags& flags);
