@@ -26,7 +26,7 @@ tidy_file() { clang-tidy --quiet -p $files "$1"; }
 # Names that every file has for itself may meet in a batch, which then does not compile: its files follow one by one.
 tidy_batch() {
   local log file status=0
-  log=$(clang-tidy --quiet -p $batches --header-filter="$PWD/src/" "$PWD/$1") && return
+  log=$(clang-tidy --quiet -p $batches --header-filter="$PWD/src/" "$PWD/$1" 2>&1) && return
   if ! grep -q '\[clang-diagnostic-error' <<<"$log"; then
     echo "$log"
     return 1
