@@ -205,10 +205,10 @@ MUTATIONS = {
         "src/sweep/head.cc", "for (const int leaf : b.leaf_ids) sinks.metrics(leaf,",
         "for (const int leaf : std::vector<int>{}) sinks.metrics(leaf,", "sweep", "ModesSlow.LeavesEqual*"),
     "probe_reused_across_samples": (
-        "src/sweep/probe_pass.cc", "int64_t{input_.sample_index[static_cast<size_t>(sample)]}, t})", "int64_t{0}, t})",
+        "src/sweep/probe_rows.cc", "int64_t{input.sample_index[static_cast<size_t>(sample)]}, t})", "int64_t{0}, t})",
         "sweep", "Estimate.EverySample*"),
     "probe_reused_across_positions": (
-        "src/sweep/probe_pass.cc", "[static_cast<size_t>(sample)]}, t})", "[static_cast<size_t>(sample)]}, 0 * t})",
+        "src/sweep/probe_rows.cc", "[static_cast<size_t>(sample)]}, t})", "[static_cast<size_t>(sample)]}, 0 * t})",
         "sweep", "EstimateSlow.ManyProbes*"),
     "kl_not_halved": (
         "src/sweep/estimate.cc", "metric.which == Which::kl ? 0.5 : 1.0", "metric.which == Which::kl ? 1.0 : 1.0",

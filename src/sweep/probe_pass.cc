@@ -4,7 +4,6 @@
 #include <memory>
 #include <numeric>
 
-#include "base/rng.h"
 #include "base/trace.h"
 #include "graph/backward.h"
 #include "graph/linear_step.h"
@@ -12,6 +11,7 @@
 #include "ops/linear.h"
 #include "sweep/finite.h"
 #include "sweep/head_tiles.h"
+#include "sweep/probe_rows.h"
 #include "sweep/token_rows.h"
 
 namespace qsweep::sweep {
@@ -24,12 +24,6 @@ using kernels::ProbeKind;
 using kernels::ProbeRow;
 
 bool at_hidden_state(const ProbeSet& set) { return set.metric.which == scores::Which::hidden_sse; }
-
-// One probe of the pass: which of which set.
-struct Probe {
-  size_t set = 0;
-  int64_t index = 0;
-};
 
 // One call of run_probe_pass, step by step.
 class ProbePass {
@@ -312,28 +306,6 @@ class ProbePass {
   }
 
   // --- the head
-  std::vector<ProbeRow> probe_rows() const {
-    std::vector<ProbeRow> rows;
-    for (const auto& [s, index] : probes_) {
-      const ProbeSet& set = input_.sets[s];
-      for (int64_t sample = 0; sample < batch_.samples(); ++sample)
-        for (int64_t t = 0; t < batch_.rows(Rows::tokens, sample); ++t) {
-          const auto row = static_cast<size_t>(batch_.first_row(Rows::tokens, sample) + t);
-          ProbeRow probe{.target = rows_.target[row]};
-          probe.used = set.metric.scope == scores::Scope::all || rows_.answer[row];
-          if (set.kind == ProbeKind::cross_entropy) probe.used = probe.used && probe.target >= 0;
-          uint64_t stream = input_.seed;
-          for (const int64_t part :
-               {static_cast<int64_t>(set.metric.which), static_cast<int64_t>(set.metric.scope), index,
-                int64_t{input_.sample_index[static_cast<size_t>(sample)]}, t})
-            stream = mix64(stream ^ static_cast<uint64_t>(part));
-          probe.stream = stream;
-          rows.push_back(probe);
-        }
-    }
-    return rows;
-  }
-
   // What the tiles of the head add up, per format: the sums of every probe row.
   struct HeadSums {
     std::vector<double> sums, squares;
@@ -345,20 +317,20 @@ class ProbePass {
   graph::Cotangent head(Matrix<const float> hidden) {
     const trace::Span span("head");
     const HeadTiles tiles(input_.model, pass_);
-    kernels::SharedList<ProbeRow> probes(device(), probe_rows());
-    const auto probe_rows = static_cast<int64_t>(probes.for_host().size());
+    kernels::SharedList<ProbeRow> probes(device(), probe_rows(probes_, input_, batch_, rows_));
+    const auto rows = static_cast<int64_t>(probes.for_host().size());
     weight_range_ = tiles.normalize(hidden, input_.formats, normalizer_.for_kernels());
     add_projections(tiles, hidden, probes);
 
     const int64_t hidden_rows = hidden_probes_ * hidden.rows;
-    const Scratch sum(workspace_, DType::f32, std::max<int64_t>(probe_rows, 1), hidden.cols);
+    const Scratch sum(workspace_, DType::f32, std::max<int64_t>(rows, 1), hidden.cols);
     if (!dry()) {
       kernels::clear(device(), sum.view.data, sum.view.rows * sum.view.cols * int64_t{sizeof(float)});
       kernels::fill_probes(device(), ProbeKind::rademacher,
                            probes.for_kernels().first(static_cast<size_t>(hidden_rows)), hidden,
                            normalizer_.for_kernels(), 0, sum.view.rows_at(0, hidden_rows));
     }
-    std::vector<HeadSums> sums = head_sums(probe_rows);
+    std::vector<HeadSums> sums = head_sums(rows);
     std::vector<double> logits_norm(static_cast<size_t>(hidden.rows));
     const double before = flops_;
     tiles.each([&](const HeadTile& tile) { score_tile(tile, hidden, probes, sum.view, sums, logits_norm); });
@@ -370,9 +342,9 @@ class ProbePass {
     }
 
     graph::Cotangent cotangent;
-    if (probe_rows == 0) return cotangent;
-    cotangent.block = workspace_.allocate(input_.dtype, probe_rows, hidden.cols);
-    cotangent.view = {cotangent.block->data(), input_.dtype, probe_rows, hidden.cols, hidden.cols};
+    if (rows == 0) return cotangent;
+    cotangent.block = workspace_.allocate(input_.dtype, rows, hidden.cols);
+    cotangent.view = {cotangent.block->data(), input_.dtype, rows, hidden.cols, hidden.cols};
     if (!dry()) kernels::convert(device(), sum.f32(), cotangent.view);
     return cotangent;
   }
