@@ -28,7 +28,12 @@ from PIL import Image, ImageOps
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "testdata/images"
+EXIF = b"II*\0" + struct.pack("<IHHHIIHHIHHI", 8, 2, 0x0112, 3, 1, 6, 0x0128, 3, 1, 2, 0, 0)
 MAX_BYTES = 6000  # larger files add time, not kinds
+
+
+# exif_transpose writes the EXIF block anew, which is of no use here, and fails for some.
+Image.Exif.tobytes = lambda *_: b""
 
 
 def answer(data):
@@ -130,6 +135,20 @@ def jpeg_segment(data, rng):
     return data[:start] + rng.choice([b"", data[start:end] * 2, data[start : start + 2] + length + data[start + 4 : end]]) + data[end:]
 
 
+def with_odd_byte(block, rng):
+    """A byte of an EXIF block changed, most likely one of its first directory."""
+    at = rng.randrange(min(len(block), rng.choice([40, 40, len(block)])))
+    return block[:at] + bytes([rng.choice([0, 1, 3, 4, 255, rng.randrange(256)])]) + block[at + 1 :]
+
+
+def jpeg_exif(data, rng):
+    for start, end in segments(data):
+        if data[start + 1] == 0xE1:
+            return data[: start + 4] + with_odd_byte(data[start + 4 : end], rng) + data[end:]
+    block = b"Exif\0\0" + with_odd_byte(EXIF, rng)
+    return data[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + data[2:]
+
+
 def chunks(data):
     at, found = 8, []
     while at + 12 <= len(data):
@@ -189,13 +208,15 @@ def png_pixels(data, rng):
         packed += rng.randbytes(rng.choice([1, 100]))
     else:  # ends behind a row
         header = struct.unpack(">IIBB", dict(parts)[b"IHDR"][:10])
-        samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[header[3]]
-        packed = zlib.compress(raw[: rng.randrange(header[1]) * (1 + (header[0] * samples * header[2] + 7) // 8)])
+        packed = zlib.compress(
+            raw[: rng.randrange(header[1]) * (1 + (header[0] * SAMPLES[header[3]] * header[2] + 7) // 8)])
     cut = rng.randrange(len(packed) + 1)
     pieces = rng.choice([[packed], [packed[:cut], packed[cut:]], [b"", packed], [packed, b""]])
     return joined(rest[:first] + [(b"IDAT", p) for p in pieces] + rest[first:])
 
 
+SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by colour type
+ADAM7 = [(0, 8, 0, 8), (4, 8, 0, 8), (0, 4, 4, 8), (2, 4, 0, 4), (0, 2, 2, 4), (1, 2, 0, 2), (0, 1, 1, 2)]
 PNG_EXTRAS = [(b"gAMA", b"\0\0"), (b"pHYs", bytes(9)), (b"tRNS", b"\0"), (b"tRNS", bytes(6)), (b"iCCP", b"name\0\0" + b"abc"),
               (b"iCCP", b"name\0\1"), (b"sRGB", b""), (b"cHRM", bytes(31)), (b"zTXt", b"key\0\1abc"), (b"tEXt", b"key"),
               (b"iTXt", b"key\0\1\0\0\0abc"), (b"eXIf", b"no TIFF"), (b"eXIf", b"MM\0*\0\0\0\x08\0\0"), (b"PLTE", bytes(10)),
@@ -218,6 +239,24 @@ def png_header(data, rng):
     return joined([(b"IHDR", bytes(header))] + parts[1:])
 
 
+def png_exif(data, rng):
+    parts = chunks(data)
+    at = rng.choice([1, len(parts) - 1])
+    return joined(parts[:at] + [(b"eXIf", with_odd_byte(EXIF, rng))] + parts[at:])
+
+
+def webp_exif(data, rng):
+    block = with_odd_byte(EXIF, rng)
+    block = b"EXIF" + struct.pack("<I", len(block)) + block
+    with Image.open(io.BytesIO(data)) as image:  # an extended header, then what there was
+        size = struct.pack("<I", image.width - 1)[:3] + struct.pack("<I", image.height - 1)[:3]
+    if data[12:16] == b"VP8X":
+        body = data[12:20] + bytes([data[20] | 8]) + data[21:] + block
+    else:
+        body = b"VP8X" + struct.pack("<IBBBB", 10, 8, 0, 0, 0) + size + data[12:] + block
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
 def webp_sizes(data, rng):
     """The size of the file or of a chunk is off."""
     at = rng.choice([4, 16])
@@ -232,9 +271,9 @@ def webp_pixels(data, rng):
 
 
 ANY = [flip, overwrite, drop, insert, truncate, append]
-OWN = {".jpg": [jpeg_scan_parameters, jpeg_no_end, jpeg_ends_early, jpeg_restarts, jpeg_junk, jpeg_segment],
-       ".png": [png_checksum, png_chunk, png_pixels, png_extra, png_header],
-       ".webp": [webp_sizes, webp_pixels]}
+OWN = {".jpg": [jpeg_scan_parameters, jpeg_no_end, jpeg_ends_early, jpeg_restarts, jpeg_junk, jpeg_segment, jpeg_exif],
+       ".png": [png_checksum, png_chunk, png_pixels, png_extra, png_header, png_exif],
+       ".webp": [webp_sizes, webp_pixels, webp_exif]}
 
 
 def edit_of(old, new):
@@ -244,20 +283,72 @@ def edit_of(old, new):
     return [head, len(old) - head - tail, new[head : len(new) - tail].hex()]
 
 
-def make_cases(seed, each):
-    files = sorted(p for p in IMAGES.rglob("*") if p.suffix in OWN and p.stat().st_size <= MAX_BYTES)
-    for file in files:
-        rng = random.Random(f"{seed} {file.name}")
-        whole = file.read_bytes()
+def saved(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def png(rng, width, height, bits, colour, interlaced):
+    """Noise, with every kind of filter."""
+    passes = ADAM7 if interlaced else [(0, 1, 0, 1)]
+    raw = b""
+    for x, dx, y, dy in passes:
+        across, down = -(-(width - x) // dx), -(-(height - y) // dy)
+        for _ in range(down if across > 0 else 0):
+            raw += bytes([rng.randrange(5)]) + rng.randbytes((across * SAMPLES[colour] * bits + 7) // 8)
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, interlaced))]
+    if colour == 3:
+        parts.append((b"PLTE", rng.randbytes(3 * min(1 << bits, 200))))
+    return joined(parts + [(b"IDAT", zlib.compress(raw)), (b"IEND", b"")])
+
+
+def more_files():
+    """Kinds of which testdata has no file: (name, ending, bytes)."""
+    rng = random.Random(5)
+    small = Image.frombytes("RGB", (41, 35), bytes((x * 3 + y * 5 + 90 * c + rng.randrange(20)) % 256
+                                                   for y in range(35) for x in range(41) for c in range(3)))
+    alpha = small.copy()
+    alpha.putalpha(small.getchannel(0))
+    for name, image, options in [
+            ("444", small, {"subsampling": 0}), ("grey", small.convert("L"), {}),
+            ("cmyk", small.convert("CMYK"), {}), ("restarts", small, {"restart_marker_rows": 1})]:
+        yield "progressive " + name, ".jpg", saved(image, "JPEG", progressive=True, **options)
+    yield "optimized", ".jpg", saved(small, "JPEG", optimize=True, quality=98)
+    yield "two pictures", ".jpg", saved(small, "MPO", save_all=True, append_images=[small.rotate(180)])
+    yield "tall", ".jpg", saved(small.resize((3, 90)), "JPEG", subsampling=2, restart_marker_blocks=1)
+    for colour, depths in [(0, (1, 2, 4, 8, 16)), (2, (8, 16)), (3, (1, 2, 4, 8)), (4, (8, 16)), (6, (8, 16))]:
+        for bits in depths:
+            for interlaced in (0, 1):
+                name = f"colour {colour} of {bits} bits, {'interlaced' if interlaced else 'plain'}"
+                yield name, ".png", png(rng, rng.randrange(1, 20), rng.randrange(1, 20), bits, colour, interlaced)
+    yield "palette", ".webp", saved(small.quantize(8).convert("RGB"), "WEBP", lossless=True, method=6)
+    yield "alpha, small frames", ".webp", saved(alpha, "WEBP", save_all=True, append_images=[alpha.rotate(90), alpha])
+    yield "one pixel", ".webp", saved(small.resize((1, 1)), "WEBP")
+
+
+def files(more):
+    """(what the case calls it, name, ending, bytes)"""
+    for path in sorted(IMAGES.rglob("*")):
+        if path.suffix in OWN and path.stat().st_size <= MAX_BYTES:
+            yield str(path.relative_to(IMAGES)), path.name, path.suffix, path.read_bytes()
+    for name, ending, data in more_files() if more else []:
+        yield "data:;base64," + base64.b64encode(data).decode(), name, ending, data
+
+
+def make_cases(seed, each, more):
+    for file, name, ending, whole in files(more):
+        rng = random.Random(f"{seed} {name}")
+        first = rng.randrange(100)
         for i in range(each):
-            damages = OWN[file.suffix] if i % 2 else ANY
-            damage = damages[i // 2 % len(damages)]
-            yield {"file": str(file.relative_to(IMAGES)), "damage": damage.__name__,
-                   "edit": edit_of(whole, damage(whole, rng))}
+            damages = OWN[ending] if i % 2 else ANY
+            damage = damages[(first + i // 2) % len(damages)]
+            yield {"file": file, "name": name, "damage": damage.__name__, "edit": edit_of(whole, damage(whole, rng))}
 
 
 def damaged(case):
-    data = (IMAGES / case["file"]).read_bytes()
+    file = case["file"]
+    data = base64.b64decode(file.split(",")[1]) if file.startswith("data:") else (IMAGES / file).read_bytes()
     at, removed, put = case["edit"]
     return data[:at] + bytes.fromhex(put) + data[at + removed :]
 
@@ -278,7 +369,7 @@ def main():
     parser.add_argument("--store")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    cases = with_answers(make_cases(arguments.seed, arguments.each))
+    cases = with_answers(make_cases(arguments.seed, arguments.each, more=not arguments.store))
     read = sum(case["pillow"] is not None for case in cases)
     print(f"{len(cases)} damaged files, of which Pillow reads {read}", file=sys.stderr)
     if arguments.store:

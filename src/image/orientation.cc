@@ -13,8 +13,17 @@ namespace {
 constexpr size_t kHeaderBytes = 8;
 constexpr size_t kEntryBytes = 12;
 constexpr uint32_t kOrientationTag = 0x0112;
-constexpr uint32_t kShort = 3;
-constexpr uint32_t kLong = 4;
+
+// Of TIFF, those that Pillow knows. Signed ones are read as unsigned: a negative orientation is none.
+struct FieldType {
+  uint32_t code;
+  uint64_t bytes;
+  bool integer;
+};
+constexpr FieldType kFieldTypes[] = {{1, 1, false}, {2, 1, false},  {3, 2, true},   {4, 4, true},
+                                     {5, 8, false}, {6, 1, true},   {7, 1, false},  {8, 2, true},
+                                     {9, 4, true},  {10, 8, false}, {11, 4, false}, {12, 8, false},
+                                     {13, 4, true}, {16, 8, false}};
 
 // Reads integers of a TIFF block; nothing outside it.
 class TiffReader {
@@ -24,8 +33,6 @@ class TiffReader {
   bool contains(size_t at, uint64_t size) const { return at <= bytes_.size() && size <= bytes_.size() - at; }
   std::optional<uint32_t> u16(size_t at) const { return integer(at, 2); }
   std::optional<uint32_t> u32(size_t at) const { return integer(at, 4); }
-
- private:
   std::optional<uint32_t> integer(size_t at, size_t size) const {
     if (!contains(at, size)) return std::nullopt;
     uint32_t value = 0;
@@ -34,6 +41,7 @@ class TiffReader {
     return value;
   }
 
+ private:
   std::span<const std::byte> bytes_;
   bool big_endian_;
 };
@@ -57,16 +65,18 @@ bool is_big_endian(std::span<const std::byte> tiff) {
   fail("the EXIF block: expected a TIFF header, found {} bytes without one", tiff.size());
 }
 
-// The first value of the directory entry at `entry`, if it is an integer inside the block. Values of more
-// than four bytes lie elsewhere.
+// The first value of the directory entry at `entry`, if it lies inside the block; 0 where it is no integer.
+// Values of more than four bytes lie elsewhere.
 std::optional<int> value_of(const TiffReader& reader, size_t entry) {
-  const uint32_t type = reader.u16(entry + 2).value_or(0);
+  const uint32_t code = reader.u16(entry + 2).value_or(0);
   const uint64_t count = reader.u32(entry + 4).value_or(0);
-  if ((type != kShort && type != kLong) || count == 0) return std::nullopt;
-  const uint64_t bytes = count * (type == kShort ? 2 : 4);
+  const auto* const type = std::ranges::find(kFieldTypes, code, &FieldType::code);
+  if (type == std::end(kFieldTypes) || count == 0) return std::nullopt;
+  const uint64_t bytes = count * type->bytes;
   const size_t at = bytes <= 4 ? entry + 8 : reader.u32(entry + 8).value_or(0);
   if (!reader.contains(at, bytes)) return std::nullopt;
-  return static_cast<int>(type == kShort ? *reader.u16(at) : std::min(*reader.u32(at), 0xffffu));
+  if (!type->integer) return 0;
+  return static_cast<int>(std::min(*reader.integer(at, type->bytes), 0xffffu));
 }
 
 std::optional<int> orientation_of_exif(std::span<const std::byte> exif) {

@@ -75,7 +75,7 @@ Size resized_size(Size upright, const PatchConfig& config, const SizeChoice& cho
                                                    kMinWantedUnits * unit, kMaxWantedUnits * unit)
                                     : size_within_limits(upright, factor, config, choice);
   if (std::max(size.height, size.width) > kMaxSide || size.height * size.width > kMaxPixels)
-    fail("image size: {} x {} pixels are more than the {} allowed", size.height, size.width, kMaxPixels);
+    fail("image size {} x {}: more than the {} pixels allowed", size.height, size.width, kMaxPixels);
   return size;
 }
 

@@ -19,15 +19,18 @@ std::vector<std::byte> bytes_of_hex(const std::string& hex) {
 }
 
 std::vector<std::byte> damaged(const io::Json& c) {
-  std::vector<std::byte> bytes = read_bytes(testdata("images/" + c["file"].get<std::string>()));
+  const std::string file = c["file"];
+  std::vector<std::byte> bytes =
+      file.starts_with("data:") ? read_source(file, {}) : read_bytes(testdata("images/" + file));
   const auto at = bytes.begin() + c["edit"][0].get<int64_t>();
   const std::vector<std::byte> put = bytes_of_hex(c["edit"][2]);
   bytes.insert(bytes.erase(at, at + c["edit"][1].get<int64_t>()), put.begin(), put.end());
   return bytes;
 }
 
-// Where the versions of libjpeg differ.
-constexpr int kLevels = 4;
+// More than versions 2.1 and 3.2 of libjpeg-turbo were seen apart in how they smooth progressive files whose
+// later scans are missing.
+constexpr int kLevels = 16;
 
 // What differs between the image and Pillow's answer; empty where nothing does.
 std::string difference(const io::Json& c) {
@@ -54,7 +57,7 @@ TEST(Damaged, FilesAreLikePillow) {
     auto& [cases, different] = kinds[c["damage"]];
     ++cases;
     different += !found.empty();
-    EXPECT_EQ(found, "") << c["damage"] << " of " << c["file"] << ": " << c["edit"];
+    EXPECT_EQ(found, "") << c["damage"] << " of " << c["name"] << ": " << c["edit"];
   }
   EXPECT_FALSE(kinds.empty());
   for (const auto& [kind, counts] : kinds)

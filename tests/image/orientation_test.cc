@@ -52,6 +52,18 @@ TEST(Orientation, NotTiffIsAnError) {
   EXPECT_THROW(orientation_of("nothing of the kind"), Error);
 }
 
+// Whatever is there hides XMP's.
+TEST(Orientation, OtherTypesThanShort) {
+  std::string exif = kLittle;
+  for (const auto& [type, orientation] :
+       {std::pair{1, 1}, {2, 1}, {3, 6}, {4, 6}, {6, 6}, {7, 1}, {8, 6}, {9, 6}, {11, 1}, {13, 6}}) {
+    exif[12] = static_cast<char>(type);
+    EXPECT_EQ(orientation_of(exif, "<a tiff:Orientation=\"8\"/>"), orientation) << type;
+  }
+  exif[12] = 99;  // unknown: as if the entry were not there
+  EXPECT_EQ(orientation_of(exif, "<a tiff:Orientation=\"8\"/>"), 8);
+}
+
 TEST(Orientation, XmpOnlyWithoutTheExifTag) {
   EXPECT_EQ(orientation_of("", "<a tiff:Orientation=\"8\"/>"), 8);
   EXPECT_EQ(orientation_of("", "<tiff:Orientation>3</tiff:Orientation>"), 3);
