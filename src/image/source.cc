@@ -93,6 +93,13 @@ bool lies_in(const fs::path& path, const std::string& folder) {
   return !relative.empty() && *relative.begin() != "..";
 }
 
+// In the folder in which the program was started, unless that is the root of all.
+bool lies_where_started(const fs::path& path) {
+  std::error_code error;
+  const fs::path folder = fs::current_path(error);
+  return !error && folder.has_relative_path() && lies_in(path, folder.string());
+}
+
 // The six bits of a base64 digit.
 std::optional<uint32_t> bits_of(char c) {
   if (c >= 'A' && c <= 'Z') return c - 'A';
@@ -145,7 +152,8 @@ std::string path_of(const std::string& location, const Folders& folders) {
   if (starts_with(location, "data:")) return {};
   const std::string path = local_path(location, folders.data);
   const fs::path real = real_path(path);
-  if (lies_in(real, folders.data) ||
+  const bool is_absolute = starts_with(location, "file://") || fs::path(location).is_absolute();
+  if (lies_in(real, folders.data) || (is_absolute && lies_where_started(real)) ||
       std::any_of(folders.others.begin(), folders.others.end(),
                   [&](const std::string& folder) { return lies_in(real, folder); }))
     return path;

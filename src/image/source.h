@@ -15,7 +15,8 @@ struct Folders {
 
 // The path of the file that `location` names; empty for a data: URI. file:///PATH and file://localhost/PATH
 // are percent-decoded, unless only a file of the undecoded name exists. Error for remote addresses, which are
-// never fetched, for other hosts, and for files that lie in none of the folders, whether they exist or not.
+// never fetched, for other hosts, and for files that lie in none of the folders, whether they exist or not;
+// an absolute path or URI may also lead into the folder in which the program was started.
 std::string path_of(const std::string& location, const Folders& folders);
 
 // The bytes of the image; those of a data: URI decoded from base64. Errors call it `shown(location)`.

@@ -84,7 +84,9 @@ TEST_F(Images, LongValuesAreCut) {
 }
 
 TEST_F(Images, OutsideTheDatasFolderOnlyWhereAllowed) {
-  const std::string other = testdata("images"), image = other + "/jpeg.jpg";
+  const Workplace others;
+  const std::string other = std::filesystem::canonical(others.at("")).string();
+  const std::string image = others.write("jpeg.jpg", read_text(testdata("images/jpeg.jpg")));
   place.write("elsewhere/here.txt", "");
   std::filesystem::create_symlink(image, place.at("link.jpg"));
   for (const std::string& location : {image, "file://" + image, std::string("link.jpg")})
@@ -105,6 +107,21 @@ TEST_F(Images, OutsideTheDatasFolderOnlyWhereAllowed) {
   const ScoreRun outside = run(data_of("outside.jsonl", {image}),
                                {"--allow-outside", place.at("elsewhere"), "--allow-outside", other});
   EXPECT_EQ(outside.scores(), inside.scores());
+}
+
+// Where a user stands and names files in full; what a data file says relative to itself stays in its folder.
+TEST_F(Images, AbsolutePathsMayLeadIntoTheFolderOfTheStart) {
+  const std::string image = copy("images/jpeg.jpg", "pictures/a.jpg");
+  const auto run_in = [&](const std::string& folder, const std::string& location) {
+    const std::string data = place.write("inner/data.jsonl", read_text(data_of("data.jsonl", {location})));
+    return run_qsweep(score(tiny, data, {"--dry-run"}), {.folder = folder});
+  };
+  for (const std::string& location : {image, "file://" + image}) {
+    EXPECT_EQ(run_in(place.at(""), location).code, 0) << location;
+    EXPECT_EQ(run_in(place.at("inner"), location).code, 2) << location;
+    EXPECT_EQ(run_in("/", location).code, 2) << location;
+  }
+  EXPECT_EQ(run_in(place.at(""), "../pictures/a.jpg").code, 2);
 }
 
 // What some cameras write where it means nothing; libjpeg says so, and loses nothing.
