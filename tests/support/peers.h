@@ -62,9 +62,9 @@ class GivenPixels : public models::InputBuilder {
       : inputs_(std::move(inputs)), pixels_(std::move(pixels)) {}
 
   models::Sample prepare(const text::Sample& sample) const override { return inputs_->prepare(sample); }
-  graph::SampleInputs load(const models::Sample& sample, Pixels pixels) const override {
+  graph::SampleInputs load(const models::Sample& sample, Pixels wanted) const override {
     graph::SampleInputs inputs =
-        inputs_->load(sample, pixels == Pixels::shapes ? Pixels::shapes : Pixels::leave_out);
+        inputs_->load(sample, wanted == Pixels::shapes ? Pixels::shapes : Pixels::leave_out);
     const Tensor& pixels = pixels_.at(sample.id);
     inputs.tables[models::qwen2_5_vl::kPixelValues] = Tensor::from(pixels.as<float>(), pixels.shape());
     return inputs;
