@@ -46,8 +46,10 @@ const Keys kProvenance{"batch",
 // What was chosen by the scores, or left out of them.
 const Keys kModelOptKeys{"best", "constraints", "excluded", "forward_had_grad", "groups"};
 const Keys kGroupKeys{"costs", "formats", "modules", "scores"};
-const Keys kLayerListKeys{"layer_sensitivity"}, kLayerKeys{"layer", "sensitivity"};
+const Keys kLayerListKeys{"layer_sensitivity", "scheme"},
+    kLayerKeys{"layer", "num_bits", "sensitivity", "size_cost"};
 const Keys kIncKeys{"all_quantized",
+                    "excluded",
                     "fallback",
                     "fallback_agreement",
                     "first_op_config",
@@ -61,9 +63,11 @@ const Keys kIncKeys{"all_quantized",
                     "requant_agreement",
                     "requant_start_fp32",
                     "sub_module_list"};
-const Keys kIncMapKeys{"double_check_scores", "median_seconds_per_op", "returned_order", "scores",
-                       "seconds_per_op"};
-const Keys kIncRowKeys{"mse", "op_name"};
+const Keys kIncMapKeys{
+    "calls",          "double_check_scores",   "median_cpu_seconds", "median_cpu_seconds_per_op",
+    "median_seconds", "median_seconds_per_op", "returned_order",     "scores",
+    "seconds",        "seconds_per_op",        "total_seconds"};
+const Keys kIncRowKeys{"mse", "op_name", "op_type"};
 
 void only_keys(const ObjectReader& object, const Keys& known, const Keys& more = {}) {
   for (const auto& item : object.json().items())

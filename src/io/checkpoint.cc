@@ -142,7 +142,9 @@ TensorView Checkpoint::get(const std::string& name, const Shape& expected_shape)
   const TensorView* tensor = find(name);
   if (tensor == nullptr)
     fail("{}: tensor \"{}\" is missing; expected shape {}", folder_, name, to_string(expected_shape));
-  const auto file = [&] { return tensor->elements() == 0 ? folder_ : file_of(*tensor).path(); };
+  const auto file = [&] {
+    return tensor->data == nullptr || tensor->elements() == 0 ? folder_ : file_of(*tensor).path();
+  };
   if (tensor->shape != expected_shape)
     fail("{}: tensor \"{}\": expected shape {}, found {}", file(), name, to_string(expected_shape),
          to_string(tensor->shape));

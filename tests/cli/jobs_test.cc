@@ -42,7 +42,7 @@ class Jobs : public testing::Test {
 
 TEST_F(Jobs, TheModelHasTheNameOfItsFolderHoweverItIsGiven) {
   const std::string model = place.copy_model("my-model"), out = place.at("run");
-  for (const std::string given :
+  for (const std::string& given :
        {model, model + "/", model + "//", model + "/.", model + "/../my-model/", model + "/./"})
     EXPECT_EQ(scores_of(score(given, out), out)["model"]["path_name"], "my-model") << given;
   for (const std::string given : {".", "./", "../my-model", "../my-model/."})

@@ -73,7 +73,7 @@ TEST_F(Outputs, ImagesAndRecipesAreRead) {
 TEST_F(Outputs, TheModelsFolderIsNotForResults) {
   const std::string model = place.at("model");
   const auto before = files_in(model);
-  for (const std::string out : {model, model + "/", model + "/../model/."}) {
+  for (const std::string& out : {model, model + "/", model + "/../model/."}) {
     expect_refused({"score", model, "--data", captions, "--ops", "lm_head", "--out", out},
                    {"--out", "expected a folder for the results, found that of the model"});
     EXPECT_TRUE(files_in(model) == before);

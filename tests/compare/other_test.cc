@@ -268,6 +268,7 @@ TEST(RankingOf, LocalScoresAreByTheErrorAtTheOp) {
   for (auto& score : run.scores) {
     score.method = Method::local;
     score.measured = scores::Measured::none();
+    score.per_sample.resize(1);
   }
   finalize(run, {}, 1);
   const Ranking ranking = ranking_of(run, choose_group(run, "RUN", {}), "RUN", {});

@@ -88,6 +88,7 @@ TEST(Estimates, LocalScoresShowTheErrorAtTheOp) {
   for (auto& score : run.scores) {
     score.method = Method::local;
     score.measured = scores::Measured::none();
+    score.per_sample.resize(1);
   }
   run.scores[1].local->error_sse = 4;
   const std::string text = report_of(run);

@@ -94,8 +94,11 @@ TEST(Scopes, NothingToSayWithoutAnswersOrWhereAllAreAnswers) {
     for (auto& sample : score.per_sample) sample.answer = {};
   finalize(run, {}, 1);
   EXPECT_TRUE(scope_agreements(run).empty());
-  for (auto& score : run.scores)
-    score.method = scores::Method::local, score.measured = scores::Measured::none();
+  for (auto& score : run.scores) {
+    score.method = scores::Method::local;
+    score.measured = scores::Measured::none();
+    score.per_sample.resize(1);
+  }
   finalize(run, {}, 1);
   EXPECT_TRUE(scope_agreements(run).empty());
 }

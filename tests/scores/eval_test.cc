@@ -42,8 +42,8 @@ TEST(Eval, KeysAsPublished) {
   const io::Json json = to_json(make_eval());
   for (const auto& item : json["recipes"][1].items()) keys.push_back(item.key());
   EXPECT_THAT(keys, testing::ElementsAre("name", "rules_file", "formats", "float_ops", "quantized_ops",
-                                         "effective_bits", "uncalibrated", "unexercised", "ops", "metrics",
-                                         "predicted"));
+                                         "effective_bits", "uncalibrated", "unexercised", "ops",
+                                         "mixed_groups", "metrics", "predicted"));
   EXPECT_EQ(json["recipes"][1]["formats"], (io::Json{{"mxfp4", 1}, {"w8a8", 2}}));
   EXPECT_EQ(json["recipes"][1]["predicted"][0]["missing"], io::Json({"model.layers.0.mlp.down_proj"}));
   EXPECT_TRUE(json["recipes"][2]["predicted"].is_null());

@@ -42,6 +42,7 @@ Run local_run() {
   for (ScoreRecord& score : run.scores) {
     score.method = Method::local;
     score.measured = Measured::none();
+    score.per_sample.resize(1);
     score.local->error_sse = 10.0 - score.op;
   }
   run.scores[1].local->error_sse = 64;

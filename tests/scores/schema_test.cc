@@ -138,9 +138,9 @@ TEST(Schema, AScoreIsReadableByItself) {
   for (ScoreRecord& s : run.scores) {
     s.method = Method::local;
     s.measured = Measured::none();
+    s.per_sample.resize(1);
   }
   run.scores[3].status = Status::ok;
-  run.scores[3].per_sample = make_score(3, {1, 1, 1}).per_sample;
   run.verification.clear();
   finalize(run, {}, 1);
   EXPECT_EQ(to_json(run)["scores"][2]["ranked_by"], "relative_error");
