@@ -153,8 +153,8 @@ TEST_F(BadFlags, RankingByAnswersThatAreNotThere) {
 
 TEST_F(BadFlags, TooLittleMemory) {
   expect_flags_refused({"--memory", "1M"}, {"--memory", "line-1", "needs at least", "the limit is 1 MiB"});
-  expect_refused(score(tiny, with_images, {"--image-size", "13356", "--memory", "1G"}),
-                 {"--memory", "eval-000", "needs at least", "the limit is 1024 MiB"});
+  expect_refused(score(tiny, with_images, {"--image-size", "1764", "--memory", "120M"}),
+                 {"--memory", "eval-000", "needs at least", "the limit is 120 MiB"});
 }
 
 // What the message asks for is enough, give or take what the process happens to hold.

@@ -12,12 +12,12 @@ using io::Json;
 
 constexpr uint16_t kNan = 0x7fc0, kInfinity = 0x7f80, kMinusInfinity = 0xff80, kLargest = 0x7f7f;  // bf16
 
-// Sets one element of a tensor of bf16.
-void poke(const std::string& model, const std::string& tensor, size_t index, uint16_t bits) {
+// Sets n elements of a tensor of bf16, from this one on.
+void poke(const std::string& model, const std::string& tensor, size_t index, uint16_t bits, size_t n = 1) {
   RawSafetensors raw = RawSafetensors::read(model + "/model.safetensors");
   const Json header = io::parse_json(raw.header, model);
   const size_t begin = header[tensor]["data_offsets"][0];
-  std::memcpy(raw.data.data() + begin + 2 * index, &bits, sizeof bits);
+  for (size_t i = index; i < index + n; ++i) std::memcpy(raw.data.data() + begin + 2 * i, &bits, sizeof bits);
   raw.write(model + "/model.safetensors");
 }
 
@@ -69,7 +69,7 @@ TEST_F(BadNumbers, TheFirstOfSeveralIsNamed) {
 // All weights are finite, but what they give is not.
 TEST_F(BadNumbers, AReferenceThatOverflows) {
   const std::string model = place.copy_model("model");
-  for (size_t i = 0; i < 352; ++i) poke(model, "model.layers.2.mlp.down_proj.weight", 3 * 352 + i, kLargest);
+  poke(model, "model.layers.2.mlp.down_proj.weight", 3 * 352, kLargest, 352);
   const std::vector<std::string> words{"model.layers.2.mlp.down_proj",
                                        "expected finite values of the float model"};
   const auto expect = [&](const Arguments& more, std::vector<std::string> all) {

@@ -108,7 +108,7 @@ TEST_F(GoodRun, ReportIsWrittenAnewFromTheScores) {
   place.write("run/scores.csv", "old");
   const Outcome outcome = run_qsweep({"report", run.folder});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_EQ(outcome.out, run.folder + "/report.md\n");
+  EXPECT_EQ(outcome.out, run.folder + "/report.md  " + run.folder + "/scores.csv\n");
   EXPECT_TRUE(files_in(run.folder) == before);
 }
 

@@ -126,8 +126,11 @@ TEST_F(Jobs, ThePlanAndTheTimeComeFirst) {
 // Time grows with the data, and with more of it other methods are named.
 TEST_F(Jobs, LongRunsNameWhatTakesLess) {
   std::string captions;
-  for (int i = 0; i < 6000; ++i)
-    captions += "A red circle stands beside a blue square, and a green one below.\n";
+  for (int line = 0; line < 80; ++line) {
+    for (int i = 0; i < 40; ++i)
+      captions += "A red circle stands beside a blue square, and a green one below. ";
+    captions += '\n';
+  }
   const std::string many = place.write("many.txt", captions);
   const Outcome outcome = run_qsweep({"score", tiny, "--data", many, "--out", place.at("none"), "--dry-run",
                                       "--memory", "1G", "--threads", "1", "--format", "all"});
@@ -262,8 +265,12 @@ TEST_F(Jobs, RecipesThatCannotBeServedAreWarnedOf) {
 }
 
 TEST_F(Jobs, MemoryNeedsAUnit) {
+  const auto dry_run = [&](const std::string& memory) {
+    return run_qsweep({"score", tiny, "--data", testdata("data/captions.txt"), "--out", place.at("run"),
+                       "--memory", memory, "--dry-run"});
+  };
   for (const char* memory : {"16", "1000000000", "16.5", "1e9"}) {
-    const Outcome outcome = run_qsweep(score(tiny, place.at("run"), {"--memory", memory}));
+    const Outcome outcome = dry_run(memory);
     EXPECT_EQ(outcome.code, 2) << memory;
     EXPECT_THAT(outcome.err,
                 HasSubstr("expected a size with its unit, B, K, M, G or T, such as 4G, 512M or 1.5GiB, "
@@ -271,7 +278,7 @@ TEST_F(Jobs, MemoryNeedsAUnit) {
                           std::string(memory) + "\""));
   }
   for (const char* memory : {"1000000000B", "1000000K", "1g", "1GiB", "1GB", "0.5G"})
-    EXPECT_EQ(run_qsweep(score(tiny, place.at("run"), {"--memory", memory, "--dry-run"})).code, 0) << memory;
+    EXPECT_EQ(dry_run(memory).code, 0) << memory;
 }
 
 TEST_F(Jobs, ManualAndCompletionsHaveEveryFlag) {

@@ -170,7 +170,7 @@ TEST_F(Modes, Presets) {
     const Outcome outcome = run_qsweep(arguments);
     EXPECT_EQ(outcome.code, 0) << outcome.err;
     const size_t first = outcome.out.find("and ") + 4;
-    return outcome.out.substr(first, outcome.out.find('\n') - first);
+    return outcome.out.substr(first, outcome.out.find(';') - first);
   };
   const std::string integers = formats({"int"}), floats = formats({"fp"});
   EXPECT_EQ(integers, "all:w8a8, all:w8a8_dynamic, all:w8a16, all:w4a16_g32, all:w4a16_g128, all:w4a8");

@@ -115,8 +115,9 @@ TEST_F(Outputs, MessagesHoldNoControlCharactersAndNoLongValues) {
   const std::string red = "\x1b[31mred\nline";
   for (const Arguments& arguments :
        {score(tiny, captions, {"--format", red}), score(tiny, place.at(red)), score(tiny, captions, {red}),
-        score(tiny,
-              place.write("d.jsonl", R"({"id": "\u001b[31mred\nline", "messages": [{"role": "x"}]})"))}) {
+        score(tiny, place.write("d.jsonl",
+                                R"({"id": "\u001b[31mred\nline", "messages": [{"role": "user", "content": [)"
+                                R"({"type": "image", "image": "none.png"}]}]})"))}) {
     const std::string message = message_of(arguments);
     EXPECT_THAT(message, AllOf(HasSubstr("\\x1b[31mred"), testing::Not(HasSubstr("\x1b"))));
     EXPECT_EQ(std::count(message.begin(), message.end(), '\n'), 1) << message;
@@ -124,8 +125,9 @@ TEST_F(Outputs, MessagesHoldNoControlCharactersAndNoLongValues) {
   for (const Arguments& arguments :
        {score(tiny, captions, {"--format", long_name}), score(tiny, place.at(long_name)),
         score(tiny, captions, {"--" + long_name, "1"}), score(tiny, captions, {"--ops", long_name}),
-        score(tiny,
-              place.write("d.jsonl", R"({"id": ")" + long_name + R"(", "messages": [{"role": "x"}]})"))})
+        score(tiny, place.write("d.jsonl", R"({"id": ")" + long_name +
+                                               R"(", "messages": [{"role": "user", "content": [)"
+                                               R"({"type": "image", "image": "none.png"}]}]})"))})
     EXPECT_LT(message_of(arguments).size(), 1000u);
 }
 

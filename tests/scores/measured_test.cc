@@ -42,6 +42,7 @@ Run local_run() {
   for (ScoreRecord& score : run.scores) {
     score.method = Method::local;
     score.measured = Measured::none();
+    for (size_t i = 1; i < score.per_sample.size(); ++i) score.per_sample[0].add(score.per_sample[i]);
     score.per_sample.resize(1);
     score.local->error_sse = 10.0 - score.op;
   }
