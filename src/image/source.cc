@@ -87,10 +87,16 @@ fs::path real_path(const fs::path& path) {
   return error ? absolute.lexically_normal() : real;
 }
 
-bool lies_in(const fs::path& path, const std::string& folder) {
-  const fs::path root = real_path(folder.empty() ? "." : folder);
-  const fs::path relative = path.lexically_relative(root);
+bool is_within(const fs::path& path, const fs::path& folder) {
+  const fs::path relative = path.lexically_relative(folder);
   return !relative.empty() && *relative.begin() != "..";
+}
+
+// As it is written, or as the file really lies there.
+bool lies_in(const fs::path& path, const std::string& folder) {
+  const fs::path root = folder.empty() ? "." : folder;
+  return is_within(fs::absolute(path).lexically_normal(), fs::absolute(root).lexically_normal()) ||
+         is_within(real_path(path), real_path(root));
 }
 
 // In the folder in which the program was started, unless that is the root of all.
@@ -150,15 +156,15 @@ std::vector<std::byte> bytes_of_data_uri(std::string_view uri) {
 
 std::string path_of(const std::string& location, const Folders& folders) {
   if (starts_with(location, "data:")) return {};
-  const std::string path = local_path(location, folders.data);
-  const fs::path real = real_path(path);
+  // Without the ".." that a link before it could lead elsewhere.
+  const fs::path path = fs::path(local_path(location, folders.data)).lexically_normal();
   const bool is_absolute = starts_with(location, "file://") || fs::path(location).is_absolute();
-  if (lies_in(real, folders.data) || (is_absolute && lies_where_started(real)) ||
+  if (lies_in(path, folders.data) || (is_absolute && lies_where_started(path)) ||
       std::any_of(folders.others.begin(), folders.others.end(),
-                  [&](const std::string& folder) { return lies_in(real, folder); }))
-    return path;
-  fail("the image lies outside the folder of the data, in {}; --allow-outside {} would allow it",
-       shown(real.parent_path().string()), shown(real.parent_path().string()));
+                  [&](const std::string& folder) { return lies_in(path, folder); }))
+    return path.string();
+  const std::string folder = shown(real_path(path).parent_path().string());
+  fail("the image lies outside the folder of the data, in {0}; --allow-outside {0} would allow it", folder);
 }
 
 std::vector<std::byte> read_source(const std::string& location, const Folders& folders) {

@@ -7,7 +7,7 @@
 
 namespace qsweep::image {
 
-// Files that data may name. What counts is where a file really lies, links followed.
+// Files that data may name. Links in these folders may lead out of them; a path may not.
 struct Folders {
   std::string data;  // of the data file; relative paths are relative to it, empty: to the current one
   std::vector<std::string> others{};  // allowed besides

@@ -127,7 +127,7 @@ Maps mse_v2(const models::Model& model, const ops::Context& ops, const std::vect
   std::vector<graph::SampleInputs> inputs;
   for (const models::Sample& sample : samples)
     inputs.push_back(model.inputs->load(sample, models::InputBuilder::Pixels::decode));
-  return mse_v2(model, ops, graph::Batch(std::move(inputs)), options);
+  return mse_v2(model, ops, graph::Batch(inputs), options);
 }
 
 void write_maps(const Maps& maps, const std::string& folder) {

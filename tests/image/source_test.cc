@@ -88,12 +88,20 @@ TEST_F(ImageSourceFiles, OutsideOfTheFolder) {
                   fs::canonical(root + "/outside").string());
   for (const std::string& location :
        {root + "/outside/o.png", "file://" + root + "/outside/o.png", std::string("../outside/o.png"),
-        std::string("images/../../outside/o.png"), std::string("link.png"), std::string("away/o.png"),
+        std::string("images/../../outside/o.png"), std::string("away/../../outside/o.png"),
         "file://" + data + "/%2e%2e/outside/o.png",
         root + "/outside/missing.png"})  // not even whether it exists is told
     EXPECT_EQ(read(location), expected) << location;
   EXPECT_THAT(read("../data2/s.png"), HasSubstr("outside"));  // a name that begins alike
   EXPECT_THAT(read("/etc/passwd"), AllOf(HasSubstr("outside the folder"), Not(HasSubstr("root:"))));
+}
+
+TEST_F(ImageSourceFiles, LinksInTheFolderAreFollowed) {
+  EXPECT_EQ(read("link.png"), "outside/o.png");
+  EXPECT_EQ(read("away/o.png"), "outside/o.png");
+  EXPECT_EQ(read(data + "/away/o.png"), "outside/o.png");
+  // Not outside/../data/a.png, which the link leads to: what is written counts.
+  EXPECT_EQ(path_of("away/../a.png", folders), data + "/a.png");
 }
 
 TEST_F(ImageSourceFiles, FoldersThatAreAllowed) {
