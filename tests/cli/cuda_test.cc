@@ -41,22 +41,24 @@ class CudaScore : public ::testing::Test {
   }
 };
 
-// Images, the vision tower, the head and all: the scores of the CPU, but for the order of sums.
+// Images, the vision tower, the head and all: the scores of the CPU, but for the order of sums. In a format
+// that rounds no activation: a rounding tie that falls the other way changes a small score by several per
+// cent, between the CPU's own instruction sets too.
 TEST_F(CudaScore, AgreesWithTheCpu) {
   const Workplace place;
   for (const std::string method : {"exact", "adjoint"}) {
     const auto scores_on = [&](const std::string& device) {
       const ScoreRun run = score_run(
           place, device + "_" + method, testdata("tiny-qwen2.5-vl"),
-          {"--data", testdata("data/eval.jsonl"), "--samples", "1", "--format", "w8a8_dynamic", "--ops",
-           "*.1.*", "--precision", "strict", "--method", method, "--memory", "2G", "--device", device});
+          {"--data", testdata("data/eval.jsonl"), "--samples", "1", "--format", "w4a16_g32", "--ops", "*.1.*",
+           "--precision", "strict", "--method", method, "--memory", "2G", "--device", device});
       return run.kl_sums();
     };
     const std::vector<double> cpu = scores_on("cpu"), gpu = scores_on("cuda");
     EXPECT_EQ(cpu.size(), 12u) << method;
     ASSERT_EQ(gpu.size(), cpu.size()) << method;
     for (size_t i = 0; i < cpu.size(); ++i)
-      EXPECT_LE(std::abs(gpu[i] - cpu[i]), 0.02 * cpu[i]) << method << ", score " << i;
+      EXPECT_LE(std::abs(gpu[i] - cpu[i]), 1e-3 * cpu[i]) << method << ", score " << i;
   }
 }
 
