@@ -66,9 +66,9 @@ void Job::begin(int64_t planned_bytes) {
   check_address_space(1, planned_bytes);
   with_context("--out", [&] { io::ensure_folder(flags_.out); });
   tracing_.open();
+  interruption_.wait_for_checks();  // from here on: a journal that is half created could not be taken up
   if (!journal_) journal_ = io::Journal::create(in_out(files_.journal), identity_);
   interruption_.keeps_in(in_out(files_.journal));
-  interruption_.wait_for_checks();
 }
 
 void Job::finish() {
