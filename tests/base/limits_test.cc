@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <omp.h>
@@ -144,9 +145,10 @@ TEST_F(Limits, WhatASlurmJobAskedForCountsLessWhatIsTaken) {
   setenv("SLURM_MEM_PER_NODE", "4000", 1);
   EXPECT_EQ(memory(), 8192 * kMiB);  // no job
   setenv("SLURM_JOB_ID", "17", 1);
+  // The kernel's count of resident pages lags a little behind, so more is taken than it may be off by.
+  const std::vector<char> taken(200 * kMiB, 1);
   const auto expect_about = [&](int64_t limit) {
-    EXPECT_LE(memory(), limit - resident_bytes() / 2);
-    EXPECT_GE(memory(), limit - peak_resident_bytes());
+    EXPECT_NEAR(static_cast<double>(memory()), static_cast<double>(limit - resident_bytes()), 20 * kMiB);
   };
   expect_about(4000 * kMiB);
   setenv("SLURM_MEM_PER_NODE", "0", 1);  // --mem=0: all of the node's
