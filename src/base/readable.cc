@@ -115,6 +115,8 @@ std::string valid_utf8(std::string_view text) {
 
 std::string printable(std::string_view text) { return escaped(text, is_control); }
 
+std::string readable_value(std::string_view value) { return cut(printable(value), kMostOfAValue); }
+
 std::string readable_message(std::string_view message) {
   const std::string whole = printable(message);
   std::string out;

@@ -13,8 +13,12 @@ std::string valid_utf8(std::string_view text);
 // on are written as in C, others as \xNN per byte.
 std::string printable(std::string_view text);
 
-// A message with values from outside: printable, on one line, and of each value, a quotation or a word, at
-// most 120 characters: its begin and its end, for what tells paths apart stands there.
+// A value from outside as a message may quote it: printable, and of more than 120 characters its begin and
+// its end, for what tells paths apart stands there.
+std::string readable_value(std::string_view value);
+
+// A message with values from outside: printable, on one line, and of each value, a quotation or a word, what
+// readable_value leaves of it.
 std::string readable_message(std::string_view message);
 
 }  // namespace qsweep

@@ -42,8 +42,7 @@ void check_address_space(int threads, int64_t bytes) {
   if (static_cast<uint64_t>(needed) > limit.rlim_cur)
     fail(
         "the address space is limited to {} (ulimit -v), and this run needs about {}: raise the limit, or "
-        "give "
-        "less --memory or fewer --threads",
+        "give less --memory or fewer --threads",
         format_bytes(static_cast<int64_t>(limit.rlim_cur)), format_bytes(needed));
 }
 

@@ -108,8 +108,7 @@ Limit parse_limit(const std::string& text) {
   if (status != std::errc() || rest != end || !(limit.value >= 0) || known == scores::kAllMetrics.end())
     fail(
         "--fail-above: expected METRIC=VALUE per position, such as kl=0.05, kl:answer=0.1 or "
-        "top1_flips=0.02, "
-        "found \"{}\"",
+        "top1_flips=0.02, found \"{}\"",
         text);
   limit.metric = *known;
   return limit;
@@ -279,8 +278,7 @@ void add_eval(CLI::App& app) {
   flags
       ->add("recipe", values->recipe,
             "File of a recipe, repeated for several: {\"name\": ..., \"rules\": [{\"ops\": PATTERN, "
-            "\"format\": "
-            "NAME}, ...]}; later rules override, other ops stay float")
+            "\"format\": NAME}, ...]}; later rules override, other ops stay float")
       ->check(path())
       ->required();
   flags->add("scores", values->scores, "Folder of a run of `score`, to predict from")->check(path());

@@ -238,11 +238,10 @@ void add_score(CLI::App& app) {
   flags
       ->add("method", values->method,
             "How scores are computed. exact: the effect on the output itself. adjoint: its second-order "
-            "estimate "
-            "by random probes, at a cost that does not grow with the number of ops. fisher: the same by the "
-            "gradients of the data's own next tokens. hawq: trace of the Fisher matrix times squared weight "
-            "error. local: relative error of the op's own output. auto: adjoint, then exact for what matters "
-            "most")
+            "estimate by random probes, at a cost that does not grow with the number of ops. fisher: the "
+            "same by the gradients of the data's own next tokens. hawq: trace of the Fisher matrix times "
+            "squared weight error. local: relative error of the op's own output. auto: adjoint, then exact "
+            "for what matters most")
       ->check(CLI::IsMember({"exact", "adjoint", "fisher", "hawq", "local", "auto"}))
       ->default_str("exact");
   flags
@@ -253,10 +252,8 @@ void add_score(CLI::App& app) {
   flags
       ->add("metrics", values->metrics,
             "adjoint, auto: metrics to estimate beside the one of --metric, separated by commas; each has "
-            "its own "
-            "probes. exact: the only metrics that are wanted beside it; where they are squared errors, the "
-            "head "
-            "takes a fraction of its time")
+            "its own probes. exact: the only metrics that are wanted beside it; where they are squared "
+            "errors, the head takes a fraction of its time")
       ->delimiter(',');
   flags->add_switch("hutchinson", values->hutchinson, "hawq: the trace by random probes");
   flags->add(
@@ -281,8 +278,7 @@ void add_score(CLI::App& app) {
   flags
       ->add("verify", values->verify,
             "Measure so many scores once more, exactly and with f32 deltas, half of them the most sensitive "
-            "ops, "
-            "half drawn by --seed, and say how far the run's own are off; not part of --time-budget")
+            "ops, half drawn by --seed, and say how far the run's own are off; not part of --time-budget")
       ->check(whole_number(1, 1'000'000));
   command->add_option("--journal-interval", values->journal_interval_s)
       ->group("");  // for tests, so not in the help

@@ -85,8 +85,7 @@ int64_t most_of_the_memory(const Gpus& gpus) {
   if (bytes <= 0)
     fail(
         "--memory: this system does not say how much memory is free (no /proc?): say how much the run may "
-        "take, "
-        "such as --memory 4G");
+        "take, such as --memory 4G");
   return bytes;
 }
 

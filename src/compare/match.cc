@@ -103,8 +103,7 @@ class Matcher {
     if (unit.members.size() > 1 && result_.run.smallest_first)
       fail(
           "{}: leave-one-out scores of the group {} cannot be added without the error of everything "
-          "quantized "
-          "(the run's baseline)",
+          "quantized (the run's baseline)",
           result_.run.source, unit.name);
     if (scored) result_.units.push_back(std::move(unit));
   }

@@ -119,8 +119,7 @@ void check_values(const PatchConfig& c, const std::string& where) {
     if (std::abs(black) <= kMaxPixelValue && span <= kMaxPixelValue && span >= kMinPixelSpan) continue;
     fail(
         "{}: \"image_mean\" {}, \"image_std\" {}, \"rescale_factor\" {}: expected pixels within {} of 0 and "
-        "at "
-        "least {} from black to white, found black at {:.3g} and white {:.3g} from it",
+        "at least {} from black to white, found black at {:.3g} and white {:.3g} from it",
         where, c.mean[channel], c.std[channel], c.rescale_factor, kMaxPixelValue, kMinPixelSpan, black, span);
   }
 }

@@ -8,14 +8,13 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/readable.h"
 #include "image/decode.h"
 
 namespace qsweep::image {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr size_t kMaxShownBytes = 120;
 
 // Whatever the case of the letters; `start` is in small ones.
 bool starts_with(std::string_view text, std::string_view start) {
@@ -62,7 +61,7 @@ std::string path_of_file_uri(std::string_view uri) {
   if (starts_with(path, kLocal)) path.remove_prefix(kLocal.size() - 1);
   if (!path.starts_with('/'))
     fail("expected file:///PATH or file://localhost/PATH, found the host \"{}\"",
-         shown(std::string(path.substr(0, path.find('/')))));
+         readable_value(path.substr(0, path.find('/'))));
   std::string decoded = percent_decoded(path);
   std::error_code error;
   // Tools that do not decode read files that are named like this.
@@ -163,26 +162,13 @@ std::string path_of(const std::string& location, const Folders& folders) {
       std::any_of(folders.others.begin(), folders.others.end(),
                   [&](const std::string& folder) { return lies_in(path, folder); }))
     return path.string();
-  const std::string folder = shown(real_path(path).parent_path().string());
+  const std::string folder = readable_value(real_path(path).parent_path().string());
   fail("the image lies outside the folder of the data, in {0}; --allow-outside {0} would allow it", folder);
 }
 
 std::vector<std::byte> read_source(const std::string& location, const Folders& folders) {
   if (starts_with(location, "data:")) return bytes_of_data_uri(location);
   return read_image_file(path_of(location, folders));
-}
-
-std::string shown(const std::string& location) {
-  std::string text;
-  for (const char c : location) {
-    if (text.size() > kMaxShownBytes) break;
-    text += std::iscntrl(static_cast<unsigned char>(c)) != 0 ? '?' : c;
-  }
-  if (text.size() <= kMaxShownBytes) return text;
-  text.resize(kMaxShownBytes - 3);
-  while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xc0) == 0x80) text.pop_back();
-  if (!text.empty() && (static_cast<unsigned char>(text.back()) & 0x80) != 0) text.pop_back();
-  return text + "...";
 }
 
 }  // namespace qsweep::image

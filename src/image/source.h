@@ -19,10 +19,7 @@ struct Folders {
 // an absolute path or URI may also lead into the folder in which the program was started.
 std::string path_of(const std::string& location, const Folders& folders);
 
-// The bytes of the image; those of a data: URI decoded from base64. Errors call it `shown(location)`.
+// The bytes of the image; those of a data: URI decoded from base64. Errors do not name it.
 std::vector<std::byte> read_source(const std::string& location, const Folders& folders);
-
-// A location as messages call it: in at most 120 characters, without control characters.
-std::string shown(const std::string& location);
 
 }  // namespace qsweep::image

@@ -232,9 +232,8 @@ Journal::Journal(std::string path, int open_flags) : path_(std::move(path)) {
   sqlite3_limit(opened, SQLITE_LIMIT_LENGTH, kMostBytesPerValue);
   execute(opened, path_,
           "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA secure_delete=OFF; PRAGMA "
-          "temp_store=MEMORY;"
-          "PRAGMA page_size=16384; PRAGMA synchronous=FULL; PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE; "
-          "COMMIT");
+          "temp_store=MEMORY;PRAGMA page_size=16384; PRAGMA synchronous=FULL; PRAGMA locking_mode=EXCLUSIVE; "
+          "BEGIN EXCLUSIVE; COMMIT");
 }
 
 Journal Journal::create(const std::string& path, const Json& identity) {

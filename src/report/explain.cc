@@ -50,16 +50,14 @@ std::string local_error_sentence(const scores::LocalStats& local, const TypicalO
 std::string range_sentence(const scores::LocalStats& local, const TypicalOp& typical) {
   return fmt::format(
       "The largest input is {} times the input's rms (median op: {}): a few values set the range, and "
-      "whatever "
-      "shares their scale gets coarse steps.",
+      "whatever shares their scale gets coarse steps.",
       number(local.outlier_ratio()), number(typical.outlier_ratio));
 }
 
 std::string cost_sentence(double op_cost, const TypicalOp& typical) {
   return fmt::format(
       "An error here weighs more than elsewhere: per squared relative error it costs {} times what it costs "
-      "at the "
-      "median op, so this is a sensitive place.",
+      "at the median op, so this is a sensitive place.",
       number(op_cost / typical.cost));
 }
 

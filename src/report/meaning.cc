@@ -13,16 +13,14 @@ constexpr std::array<std::string_view, 4> kModes{
     "error marks the most sensitive op.",
     "Everything is quantized but the ops kept float, which are quantized again one after the other in model "
     "order. An op's error is that of all up to it, so a rank says how large the error is by then; the step "
-    "from "
-    "the op before is the op's own part.",
+    "from the op before is the op's own part.",
 };
 
 constexpr std::array<std::string_view, 6> kMethods{
     "The errors are measured at the output.",
     "The errors are estimated, so approximate: random probes of the output, propagated backwards, say how "
-    "much "
-    "each op's own error weighs there. Coherence tells how the errors of an op's tokens meet at the output: "
-    "above 1 they add up, below 1 they cancel.",
+    "much each op's own error weighs there. Coherence tells how the errors of an op's tokens meet at the "
+    "output: above 1 they add up, below 1 they cancel.",
     "The errors are estimated, so approximate: the gradients of the data's own next tokens say how much each "
     "op's own error weighs at the output.",
     "The errors are estimated, so approximate: the curvature of the output at the op times the squared error "

@@ -54,8 +54,7 @@ void warn_of_reliability(const Run& run, std::vector<std::string>& out) {
     if (r.spearman >= kReliableRanking) continue;
     out.push_back(
         fmt::format("The {} order ({}, {}) must not be taken for a ranking: between random halves of the "
-                    "data its Spearman "
-                    "correlation is {}, below {}. Use more samples{}.",
+                    "data its Spearman correlation is {}, below {}. Use more samples{}.",
                     code(r.format), name(r.mode), name(r.method), number(r.spearman), kReliableRanking,
                     r.mode == scores::Mode::isolated ? "" : ", or the isolated mode"));
   }
@@ -100,8 +99,7 @@ void warn_of_spread_scores(const Run& run, std::vector<std::string>& out) {
   if (spread > 0)
     out.push_back(
         fmt::format("{} of {} not measured: each is the score of the op of the same role in another block "
-                    "(spread), and ranks "
-                    "beside it. How blocks differ is not in them.",
+                    "(spread), and ranks beside it. How blocks differ is not in them.",
                     spread, counted(measured + spread, "score") + (spread == 1 ? " is" : " are")));
 }
 

@@ -10,8 +10,7 @@ namespace qsweep::report {
 
 inline constexpr char kNoAnswers[] =
     "The data has no answer token, as dialogues without a message of the assistant: every sum over answer "
-    "positions "
-    "is zero.";
+    "positions is zero.";
 
 // Below this Spearman correlation between halves of the data an order of ops is not a ranking.
 inline constexpr double kReliableRanking = 0.8;

@@ -96,14 +96,12 @@ Metric parse_metric(std::string_view text) {
   if (which_name == name(Which::nll_delta))
     fail(
         "metric \"{}\": nll_delta is signed and cancels over tokens, too noisy to rank by; expected one of: "
-        "kl, "
-        "logits_sse, hidden_sse",
+        "kl, logits_sse, hidden_sse",
         text);
   if (which_name == name(Which::top1_flips))
     fail(
         "metric \"{}\": top1_flips counts rare events, too noisy to rank by; expected one of: kl, "
-        "logits_sse, "
-        "hidden_sse",
+        "logits_sse, hidden_sse",
         text);
   for (Which which : kRankable) {
     if (which_name != name(which)) continue;

@@ -69,8 +69,7 @@ Shape indices_of(int64_t place, const Shape& shape) {
       visit_floats(weight, [&](auto v) { return std::isnan(to_float(v[static_cast<size_t>(place)])); });
   fail(
       "tensor \"{}\": expected finite weights, found {} at {}; the checkpoint is damaged, or was saved from "
-      "a "
-      "training that diverged",
+      "a training that diverged",
       tensor, nan ? "NaN" : "an infinity", to_string(indices_of(place, weight.shape)));
 }
 

@@ -54,6 +54,17 @@ TEST(Readable, LongQuotationsAreCutWhatEverTheyHold) {
       << "a list of short values is whole: " << message;
 }
 
+TEST(Readable, OneValueIsCutWhateverItHolds) {
+  EXPECT_EQ(readable_value("images/a b.png"), "images/a b.png");
+  EXPECT_EQ(readable_value("a\n\x1b[31mb"), "a\\n\\x1b[31mb");
+  std::string words;
+  for (int i = 0; i < 100; ++i) words += "word ";
+  const std::string cut = readable_value(words);
+  EXPECT_EQ(cut.size(), 120u);
+  EXPECT_TRUE(cut.starts_with("word word ")) << cut;
+  EXPECT_NE(cut.find("...(500 characters)..."), std::string::npos) << cut;
+}
+
 TEST(Readable, CharactersAreNotCutApart) {
   std::string umlauts;
   for (int i = 0; i < 500; ++i) umlauts += "\u00fc";

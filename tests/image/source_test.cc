@@ -150,15 +150,5 @@ TEST(ImageSource, BadDataUris) {
     EXPECT_THAT(error_of(uri), HasSubstr("without \";base64,\"")) << uri;
 }
 
-TEST(ImageSource, ShownInAtMost120Characters) {
-  EXPECT_EQ(shown("images/a.png"), "images/a.png");
-  EXPECT_EQ(shown("a\n\x1b[31mb"), "a??[31mb");
-  EXPECT_EQ(shown(std::string(120, 'x')), std::string(120, 'x'));
-  EXPECT_EQ(shown(std::string(121, 'x')), std::string(117, 'x') + "...");
-  EXPECT_EQ(shown(std::string(115, 'x') + "\xe2\x82\xac" + std::string(9, 'y')),
-            std::string(115, 'x') + "...");
-  EXPECT_EQ(shown("data:image/png;base64," + std::string(1 << 20, 'A')).size(), 120);
-}
-
 }  // namespace
 }  // namespace qsweep::image

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "base/readable.h"
 #include "image/preprocessor.h"
 #include "image/source.h"
 
@@ -187,7 +188,7 @@ const image::PatchConfig& Inputs::patch_config() const {
 // Decodes the image once, so that a file that cannot be read ends the run before it has begun.
 std::array<int64_t, 3> Inputs::examine(const text::ImageSource& source, Sample& sample) const {
   const image::PatchConfig& config = patch_config();
-  const std::string where = image::shown(source.location);
+  const std::string where = readable_value(source.location);
   return with_context(where, [&] {
     const std::vector<std::byte> file = read(source);
     const std::unique_ptr<image::ImageReader> reader = image::open_image(file);
@@ -243,7 +244,7 @@ Tensor Inputs::pixel_values(const Sample& sample, Pixels pixels) const {
     const auto [t, h, w] = sample.image_grids[i];
     const std::span<float> rows = left.first(static_cast<size_t>(t * h * w * config_.vision.patch_dim()));
     left = left.subspan(rows.size());
-    with_context(image::shown(source.location), [&] {
+    with_context(readable_value(source.location), [&] {
       const std::vector<std::byte> file = read(source);
       const std::unique_ptr<image::ImageReader> reader = image::open_image(file);
       const image::Size size =
