@@ -211,7 +211,7 @@ scores::EvalRun measure(Job& job, sweep::Evaluation& evaluation, scores::Metric 
   provenance.complete(result.data);
   settings.update(result.settings);
   result.settings = std::move(settings);
-  result.provenance = provenance.json(evaluation.report(), evaluation.plan().peak_bytes());
+  result.provenance = provenance.json(evaluation.report(), evaluation.report().planned_bytes());
   return result;
 }
 
@@ -254,7 +254,7 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
                                 {"plan", plan_json(evaluation.plan())}});
   }
   sweep::check_weights(engine.model, {flags.engine.threads});
-  job.begin(evaluation.plan().peak_bytes());
+  job.begin(evaluation.report().planned_bytes());
   if (!resumes) evaluation.keep({.journal = job.journal()});
   scores::EvalRun result = measure(job, evaluation, metric, provenance, settings());
   if (scored) predict(result, *scored);

@@ -132,6 +132,8 @@ void print_outlook(const Output& output, const Engine& engine, const sweep::Swee
              spread > 0 ? fmt::format(" and to be spread over {} more", spread) : "", fmt::join(beside, ", "),
              about(forecast.total_s()));
   output.say("memory plan: {}\n", describe(sweep.plan()));
+  if (sweep.report().calibration)
+    output.say("  of the calibration: {}\n", describe(*sweep.report().calibration));
   if (sweep.estimate_plan() != nullptr)
     output.say("  of the estimates: {}\n", describe(*sweep.estimate_plan()));
   if (forecast.exact_scores)
@@ -147,14 +149,16 @@ void print_outlook(const Output& output, const Engine& engine, const sweep::Swee
 
 // The same for programs, of a dry run.
 io::Json outlook_json(const sweep::Sweep& sweep, const sweep::Forecast& forecast) {
-  return {{"schema", "qsweep.summary/1"},
-          {"command", "score"},
-          {"dry_run", true},
-          {"scores_to_compute", count_of(sweep, scores::Status::ok)},
-          {"exact_scores", forecast.exact_scores ? io::Json(*forecast.exact_scores) : io::Json()},
-          {"seconds", forecast.total_s()},
-          {"plan", plan_json(sweep.plan())},
-          {"estimate_plan", sweep.estimate_plan() ? plan_json(*sweep.estimate_plan()) : io::Json()}};
+  return {
+      {"schema", "qsweep.summary/1"},
+      {"command", "score"},
+      {"dry_run", true},
+      {"scores_to_compute", count_of(sweep, scores::Status::ok)},
+      {"exact_scores", forecast.exact_scores ? io::Json(*forecast.exact_scores) : io::Json()},
+      {"seconds", forecast.total_s()},
+      {"plan", plan_json(sweep.plan())},
+      {"calibration_plan", sweep.report().calibration ? plan_json(*sweep.report().calibration) : io::Json()},
+      {"estimate_plan", sweep.estimate_plan() ? plan_json(*sweep.estimate_plan()) : io::Json()}};
 }
 
 void warn_of_outlook(const std::vector<scores::ScoreRecord>& records) {

@@ -22,6 +22,11 @@ void tell_range(graph::Workspace& workspace, const RangeSink& sink, int op, Matr
                           [&sink, op](const quant::Range& range) { sink(op, range.min, range.max); }));
 }
 
+PassInput reference_pass(const models::Model& model, const std::vector<models::Sample>& samples,
+                         const Chunk& chunk, const ops::Context& ops, const Ranges& none) {
+  return {model, ops, DType::f32, samples_of(samples, chunk.samples), {}, {}, none};
+}
+
 }  // namespace
 
 void widen(Ranges& ranges, int op, float min, float max) {
@@ -29,34 +34,34 @@ void widen(Ranges& ranges, int op, float min, float max) {
   range = range ? quant::Range{std::min(range->min, min), std::max(range->max, max)} : quant::Range{min, max};
 }
 
-Ranges calibrate(const models::Model& model, const Devices& devices,
-                 const std::vector<models::Sample>& samples, int64_t budget_bytes, PhaseLog& log,
-                 std::optional<int64_t> base_bytes) {
-  Ranges ranges(model.ops.size());
-  const RangeSinks to{.range = [&](int op, float min, float max) { widen(ranges, op, min, max); }};
+MemoryPlan plan_calibration(const models::Model& model, const Devices& devices,
+                            const std::vector<models::Sample>& samples, int64_t budget_bytes,
+                            std::optional<int64_t> base_bytes) {
   const Ranges none(model.ops.size());
-  const auto pass_of = [&](const Chunk& chunk, const ops::Context& ops) {
-    return PassInput{model, ops, DType::f32, samples_of(samples, chunk.samples), {}, {}, none};
-  };
   const auto dry_run = [&](const Chunk& chunk) {
     graph::Workspace workspace(devices.first().device(), /*dry=*/true);
-    return run_reference(pass_of(chunk, devices.first()), workspace, {});
+    return run_reference(reference_pass(model, samples, chunk, devices.first(), none), workspace, {});
   };
-  const auto make = [&] {
-    return plan_memory({.samples = samples,
-                        .device = devices.first().device(),
-                        .devices = devices.size(),
-                        .work = [&](const Share& share) { return arithmetic(model, samples, {}, share); },
-                        .base_bytes = base_bytes,
-                        .dry_run = dry_run},
-                       budget_bytes);
-  };
-  const MemoryPlan plan = log.plan(make);
+  return plan_memory({.samples = samples,
+                      .device = devices.first().device(),
+                      .devices = devices.size(),
+                      .work = [&](const Share& share) { return arithmetic(model, samples, {}, share); },
+                      .base_bytes = base_bytes,
+                      .dry_run = dry_run},
+                     budget_bytes);
+}
+
+Ranges calibrate(const models::Model& model, const Devices& devices,
+                 const std::vector<models::Sample>& samples, const MemoryPlan& plan, PhaseLog& log) {
+  Ranges ranges(model.ops.size());
+  const Ranges none(model.ops.size());
+  const RangeSinks to{.range = [&](int op, float min, float max) { widen(ranges, op, min, max); }};
   const auto run = [&](size_t i, const ops::Context& ops, const RangeSinks& sinks, const Boundaries&) {
     graph::Workspace workspace(ops.device());
-    return run_reference(pass_of(plan.chunks[i], ops), workspace, [&](int op, Matrix<const float> x) {
-      if (x.rows > 0) tell_range(workspace, sinks.range, op, x);
-    });
+    return run_reference(reference_pass(model, samples, plan.chunks[i], ops, none), workspace,
+                         [&](int op, Matrix<const float> x) {
+                           if (x.rows > 0) tell_range(workspace, sinks.range, op, x);
+                         });
   };
   run_passes(
       devices, plan, log, [&](const Chunk&) { return to; }, run);

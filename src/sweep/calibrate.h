@@ -9,10 +9,13 @@ namespace qsweep::sweep {
 // Makes an op's range hold another.
 void widen(Ranges& ranges, int op, float min, float max);
 
-// The reference over all samples, in as many passes as memory and devices demand. base_bytes: as in
+// Passes of the reference over all samples, as many as memory and devices demand. base_bytes: as in
 // PlanProblem.
+MemoryPlan plan_calibration(const models::Model& model, const Devices& devices,
+                            const std::vector<models::Sample>& samples, int64_t budget_bytes,
+                            std::optional<int64_t> base_bytes = {});
+
 Ranges calibrate(const models::Model& model, const Devices& devices,
-                 const std::vector<models::Sample>& samples, int64_t budget_bytes, PhaseLog& log,
-                 std::optional<int64_t> base_bytes = {});
+                 const std::vector<models::Sample>& samples, const MemoryPlan& plan, PhaseLog& log);
 
 }  // namespace qsweep::sweep

@@ -242,7 +242,7 @@ void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
 void Sweep::plan_verification() {
   std::vector<size_t> all(outlook_.records.size());
   std::iota(all.begin(), all.end(), size_t{0});
-  VariantRun again(in_f32(setting_), select_leaves(outlook_, all).variants);
+  VariantRun again(in_f32(setting_), select_leaves(outlook_, all).variants, variant_run_.ranges());
   again.prepare(plan().base_bytes);
   verify_plan_ = again.report().plan;
 }

@@ -41,7 +41,8 @@ class Sweep {
   Forecast forecast(std::span<const MeasuredProduct> rates) const;
 
   int64_t planned_bytes() const {
-    return std::max({plan().peak_bytes(), estimator_ ? estimator_->plan().peak_bytes() : 0, verify_bytes_});
+    return std::max(
+        {report().planned_bytes(), estimator_ ? estimator_->plan().peak_bytes() : 0, verify_bytes_});
   }
 
   // Calibrates, if a format needs it, and computes all variants. The run has its ops and finalized scores;

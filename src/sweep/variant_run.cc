@@ -36,6 +36,10 @@ void RunReport::add_earlier(const std::string& phase, double seconds) {
   earlier_s[phase] += seconds;
 }
 
+int64_t RunReport::planned_bytes() const {
+  return std::max(plan.peak_bytes(), calibration ? calibration->peak_bytes() : 0);
+}
+
 double RunReport::all_earlier_s() const {
   double sum = 0;
   for (const auto& [phase, seconds] : earlier_s) sum += seconds;
@@ -48,13 +52,14 @@ VariantRun::Stopwatch::~Stopwatch() { seconds += now_s() - start; }
 VariantRun::VariantRun(const Setting& setting, std::vector<Variant> variants, std::optional<Ranges> ranges)
     : setting_(setting),
       variants_(std::move(variants)),
-      calibrated_(ranges.has_value()),
+      has_ranges_(ranges.has_value()),
       ranges_(ranges.value_or(Ranges(setting.model.ops.size()))) {}
 
 void VariantRun::keep(const Keeping& keeping, const std::string& phase) {
   calibration_log_ = PhaseLog(keeping, "calibrate");
   log_ = PhaseLog(keeping, phase);
   if (!report_.plan.chunks.empty()) log_.keep(report_.plan);
+  if (report_.calibration) calibration_log_.keep(*report_.calibration);
 }
 
 void VariantRun::prepare(std::optional<int64_t> base_bytes) {
@@ -86,6 +91,11 @@ void VariantRun::prepare(std::optional<int64_t> base_bytes) {
                           .dry_run = dry_run},
                          setting_.memory_bytes);
     });
+    if (!wants_ranges() || first_pass_calibrates()) return;
+    report_.calibration = calibration_log_.plan([&] {
+      return plan_calibration(setting_.model, setting_.devices, setting_.calibration, setting_.memory_bytes,
+                              report_.plan.base_bytes);
+    });
   });
 }
 
@@ -113,24 +123,24 @@ bool VariantRun::reference_is_left() const {
          report_.plan.chunks.front().keep_linear_outputs;
 }
 
-bool VariantRun::calibrate() {
-  if (calibrated_) return false;
-  calibrated_ = true;
-  if (std::none_of(variants_.begin(), variants_.end(), [](const Variant& v) { return needs_range(v); }))
-    return false;
-  // Several devices would have to wait for the one that calibrates on its way.
-  const bool one_device = setting_.devices.size() == 1;
-  if (one_device && &setting_.calibration == &setting_.data && first_pass_has_all_samples()) return true;
-  timed("calibrate", [&] {
-    ranges_ = sweep::calibrate(setting_.model, setting_.devices, setting_.calibration, setting_.memory_bytes,
-                               calibration_log_, report_.plan.base_bytes);
-    report_.add_earlier("calibrate", calibration_log_.earlier().seconds);
-  });
-  return false;
+bool VariantRun::wants_ranges() const {
+  return !has_ranges_ &&
+         std::any_of(variants_.begin(), variants_.end(), [](const Variant& v) { return needs_range(v); });
+}
+
+// On its way; several devices would have to wait for the one that does.
+bool VariantRun::first_pass_calibrates() const {
+  return wants_ranges() && setting_.devices.size() == 1 && &setting_.calibration == &setting_.data &&
+         first_pass_has_all_samples();
 }
 
 void VariantRun::run(const Sinks& sinks, const ProgressObserver& progress) {
-  const bool first_calibrates = calibrate();
+  if (report_.calibration)
+    timed("calibrate", [&] {
+      ranges_ = calibrate(setting_.model, setting_.devices, setting_.calibration, *report_.calibration,
+                          calibration_log_);
+      report_.add_earlier("calibrate", calibration_log_.earlier().seconds);
+    });
   Progress state{.what = {}, .done_flops = 0, .total_flops = report_.plan.flops()};
   const auto sinks_of = [&](const Chunk& chunk) {
     return PassSinks{.metrics =
@@ -149,7 +159,7 @@ void VariantRun::run(const Sinks& sinks, const ProgressObserver& progress) {
                        const Boundaries& boundaries) {
     graph::Workspace workspace(ops.device());
     PassInput input = pass_input(report_.plan.chunks[i], ops);
-    input.calibrates = first_calibrates && i == 0;
+    input.calibrates = i == 0 && first_pass_calibrates();
     if (i == 0 && reference_is_left()) input.reference = &reference_;
     return run_pass(input, workspace, noted, boundaries);
   };

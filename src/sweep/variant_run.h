@@ -27,11 +27,13 @@ struct RunReport {
   std::map<std::string, double> phases_s;
   std::map<std::string, double> earlier_s;  // of these, by processes before this one
   MemoryPlan plan;
-  kernels::GemmCount reference, deltas;  // of the sweep phase
-  kernels::GemmCount estimates;          // all products of the estimate phase
+  std::optional<MemoryPlan> calibration;  // of passes of its own, where there are some
+  kernels::GemmCount reference, deltas;   // of the sweep phase
+  kernels::GemmCount estimates;           // all products of the estimate phase
 
   void add_earlier(const std::string& phase, double seconds);
   double all_earlier_s() const;
+  int64_t planned_bytes() const;  // of all its passes
 };
 
 // What a model, its data and the machine give to a run. Everything must outlive the run.
@@ -87,8 +89,9 @@ class VariantRun {
   }
 
  private:
-  // Whether the first pass finds the ranges itself; else they are there afterwards.
-  bool calibrate();
+  // Whether some format needs ranges, and they are not there yet.
+  bool wants_ranges() const;
+  bool first_pass_calibrates() const;
   bool first_pass_has_all_samples() const;
   int64_t told_bytes(const Chunk& chunk) const;
 
@@ -112,7 +115,7 @@ class VariantRun {
   Setting setting_;
   std::vector<Variant> variants_;
   PhaseLog calibration_log_, log_;
-  bool calibrated_, leaves_reference_ = false;
+  bool has_ranges_, leaves_reference_ = false;
   Ranges ranges_;  // empty ones before calibration
   ReferenceValues reference_;
   RunReport report_;

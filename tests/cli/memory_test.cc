@@ -75,6 +75,15 @@ TEST(MemorySlow, AThousandImages) {
   EXPECT_GT(number_after(run.outcome.out, "at the peak, "), 1);  // passes
 }
 
+TEST(MemorySlow, CalibrationWithMoreThanIsScored) {
+  const Workplace place;
+  const ScoreRun run =
+      score_within(place, 110,
+                   {"--data", testdata("data/eval.jsonl"), "--samples", "1", "--calib",
+                    image_samples(place, 250), "--image-size", "28", "--max-ops", "1", "--format", "w8a8"});
+  EXPECT_THAT(run.outcome.out, HasSubstr("of the calibration: "));
+}
+
 TEST(MemorySlow, ALargeImage) {
   const Workplace place;
   score_within(place, 250,

@@ -180,8 +180,10 @@ TEST(SharedSweep, ProductsOfAllDevicesAreCounted) {
 TEST(SharedSweep, CalibrationIsShared) {
   const TinyRun tiny(kSamples);
   const auto ranges = [&](size_t devices) {
+    const Cpus cpus(devices);
+    const auto plan = sweep::plan_calibration(tiny.model, *cpus, tiny.data, int64_t{4} << 30);
     sweep::PhaseLog log;
-    return sweep::calibrate(tiny.model, *Cpus(devices), tiny.data, int64_t{4} << 30, log);
+    return sweep::calibrate(tiny.model, *cpus, tiny.data, plan, log);
   };
   const sweep::Ranges expected = ranges(1), found = ranges(3);
   for (size_t op = 0; op < expected.size(); ++op) {

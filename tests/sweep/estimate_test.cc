@@ -239,7 +239,8 @@ TEST(Estimate, CostDoesNotGrowWithTheNumberOfOps) {
   // A forward: what calibration costs, and the head.
   const double before = flops(gemm);
   sweep::PhaseLog log;
-  sweep::calibrate(tiny.model, context, tiny.data, int64_t{4} << 30, log);
+  const auto plan = sweep::plan_calibration(tiny.model, context, tiny.data, int64_t{4} << 30);
+  sweep::calibrate(tiny.model, context, tiny.data, plan, log);
   double tokens = 0;
   for (const models::Sample& s : tiny.data) tokens += static_cast<double>(s.token_ids.size());
   const double forward =
