@@ -9,14 +9,13 @@
 #include "base/rng.h"
 #include "kernels/gemm.h"
 #include "kernels/rows.h"
-#include "quant/format.h"
+#include "quant/quantizers.h"
 
 namespace qsweep {
 namespace {
 
 using benchmark::Counter;
 using benchmark::State;
-using kernels::DeltaView;
 using kernels::RowBlock;
 
 constexpr int64_t kHidden = 2048, kIntermediate = 11008, kHeads = 16;                // language model
@@ -39,7 +38,7 @@ Tensor random_tensor(DType dtype, int64_t rows, int64_t cols, double scale = 1) 
   return t;
 }
 
-DeltaView view(Tensor& t) { return {t.bytes(), t.dtype(), t.shape()[0], t.shape()[1], t.shape()[1]}; }
+MatrixView view(Tensor& t) { return {t.bytes(), t.dtype(), t.shape()[0], t.shape()[1], t.shape()[1]}; }
 
 // kPairs pairs of one sample of kTokens tokens, with all inputs present.
 std::vector<RowBlock> pair_blocks() {

@@ -31,8 +31,8 @@ MUTATIONS = {
         "src/kernels/activations-inl.h", "return L::fma(d * left, one + u, a * rest * left * u);",
         "return L::fma(d * left, one, a * rest * left * u);", "ops", "*DeltaTest*swiglu*"),
     "parent_without_its_weight_error": (
-        "src/graph/linear_step.cc", "kernels::view_of(b.y), /*accumulate=*/true);",
-        "kernels::view_of(b.y), /*accumulate=*/false);", "sweep", "ModesSlow*"),
+        "src/graph/linear_step.cc", "view_of(b.y), /*accumulate=*/true);",
+        "view_of(b.y), /*accumulate=*/false);", "sweep", "ModesSlow*"),
     "codes_without_their_zero_point": (
         "src/kernels/quantize-inl.h", "sum = sum - zero_point * D::load", "sum = sum + zero_point * D::load",
         "sweep", "SweepSlow.FastAgreesWithStrictW*"),
@@ -95,7 +95,7 @@ MUTATIONS = {
     "tensor_scale_ignored": (
         "src/kernels/quantize-inl.h", "tensor_absmax(q) / (q.high * kE4M3.max);", "1.0f;", "quant", "*"),
     "slices_with_a_range_of_their_own": (
-        "src/quant/format.cc", "if (given != nullptr || !needs_weight_range(format)) return;",
+        "src/quant/quantizers.cc", "if (given != nullptr || !needs_weight_range(format)) return;",
         "if (!needs_weight_range(format)) return;", "quant", "*"),
     "subnormal_small_floats_flushed": (
         "src/kernels/quantize-inl.h", "return (inside + shift) - shift;",

@@ -15,8 +15,6 @@
 namespace qsweep::graph {
 namespace {
 
-using kernels::DeltaView;
-
 constexpr size_t kNever = SIZE_MAX;
 
 // What one stage has to compute, node by node.
@@ -92,11 +90,11 @@ struct Pullback {
   const Pass& pass;
   int64_t probes;
   const std::vector<const Value*>& in;
-  DeltaView dy;
+  MatrixView dy;
   const std::vector<Cotangent>& dx;
 
   Matrix<const float> x(size_t i) const { return in[i]->matrix; }
-  DeltaView d(size_t i) const { return dx[i].view; }
+  MatrixView d(size_t i) const { return dx[i].view; }
 
   void operator()(const RmsNorm& n) const {
     ops::rms_norm::vjp(pass.ops, x(0), load_vector(pass, n.weight).elements<float>(), n.eps, dy, probes,
@@ -197,7 +195,7 @@ bool StageWalk::take_outputs(Cotangents& cotangents) {
   for (const auto& [name, output] : stage_.outputs) {
     auto taken = cotangents.extract(name);
     if (taken.empty() || taken.mapped().empty() || taken.mapped().view.rows == 0) continue;
-    const DeltaView& g = taken.mapped().view;
+    const MatrixView& g = taken.mapped().view;
     const Node& from = node(output);
     QSWEEP_CHECK(g.dtype == dtype_ && g.rows == probes_ * pass_.batch.rows(from.rows) && g.cols == from.cols,
                  "{}: cotangent of \"{}\" is {} [{}, {}]", stage_.name, name, qsweep::name(g.dtype), g.rows,
@@ -245,7 +243,7 @@ void StageWalk::linear(size_t i, const Cotangent& dy) {
   if (!wanted(from)) return;
   const LinearOp& op = pass_.linear_ops[static_cast<size_t>(op_index)];
   const LinearWeights weights(pass_, op);
-  const DeltaView w = weights.for_rows(dtype_);
+  const MatrixView w = weights.for_rows(dtype_);
   flops_ += 2.0 * static_cast<double>(op.weight.elements()) * static_cast<double>(dy.view.rows);
   Cotangent dx = allocate_for(node(from));
   if (!pass_.workspace.dry()) ops::linear::vjp(pass_.ops, dy.view, w, dx.view);
@@ -263,7 +261,7 @@ void StageWalk::columns(const Node& node, const Cotangent& dy) {
                      zeros.view.rows * zeros.view.cols * size_bytes(dtype_));
     add(std::move(zeros), source);
   }
-  const DeltaView part = source.view.cols_at(std::get<Columns>(node.operation).first, node.cols);
+  const MatrixView part = source.view.cols_at(std::get<Columns>(node.operation).first, node.cols);
   if (!pass_.workspace.dry()) ops::add::sum(pass_.ops, part, dy.view, part);
 }
 
@@ -298,10 +296,10 @@ void StageWalk::step(size_t i, Cotangents& cotangents) {
   } else if (std::holds_alternative<Columns>(node.operation)) {
     columns(node, dy);
   } else if (const auto* merge = std::get_if<Merge>(&node.operation)) {
-    const DeltaView& g = dy.view;
+    const MatrixView& g = dy.view;
     QSWEEP_CHECK(g.stride == g.cols, "rows that were merged must be dense");
     const int64_t cols = g.cols / merge->factor;
-    const DeltaView parts{g.data, dtype_, g.rows * merge->factor, cols, cols};
+    const MatrixView parts{g.data, dtype_, g.rows * merge->factor, cols, cols};
     add({std::move(dy.block), parts}, cotangent(node.inputs[0]));
   } else {
     pull_back(node, dy);

@@ -15,7 +15,7 @@ namespace qsweep::graph {
 
 struct Cotangent {
   std::shared_ptr<Workspace::Block> block;  // null: none, which stands for zeros
-  kernels::DeltaView view;                  // [probes * rows, cols]
+  MatrixView view;                          // [probes * rows, cols]
 
   bool empty() const { return block == nullptr; }
 };
@@ -28,7 +28,7 @@ using Cotangents = std::map<std::string, Cotangent>;
 // out]. Called in a dry walk too, so that what it takes from the workspace is planned; then it must not touch
 // the elements.
 using CotangentObserver =
-    std::function<void(int op, Matrix<const float> x, Matrix<const float> y, kernels::DeltaView g)>;
+    std::function<void(int op, Matrix<const float> x, Matrix<const float> y, MatrixView g)>;
 
 class Backward {
  public:

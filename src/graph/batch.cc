@@ -58,7 +58,7 @@ void Batch::add_index(Index& all, const RowIndex& index, int64_t sample) const {
 void Batch::fill(int64_t sample, const SampleInputs& inputs) {
   for (auto& [name, table] : tables_) {
     const Tensor& values = inputs.tables.at(name);
-    const kernels::DeltaView to =
+    const MatrixView to =
         table.values.view().rows_at(table.first_row[static_cast<size_t>(sample)], values.shape()[0]);
     kernels::copy_to_device(device_, to.data, values.bytes(), values.size_bytes());
   }

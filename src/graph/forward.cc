@@ -61,7 +61,7 @@ Value Forward::linear(const LinearOp& op, const LinearWeights& weights, const Va
   const int64_t rows = x.matrix.rows;
   Value y{pass_.workspace.allocate(DType::f32, rows, op.out_features()), {}};
   y.matrix = {static_cast<float*>(y.block->data()), rows, op.out_features()};
-  const kernels::DeltaView w = weights.for_values(rows);
+  const MatrixView w = weights.for_values(rows);
   if (!pass_.workspace.dry()) ops::linear::forward(pass_.ops, x.matrix, w, weights.bias(), y.matrix);
   return y;
 }

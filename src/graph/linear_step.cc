@@ -8,7 +8,6 @@
 namespace qsweep::graph {
 namespace {
 
-using kernels::DeltaView;
 using kernels::kAbsent;
 using kernels::RowBlock;
 using quant::Format;
@@ -57,17 +56,17 @@ class FormatStep {
   bool changes_input() const { return format_ != nullptr && quant::quantizes_activations(*format_); }
 
   // Made when first asked for, and kept for all branches.
-  DeltaView weight(Scratch& part, quant::WeightPart which, DType dtype) {
+  MatrixView weight(Scratch& part, quant::WeightPart which, DType dtype) {
     if (part.view.data == nullptr) part = quantized_weight(step_, *format_, which, dtype);
     return part.view;
   }
-  DeltaView weight_error() { return weight(weight_error_, quant::WeightPart::error, dtype_); }
+  MatrixView weight_error() { return weight(weight_error_, quant::WeightPart::error, dtype_); }
   // For values: a hundredth of them, but bf16 would move rounding decisions of what reads them.
-  DeltaView exact_weight_error() {
+  MatrixView exact_weight_error() {
     if (dtype_ == DType::f32) return weight_error();
     return weight(exact_weight_error_, quant::WeightPart::error, DType::f32);
   }
-  DeltaView quantized() { return weight(quantized_, quant::WeightPart::quantized, dtype_); }
+  MatrixView quantized() { return weight(quantized_, quant::WeightPart::quantized, dtype_); }
 
   // Q(W) in codes, made when first asked for.
   struct Codes {
@@ -132,16 +131,16 @@ class FormatStep {
   // Q(x) W^T + Q(x) (Q(W) - W)^T.
   void parent_output(const BranchLinear& b) {
     if (value_by_codes(b)) return product_of_codes(b.x, {}, b.y);
-    const DeltaView w = step_.weights.for_values(b.x.rows);
+    const MatrixView w = step_.weights.for_values(b.x.rows);
     if (!dry()) ops::linear::forward(step_.pass.ops, quantized_x_, w, step_.weights.bias(), b.y);
     if (format_ == nullptr) return;
     count(b.x.rows);
-    product(kernels::view_of(quantized_x_), exact_weight_error(), kernels::view_of(b.y), /*accumulate=*/true);
+    product(view_of(quantized_x_), exact_weight_error(), view_of(b.y), /*accumulate=*/true);
   }
 
   // The product of a run of live pairs.
   void live(const BranchLinear& b, const LiveRun& run) {
-    const DeltaView dx = b.dx.rows_at(run.first_row, run.rows), dy = b.dy.rows_at(run.first_row, run.rows);
+    const MatrixView dx = b.dx.rows_at(run.first_row, run.rows), dy = b.dy.rows_at(run.first_row, run.rows);
     if (run.format == nullptr) return product(dx, step_.weights.for_rows(step_.delta_dtype), dy);
     QSWEEP_CHECK(run.format == format_, "{}: a live pair goes from one format to another", step_.op.name);
     if (!changes_input()) return product(dx, quantized(), dy);
@@ -183,7 +182,7 @@ class FormatStep {
     error_by_codes(b) ? product_of_codes(b.x, b.y, e.f32()) : own_error(b, e.view);
     if (dry()) return;
     if (b.format == format_) {
-      if (b.own_error.data != nullptr) kernels::convert(device(), e.f32(), kernels::view_of(b.own_error));
+      if (b.own_error.data != nullptr) kernels::convert(device(), e.f32(), view_of(b.own_error));
       for (const LiveRun& run : b.live)
         if (run.format != format_) subtract_error(b, run, e);
     }
@@ -204,14 +203,14 @@ class FormatStep {
     }
   }
 
-  void own_error(const BranchLinear& b, DeltaView error) {
+  void own_error(const BranchLinear& b, MatrixView error) {
     if (changes_input()) {
       const Scratch difference = Scratch(step_.pass.workspace, dtype_, b.x.rows, b.x.cols);
       const RowBlock all = whole(b.x.rows);
       if (!dry()) kernels::subtract_parent(device(), {&all, 1}, input_.view, b.x, difference.view);
       product(difference.view, step_.weights.for_rows(step_.delta_dtype), error);
     }
-    Scratch rounded(kernels::view_of(quantized_x_));
+    Scratch rounded(view_of(quantized_x_));
     if (dtype_ != DType::f32) {
       rounded = Scratch(step_.pass.workspace, dtype_, b.x.rows, b.x.cols);
       if (!dry()) kernels::convert(device(), quantized_x_, rounded.view);
@@ -225,7 +224,7 @@ class FormatStep {
     kernels::subtract_parent(device(), blocks, b.dy, error.f32(), b.dy);
   }
 
-  void product(DeltaView x, DeltaView w, DeltaView y, bool accumulate = false) const {
+  void product(MatrixView x, MatrixView w, MatrixView y, bool accumulate = false) const {
     count(x.rows);
     if (!dry()) ops::linear::delta(step_.pass.ops, x, w, y, accumulate);
   }
@@ -300,8 +299,7 @@ std::shared_ptr<scores::LocalStats> measure_input(Workspace& workspace, Matrix<c
 }
 
 void sum_of_squares(Workspace& workspace, Matrix<const float> x, std::function<void(double)> then) {
-  kernels::squared_norm(workspace.device(), kernels::view_of(x),
-                        workspace.deferred().ask<double>(std::move(then)));
+  kernels::squared_norm(workspace.device(), view_of(x), workspace.deferred().ask<double>(std::move(then)));
 }
 
 }  // namespace qsweep::graph

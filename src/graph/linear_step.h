@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "graph/forward.h"
-#include "quant/format.h"
+#include "quant/quantizers.h"
 #include "scores/local_stats.h"
 
 namespace qsweep::graph {
@@ -32,8 +32,8 @@ struct BranchLinear {
   Matrix<const float> x;                  // [rows, in]
   Matrix<float> y;                        // out [rows, out]: the parent's output
   bool y_is_known = false;                // y holds it already
-  Matrix<float> own_error;    // out [rows, out]: what the parent's format changes, given its input
-  kernels::DeltaView dx, dy;  // dy is out
+  Matrix<float> own_error;  // out [rows, out]: what the parent's format changes, given its input
+  MatrixView dx, dy;        // dy is out
   std::vector<LiveRun> live;
   std::vector<ForkRows> forks;
   std::shared_ptr<scores::LocalStats> stats = {};  // of x and y, once they are asked for; see measure_input

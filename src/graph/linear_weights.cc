@@ -6,8 +6,6 @@
 
 namespace qsweep::graph {
 
-using kernels::DeltaView;
-
 LinearWeights::LinearWeights(const Pass& pass, const LinearOp& op)
     : pass_(&pass),
       stored_(pass.workspace.dry() ? op.weight : pass.workspace.weights().at(op.weight)),
@@ -16,31 +14,31 @@ LinearWeights::LinearWeights(const Pass& pass, const LinearOp& op)
   if (op.bias) bias_ = load_vector(pass, *op.bias);
 }
 
-DeltaView LinearWeights::in_place() const {
+MatrixView LinearWeights::in_place() const {
   return {const_cast<std::byte*>(stored_.data), stored_.dtype, out_, in_, in_};
 }
 
-DeltaView LinearWeights::for_values(int64_t rows) const { return for_f32(rows, pass_->ops.f32_rows); }
+MatrixView LinearWeights::for_values(int64_t rows) const { return for_f32(rows, pass_->ops.f32_rows); }
 
-DeltaView LinearWeights::for_f32(int64_t rows, kernels::F32Rows how) const {
+MatrixView LinearWeights::for_f32(int64_t rows, kernels::F32Rows how) const {
   const bool as_it_is = stored_.dtype == DType::bf16 && pass_->ops.gemm.takes_bf16_weights(rows, how);
   return as_it_is ? in_place() : f32();
 }
 
-DeltaView LinearWeights::for_rows(DType dtype) const {
+MatrixView LinearWeights::for_rows(DType dtype) const {
   constexpr auto kMany = std::numeric_limits<int64_t>::max();
   if (pass_->ops.gemm.operand_dtype(dtype) == DType::f32)
     return for_f32(kMany, kernels::F32Rows::in_three_parts);
   if (stored_.dtype == DType::bf16) return in_place();
   if (bf16_.view.data == nullptr) {
-    const DeltaView wide = f32();
+    const MatrixView wide = f32();
     bf16_ = Scratch(pass_->workspace, DType::bf16, wide.rows, wide.cols);
     if (!pass_->workspace.dry()) kernels::convert(pass_->ops.device(), wide.as<float>(), bf16_.view);
   }
   return bf16_.view;
 }
 
-DeltaView LinearWeights::f32() const {
+MatrixView LinearWeights::f32() const {
   if (stored_.dtype == DType::f32) return in_place();
   if (f32_.view.data == nullptr) {
     const trace::Span span("widening");

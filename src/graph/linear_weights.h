@@ -14,16 +14,16 @@ class LinearWeights {
 
   // The weight [out, in] for products with rows of this dtype: the checkpoint's own memory where the products
   // take it as it is, else a copy in the pass's workspace, made when it is first asked for.
-  kernels::DeltaView for_rows(DType dtype) const;
+  MatrixView for_rows(DType dtype) const;
   // For so many rows of values (ops::linear::forward).
-  kernels::DeltaView for_values(int64_t rows) const;
-  kernels::DeltaView f32() const;
+  MatrixView for_values(int64_t rows) const;
+  MatrixView f32() const;
   const TensorView& stored() const { return stored_; }
   const float* bias() const { return static_cast<const float*>(bias_.data()); }
 
  private:
-  kernels::DeltaView in_place() const;
-  kernels::DeltaView for_f32(int64_t rows, kernels::F32Rows how) const;
+  MatrixView in_place() const;
+  MatrixView for_f32(int64_t rows, kernels::F32Rows how) const;
 
   const Pass* pass_ = nullptr;
   TensorView stored_;

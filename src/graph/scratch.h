@@ -8,10 +8,10 @@ namespace qsweep::graph {
 
 struct Scratch {
   std::shared_ptr<Workspace::Block> block;  // null: a view of somebody else's memory
-  kernels::DeltaView view;
+  MatrixView view;
 
   Scratch() = default;
-  explicit Scratch(kernels::DeltaView v) : view(v) {}
+  explicit Scratch(MatrixView v) : view(v) {}
   Scratch(Workspace& workspace, DType dtype, int64_t rows, int64_t cols)
       : block(workspace.allocate(dtype, rows, cols)), view{block->data(), dtype, rows, cols, cols} {}
 

@@ -54,7 +54,7 @@ struct PairRange {
 // every other pair is an implicit zero.
 struct Delta {
   std::shared_ptr<Workspace::Block> block;
-  kernels::DeltaView view;
+  MatrixView view;
   Rows kind = Rows::tokens;
   std::vector<PairRange> ranges;
 

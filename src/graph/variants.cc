@@ -13,7 +13,6 @@
 
 namespace qsweep::graph {
 
-using kernels::DeltaView;
 using kernels::RowBlock;
 
 namespace {
@@ -191,10 +190,10 @@ struct Change {
   const std::vector<const Value*>& in;
   const std::vector<const Delta*>& deltas;
   std::span<const RowBlock> blocks;
-  DeltaView dy;
+  MatrixView dy;
 
   Matrix<const float> x(size_t i) const { return in[i]->matrix; }
-  DeltaView dx(size_t i) const { return deltas[i]->view; }
+  MatrixView dx(size_t i) const { return deltas[i]->view; }
 
   void operator()(const RmsNorm& n) const {
     ops::rms_norm::delta(pass.ops, blocks, x(0), dx(0), load_vector(pass, n.weight).elements<float>(), n.eps,

@@ -9,8 +9,6 @@
 
 namespace qsweep::graph {
 
-using kernels::DeltaView;
-
 namespace {
 
 using Block = std::shared_ptr<Workspace::Block>;
@@ -49,7 +47,7 @@ class Blocks {
     }
   }
 
-  Place place(const Block& block, const DeltaView& view) const {
+  Place place(const Block& block, const MatrixView& view) const {
     if (block == nullptr) {
       QSWEEP_CHECK(view.data == nullptr, "a value of {} rows that stages leave has no memory of its own",
                    view.rows);
@@ -65,7 +63,7 @@ class Blocks {
   }
 
   // The view at a place, and its block.
-  std::pair<Block, DeltaView> at(const Place& p, DType expected) const {
+  std::pair<Block, MatrixView> at(const Place& p, DType expected) const {
     if (p.block == 0) return {};
     if (p.block > blocks_.size()) fail("expected one of {} blocks, found number {}", blocks_.size(), p.block);
     const Block& block = blocks_[p.block - 1];
@@ -108,7 +106,7 @@ void Variants::save(io::ByteSink& to) const {
     to.put(uint64_t{state.values.size()});
     for (const auto& [name, value] : state.values) {
       to.put(name);
-      to.put(blocks.place(value.block, kernels::view_of(value.matrix)));
+      to.put(blocks.place(value.block, view_of(value.matrix)));
     }
     to.put(uint64_t{state.deltas.size()});
     for (const auto& [name, delta] : state.deltas) {

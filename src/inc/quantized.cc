@@ -46,12 +46,11 @@ void activation_codes(Matrix<const float> x, const AffineU8& q, int64_t row, Mat
 
 // Calls body(Matrix) with the codes' own element type.
 template <class Body>
-void with_type(const kernels::DeltaView& codes, Body&& body) {
+void with_type(const MatrixView& codes, Body&& body) {
   codes.dtype == DType::f32 ? body(codes.as<float>()) : body(codes.as<bf16>());
 }
 
-kernels::DeltaView view_of_block(const graph::Workspace::Block& block, DType dtype, int64_t rows,
-                                 int64_t cols) {
+MatrixView view_of_block(const graph::Workspace::Block& block, DType dtype, int64_t rows, int64_t cols) {
   return {block.data(), dtype, rows, cols, cols};
 }
 
@@ -77,14 +76,13 @@ std::vector<int64_t> exact_parts(const std::vector<int32_t>& sums, int64_t rows,
 class IntegerSums {
  public:
   // Into y, or where there are several parts into an f64 block beside it.
-  IntegerSums(const graph::Pass& pass, const QuantizedWeight& weight, kernels::DeltaView x, Matrix<float> y)
-      : y_(y) {
+  IntegerSums(const graph::Pass& pass, const QuantizedWeight& weight, MatrixView x, Matrix<float> y) : y_(y) {
     const bool dry = pass.workspace.dry();  // the number of parts is not known then
     if (dry || weight.parts.size() > 1) block_ = pass.workspace.allocate(DType::f64, y.rows, y.cols);
     int64_t first = 0;
     for (const int64_t last : weight.parts) {
       const int64_t count = last - first;
-      pass.ops.gemm.linear(x.cols_at(first, count), weight.codes.cols_at(first, count), kernels::view_of(y));
+      pass.ops.gemm.linear(x.cols_at(first, count), weight.codes.cols_at(first, count), view_of(y));
       if (block_) add(pass.ops.threads(), first == 0);
       first = last;
     }
@@ -136,7 +134,7 @@ QuantizedWeight quantize_weight(const graph::Pass& pass, Matrix<const float> wei
 void quantized_linear(const graph::Pass& pass, const QuantizedWeight& weight, const float* bias,
                       const LinearRanges& ranges, Matrix<const float> x, Matrix<float> y) {
   const auto block = pass.workspace.allocate(code_type(pass), x.rows, x.cols);
-  const kernels::DeltaView x_codes = view_of_block(*block, code_type(pass), x.rows, x.cols);
+  const MatrixView x_codes = view_of_block(*block, code_type(pass), x.rows, x.cols);
   const Threads threads = pass.ops.threads();
   if (!pass.workspace.dry())
     with_type(x_codes, [&](auto codes) {

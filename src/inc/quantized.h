@@ -11,7 +11,7 @@ namespace qsweep::inc {
 // s8 codes in a type whose products f32 sums hold exactly: bf16 where the processor multiplies it, else f32.
 struct QuantizedWeight {
   std::shared_ptr<graph::Workspace::Block> block;
-  kernels::DeltaView codes;    // [out, in]
+  MatrixView codes;            // [out, in]
   std::vector<float> scale;    // per output channel: max abs / 127.5
   std::vector<int64_t> parts;  // ends of runs of input features; no sum over a run can exceed 2^24
 };

@@ -81,8 +81,8 @@ QSWEEP_KERNEL void swiglu_delta_row(int64_t n, const float* gate, const float* u
 
 template <class T>
 QSWEEP_KERNEL void swiglu_delta_block(const RowBlock& b, int64_t first, int64_t count,
-                                      Matrix<const float> gate, Matrix<const float> up, DeltaView dgate,
-                                      DeltaView dup, DeltaView dy) {
+                                      Matrix<const float> gate, Matrix<const float> up, MatrixView dgate,
+                                      MatrixView dup, MatrixView dy) {
   for (int64_t r = first; r < first + count; ++r)
     swiglu_delta_row<T>(gate.cols, gate.row(b.parent + r), up.row(b.parent + r),
                         row_or_null<T>(dgate, b.in[0], r), row_or_null<T>(dup, b.in[1], r),
@@ -91,7 +91,7 @@ QSWEEP_KERNEL void swiglu_delta_block(const RowBlock& b, int64_t first, int64_t 
 
 template <class T>
 QSWEEP_KERNEL void gelu_delta_block(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> x,
-                                    DeltaView dx, DeltaView dy) {
+                                    MatrixView dx, MatrixView dy) {
   for (int64_t r = first; r < first + count; ++r) {
     const float* a = x.row(b.parent + r);
     const T* d = dx.as<T>().row(b.in[0] + r);
@@ -118,7 +118,7 @@ QSWEEP_KERNEL void Gelu(int64_t begin, int64_t end, Matrix<const float> x, Matri
 }
 
 QSWEEP_KERNEL void SwigluDelta(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> gate,
-                               Matrix<const float> up, DeltaView dgate, DeltaView dup, DeltaView dy) {
+                               Matrix<const float> up, MatrixView dgate, MatrixView dup, MatrixView dy) {
   if (dy.dtype == DType::bf16) {
     swiglu_delta_block<bf16>(b, first, count, gate, up, dgate, dup, dy);
   } else {
@@ -127,7 +127,7 @@ QSWEEP_KERNEL void SwigluDelta(const RowBlock& b, int64_t first, int64_t count, 
 }
 
 QSWEEP_KERNEL void GeluDelta(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> x,
-                             DeltaView dx, DeltaView dy) {
+                             MatrixView dx, MatrixView dy) {
   if (dy.dtype == DType::bf16) {
     gelu_delta_block<bf16>(b, first, count, x, dx, dy);
   } else {
@@ -136,7 +136,7 @@ QSWEEP_KERNEL void GeluDelta(const RowBlock& b, int64_t first, int64_t count, Ma
 }
 
 QSWEEP_KERNEL void SwigluVjp(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> gate,
-                             Matrix<const float> up, DeltaView dy, DeltaView dgate, DeltaView dup) {
+                             Matrix<const float> up, MatrixView dy, MatrixView dgate, MatrixView dup) {
   const auto run = [&]<class T>(T*) QSWEEP_LANES {
     for (int64_t r = first; r < first + count; ++r) {
       const float *gates = gate.row(b.parent + r), *ups = up.row(b.parent + r);
@@ -153,7 +153,7 @@ QSWEEP_KERNEL void SwigluVjp(const RowBlock& b, int64_t first, int64_t count, Ma
 }
 
 QSWEEP_KERNEL void GeluVjp(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> x,
-                           DeltaView dy, DeltaView dx) {
+                           MatrixView dy, MatrixView dx) {
   const auto run = [&]<class T>(T*) QSWEEP_LANES {
     for (int64_t r = first; r < first + count; ++r) {
       const float* a = x.row(b.parent + r);

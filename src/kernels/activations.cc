@@ -20,7 +20,7 @@ void swiglu(Device device, Matrix<const float> gate, Matrix<const float> up, Mat
 }
 
 void swiglu_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> gate,
-                  Matrix<const float> up, DeltaView dgate, DeltaView dup, DeltaView dy) {
+                  Matrix<const float> up, MatrixView dgate, MatrixView dup, MatrixView dy) {
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(SwigluDelta), gate, up, dgate, dup, dy);
 }
 
@@ -28,18 +28,18 @@ void gelu(Device device, Matrix<const float> x, Matrix<float> y) {
   run_rows(device, y.rows, QSWEEP_KERNEL_OF(Gelu), x, y);
 }
 
-void gelu_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dx,
-                DeltaView dy) {
+void gelu_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, MatrixView dx,
+                MatrixView dy) {
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(GeluDelta), x, dx, dy);
 }
 
 void swiglu_vjp(Device device, std::span<const RowBlock> blocks, Matrix<const float> gate,
-                Matrix<const float> up, DeltaView dy, DeltaView dgate, DeltaView dup) {
+                Matrix<const float> up, MatrixView dy, MatrixView dgate, MatrixView dup) {
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(SwigluVjp), gate, up, dy, dgate, dup);
 }
 
-void gelu_vjp(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dy,
-              DeltaView dx) {
+void gelu_vjp(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, MatrixView dy,
+              MatrixView dx) {
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(GeluVjp), x, dy, dx);
 }
 

@@ -109,7 +109,7 @@ QSWEEP_KERNEL void Softmax(int64_t begin, int64_t end, AttentionTile tile, Matri
 
 QSWEEP_KERNEL void SoftmaxDelta(int64_t begin, int64_t end, AttentionTile tile, Matrix<const float> s,
                                 Matrix<const float> p, const float* lse, const int32_t* argmax,
-                                Matrix<const float> ds, DeltaView dp) {
+                                Matrix<const float> ds, MatrixView dp) {
   const auto run = [&]<class T>(T*) QSWEEP_LANES {
     for (int64_t r = begin; r < end; ++r) {
       const int64_t parent = r % (tile.heads * tile.queries);
@@ -121,7 +121,7 @@ QSWEEP_KERNEL void SoftmaxDelta(int64_t begin, int64_t end, AttentionTile tile, 
 }
 
 QSWEEP_KERNEL void SoftmaxVjp(int64_t begin, int64_t end, AttentionTile tile, Matrix<const float> p,
-                              const int32_t* argmax, Matrix<const float> dp, DeltaView ds) {
+                              const int32_t* argmax, Matrix<const float> dp, MatrixView ds) {
   const auto run = [&]<class T>(T*) QSWEEP_LANES {
     for (int64_t r = begin; r < end; ++r) {
       const int64_t parent = r % (tile.heads * tile.queries);

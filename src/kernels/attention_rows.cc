@@ -20,12 +20,12 @@ void softmax(Device device, const AttentionTile& tile, Matrix<float> s, Matrix<f
 
 void softmax_delta(Device device, const AttentionTile& tile, Matrix<const float> s, Matrix<const float> p,
                    std::span<const float> lse, std::span<const int32_t> argmax, Matrix<const float> ds,
-                   DeltaView dp) {
+                   MatrixView dp) {
   run_rows(device, ds.rows, QSWEEP_KERNEL_OF(SoftmaxDelta), tile, s, p, lse.data(), argmax.data(), ds, dp);
 }
 
 void softmax_vjp(Device device, const AttentionTile& tile, Matrix<const float> p,
-                 std::span<const int32_t> argmax, Matrix<const float> dp, DeltaView ds) {
+                 std::span<const int32_t> argmax, Matrix<const float> dp, MatrixView ds) {
   run_rows(device, dp.rows, QSWEEP_KERNEL_OF(SoftmaxVjp), tile, p, argmax.data(), dp, ds);
 }
 

@@ -32,7 +32,7 @@ class Buffer {
 
   void* data() const { return view_.data; }
   int64_t size_bytes() const { return view_.rows * view_.stride * view_.element_bytes(); }
-  DeltaView view() const { return view_; }
+  MatrixView view() const { return view_; }
   template <class T>
   Matrix<T> matrix() const {
     return view_.as<T>();
@@ -51,7 +51,7 @@ class Buffer {
 
   Tensor on_cpu_;
   cuda::Queue* gpu_ = nullptr;
-  DeltaView view_;
+  MatrixView view_;
 };
 
 // From the host's memory, which may change at once; to it, when all work before is done.

@@ -41,7 +41,7 @@ QSWEEP_KERNEL void rotate_row(int64_t cols, int64_t head_dim, const float* cos_s
 
 template <class T>
 QSWEEP_KERNEL void gather_block(const RowBlock& b, int64_t first, int64_t count, const int64_t* source,
-                                DeltaView dx, DeltaView dy) {
+                                MatrixView dx, MatrixView dy) {
   for (int64_t r = first; r < first + count; ++r) {
     T* out = dy.as<T>().row(b.out + r);
     const int64_t from = source[b.parent + r];
@@ -58,8 +58,8 @@ QSWEEP_KERNEL void Add(int64_t begin, int64_t end, Matrix<const float> a, Matrix
   for (int64_t r = begin; r < end; ++r) add_row(y.cols, a.row(r), b.row(r), y.row(r));
 }
 
-QSWEEP_KERNEL void AddDelta(const RowBlock& b, int64_t first, int64_t count, DeltaView da, DeltaView db,
-                            DeltaView dy) {
+QSWEEP_KERNEL void AddDelta(const RowBlock& b, int64_t first, int64_t count, MatrixView da, MatrixView db,
+                            MatrixView dy) {
   const auto run = [&]<class T>(T*) QSWEEP_LANES {
     for (int64_t r = first; r < first + count; ++r)
       add_row(dy.cols, row_or_null<T>(da, b.in[0], r), row_or_null<T>(db, b.in[1], r),
@@ -69,7 +69,7 @@ QSWEEP_KERNEL void AddDelta(const RowBlock& b, int64_t first, int64_t count, Del
 }
 
 QSWEEP_KERNEL void AddToParent(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> parent,
-                               DeltaView d, DeltaView y) {
+                               MatrixView d, MatrixView y) {
   const auto run = [&]<class D, class Y>(D*, Y*) QSWEEP_LANES {
     for (int64_t r = first; r < first + count; ++r)
       add_row(y.cols, parent.row(b.parent + r), row_or_null<D>(d, b.in[0], r), y.as<Y>().row(b.out + r));
@@ -92,7 +92,7 @@ QSWEEP_KERNEL void Rotate(int64_t begin, int64_t end, Matrix<const float> x, Mat
 }
 
 QSWEEP_KERNEL void RotateDelta(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> cos_sin,
-                               float turn, DeltaView dx, DeltaView dy) {
+                               float turn, MatrixView dx, MatrixView dy) {
   const auto run = [&]<class T>(T*) QSWEEP_LANES {
     for (int64_t r = first; r < first + count; ++r)
       rotate_row<T>(dy.cols, cos_sin.cols, cos_sin.row(b.parent + r), turn, dx.as<T>().row(b.in[0] + r),
@@ -102,7 +102,7 @@ QSWEEP_KERNEL void RotateDelta(const RowBlock& b, int64_t first, int64_t count, 
 }
 
 QSWEEP_KERNEL void GatherDelta(const RowBlock& b, int64_t first, int64_t count, const int64_t* source,
-                               DeltaView dx, DeltaView dy) {
+                               MatrixView dx, MatrixView dy) {
   if (dy.dtype == DType::bf16) {
     gather_block<bf16>(b, first, count, source, dx, dy);
   } else {
@@ -117,7 +117,7 @@ QSWEEP_KERNEL void Scatter(int64_t begin, int64_t end, const int64_t* source, Ma
 }
 
 QSWEEP_KERNEL void SumRows(const RowBlock& b, int64_t first, int64_t count, const int64_t* start,
-                           const int64_t* readers, DeltaView dy, DeltaView dx) {
+                           const int64_t* readers, MatrixView dy, MatrixView dx) {
   const auto run = [&]<class T>(T*) QSWEEP_LANES {
     for (int64_t r = first; r < first + count; ++r)
       L::each(dx.cols, [&](auto at) QSWEEP_LANES {
@@ -130,7 +130,7 @@ QSWEEP_KERNEL void SumRows(const RowBlock& b, int64_t first, int64_t count, cons
   dx.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
 }
 
-QSWEEP_KERNEL void Convert(int64_t begin, int64_t end, Matrix<const float> x, DeltaView y) {
+QSWEEP_KERNEL void Convert(int64_t begin, int64_t end, Matrix<const float> x, MatrixView y) {
   const auto run = [&]<class T>(T*) QSWEEP_LANES {
     for (int64_t r = begin; r < end; ++r)
       add_row(y.cols, x.row(r), static_cast<const float*>(nullptr), y.as<T>().row(r));
@@ -215,8 +215,8 @@ QSWEEP_KERNEL void subtract_row(int64_t n, const A* a, const float* b, Y* y) {
   });
 }
 
-QSWEEP_KERNEL void SubtractParent(const RowBlock& b, int64_t first, int64_t count, DeltaView a,
-                                  Matrix<const float> parent, DeltaView y) {
+QSWEEP_KERNEL void SubtractParent(const RowBlock& b, int64_t first, int64_t count, MatrixView a,
+                                  Matrix<const float> parent, MatrixView y) {
   const auto run = [&]<class A, class Y>(A*, Y*) QSWEEP_LANES {
     for (int64_t r = first; r < first + count; ++r)
       subtract_row(y.cols, row_or_null<A>(a, b.in[0], r), parent.row(b.parent + r), y.as<Y>().row(b.out + r));

@@ -29,12 +29,12 @@ void add(Device device, Matrix<const float> a, Matrix<const float> b, Matrix<flo
   run_rows(device, y.rows, QSWEEP_KERNEL_OF(Add), a, b, y);
 }
 
-void add_delta(Device device, std::span<const RowBlock> blocks, DeltaView da, DeltaView db, DeltaView dy) {
+void add_delta(Device device, std::span<const RowBlock> blocks, MatrixView da, MatrixView db, MatrixView dy) {
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(AddDelta), da, db, dy);
 }
 
-void add_to_parent(Device device, std::span<const RowBlock> blocks, Matrix<const float> parent, DeltaView d,
-                   DeltaView y) {
+void add_to_parent(Device device, std::span<const RowBlock> blocks, Matrix<const float> parent, MatrixView d,
+                   MatrixView y) {
   QSWEEP_CHECK(d.data == nullptr || d.dtype == y.dtype || y.dtype == DType::f32, "a parent and {} into {}",
                name(d.dtype), name(y.dtype));
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(AddToParent), parent, d, y);
@@ -44,13 +44,13 @@ void rotate(Device device, Matrix<const float> x, Matrix<const float> cos_sin, M
   run_rows(device, y.rows, QSWEEP_KERNEL_OF(Rotate), x, cos_sin, y);
 }
 
-void rotate_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> cos_sin, DeltaView dx,
-                  DeltaView dy) {
+void rotate_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> cos_sin, MatrixView dx,
+                  MatrixView dy) {
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(RotateDelta), cos_sin, 1.0f, dx, dy);
 }
 
-void rotate_back(Device device, std::span<const RowBlock> blocks, Matrix<const float> cos_sin, DeltaView dy,
-                 DeltaView dx) {
+void rotate_back(Device device, std::span<const RowBlock> blocks, Matrix<const float> cos_sin, MatrixView dy,
+                 MatrixView dx) {
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(RotateDelta), cos_sin, -1.0f, dy, dx);
 }
 
@@ -60,16 +60,16 @@ void gather(Device device, std::span<const int64_t> source, Matrix<const float> 
 }
 
 void gather_delta(Device device, std::span<const RowBlock> blocks, std::span<const int64_t> source,
-                  DeltaView dx, DeltaView dy) {
+                  MatrixView dx, MatrixView dy) {
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(GatherDelta), source.data(), dx, dy);
 }
 
 void sum_rows(Device device, std::span<const RowBlock> blocks, std::span<const int64_t> start,
-              std::span<const int64_t> readers, DeltaView dy, DeltaView dx) {
+              std::span<const int64_t> readers, MatrixView dy, MatrixView dx) {
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(SumRows), start.data(), readers.data(), dy, dx);
 }
 
-void convert(Device device, Matrix<const float> x, DeltaView y) {
+void convert(Device device, Matrix<const float> x, MatrixView y) {
   run_rows(device, y.rows, QSWEEP_KERNEL_OF(Convert), x, y);
 }
 
@@ -108,8 +108,8 @@ void add_parts(Device device, Matrix<const float> parts, const float* bias, bool
   run_rows(device, y.rows, QSWEEP_KERNEL_OF(AddParts), parts, bias, accumulate, y);
 }
 
-void subtract_parent(Device device, std::span<const RowBlock> blocks, DeltaView a, Matrix<const float> parent,
-                     DeltaView y) {
+void subtract_parent(Device device, std::span<const RowBlock> blocks, MatrixView a,
+                     Matrix<const float> parent, MatrixView y) {
   QSWEEP_CHECK(a.dtype == DType::f32 || a.dtype == y.dtype, "{} less a parent into {}", name(a.dtype),
                name(y.dtype));
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(SubtractParent), a, parent, y);

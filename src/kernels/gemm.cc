@@ -217,7 +217,7 @@ void Gemm::run_split(const GemmOperand& a, const GemmOperand& b, const GemmOpera
   }
 }
 
-void Gemm::linear(DeltaView x, DeltaView w, DeltaView y, const GemmOptions& options) {
+void Gemm::linear(MatrixView x, MatrixView w, MatrixView y, const GemmOptions& options) {
   QSWEEP_CHECK(x.cols == w.cols && w.rows == y.cols && x.rows == y.rows, "[{}, {}] x [{}, {}]^T -> [{}, {}]",
                x.rows, x.cols, w.rows, w.cols, y.rows, y.cols);
   multiply(operand(x), operand(w, true), operand(y), options);
@@ -244,7 +244,7 @@ void naive_codes(Threads threads, Matrix<const T> x, Matrix<const int8_t> w, Mat
 
 }  // namespace
 
-void Gemm::linear_codes(DeltaView x, DeltaView w, DeltaView y, GemmPurpose purpose) {
+void Gemm::linear_codes(MatrixView x, MatrixView w, MatrixView y, GemmPurpose purpose) {
   const bool takes_x = x.dtype == DType::i8 || (takes_uint8() && x.dtype == DType::u8);
   QSWEEP_CHECK(multiplies_codes(x.cols, w.rows) && takes_x && w.dtype == DType::i8 && y.dtype == DType::i32,
                "a product of {} and {} into {}", name(x.dtype), name(w.dtype), name(y.dtype));
@@ -263,7 +263,7 @@ void Gemm::linear_codes(DeltaView x, DeltaView w, DeltaView y, GemmPurpose purpo
   });
 }
 
-GemmOperand operand(DeltaView m, bool transposed) {
+GemmOperand operand(MatrixView m, bool transposed) {
   if (transposed) return {m.data, m.dtype, {m.cols, m.rows}, {1, m.stride}};
   return {m.data, m.dtype, {m.rows, m.cols}, {m.stride, 1}};
 }

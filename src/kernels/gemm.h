@@ -71,12 +71,12 @@ class Gemm {
                 const GemmOptions& options = {});
 
   // y [rows, out] = x [rows, in] w^T, w [out, in]: a linear layer.
-  void linear(DeltaView x, DeltaView w, DeltaView y, const GemmOptions& options = {});
+  void linear(MatrixView x, MatrixView w, MatrixView y, const GemmOptions& options = {});
 
   // y [rows, out] = x [rows, in] w^T in integers, where the sums fit: x int8 or, with takes_uint8(), uint8, w
   // int8, y int32, all dense. Exact, but for int8 sums beyond 2^24, which oneDNN may round to 24 bits. Only
   // where it multiplies_codes().
-  void linear_codes(DeltaView x, DeltaView w, DeltaView y, GemmPurpose purpose);
+  void linear_codes(MatrixView x, MatrixView w, MatrixView y, GemmPurpose purpose);
   bool multiplies_codes(int64_t in, int64_t out) const;
   bool takes_uint8() const { return device_.gpu == nullptr; }
 
@@ -118,7 +118,7 @@ class Gemm {
 };
 
 // A dense or strided matrix as an operand, transposed or not.
-GemmOperand operand(DeltaView m, bool transposed = false);
+GemmOperand operand(MatrixView m, bool transposed = false);
 
 std::string onednn_version();
 // The instruction set that oneDNN's products use here, such as "avx512_core_bf16".

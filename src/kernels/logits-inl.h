@@ -91,7 +91,7 @@ QSWEEP_KERNEL void accumulate_row(int64_t n, const float* z, const double* p, co
 
 template <class T>
 QSWEEP_KERNEL void shift_along_rows(const RowBlock& b, int64_t first, int64_t count,
-                                    Matrix<const float> direction, DeltaView d, LogitsSums* sums) {
+                                    Matrix<const float> direction, MatrixView d, LogitsSums* sums) {
   for (int64_t r = first; r < first + count; ++r) {
     const float* along = direction.row(b.parent + r);
     const T* change = d.as<T>().row(b.in[0] + r);
@@ -102,7 +102,7 @@ QSWEEP_KERNEL void shift_along_rows(const RowBlock& b, int64_t first, int64_t co
 }
 
 QSWEEP_KERNEL void ShiftAlong(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> direction,
-                              DeltaView d, LogitsSums* sums) {
+                              MatrixView d, LogitsSums* sums) {
   if (d.dtype == DType::bf16) {
     shift_along_rows<bf16>(b, first, count, direction, d, sums);
   } else {

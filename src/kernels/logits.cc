@@ -23,7 +23,7 @@ void probabilities(Device device, Matrix<const float> logits, std::span<const Lo
   run_rows(device, logits.rows, QSWEEP_KERNEL_OF(Probabilities), logits, rows.data(), p);
 }
 
-void shift_along(Device device, std::span<const RowBlock> blocks, Matrix<const float> direction, DeltaView d,
+void shift_along(Device device, std::span<const RowBlock> blocks, Matrix<const float> direction, MatrixView d,
                  std::span<LogitsSums> sums) {
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(ShiftAlong), direction, d, sums.data());
 }

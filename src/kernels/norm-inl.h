@@ -62,8 +62,8 @@ QSWEEP_KERNEL void rms_norm_vjp_row(int64_t n, const float* x, const float* w, f
 
 template <class T>
 QSWEEP_KERNEL void rms_norm_delta_block(const RowBlock& b, int64_t first, int64_t count,
-                                        Matrix<const float> x, DeltaView dx, const float* w, float eps,
-                                        DeltaView dy) {
+                                        Matrix<const float> x, MatrixView dx, const float* w, float eps,
+                                        MatrixView dy) {
   for (int64_t r = first; r < first + count; ++r)
     rms_norm_delta_row<T>(x.cols, x.row(b.parent + r), dx.as<T>().row(b.in[0] + r), w, eps,
                           dy.as<T>().row(b.out + r));
@@ -75,7 +75,7 @@ QSWEEP_KERNEL void RmsNorm(int64_t begin, int64_t end, Matrix<const float> x, co
 }
 
 QSWEEP_KERNEL void RmsNormDelta(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> x,
-                                DeltaView dx, const float* w, float eps, DeltaView dy) {
+                                MatrixView dx, const float* w, float eps, MatrixView dy) {
   if (dx.dtype == DType::bf16) {
     rms_norm_delta_block<bf16>(b, first, count, x, dx, w, eps, dy);
   } else {
@@ -84,7 +84,7 @@ QSWEEP_KERNEL void RmsNormDelta(const RowBlock& b, int64_t first, int64_t count,
 }
 
 QSWEEP_KERNEL void RmsNormVjp(const RowBlock& b, int64_t first, int64_t count, Matrix<const float> x,
-                              const float* w, float eps, DeltaView dy, DeltaView dx) {
+                              const float* w, float eps, MatrixView dy, MatrixView dx) {
   const auto run = [&]<class T>(T*) QSWEEP_LANES {
     for (int64_t r = first; r < first + count; ++r)
       rms_norm_vjp_row<T>(x.cols, x.row(b.parent + r), w, eps, dy.as<T>().row(b.in[0] + r),

@@ -16,13 +16,13 @@ void rms_norm(Device device, Matrix<const float> x, std::span<const float> w, fl
   run_rows(device, x.rows, QSWEEP_KERNEL_OF(RmsNorm), x, w.data(), eps, y);
 }
 
-void rms_norm_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dx,
-                    std::span<const float> w, float eps, DeltaView dy) {
+void rms_norm_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, MatrixView dx,
+                    std::span<const float> w, float eps, MatrixView dy) {
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(RmsNormDelta), x, dx, w.data(), eps, dy);
 }
 
 void rms_norm_vjp(Device device, std::span<const RowBlock> blocks, Matrix<const float> x,
-                  std::span<const float> w, float eps, DeltaView dy, DeltaView dx) {
+                  std::span<const float> w, float eps, MatrixView dy, MatrixView dx) {
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(RmsNormVjp), x, w.data(), eps, dy, dx);
 }
 

@@ -68,7 +68,7 @@ QSWEEP_KERNEL void fill_row(ProbeKind kind, const ProbeRow& probe, int64_t n, co
 
 QSWEEP_KERNEL void FillProbes(int64_t begin, int64_t end, ProbeKind kind, const ProbeRow* probes,
                               Matrix<const float> logits, const LogitsNormalizer* normalizers,
-                              int64_t first_column, DeltaView u) {
+                              int64_t first_column, MatrixView u) {
   const auto run = [&]<class T>(T*) QSWEEP_LANES {
     for (int64_t r = begin; r < end; ++r)
       fill_row(kind, probes[r], u.cols, logits.row(r % logits.rows), normalizers[r % logits.rows],
@@ -100,7 +100,7 @@ QSWEEP_KERNEL void AddProjections(int64_t begin, int64_t end, ProbeRow* probes, 
 }
 
 template <class Term>
-QSWEEP_KERNEL void row_sums(int64_t begin, int64_t end, DeltaView g, Matrix<const float> e, double* sums,
+QSWEEP_KERNEL void row_sums(int64_t begin, int64_t end, MatrixView g, Matrix<const float> e, double* sums,
                             Term&& term) {
   const auto run = [&]<class T>(T*) QSWEEP_LANES {
     for (int64_t r = begin; r < end; ++r) {
@@ -114,11 +114,12 @@ QSWEEP_KERNEL void row_sums(int64_t begin, int64_t end, DeltaView g, Matrix<cons
   g.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
 }
 
-QSWEEP_KERNEL void RowProducts(int64_t begin, int64_t end, DeltaView g, Matrix<const float> e, double* sums) {
+QSWEEP_KERNEL void RowProducts(int64_t begin, int64_t end, MatrixView g, Matrix<const float> e,
+                               double* sums) {
   row_sums(begin, end, g, e, sums, [](auto product) QSWEEP_LANES { return product; });
 }
 
-QSWEEP_KERNEL void RowSquaredProducts(int64_t begin, int64_t end, DeltaView g, Matrix<const float> e,
+QSWEEP_KERNEL void RowSquaredProducts(int64_t begin, int64_t end, MatrixView g, Matrix<const float> e,
                                       double* sums) {
   row_sums(begin, end, g, e, sums, [](auto product) QSWEEP_LANES { return product * product; });
 }

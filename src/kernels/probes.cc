@@ -14,7 +14,7 @@ QSWEEP_EXPORT(RowProducts);
 QSWEEP_EXPORT(RowSquaredProducts);
 
 void fill_probes(Device device, ProbeKind kind, std::span<const ProbeRow> probes, Matrix<const float> logits,
-                 std::span<const LogitsNormalizer> normalizers, int64_t first_column, DeltaView u) {
+                 std::span<const LogitsNormalizer> normalizers, int64_t first_column, MatrixView u) {
   run_rows(device, u.rows, QSWEEP_KERNEL_OF(FillProbes), kind, probes.data(), logits, normalizers.data(),
            first_column, u);
 }
@@ -27,11 +27,11 @@ void add_projections(Device device, std::span<ProbeRow> probes, Matrix<const flo
                         first_column);
 }
 
-void row_products(Device device, DeltaView g, Matrix<const float> e, std::span<double> sums) {
+void row_products(Device device, MatrixView g, Matrix<const float> e, std::span<double> sums) {
   run_rows(device, g.rows, QSWEEP_KERNEL_OF(RowProducts), g, e, sums.data());
 }
 
-void row_squared_products(Device device, DeltaView g, Matrix<const float> e, std::span<double> sums) {
+void row_squared_products(Device device, MatrixView g, Matrix<const float> e, std::span<double> sums) {
   run_rows(device, g.rows, QSWEEP_KERNEL_OF(RowSquaredProducts), g, e, sums.data());
 }
 

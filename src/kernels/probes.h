@@ -34,14 +34,14 @@ constexpr int64_t sign_blocks(int64_t first_column, int64_t columns) {
 // probes holds probe after probe as many rows as the logits have; u is [probes, columns] for columns
 // [first_column, first_column + columns) of the vocabulary.
 void fill_probes(Device device, ProbeKind kind, std::span<const ProbeRow> probes, Matrix<const float> logits,
-                 std::span<const LogitsNormalizer> normalizers, int64_t first_column, DeltaView u);
+                 std::span<const LogitsNormalizer> normalizers, int64_t first_column, MatrixView u);
 // fisher: adds these columns' part to every row's projection.
 void add_projections(Device device, std::span<ProbeRow> probes, Matrix<const float> logits,
                      std::span<const LogitsNormalizer> normalizers, int64_t first_column);
 
 // Per row r of g, with e's row r mod e.rows: sum(g e).
-void row_products(Device device, DeltaView g, Matrix<const float> e, std::span<double> sums);
+void row_products(Device device, MatrixView g, Matrix<const float> e, std::span<double> sums);
 // sum((g e)^2).
-void row_squared_products(Device device, DeltaView g, Matrix<const float> e, std::span<double> sums);
+void row_squared_products(Device device, MatrixView g, Matrix<const float> e, std::span<double> sums);
 
 }  // namespace qsweep::kernels

@@ -254,7 +254,7 @@ QSWEEP_KERNEL void quantize_affine_rows(int64_t begin, int64_t end, const Affine
 }
 
 QSWEEP_KERNEL void QuantizeAffine(int64_t begin, int64_t end, AffineQuantizer q, Matrix<const float> x,
-                                  DeltaView codes) {
+                                  MatrixView codes) {
   const float shift = affine_shift(codes.dtype);
   if (codes.dtype == DType::i8) {
     quantize_affine_rows(begin, end, q, x, shift, codes.as<int8_t>());
@@ -346,7 +346,7 @@ QSWEEP_KERNEL void squared_norm_rows(int64_t begin, int64_t end, Matrix<const T>
   }
 }
 
-QSWEEP_KERNEL void RowSquaredNorm(int64_t begin, int64_t end, DeltaView x, double* squared_norm) {
+QSWEEP_KERNEL void RowSquaredNorm(int64_t begin, int64_t end, MatrixView x, double* squared_norm) {
   if (x.dtype == DType::bf16) {
     squared_norm_rows<bf16>(begin, end, x.as<bf16>(), squared_norm);
   } else {

@@ -42,7 +42,7 @@ void quantize_rows(Device device, const GroupQuantizer& quantizer, Matrix<const 
 }
 
 void quantize_affine(Device device, const AffineQuantizer& quantizer, Matrix<const float> x,
-                     DeltaView codes) {
+                     MatrixView codes) {
   run_rows(device, x.rows, QSWEEP_KERNEL_OF(QuantizeAffine), quantizer, x, codes);
 }
 
@@ -69,13 +69,13 @@ void find_range(Device device, Matrix<const float> x, RangePlace to) {
   join_ranges(device, min.elements<float>(), max.elements<float>(), to);
 }
 
-void squared_norm(Device device, DeltaView x, double* sum) {
+void squared_norm(Device device, MatrixView x, double* sum) {
   const Buffer rows(device, DType::f64, 1, x.rows);
   row_squared_norm(device, x, rows.elements<double>());
   run_rows(device, 1, QSWEEP_KERNEL_OF(RowSum), rows.matrix<double>(), sum);
 }
 
-void row_squared_norm(Device device, DeltaView x, std::span<double> squared_norm) {
+void row_squared_norm(Device device, MatrixView x, std::span<double> squared_norm) {
   run_rows(device, x.rows, QSWEEP_KERNEL_OF(RowSquaredNorm), x, squared_norm.data());
 }
 

@@ -68,7 +68,8 @@ void fake_quantize_affine(Device device, const AffineQuantizer& quantizer, Matri
 void quantize_rows(Device device, const GroupQuantizer& quantizer, Matrix<const float> x,
                    Matrix<int8_t> codes, std::span<float> scale, std::span<int32_t> sums);
 // q as uint8, or q - 128 as int8.
-void quantize_affine(Device device, const AffineQuantizer& quantizer, Matrix<const float> x, DeltaView codes);
+void quantize_affine(Device device, const AffineQuantizer& quantizer, Matrix<const float> x,
+                     MatrixView codes);
 
 // What integer products mean: y = row_scale column_scale (products - zero_point column_sum) + bias - minus,
 // in f64 on the way. Without `minus` nothing is subtracted.

@@ -13,7 +13,7 @@
 
 #include "kernels/device.h"
 #include "tensor/dtype.h"
-#include "tensor/matrix.h"
+#include "tensor/matrix_view.h"
 
 namespace qsweep {
 struct TensorView;
@@ -21,37 +21,11 @@ struct TensorView;
 
 namespace qsweep::kernels {
 
-// A matrix of deltas: f32 (strict) or bf16 (fast) elements.
-struct DeltaView {
-  void* data = nullptr;
-  DType dtype = DType::f32;
-  int64_t rows = 0;
-  int64_t cols = 0;
-  int64_t stride = 0;
-
-  template <class T>
-  constexpr Matrix<T> as() const {
-    return {static_cast<T*>(data), rows, cols, stride};
-  }
-  int64_t element_bytes() const { return size_bytes(dtype); }
-  DeltaView rows_at(int64_t first, int64_t count) const {
-    return {static_cast<std::byte*>(data) + first * stride * element_bytes(), dtype, count, cols, stride};
-  }
-  DeltaView cols_at(int64_t first, int64_t count) const {
-    return {static_cast<std::byte*>(data) + first * element_bytes(), dtype, rows, count, stride};
-  }
-};
-
-// An f32 matrix as an operand, which is only read.
-inline DeltaView view_of(Matrix<const float> m) {
-  return {const_cast<float*>(m.data), DType::f32, m.rows, m.cols, m.stride};
-}
-
 inline constexpr int64_t kAbsent = -1;
 
 // Row `r` of a block whose rows begin at `first` in `m`; null where the block has none.
 template <class T>
-constexpr T* row_or_null(DeltaView m, int64_t first, int64_t r) {
+constexpr T* row_or_null(MatrixView m, int64_t first, int64_t r) {
   return first == kAbsent ? nullptr : m.as<T>().row(first + r);
 }
 
@@ -66,49 +40,49 @@ struct RowBlock {
 
 // --- root mean square norm: y = w x r, r = (mean(x^2) + eps)^-1/2 (Zhang, Sennrich 2019)
 void rms_norm(Device device, Matrix<const float> x, std::span<const float> w, float eps, Matrix<float> y);
-void rms_norm_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dx,
-                    std::span<const float> w, float eps, DeltaView dy);
+void rms_norm_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, MatrixView dx,
+                    std::span<const float> w, float eps, MatrixView dy);
 void rms_norm_vjp(Device device, std::span<const RowBlock> blocks, Matrix<const float> x,
-                  std::span<const float> w, float eps, DeltaView dy, DeltaView dx);
+                  std::span<const float> w, float eps, MatrixView dy, MatrixView dx);
 
 // --- y = silu(gate) up; in[0] is gate, in[1] is up
 void swiglu(Device device, Matrix<const float> gate, Matrix<const float> up, Matrix<float> y);
 void swiglu_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> gate,
-                  Matrix<const float> up, DeltaView dgate, DeltaView dup, DeltaView dy);
+                  Matrix<const float> up, MatrixView dgate, MatrixView dup, MatrixView dy);
 void swiglu_vjp(Device device, std::span<const RowBlock> blocks, Matrix<const float> gate,
-                Matrix<const float> up, DeltaView dy, DeltaView dgate, DeltaView dup);
+                Matrix<const float> up, MatrixView dy, MatrixView dgate, MatrixView dup);
 
 // --- y = x Phi(x), Phi the normal distribution function
 void gelu(Device device, Matrix<const float> x, Matrix<float> y);
-void gelu_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dx,
-                DeltaView dy);
-void gelu_vjp(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dy,
-              DeltaView dx);
+void gelu_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, MatrixView dx,
+                MatrixView dy);
+void gelu_vjp(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, MatrixView dy,
+              MatrixView dx);
 
 // --- y = a + b
 void add(Device device, Matrix<const float> a, Matrix<const float> b, Matrix<float> y);
-void add_delta(Device device, std::span<const RowBlock> blocks, DeltaView da, DeltaView db, DeltaView dy);
+void add_delta(Device device, std::span<const RowBlock> blocks, MatrixView da, MatrixView db, MatrixView dy);
 
 // --- rotary position embedding: in every head, elements (i, i + head_dim/2) turn by the row's angle i.
 // cos_sin: [rows, head_dim], the head_dim/2 cosines and then the sines.
 void rotate(Device device, Matrix<const float> x, Matrix<const float> cos_sin, Matrix<float> y);
-void rotate_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> cos_sin, DeltaView dx,
-                  DeltaView dy);
+void rotate_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> cos_sin, MatrixView dx,
+                  MatrixView dy);
 // By the opposite angles: the inverse, which is the transpose.
-void rotate_back(Device device, std::span<const RowBlock> blocks, Matrix<const float> cos_sin, DeltaView dy,
-                 DeltaView dx);
+void rotate_back(Device device, std::span<const RowBlock> blocks, Matrix<const float> cos_sin, MatrixView dy,
+                 MatrixView dx);
 
 // --- rows by index: output row r of a block is input row source[parent + r] of the block (kAbsent: zeros)
 void gather(Device device, std::span<const int64_t> source, Matrix<const float> x, Matrix<float> y);
 void gather_delta(Device device, std::span<const RowBlock> blocks, std::span<const int64_t> source,
-                  DeltaView dx, DeltaView dy);
+                  MatrixView dx, MatrixView dy);
 // Output row r is row source[r] of features, or, where that is kAbsent, row r of x.
 void scatter(Device device, std::span<const int64_t> source, Matrix<const float> x,
              Matrix<const float> features, Matrix<float> y);
 // The transpose of gather: output row r of a block is the sum of the block's input rows readers[i], i from
 // start[r] to before start[r + 1].
 void sum_rows(Device device, std::span<const RowBlock> blocks, std::span<const int64_t> start,
-              std::span<const int64_t> readers, DeltaView dy, DeltaView dx);
+              std::span<const int64_t> readers, MatrixView dy, MatrixView dx);
 
 // --- softmax of attention logits
 // The query rows of one tile, for all heads: row (h, i) of `heads * queries`, each over `keys` columns. Query
@@ -131,15 +105,15 @@ void softmax(Device device, const AttentionTile& tile, Matrix<float> s, Matrix<f
 // the same rows (dtype of dp; f32 may be in place).
 void softmax_delta(Device device, const AttentionTile& tile, Matrix<const float> s, Matrix<const float> p,
                    std::span<const float> lse, std::span<const int32_t> argmax, Matrix<const float> ds,
-                   DeltaView dp);
+                   MatrixView dp);
 // ds = scale P (dp - sum P dp), the cotangents of q k^T for those of the probabilities; rows and dtypes as
 // above.
 void softmax_vjp(Device device, const AttentionTile& tile, Matrix<const float> p,
-                 std::span<const int32_t> argmax, Matrix<const float> dp, DeltaView ds);
+                 std::span<const int32_t> argmax, Matrix<const float> dp, MatrixView ds);
 
 // --- conversions
 void to_f32(Device device, TensorView x, Matrix<float> y);  // bf16, f16 or f32, same number of elements
-void convert(Device device, Matrix<const float> x, DeltaView y);
+void convert(Device device, Matrix<const float> x, MatrixView y);
 // x as a sum of bf16 matrices: parts [n * rows, cols], the first `rows` rows hold x rounded, each further
 // group what the ones before leave. Three parts are exact but for underflow, two within 2^-18 of every
 // element. add_parts: the rows' sums, smallest first, the same way back: y = (y if accumulate) + (bias if
@@ -147,12 +121,12 @@ void convert(Device device, Matrix<const float> x, DeltaView y);
 void split(Device device, Matrix<const float> x, Matrix<bf16> parts);
 void add_parts(Device device, Matrix<const float> parts, const float* bias, bool accumulate, Matrix<float> y);
 // y = parent + d, in d's dtype or f32 (a block without delta rows copies the parent).
-void add_to_parent(Device device, std::span<const RowBlock> blocks, Matrix<const float> parent, DeltaView d,
-                   DeltaView y);
+void add_to_parent(Device device, std::span<const RowBlock> blocks, Matrix<const float> parent, MatrixView d,
+                   MatrixView y);
 // y = a - parent, rounded to y's dtype; a is f32 or y's dtype, and may be y (a block without rows of a:
 // minus the parent).
-void subtract_parent(Device device, std::span<const RowBlock> blocks, DeltaView a, Matrix<const float> parent,
-                     DeltaView y);
+void subtract_parent(Device device, std::span<const RowBlock> blocks, MatrixView a,
+                     Matrix<const float> parent, MatrixView y);
 
 // y = x less its mean row. sums, [kMeanPieces, cols], is overwritten.
 inline constexpr int64_t kMeanPieces = 32;
@@ -161,9 +135,9 @@ void subtract_mean(Device device, Matrix<const float> x, Matrix<double> sums, Ma
 // --- reductions, per row
 void row_absmax(Device device, Matrix<const float> x, std::span<float> absmax);
 void row_min_max(Device device, Matrix<const float> x, std::span<float> min, std::span<float> max);
-void row_squared_norm(Device device, DeltaView x, std::span<double> squared_norm);
+void row_squared_norm(Device device, MatrixView x, std::span<double> squared_norm);
 // Of all rows together, in the device's memory; 0 for none.
-void squared_norm(Device device, DeltaView x, double* sum);
+void squared_norm(Device device, MatrixView x, double* sum);
 
 // --- output metrics of logits, tile by tile over the vocabulary, all sums in f64
 struct LogitsNormalizer {  // online log-sum-exp and argmax of a reference row
@@ -191,7 +165,7 @@ struct LogitsSums {
 };
 // shift = the row's delta times the parent row of `direction` (a column of the head's product, found ahead of
 // it).
-void shift_along(Device device, std::span<const RowBlock> blocks, Matrix<const float> direction, DeltaView d,
+void shift_along(Device device, std::span<const RowBlock> blocks, Matrix<const float> direction, MatrixView d,
                  std::span<LogitsSums> sums);
 // target: per parent row the true next token, or -1.
 void accumulate_logits(Device device, std::span<const RowBlock> blocks, Matrix<const float> logits,

@@ -2,7 +2,6 @@
 
 namespace qsweep::ops::add {
 
-using kernels::DeltaView;
 using kernels::RowBlock;
 
 void forward(const Context& context, Matrix<const float> a, Matrix<const float> b, Matrix<float> y) {
@@ -11,13 +10,13 @@ void forward(const Context& context, Matrix<const float> a, Matrix<const float> 
   kernels::add(context.device(), a, b, y);
 }
 
-void delta(const Context& context, std::span<const RowBlock> blocks, DeltaView da, DeltaView db,
-           DeltaView dy) {
+void delta(const Context& context, std::span<const RowBlock> blocks, MatrixView da, MatrixView db,
+           MatrixView dy) {
   kernels::add_delta(context.device(), blocks, da, db, dy);
 }
 
-void sum(const Context& context, DeltaView a, DeltaView b, DeltaView y) {
-  for (const DeltaView& x : {a, b})
+void sum(const Context& context, MatrixView a, MatrixView b, MatrixView y) {
+  for (const MatrixView& x : {a, b})
     QSWEEP_CHECK(x.rows == y.rows && x.cols == y.cols && x.dtype == y.dtype, "[{}, {}] into [{}, {}]", x.rows,
                  x.cols, y.rows, y.cols);
   const RowBlock whole{.rows = y.rows, .parent = 0, .in = {0, 0, kernels::kAbsent}, .out = 0};

@@ -11,10 +11,10 @@ namespace qsweep::ops::add {
 
 void forward(const Context& context, Matrix<const float> a, Matrix<const float> b, Matrix<float> y);
 
-void delta(const Context& context, std::span<const kernels::RowBlock> blocks, kernels::DeltaView da,
-           kernels::DeltaView db, kernels::DeltaView dy);
+void delta(const Context& context, std::span<const kernels::RowBlock> blocks, MatrixView da, MatrixView db,
+           MatrixView dy);
 
 // y = a + b, all rows of cotangents; y may be a or b.
-void sum(const Context& context, kernels::DeltaView a, kernels::DeltaView b, kernels::DeltaView y);
+void sum(const Context& context, MatrixView a, MatrixView b, MatrixView y);
 
 }  // namespace qsweep::ops::add

@@ -12,13 +12,11 @@ namespace {
 
 using kernels::AttentionTile;
 using kernels::Buffer;
-using kernels::DeltaView;
 using kernels::Device;
 using kernels::GemmOperand;
 using kernels::GemmPurpose;
 using kernels::kAbsent;
 using kernels::RowBlock;
-using kernels::view_of;
 
 // Pairs of one sample with evenly spaced rows and the same inputs present.
 struct PairRun {
@@ -94,8 +92,8 @@ struct DeltaCall {
   const Context& context;
   const Spec& spec;
   Matrix<const float> q, k, v;
-  std::array<DeltaView, 3> d;  // dq, dk, dv
-  DeltaView d_o;
+  std::array<MatrixView, 3> d;  // dq, dk, dv
+  MatrixView d_o;
 
   GemmOperand delta_heads(int input, const PairRun& run, int64_t first, int64_t rows, bool transposed) const {
     const auto i = static_cast<size_t>(input);
@@ -125,7 +123,7 @@ Buffer changed_keys(const DeltaCall& call, int input, const PairRun& run, const 
 }
 
 // dS of one tile for the pairs of a run, [pairs * heads * queries, keys].
-Buffer logits_change(const DeltaCall& call, const PairRun& run, const ReferenceTile& r, DeltaView q_tile) {
+Buffer logits_change(const DeltaCall& call, const PairRun& run, const ReferenceTile& r, MatrixView q_tile) {
   const AttentionTile& tile = r.tile;
   const int64_t first = r.segment_first - run.parent;
   Buffer ds = logits_buffer(call.context, DType::f32, run.pairs * tile.heads * tile.queries, tile.keys);
@@ -143,8 +141,8 @@ Buffer logits_change(const DeltaCall& call, const PairRun& run, const ReferenceT
 }
 
 // dO of one tile for the pairs of a run. p_tile and q_tile: the reference's, in the deltas' dtype.
-void delta_tile(const DeltaCall& call, const PairRun& run, const ReferenceTile& r, DeltaView q_tile,
-                DeltaView p_tile) {
+void delta_tile(const DeltaCall& call, const PairRun& run, const ReferenceTile& r, MatrixView q_tile,
+                MatrixView p_tile) {
   const AttentionTile& tile = r.tile;
   const Spec& spec = call.spec;
   const DType dtype = call.d_o.dtype;
@@ -158,7 +156,7 @@ void delta_tile(const DeltaCall& call, const PairRun& run, const ReferenceTile& 
     const Buffer ds = logits_change(call, run, r, q_tile);
     Buffer narrow;
     if (dtype != DType::f32) narrow = logits_buffer(call.context, dtype, ds.view().rows, tile.keys);
-    const DeltaView dp = dtype == DType::f32 ? ds.view() : narrow.view();
+    const MatrixView dp = dtype == DType::f32 ? ds.view() : narrow.view();
     softmax_delta(device, tile, r.s.matrix<float>(), r.p.matrix<float>(), r.lse.elements<float>(),
                   r.argmax.elements<int32_t>(), ds.matrix<float>(), dp);
     const Buffer v_new = changed_keys(call, 2, run, r);
@@ -227,7 +225,7 @@ void forward(const Context& context, const Spec& spec, std::span<const Segment> 
 
 void delta(const Context& context, const Spec& spec, std::span<const Segment> segments,
            std::span<const RowBlock> blocks, Matrix<const float> q, Matrix<const float> k,
-           Matrix<const float> v, DeltaView dq, DeltaView dk, DeltaView dv, DeltaView d_o) {
+           Matrix<const float> v, MatrixView dq, MatrixView dk, MatrixView dv, MatrixView d_o) {
   const trace::Span span("attention");
   const DeltaCall call{context, spec, q, k, v, {dq, dk, dv}, d_o};
   for (const auto& [parent, runs] : pair_runs(blocks))

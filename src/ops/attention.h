@@ -42,8 +42,7 @@ void forward(const Context& context, const Spec& spec, std::span<const Segment> 
 // product per tile.
 void delta(const Context& context, const Spec& spec, std::span<const Segment> segments,
            std::span<const kernels::RowBlock> blocks, Matrix<const float> q, Matrix<const float> k,
-           Matrix<const float> v, kernels::DeltaView dq, kernels::DeltaView dk, kernels::DeltaView dv,
-           kernels::DeltaView d_o);
+           Matrix<const float> v, MatrixView dq, MatrixView dk, MatrixView dv, MatrixView d_o);
 
 // Memory that forward or delta takes for its tiles. No blocks: forward.
 int64_t scratch_bytes(const Context& context, const Spec& spec, std::span<const Segment> segments,
@@ -51,8 +50,8 @@ int64_t scratch_bytes(const Context& context, const Spec& spec, std::span<const 
 
 // Cotangents of q, k and v, all rows of all probes, from those of o.
 void vjp(const Context& context, const Spec& spec, std::span<const Segment> segments, Matrix<const float> q,
-         Matrix<const float> k, Matrix<const float> v, kernels::DeltaView d_o, int64_t probes,
-         kernels::DeltaView dq, kernels::DeltaView dk, kernels::DeltaView dv);
+         Matrix<const float> k, Matrix<const float> v, MatrixView d_o, int64_t probes, MatrixView dq,
+         MatrixView dk, MatrixView dv);
 
 // Memory that vjp takes for its tiles.
 int64_t vjp_scratch_bytes(const Context& context, const Spec& spec, std::span<const Segment> segments,

@@ -5,9 +5,7 @@
 namespace qsweep::ops::attention {
 
 using kernels::Buffer;
-using kernels::DeltaView;
 using kernels::GemmOperand;
-using kernels::view_of;
 
 namespace {
 
@@ -29,8 +27,8 @@ Tiling fit_tiling(int64_t tile_bytes, int64_t keys, int64_t pairs,
   return t;
 }
 
-GemmOperand heads(const Spec& spec, DeltaView m, bool grouped, int64_t first_row, int64_t rows, int64_t pairs,
-                  int64_t pair_rows, bool transposed) {
+GemmOperand heads(const Spec& spec, MatrixView m, bool grouped, int64_t first_row, int64_t rows,
+                  int64_t pairs, int64_t pair_rows, bool transposed) {
   const int64_t group = spec.n_heads / spec.n_kv_heads, d = spec.head_dim;
   // A lone pair's stride is never used, but oneDNN's fast products refuse one that is out of order.
   const int64_t pair_stride = (pairs == 1 ? rows : pair_rows) * m.stride;
@@ -47,7 +45,7 @@ GemmOperand heads(const Spec& spec, DeltaView m, bool grouped, int64_t first_row
   return x;
 }
 
-GemmOperand logits(const Spec& spec, DeltaView m, int64_t queries, int64_t pairs) {
+GemmOperand logits(const Spec& spec, MatrixView m, int64_t queries, int64_t pairs) {
   const int64_t group = spec.n_heads / spec.n_kv_heads, head = queries * m.stride;
   GemmOperand x{m.data, m.dtype, {pairs, spec.n_kv_heads}, {spec.n_heads * head, group * head}};
   if (group > 1) {

@@ -22,10 +22,10 @@ Tiling fit_tiling(int64_t tile_bytes, int64_t keys, int64_t pairs,
 
 // `pairs` stacks of heads as an operand {pairs, kv heads, heads per kv head, rows, head_dim}; without grouped
 // heads the third size is left out. `grouped` says that the matrix has n_heads heads, not n_kv_heads.
-kernels::GemmOperand heads(const Spec& spec, kernels::DeltaView m, bool grouped, int64_t first_row,
-                           int64_t rows, int64_t pairs, int64_t pair_rows, bool transposed);
+kernels::GemmOperand heads(const Spec& spec, MatrixView m, bool grouped, int64_t first_row, int64_t rows,
+                           int64_t pairs, int64_t pair_rows, bool transposed);
 // Logits-like [pairs * n_heads * queries, keys] as {pairs, kv heads, heads per kv head, queries, keys}.
-kernels::GemmOperand logits(const Spec& spec, kernels::DeltaView m, int64_t queries, int64_t pairs);
+kernels::GemmOperand logits(const Spec& spec, MatrixView m, int64_t queries, int64_t pairs);
 
 // From one row of logits to the next: on a GPU, products and row kernels are faster where rows begin at
 // multiples of 16 bytes.

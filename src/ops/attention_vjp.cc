@@ -7,11 +7,9 @@ namespace qsweep::ops::attention {
 namespace {
 
 using kernels::Buffer;
-using kernels::DeltaView;
 using kernels::Device;
 using kernels::GemmOperand;
 using kernels::GemmPurpose;
-using kernels::view_of;
 
 int64_t tile_bytes(const Context& context, const Spec& spec, int64_t keys, int64_t queries, int64_t probes,
                    DType dtype) {
@@ -34,7 +32,7 @@ Tiling choose_tiling(const Context& context, const Spec& spec, int64_t keys, int
 // A matrix in the dtype of the products: itself, or a rounded copy.
 struct Rounded {
   Buffer copy;
-  DeltaView view;
+  MatrixView view;
 
   Rounded(Device device, Matrix<const float> m, DType dtype) : Rounded(device, m, dtype, m.cols) {}
   // stride: of the copy.
@@ -50,7 +48,7 @@ struct VjpCall {
   const Context& context;
   const Spec& spec;
   Matrix<const float> q, k, v;
-  DeltaView d_o, dq, dk, dv;
+  MatrixView d_o, dq, dk, dv;
 
   int64_t rows() const { return q.rows; }  // from one probe to the next
   int64_t group() const { return spec.n_heads / spec.n_kv_heads; }
@@ -64,8 +62,8 @@ struct VjpCall {
 struct KeySums {
   int64_t first_probe = 0;
   int64_t probes = 0;
-  Buffer dk, dv;   // f32 [probes * rows of the segment, n_kv_heads * head_dim]
-  DeltaView k, v;  // the segment's, less their means, in the products' dtype
+  Buffer dk, dv;    // f32 [probes * rows of the segment, n_kv_heads * head_dim]
+  MatrixView k, v;  // the segment's, less their means, in the products' dtype
 };
 
 // The tile's rows of d_o, one probe's after the other's: products, above all those that have to widen their
@@ -120,14 +118,14 @@ void vjp_tile(const VjpCall& call, const Segment& segment, int64_t first, int64_
   const auto queries_of = [&](const Buffer& rows) {
     return heads(spec, rows.view(), true, 0, queries, probes, queries, false);
   };
-  const auto keys_of = [&](DeltaView m, bool transpose) {
+  const auto keys_of = [&](MatrixView m, bool transpose) {
     return heads(spec, m, false, 0, keys, 1, 0, transpose);
   };
   const Buffer dp = logits_buffer(call.context, DType::f32, probes * spec.n_heads * queries, keys);
   call.multiply(queries_of(d_o_rows), keys_of(sums.v, true), logits(spec, dp.view(), queries, probes));
   Buffer narrow;
   if (dtype != DType::f32) narrow = logits_buffer(call.context, dtype, dp.view().rows, keys);
-  const DeltaView ds_rows = dtype == DType::f32 ? dp.view() : narrow.view();
+  const MatrixView ds_rows = dtype == DType::f32 ? dp.view() : narrow.view();
   softmax_vjp(device, r.tile, r.p.matrix<float>(), r.argmax.elements<int32_t>(), dp.matrix<float>(), ds_rows);
   const GemmOperand ds = logits(spec, ds_rows, queries, probes);
   const Buffer dq(device, DType::f32, probes * queries, call.q.cols);
@@ -163,8 +161,8 @@ void vjp_segment(const VjpCall& call, const Segment& segment, int64_t tile_queri
 }  // namespace
 
 void vjp(const Context& context, const Spec& spec, std::span<const Segment> segments, Matrix<const float> q,
-         Matrix<const float> k, Matrix<const float> v, DeltaView d_o, int64_t probes, DeltaView dq,
-         DeltaView dk, DeltaView dv) {
+         Matrix<const float> k, Matrix<const float> v, MatrixView d_o, int64_t probes, MatrixView dq,
+         MatrixView dk, MatrixView dv) {
   const trace::Span span("attention");
   QSWEEP_CHECK(
       d_o.rows == probes * q.rows && dq.rows == d_o.rows && dk.rows == probes * k.rows && dv.rows == dk.rows,

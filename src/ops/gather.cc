@@ -5,7 +5,6 @@
 
 namespace qsweep::ops::gather {
 
-using kernels::DeltaView;
 using kernels::Device;
 using kernels::OnDevice;
 using kernels::RowBlock;
@@ -19,13 +18,13 @@ void forward(const Context& context, std::span<const int64_t> source, Matrix<con
 }
 
 void delta(const Context& context, std::span<const RowBlock> blocks, std::span<const int64_t> source,
-           DeltaView dx, DeltaView dy) {
+           MatrixView dx, MatrixView dy) {
   const OnDevice there(context.device(), source);
   kernels::gather_delta(context.device(), blocks, there.elements(), dx, dy);
 }
 
-void vjp(const Context& context, std::span<const int64_t> source, DeltaView dy, int64_t probes,
-         DeltaView dx) {
+void vjp(const Context& context, std::span<const int64_t> source, MatrixView dy, int64_t probes,
+         MatrixView dx) {
   const auto read = static_cast<int64_t>(source.size()), rows = dx.rows / probes;
   QSWEEP_CHECK(dy.rows == probes * read && dx.rows == probes * rows && dx.cols == dy.cols,
                "{} indices and {} probes for [{}, {}] from [{}, {}]", read, probes, dx.rows, dx.cols, dy.rows,

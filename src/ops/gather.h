@@ -13,10 +13,10 @@ namespace qsweep::ops::gather {
 void forward(const Context& context, std::span<const int64_t> source, Matrix<const float> x, Matrix<float> y);
 
 void delta(const Context& context, std::span<const kernels::RowBlock> blocks, std::span<const int64_t> source,
-           kernels::DeltaView dx, kernels::DeltaView dy);
+           MatrixView dx, MatrixView dy);
 
 // Rows of dy whose source is -1 go nowhere.
-void vjp(const Context& context, std::span<const int64_t> source, kernels::DeltaView dy, int64_t probes,
-         kernels::DeltaView dx);
+void vjp(const Context& context, std::span<const int64_t> source, MatrixView dy, int64_t probes,
+         MatrixView dx);
 
 }  // namespace qsweep::ops::gather

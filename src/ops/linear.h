@@ -9,14 +9,12 @@
 namespace qsweep::ops::linear {
 
 // w is f32 or bf16; bias may be null.
-void forward(const Context& context, Matrix<const float> x, kernels::DeltaView w, const float* bias,
-             Matrix<float> y);
+void forward(const Context& context, Matrix<const float> x, MatrixView w, const float* bias, Matrix<float> y);
 
 // w: of a dtype that Gemm takes with dx's. With `accumulate`, dy += dx W^T.
-void delta(const Context& context, kernels::DeltaView dx, kernels::DeltaView w, kernels::DeltaView dy,
-           bool accumulate = false);
+void delta(const Context& context, MatrixView dx, MatrixView w, MatrixView dy, bool accumulate = false);
 
 // w: of a dtype that Gemm takes with dy's.
-void vjp(const Context& context, kernels::DeltaView dy, kernels::DeltaView w, kernels::DeltaView dx);
+void vjp(const Context& context, MatrixView dy, MatrixView w, MatrixView dx);
 
 }  // namespace qsweep::ops::linear

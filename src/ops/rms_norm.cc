@@ -4,7 +4,6 @@
 
 namespace qsweep::ops::rms_norm {
 
-using kernels::DeltaView;
 using kernels::RowBlock;
 
 void forward(const Context& context, Matrix<const float> x, std::span<const float> w, float eps,
@@ -14,13 +13,13 @@ void forward(const Context& context, Matrix<const float> x, std::span<const floa
   kernels::rms_norm(context.device(), x, w, eps, y);
 }
 
-void delta(const Context& context, std::span<const RowBlock> blocks, Matrix<const float> x, DeltaView dx,
-           std::span<const float> w, float eps, DeltaView dy) {
+void delta(const Context& context, std::span<const RowBlock> blocks, Matrix<const float> x, MatrixView dx,
+           std::span<const float> w, float eps, MatrixView dy) {
   kernels::rms_norm_delta(context.device(), blocks, x, dx, w, eps, dy);
 }
 
-void vjp(const Context& context, Matrix<const float> x, std::span<const float> w, float eps, DeltaView dy,
-         int64_t probes, DeltaView dx) {
+void vjp(const Context& context, Matrix<const float> x, std::span<const float> w, float eps, MatrixView dy,
+         int64_t probes, MatrixView dx) {
   kernels::rms_norm_vjp(context.device(), probe_blocks(probes, x.rows), x, w, eps, dy, dx);
 }
 

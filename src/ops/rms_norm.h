@@ -15,9 +15,9 @@ void forward(const Context& context, Matrix<const float> x, std::span<const floa
              Matrix<float> y);
 
 void delta(const Context& context, std::span<const kernels::RowBlock> blocks, Matrix<const float> x,
-           kernels::DeltaView dx, std::span<const float> w, float eps, kernels::DeltaView dy);
+           MatrixView dx, std::span<const float> w, float eps, MatrixView dy);
 
-void vjp(const Context& context, Matrix<const float> x, std::span<const float> w, float eps,
-         kernels::DeltaView dy, int64_t probes, kernels::DeltaView dx);
+void vjp(const Context& context, Matrix<const float> x, std::span<const float> w, float eps, MatrixView dy,
+         int64_t probes, MatrixView dx);
 
 }  // namespace qsweep::ops::rms_norm

@@ -4,7 +4,6 @@
 
 namespace qsweep::ops::rope {
 
-using kernels::DeltaView;
 using kernels::RowBlock;
 
 void forward(const Context& context, Matrix<const float> x, Matrix<const float> cos_sin, Matrix<float> y) {
@@ -14,11 +13,11 @@ void forward(const Context& context, Matrix<const float> x, Matrix<const float> 
 }
 
 void delta(const Context& context, std::span<const RowBlock> blocks, Matrix<const float> cos_sin,
-           DeltaView dx, DeltaView dy) {
+           MatrixView dx, MatrixView dy) {
   kernels::rotate_delta(context.device(), blocks, cos_sin, dx, dy);
 }
 
-void vjp(const Context& context, Matrix<const float> cos_sin, DeltaView dy, int64_t probes, DeltaView dx) {
+void vjp(const Context& context, Matrix<const float> cos_sin, MatrixView dy, int64_t probes, MatrixView dx) {
   kernels::rotate_back(context.device(), probe_blocks(probes, cos_sin.rows), cos_sin, dy, dx);
 }
 

@@ -15,9 +15,8 @@ namespace qsweep::ops::rope {
 void forward(const Context& context, Matrix<const float> x, Matrix<const float> cos_sin, Matrix<float> y);
 
 void delta(const Context& context, std::span<const kernels::RowBlock> blocks, Matrix<const float> cos_sin,
-           kernels::DeltaView dx, kernels::DeltaView dy);
+           MatrixView dx, MatrixView dy);
 
-void vjp(const Context& context, Matrix<const float> cos_sin, kernels::DeltaView dy, int64_t probes,
-         kernels::DeltaView dx);
+void vjp(const Context& context, Matrix<const float> cos_sin, MatrixView dy, int64_t probes, MatrixView dx);
 
 }  // namespace qsweep::ops::rope

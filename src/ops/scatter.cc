@@ -15,12 +15,12 @@ void forward(const Context& context, std::span<const int64_t> source, Matrix<con
 }
 
 void delta(const Context& context, std::span<const kernels::RowBlock> blocks, std::span<const int64_t> source,
-           kernels::DeltaView dfeatures, kernels::DeltaView dy) {
+           MatrixView dfeatures, MatrixView dy) {
   gather::delta(context, blocks, source, dfeatures, dy);
 }
 
-void vjp(const Context& context, std::span<const int64_t> source, kernels::DeltaView dy, int64_t probes,
-         kernels::DeltaView dfeatures) {
+void vjp(const Context& context, std::span<const int64_t> source, MatrixView dy, int64_t probes,
+         MatrixView dfeatures) {
   gather::vjp(context, source, dy, probes, dfeatures);
 }
 

@@ -16,9 +16,9 @@ void forward(const Context& context, std::span<const int64_t> source, Matrix<con
              Matrix<const float> features, Matrix<float> y);
 
 void delta(const Context& context, std::span<const kernels::RowBlock> blocks, std::span<const int64_t> source,
-           kernels::DeltaView dfeatures, kernels::DeltaView dy);
+           MatrixView dfeatures, MatrixView dy);
 
-void vjp(const Context& context, std::span<const int64_t> source, kernels::DeltaView dy, int64_t probes,
-         kernels::DeltaView dfeatures);
+void vjp(const Context& context, std::span<const int64_t> source, MatrixView dy, int64_t probes,
+         MatrixView dfeatures);
 
 }  // namespace qsweep::ops::scatter

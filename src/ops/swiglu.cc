@@ -4,7 +4,6 @@
 
 namespace qsweep::ops::swiglu {
 
-using kernels::DeltaView;
 using kernels::RowBlock;
 
 void forward(const Context& context, Matrix<const float> gate, Matrix<const float> up, Matrix<float> y) {
@@ -14,12 +13,12 @@ void forward(const Context& context, Matrix<const float> gate, Matrix<const floa
 }
 
 void delta(const Context& context, std::span<const RowBlock> blocks, Matrix<const float> gate,
-           Matrix<const float> up, DeltaView dgate, DeltaView dup, DeltaView dy) {
+           Matrix<const float> up, MatrixView dgate, MatrixView dup, MatrixView dy) {
   kernels::swiglu_delta(context.device(), blocks, gate, up, dgate, dup, dy);
 }
 
-void vjp(const Context& context, Matrix<const float> gate, Matrix<const float> up, DeltaView dy,
-         int64_t probes, DeltaView dgate, DeltaView dup) {
+void vjp(const Context& context, Matrix<const float> gate, Matrix<const float> up, MatrixView dy,
+         int64_t probes, MatrixView dgate, MatrixView dup) {
   kernels::swiglu_vjp(context.device(), probe_blocks(probes, gate.rows), gate, up, dy, dgate, dup);
 }
 

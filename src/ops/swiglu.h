@@ -16,9 +16,9 @@ namespace qsweep::ops::swiglu {
 void forward(const Context& context, Matrix<const float> gate, Matrix<const float> up, Matrix<float> y);
 
 void delta(const Context& context, std::span<const kernels::RowBlock> blocks, Matrix<const float> gate,
-           Matrix<const float> up, kernels::DeltaView dgate, kernels::DeltaView dup, kernels::DeltaView dy);
+           Matrix<const float> up, MatrixView dgate, MatrixView dup, MatrixView dy);
 
-void vjp(const Context& context, Matrix<const float> gate, Matrix<const float> up, kernels::DeltaView dy,
-         int64_t probes, kernels::DeltaView dgate, kernels::DeltaView dup);
+void vjp(const Context& context, Matrix<const float> gate, Matrix<const float> up, MatrixView dy,
+         int64_t probes, MatrixView dgate, MatrixView dup);
 
 }  // namespace qsweep::ops::swiglu

@@ -146,7 +146,7 @@ class Scoring {
     branch.change =
         Scratch(pass_.workspace, DType::f32, branch.hidden.matrix.rows, branch.hidden.matrix.cols);
     if (!dry())
-      kernels::subtract_parent(device(), in_place(branch.self.blocks), kernels::view_of(branch.hidden.matrix),
+      kernels::subtract_parent(device(), in_place(branch.self.blocks), view_of(branch.hidden.matrix),
                                hidden(), branch.change.view);
     return branch;
   }
@@ -217,7 +217,7 @@ class Scoring {
                        .x = b.hidden.matrix,
                        .y = b.is_reference() ? logits.matrix<float>() : Matrix<float>(),
                        .own_error = b.format == nullptr ? Matrix<float>() : c.self.matrix<float>(),
-                       .dx = b.live_rows() > 0 ? b.hidden_delta.view : kernels::DeltaView{},
+                       .dx = b.live_rows() > 0 ? b.hidden_delta.view : MatrixView{},
                        .dy = c.leaves.view,
                        .live = b.live,
                        .forks = b.forks,
@@ -253,7 +253,7 @@ class Scoring {
     };
     if (!b.is_reference()) {
       flops_ += 2.0 * static_cast<double>(tile.op.weight.elements()) * static_cast<double>(hidden().rows);
-      const kernels::DeltaView w = tile.weights.for_rows(DType::f32);
+      const MatrixView w = tile.weights.for_rows(DType::f32);
       if (dry()) return;
       ops::linear::delta(pass_.ops, b.change.view, w, changes.self.view,
                          /*accumulate=*/b.format != nullptr);
@@ -280,7 +280,7 @@ class Scoring {
     kernels::SharedList<double> squares(device(), static_cast<size_t>(rows));
     for (int64_t first = 0; first < rows; first += kPieceRows) {
       const int64_t count = std::min(kPieceRows, rows - first);
-      const kernels::DeltaView piece = d.view.rows_at(0, count), along = product.view.rows_at(0, count);
+      const MatrixView piece = d.view.rows_at(0, count), along = product.view.rows_at(0, count);
       kernels::to_f32(device(), dense(b.hidden_delta.view.rows_at(first, count)), d.f32().rows_at(0, count));
       pass_.ops.gemm.multiply(kernels::operand(piece), kernels::operand(gram_.view), kernels::operand(along),
                               {.purpose = kernels::GemmPurpose::deltas});
@@ -300,7 +300,7 @@ class Scoring {
   void add_gram(const HeadTile& tile) {
     const int64_t in = hidden().cols;
     flops_ += 2.0 * static_cast<double>(tile.op.weight.elements()) * static_cast<double>(in);
-    const kernels::DeltaView w = tile.weights.for_rows(input_.delta_dtype);
+    const MatrixView w = tile.weights.for_rows(input_.delta_dtype);
     if (gram_.view.data == nullptr) {
       gram_ = Scratch(pass_.workspace, DType::f32, in, in);
       if (!dry()) kernels::clear(device(), gram_.view.data, in * in * int64_t{sizeof(float)});
@@ -311,7 +311,7 @@ class Scoring {
                             {.accumulate = true, .purpose = kernels::GemmPurpose::deltas});
   }
 
-  static TensorView dense(const kernels::DeltaView& m) {
+  static TensorView dense(const MatrixView& m) {
     QSWEEP_CHECK(m.stride == m.cols, "rows {} apart", m.stride);
     return {m.dtype, {m.rows, m.cols}, static_cast<const std::byte*>(m.data)};
   }
@@ -321,7 +321,7 @@ class Scoring {
     kernels::SharedList<double> list(device(), static_cast<size_t>(b.leaves.rows));
     if (b.live_rows() > 0) {
       Scratch sum;
-      kernels::DeltaView total = b.hidden_delta.view;
+      MatrixView total = b.hidden_delta.view;
       if (!b.is_reference()) {
         sum = Scratch(pass_.workspace, DType::f32, b.live_rows(), hidden().cols);
         kernels::add_to_parent(device(), in_place(b.live_blocks()), b.change.matrix<float>(),
@@ -339,7 +339,7 @@ class Scoring {
     return sse;
   }
 
-  std::vector<double> squared_norms(const kernels::DeltaView& m) const {
+  std::vector<double> squared_norms(const MatrixView& m) const {
     kernels::SharedList<double> norms(device(), static_cast<size_t>(m.rows));
     if (m.rows > 0) kernels::row_squared_norm(device(), m, norms.for_kernels());
     return std::move(norms).take();

@@ -38,7 +38,7 @@ kernels::Buffer HeadTiles::normalize(Matrix<const float> hidden,
     const int64_t cols = tile.op.out_features();
     const auto block = pass_.workspace.allocate(DType::f32, hidden.rows, cols);
     const Matrix<float> logits{static_cast<float*>(block->data()), hidden.rows, cols};
-    const kernels::DeltaView w = tile.weights.for_values(hidden.rows);
+    const MatrixView w = tile.weights.for_values(hidden.rows);
     if (pass_.workspace.dry()) return;
     ops::linear::forward(pass_.ops, hidden, w, nullptr, logits);
     kernels::update_normalizers(device, logits, tile.first, normalizers);

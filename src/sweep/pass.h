@@ -11,7 +11,7 @@
 #include "graph/forward.h"
 #include "graph/variants.h"
 #include "models/model.h"
-#include "quant/format.h"
+#include "quant/quantizers.h"
 #include "scores/record.h"
 
 namespace qsweep::sweep {

@@ -19,7 +19,6 @@ namespace {
 
 using graph::Rows;
 using graph::Scratch;
-using kernels::DeltaView;
 using kernels::ProbeKind;
 using kernels::ProbeRow;
 
@@ -140,7 +139,7 @@ class ProbePass {
     const graph::LinearOp& op = input_.model.ops[static_cast<size_t>(op_index)];
     const graph::LinearWeights weights(pass_, op);
     const Scratch y(workspace_, DType::f32, x.rows, op.out_features());
-    const DeltaView w = weights.for_values(x.rows);
+    const MatrixView w = weights.for_values(x.rows);
     if (!dry()) ops::linear::forward(input_.ops, x, w, weights.bias(), y.f32());
     errors(op_index, x, y.f32(), {});
   }
@@ -154,7 +153,7 @@ class ProbePass {
       run_stage(stages[i], preceding(stages, i), [&] {
         backward.run(
             stages[i], kept_.inputs.at(i), cotangents,
-            [&](int op, Matrix<const float> x, Matrix<const float> y, DeltaView g) { errors(op, x, y, g); },
+            [&](int op, Matrix<const float> x, Matrix<const float> y, MatrixView g) { errors(op, x, y, g); },
             &kept_.linear_outputs);
       });
       flops_ += backward.flops() - before;
@@ -177,7 +176,7 @@ class ProbePass {
   }
 
   // --- errors of one op and their products with the gradients at its output. g: empty without probes.
-  void errors(int op_index, Matrix<const float> x, Matrix<const float> y, DeltaView g) {
+  void errors(int op_index, Matrix<const float> x, Matrix<const float> y, MatrixView g) {
     const trace::Span span("errors");
     const graph::LinearOp& op = input_.model.ops[static_cast<size_t>(op_index)];
     const graph::LinearWeights weights(pass_, op);
@@ -206,7 +205,7 @@ class ProbePass {
 
   // Per row of g: sum(g e), and where a kind of probes asks for it sum((g e)^2), else zeros.
   using ProductSink = std::function<void(std::span<const double> sums, std::span<const double> squares)>;
-  void products(DeltaView g, Matrix<const float> e, ProductSink then) const {
+  void products(MatrixView g, Matrix<const float> e, ProductSink then) const {
     const auto rows = static_cast<size_t>(g.rows);
     const bool squared = has_cross_entropy();
     const std::span<double> both = workspace_.deferred().ask<double>(
@@ -275,17 +274,17 @@ class ProbePass {
 
   // |sum over tokens of g x^T|^2 = sum over token pairs of (g g') (x x'): by the pairs, whatever the widths.
   // first_probe: that the rows of g begin with.
-  void traces(int op, Matrix<const float> x, DeltaView g, int64_t first_probe) {
+  void traces(int op, Matrix<const float> x, MatrixView g, int64_t first_probe) {
     const Rows kind = kinds_[static_cast<size_t>(op)];
     const int64_t rows = batch_.rows(kind), probes = g.rows / std::max<int64_t>(rows, 1);
     for (int64_t s = 0; s < batch_.samples(); ++s) {
       const int64_t n = batch_.rows(kind, s), first = batch_.first_row(kind, s);
       if (n == 0) continue;
       const Scratch inputs(workspace_, DType::f32, n, n), gradients(workspace_, DType::f32, n, n);
-      const DeltaView xs = kernels::view_of(x.rows_at(first, n));
+      const MatrixView xs = view_of(x.rows_at(first, n));
       linear(xs, xs, inputs.view);
       for (int64_t p = 0; p < probes; ++p) {
-        const DeltaView gs = g.rows_at(p * rows + first, n);
+        const MatrixView gs = g.rows_at(p * rows + first, n);
         linear(gs, gs, gradients.view);
         if (dry()) continue;
         const Probe probe = probes_[static_cast<size_t>(first_probe + p)];
@@ -300,7 +299,7 @@ class ProbePass {
   }
 
   // y = x w^T.
-  void linear(DeltaView x, DeltaView w, DeltaView y) {
+  void linear(MatrixView x, MatrixView w, MatrixView y) {
     flops_ += 2.0 * static_cast<double>(x.rows * x.cols) * static_cast<double>(w.rows);
     if (!dry()) input_.ops.gemm.linear(x, w, y, {.purpose = kernels::GemmPurpose::cotangents});
   }
@@ -376,7 +375,7 @@ class ProbePass {
 
   Scratch tile_logits(const HeadTile& tile, Matrix<const float> hidden) {
     Scratch logits(workspace_, DType::f32, hidden.rows, tile.op.out_features());
-    const DeltaView w = tile.weights.for_values(hidden.rows);
+    const MatrixView w = tile.weights.for_values(hidden.rows);
     if (!dry()) ops::linear::forward(input_.ops, hidden, w, nullptr, logits.f32());
     return logits;
   }
@@ -392,7 +391,7 @@ class ProbePass {
   }
 
   void score_tile(const HeadTile& tile, Matrix<const float> hidden, kernels::SharedList<ProbeRow>& probes,
-                  DeltaView sum, std::vector<HeadSums>& sums, std::vector<double>& logits_norm) {
+                  MatrixView sum, std::vector<HeadSums>& sums, std::vector<double>& logits_norm) {
     const Scratch logits = tile_logits(tile, hidden);
     const int64_t first_row = hidden_probes_ * hidden.rows, rows = logits_probes_ * hidden.rows;
     const Scratch u(workspace_, input_.dtype, rows, tile.op.out_features());
@@ -431,10 +430,10 @@ class ProbePass {
   }
 
   // sum += u W, in f32.
-  void add_product(const HeadTile& tile, DeltaView u, DeltaView sum) {
+  void add_product(const HeadTile& tile, MatrixView u, MatrixView sum) {
     flops_ += 2.0 * static_cast<double>(u.rows) * static_cast<double>(tile.op.weight.elements());
     if (u.rows == 0) return;
-    const DeltaView w = tile.weights.for_rows(input_.dtype);
+    const MatrixView w = tile.weights.for_rows(input_.dtype);
     if (dry()) return;
     input_.ops.gemm.multiply(kernels::operand(u), kernels::operand(w), kernels::operand(sum),
                              {.accumulate = true, .purpose = kernels::GemmPurpose::cotangents});

@@ -208,7 +208,7 @@ struct Layer {
     Backward backward(pass, kProbes, dtype);
     workspace.reset_peak();
     backward.run(stage, inputs, result.cotangents,
-                 [&](int op, Matrix<const float> x, Matrix<const float> y, kernels::DeltaView g) {
+                 [&](int op, Matrix<const float> x, Matrix<const float> y, MatrixView g) {
                    Seen seen{op, x.cols, y.cols, {}, {}, {}};
                    if (!workspace.dry() && dtype == DType::f32) {
                      seen.x.assign(x.data, x.data + x.rows * x.cols);

@@ -72,8 +72,8 @@ struct Step {
   BranchLinear branch(const Format* format, const Format* live) {
     BranchLinear b{.format = format, .x = x, .y = filled(kRows, kOut)};
     b.own_error = filled(kRows, kOut);
-    b.dx = kernels::view_of(dx);
-    b.dy = kernels::view_of(filled(kRows, kOut));
+    b.dx = view_of(dx);
+    b.dy = view_of(filled(kRows, kOut));
     LiveRun run{.format = live, .first_row = 0, .rows = kRows};
     // The pairs' rows stand in another order than their parent's.
     for (const int64_t first : {0, 3})

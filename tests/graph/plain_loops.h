@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "graph/graph.h"
-#include "quant/format.h"
+#include "quant/quantizers.h"
 
 namespace qsweep::graph {
 

@@ -49,9 +49,11 @@ struct Operands {
         dx16(dx.narrow()),
         du16(du.narrow()),
         dtype(type) {}
-  DeltaView first() { return dtype == DType::bf16 ? view(dx16) : dx.view(); }
-  DeltaView second() { return dtype == DType::bf16 ? view(du16) : du.view(); }
-  DeltaView view(std::vector<bf16>& m) const { return {m.data(), DType::bf16, 9, x.cols, x.cols + kPadding}; }
+  MatrixView first() { return dtype == DType::bf16 ? view(dx16) : dx.view(); }
+  MatrixView second() { return dtype == DType::bf16 ? view(du16) : du.view(); }
+  MatrixView view(std::vector<bf16>& m) const {
+    return {m.data(), DType::bf16, 9, x.cols, x.cols + kPadding};
+  }
   // The same blocks, one of whose inputs is absent.
   std::vector<RowBlock> without(size_t input) const {
     std::vector<RowBlock> some = blocks;
@@ -60,7 +62,7 @@ struct Operands {
   }
 };
 
-using Kernel = std::function<void(Runner& run, Operands& of, DeltaView y)>;
+using Kernel = std::function<void(Runner& run, Operands& of, MatrixView y)>;
 
 // What the kernel makes of its operands, as f32.
 std::vector<float> result(Runner& run, const Kernel& kernel, int64_t n, DType dtype) {
@@ -86,60 +88,60 @@ struct Named {
 std::vector<Named> kernels_of_ops() {
   return {
       {"rms_norm",
-       [](Runner& run, Operands& of, DeltaView y) {
+       [](Runner& run, Operands& of, MatrixView y) {
          rms_norm(run.device(), run.on(of.x.matrix()), run.on(of.w), 1e-6f, run.on(y.as<float>()));
        },
        true},
       {"rms_norm_delta",
-       [](Runner& run, Operands& of, DeltaView y) {
+       [](Runner& run, Operands& of, MatrixView y) {
          rms_norm_delta(run.device(), of.blocks, run.on(of.x.matrix()), run.on(of.first()), run.on(of.w),
                         1e-6f, run.on(y));
        }},
       {"rms_norm_vjp",
-       [](Runner& run, Operands& of, DeltaView y) {
+       [](Runner& run, Operands& of, MatrixView y) {
          rms_norm_vjp(run.device(), of.blocks, run.on(of.x.matrix()), run.on(of.w), 1e-6f, run.on(of.first()),
                       run.on(y));
        }},
       {"swiglu",
-       [](Runner& run, Operands& of, DeltaView y) {
+       [](Runner& run, Operands& of, MatrixView y) {
          swiglu(run.device(), run.on(of.x.matrix()), run.on(of.up.matrix()),
                 run.on(y.rows_at(0, 4).as<float>()));
        },
        true},
       {"swiglu_delta",
-       [](Runner& run, Operands& of, DeltaView y) {
+       [](Runner& run, Operands& of, MatrixView y) {
          for (const auto& blocks : {of.without(0), of.without(1), of.blocks})
            swiglu_delta(run.device(), blocks, run.on(of.x.matrix()), run.on(of.up.matrix()),
                         run.on(of.first()), run.on(of.second()), run.on(y));
        }},
       {"swiglu_vjp",
-       [](Runner& run, Operands& of, DeltaView y) {
+       [](Runner& run, Operands& of, MatrixView y) {
          swiglu_vjp(run.device(), of.blocks, run.on(of.x.matrix()), run.on(of.up.matrix()),
                     run.on(of.first()), run.on(of.second()), run.on(y));
        }},
       {"gelu",
-       [](Runner& run, Operands& of, DeltaView y) {
+       [](Runner& run, Operands& of, MatrixView y) {
          gelu(run.device(), run.on(of.x.matrix()), run.on(y.rows_at(0, 4).as<float>()));
        },
        true},
       {"gelu_delta",
-       [](Runner& run, Operands& of, DeltaView y) {
+       [](Runner& run, Operands& of, MatrixView y) {
          gelu_delta(run.device(), of.blocks, run.on(of.x.matrix()), run.on(of.first()), run.on(y));
        }},
       {"gelu_vjp",
-       [](Runner& run, Operands& of, DeltaView y) {
+       [](Runner& run, Operands& of, MatrixView y) {
          gelu_vjp(run.device(), of.blocks, run.on(of.x.matrix()), run.on(of.first()), run.on(y));
        }},
       {"add_delta",
-       [](Runner& run, Operands& of, DeltaView y) {
+       [](Runner& run, Operands& of, MatrixView y) {
          add_delta(run.device(), of.blocks, run.on(of.first()), run.on(of.second()), run.on(y));
        }},
       {"rotate_delta",
-       [](Runner& run, Operands& of, DeltaView y) {
+       [](Runner& run, Operands& of, MatrixView y) {
          rotate_delta(run.device(), of.blocks, run.on(of.table.matrix()), run.on(of.first()), run.on(y));
        }},
       {"gather_delta",
-       [](Runner& run, Operands& of, DeltaView y) {
+       [](Runner& run, Operands& of, MatrixView y) {
          gather_delta(run.device(), of.blocks, run.on(of.source), run.on(of.first()), run.on(y));
        }},
   };
@@ -194,7 +196,7 @@ TEST_F(CudaTest, BlocksOfManyLaunches) {
   auto* const y = static_cast<float*>(queue.allocate(bytes));
   queue.upload(x, ones.data(), bytes);
   queue.upload(y, sums.data(), bytes);
-  const DeltaView sum{y, DType::f32, rows, n, n};
+  const MatrixView sum{y, DType::f32, rows, n, n};
   for (int launch = 0; launch < launches; ++launch) {  // y += 1 in the launch's own rows
     std::vector<RowBlock> blocks;
     for (int64_t r = 0; r < rows; ++r)
@@ -218,7 +220,7 @@ TEST_F(CudaTest, MoreBlocksThanAreStagedAtOnce) {
     blocks.push_back({.rows = 1, .parent = r, .out = rows - 1 - r});
   }
   add_to_parent(device(), blocks, on(Matrix<const float>(x.data(), rows, 1)), {},
-                on(DeltaView{y.data(), DType::f32, rows, 1, 1}));
+                on(MatrixView{y.data(), DType::f32, rows, 1, 1}));
   for (int64_t r = 0; r < rows; ++r) EXPECT_EQ(y[static_cast<size_t>(r)], static_cast<float>(rows - 1 - r));
 }
 

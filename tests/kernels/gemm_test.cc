@@ -377,9 +377,9 @@ void expect_products_of_codes(Gemm& gemm, Runner& runner, int64_t rows, int64_t 
   std::vector<int32_t> y(static_cast<size_t>(rows * out), 5);
   {
     const Runner::Call arguments = runner.device();
-    gemm.linear_codes(runner.on(DeltaView{x.data(), dtype, rows, in, in}),
-                      runner.on(DeltaView{w.data(), DType::i8, out, in, in}),
-                      runner.on(DeltaView{y.data(), DType::i32, rows, out, out}), GemmPurpose::deltas);
+    gemm.linear_codes(runner.on(MatrixView{x.data(), dtype, rows, in, in}),
+                      runner.on(MatrixView{w.data(), DType::i8, out, in, in}),
+                      runner.on(MatrixView{y.data(), DType::i32, rows, out, out}), GemmPurpose::deltas);
   }
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t c = 0; c < out; ++c) {

@@ -157,7 +157,7 @@ TEST_P(LogitsTest, ShiftIsTheProductWithTheParentsDirection) {
     std::vector<LogitsSums> sums(kOutRows, LogitsSums{.shift = -1000});
     void* changes = dtype == DType::f32 ? static_cast<void*>(d.data()) : d16.data();
     shift_along(device(), data.blocks, on(Matrix<const float>(direction.data(), kParentRows, n)),
-                on(DeltaView{changes, dtype, kDeltaRows, n, n}), on(sums));
+                on(MatrixView{changes, dtype, kDeltaRows, n, n}), on(sums));
     for (const RowBlock& b : data.blocks)
       for (int64_t r = 0; r < b.rows; ++r) {
         double want = 0;

@@ -32,7 +32,7 @@ struct Padded {
   Matrix<float> matrix() { return {values.data(), rows, cols, cols + kPadding}; }
   Matrix<const float> matrix() const { return {values.data(), rows, cols, cols + kPadding}; }
   float at(int64_t r, int64_t c) const { return matrix().row(r)[c]; }
-  DeltaView view() { return {values.data(), DType::f32, rows, cols, cols + kPadding}; }
+  MatrixView view() { return {values.data(), DType::f32, rows, cols, cols + kPadding}; }
   std::vector<bf16> narrow() const {
     std::vector<bf16> n;
     for (const float v : values) n.push_back(to_bf16(v));

@@ -43,7 +43,7 @@ struct Row {
       const int64_t n = std::min(kTile, kColumns - first);
       kernels::fill_probes(runner.device(), kind, runner.on(probes), runner.on(tile(first)),
                            runner.on(normalizer), first,
-                           runner.on(DeltaView{u.data() + first, DType::f32, rows, n, kColumns}));
+                           runner.on(MatrixView{u.data() + first, DType::f32, rows, n, kColumns}));
     }
     return u;
   }
@@ -131,7 +131,7 @@ TEST_P(ProbesTest, RowProductsOfEveryProbe) {
   const auto g = qsweep::testing::normals(rng, rows * probes * cols),
              e = qsweep::testing::normals(rng, rows * cols);
   std::vector<double> sums(rows * probes), squares(sums.size());
-  const DeltaView gradients{const_cast<float*>(g.data()), DType::f32, rows * probes, cols, cols};
+  const MatrixView gradients{const_cast<float*>(g.data()), DType::f32, rows * probes, cols, cols};
   row_products(device(), on(gradients), on(Matrix(e.data(), rows, cols)), on(sums));
   row_squared_products(device(), on(gradients), on(Matrix(e.data(), rows, cols)), on(squares));
   for (int64_t r = 0; r < rows * probes; ++r) {

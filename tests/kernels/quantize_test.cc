@@ -244,7 +244,7 @@ TEST_P(QuantizeTest, AffineCodes) {
         fake_quantize_affine(device(), placed(AffineQuantizer{&range}), on(x.matrix()), on(y.matrix()));
         std::vector<uint8_t> codes(static_cast<size_t>(kRows * n));
         quantize_affine(device(), placed(AffineQuantizer{&range}), on(x.matrix()),
-                        on(DeltaView{codes.data(), dtype, kRows, n, n}));
+                        on(MatrixView{codes.data(), dtype, kRows, n, n}));
         for (int64_t r = 0; r < kRows; ++r)
           for (int64_t c = 0; c < n; ++c) {
             const uint8_t byte = codes[static_cast<size_t>(r * n + c)];

@@ -39,7 +39,7 @@ TEST_P(RowsTest, ConversionsRoundOnce) {
     expect_elements(copy, [&](int64_t r, int64_t c) { return x.at(r, c); });
 
     std::vector<bf16> narrow(static_cast<size_t>(kRows * n));
-    convert(device(), on(x.matrix()), on(DeltaView{narrow.data(), DType::bf16, kRows, n, n}));
+    convert(device(), on(x.matrix()), on(MatrixView{narrow.data(), DType::bf16, kRows, n, n}));
     std::vector<f16> half;
     for (const bf16 v : narrow) half.push_back(to_f16(to_float(v)));
     std::vector<float> wide(narrow.size()), from_half(narrow.size()), from_float(narrow.size());
@@ -75,8 +75,8 @@ TEST_P(RowsTest, AddToParentWithAndWithoutADelta) {
 
     std::vector<bf16> d16 = d.narrow(), y16 = Padded(8, n).narrow();
     add_to_parent(device(), blocks, on(parent.matrix()),
-                  on(DeltaView{d16.data(), DType::bf16, 9, n, n + kPadding}),
-                  on(DeltaView{y16.data(), DType::bf16, 8, n, n + kPadding}));
+                  on(MatrixView{d16.data(), DType::bf16, 9, n, n + kPadding}),
+                  on(MatrixView{y16.data(), DType::bf16, 8, n, n + kPadding}));
     for (int64_t c = 0; c < n; ++c) {
       const float changed = parent.at(4, c) + to_float(to_bf16(d.at(5, c)));
       EXPECT_EQ(y16[static_cast<size_t>(n + kPadding + c)].bits, to_bf16(changed).bits);
@@ -84,7 +84,7 @@ TEST_P(RowsTest, AddToParentWithAndWithoutADelta) {
 
     Padded wide(8, n);
     add_to_parent(device(), blocks, on(parent.matrix()),
-                  on(DeltaView{d16.data(), DType::bf16, 9, n, n + kPadding}), on(wide.view()));
+                  on(MatrixView{d16.data(), DType::bf16, 9, n, n + kPadding}), on(wide.view()));
     expect_elements(wide, [&](int64_t r, int64_t c) {
       return r >= 1 && r < 4 ? parent.at(r + 3, c) + to_float(to_bf16(d.at(r + 4, c))) : want(r, c);
     });
@@ -106,7 +106,7 @@ TEST_P(RowsTest, SubtractParentWithAndWithoutRows) {
 
     std::vector<bf16> y16 = Padded(8, n).narrow();
     subtract_parent(device(), blocks, on(a.view()), on(parent.matrix()),
-                    on(DeltaView{y16.data(), DType::bf16, 8, n, n + kPadding}));
+                    on(MatrixView{y16.data(), DType::bf16, 8, n, n + kPadding}));
     for (int64_t c = 0; c < n; ++c)
       EXPECT_EQ(y16[static_cast<size_t>(n + kPadding + c)].bits, to_bf16(want(1, c)).bits);
   }
@@ -171,8 +171,8 @@ TEST_P(RowsTest, SumsOfRowsByIndex) {
     });
     std::vector<bf16> narrow = x.narrow(), sums(static_cast<size_t>(6 * n));
     sum_rows(device(), blocks, on(start), on(readers),
-             on(DeltaView{narrow.data(), DType::bf16, 8, n, n + kPadding}),
-             on(DeltaView{sums.data(), DType::bf16, 6, n, n}));
+             on(MatrixView{narrow.data(), DType::bf16, 8, n, n + kPadding}),
+             on(MatrixView{sums.data(), DType::bf16, 6, n, n}));
     for (int64_t c = 0; c < n; ++c) {  // added in f32, rounded once
       const auto wide = [&](int64_t r) {
         return to_float(narrow[static_cast<size_t>(r * (n + kPadding) + c)]);

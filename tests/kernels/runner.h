@@ -60,7 +60,7 @@ class Runner {
   Matrix<T> on(Matrix<T> m) {
     return {on(m.data, extent(m)), m.rows, m.cols, m.stride};
   }
-  DeltaView on(DeltaView m) {
+  MatrixView on(MatrixView m) {
     const int64_t bytes = extent(m) * m.element_bytes();
     return {on(static_cast<std::byte*>(m.data), bytes), m.dtype, m.rows, m.cols, m.stride};
   }

@@ -137,7 +137,7 @@ void SoftmaxTest::expect_change(const Change& change, int64_t keys) {
   softmax_delta(device(), tile, on(Matrix<const float>(s.data(), 1, keys)),
                 on(Matrix<const float>(p.data(), 1, keys)), on(lse), on(argmax),
                 on(Matrix<const float>(ds.data(), 1, keys)),
-                on(DeltaView{got.data(), DType::f32, 1, keys, keys}));
+                on(MatrixView{got.data(), DType::f32, 1, keys, keys}));
   double error = 0, norm = 0;
   for (size_t c = 0; c < s.size(); ++c) {
     error += (got[c] - want[c]) * (got[c] - want[c]);
@@ -153,13 +153,13 @@ void SoftmaxTest::expect_change(const Change& change, int64_t keys) {
   softmax_delta(device(), tile, on(Matrix<const float>(s.data(), 1, keys)),
                 on(Matrix<const float>(p.data(), 1, keys)), on(lse), on(argmax),
                 on(Matrix<const float>(ds.data(), 1, keys)),
-                on(DeltaView{narrow.data(), DType::bf16, 1, keys, keys}));
+                on(MatrixView{narrow.data(), DType::bf16, 1, keys, keys}));
   for (size_t c = 0; c < s.size(); ++c) EXPECT_EQ(narrow[c].bits, to_bf16(got[c]).bits) << change.name;
 
   softmax_delta(device(), tile, on(Matrix<const float>(s.data(), 1, keys)),
                 on(Matrix<const float>(p.data(), 1, keys)), on(lse), on(argmax),
                 on(Matrix<const float>(ds.data(), 1, keys)),
-                on(DeltaView{ds.data(), DType::f32, 1, keys, keys}));
+                on(MatrixView{ds.data(), DType::f32, 1, keys, keys}));
   EXPECT_TRUE(std::equal(ds.begin(), ds.end(), got.begin())) << change.name << ": in place";
 }
 
@@ -200,7 +200,7 @@ TEST_P(SoftmaxTest, CotangentsMatchF64) {
               on(argmax));
       const Matrix<const float> p_rows(p.data(), 2, keys), dp_rows(dp.data(), probes * 2, keys);
       softmax_vjp(device(), tile, on(p_rows), on(argmax), on(dp_rows),
-                  on(DeltaView{got.data(), DType::f32, probes * 2, keys, keys}));
+                  on(MatrixView{got.data(), DType::f32, probes * 2, keys, keys}));
       for (int64_t r = 0; r < probes * 2; ++r) {
         const auto row = [&](const std::vector<float>& all, int64_t i) {
           return std::vector<float>(all.begin() + i * keys, all.begin() + (i + 1) * keys);
@@ -220,10 +220,10 @@ TEST_P(SoftmaxTest, CotangentsMatchF64) {
 
       std::vector<bf16> narrow(dp.size());
       softmax_vjp(device(), tile, on(p_rows), on(argmax), on(dp_rows),
-                  on(DeltaView{narrow.data(), DType::bf16, probes * 2, keys, keys}));
+                  on(MatrixView{narrow.data(), DType::bf16, probes * 2, keys, keys}));
       for (size_t i = 0; i < dp.size(); ++i) EXPECT_EQ(narrow[i].bits, to_bf16(got[i]).bits) << change.name;
       softmax_vjp(device(), tile, on(p_rows), on(argmax), on(dp_rows),
-                  on(DeltaView{dp.data(), DType::f32, probes * 2, keys, keys}));
+                  on(MatrixView{dp.data(), DType::f32, probes * 2, keys, keys}));
       EXPECT_TRUE(std::equal(dp.begin(), dp.end(), got.begin())) << change.name << ": in place";
     }
 }
@@ -237,7 +237,7 @@ TEST_P(SoftmaxTest, CotangentsOfACausalTileAreZeroWhereNothingIsVisible) {
   std::vector<float> dp = qsweep::testing::normals(rng, 15);
   for (const size_t invisible : {3, 4, 9}) dp[invisible] = NAN;
   softmax_vjp(device(), tile, on(Matrix<const float>(p.data(), 3, 5)), on(argmax),
-              on(Matrix<const float>(dp.data(), 3, 5)), on(DeltaView{ds.data(), DType::f32, 3, 5, 5}));
+              on(Matrix<const float>(dp.data(), 3, 5)), on(MatrixView{ds.data(), DType::f32, 3, 5, 5}));
   for (size_t i = 0; i < ds.size(); ++i) {
     const bool invisible = i == 3 || i == 4 || i == 9;
     EXPECT_TRUE(invisible ? ds[i] == 0 : std::isfinite(ds[i]) && ds[i] != 0) << i << ": " << ds[i];

@@ -10,7 +10,6 @@ namespace qsweep::ops::testing {
 namespace {
 
 using attention::Segment;
-using kernels::DeltaView;
 using kernels::RowBlock;
 
 // What the logits look like.
@@ -118,11 +117,11 @@ struct Attention : OpCase {
     attention::forward(at, shape.spec, segments(), x[0], x[1], x[2], y);
   }
   void delta(const Place::Call& at, std::span<const RowBlock> blocks, std::span<const Matrix<const float>> x,
-             std::span<const DeltaView> dx, DeltaView dy) const override {
+             std::span<const MatrixView> dx, MatrixView dy) const override {
     attention::delta(at, shape.spec, segments(), blocks, x[0], x[1], x[2], dx[0], dx[1], dx[2], dy);
   }
-  void vjp(const Place::Call& at, std::span<const Matrix<const float>> x, DeltaView dy, int64_t probes,
-           std::span<const DeltaView> dx) const override {
+  void vjp(const Place::Call& at, std::span<const Matrix<const float>> x, MatrixView dy, int64_t probes,
+           std::span<const MatrixView> dx) const override {
     attention::vjp(at, shape.spec, segments(), x[0], x[1], x[2], dy, probes, dx[0], dx[1], dx[2]);
   }
 

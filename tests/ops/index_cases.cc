@@ -9,10 +9,9 @@
 namespace qsweep::ops::testing {
 namespace {
 
-using kernels::DeltaView;
 using kernels::RowBlock;
 using Inputs = std::span<const Matrix<const float>>;
-using Deltas = std::span<const DeltaView>;
+using Deltas = std::span<const MatrixView>;
 using Blocks = std::span<const RowBlock>;
 
 void copy_row(const double* from, int64_t cols, double* to) { std::copy_n(from, cols, to); }
@@ -57,10 +56,10 @@ struct Gather : OpCase {
   std::vector<int64_t> source_of_all() const {
     return within_batch(*this, source, [&](size_t s) { return first_row(s); });
   }
-  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
+  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, MatrixView dy) const override {
     gather::delta(at, blocks, source, dx[0], dy);
   }
-  void vjp(const Place::Call& at, Inputs, DeltaView dy, int64_t probes, Deltas dx) const override {
+  void vjp(const Place::Call& at, Inputs, MatrixView dy, int64_t probes, Deltas dx) const override {
     gather::vjp(at, source_of_all(), dy, probes, dx[0]);
   }
   double forward_bound() const override { return 0; }
@@ -102,10 +101,10 @@ struct Scatter : OpCase {
   std::vector<int64_t> source_of_all() const {
     return within_batch(*this, source, [&](size_t s) { return first_input_row(0, s); });
   }
-  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
+  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, MatrixView dy) const override {
     scatter::delta(at, blocks, source, dx[0], dy);
   }
-  void vjp(const Place::Call& at, Inputs, DeltaView dy, int64_t probes, Deltas dx) const override {
+  void vjp(const Place::Call& at, Inputs, MatrixView dy, int64_t probes, Deltas dx) const override {
     scatter::vjp(at, source_of_all(), dy, probes, dx[0]);
   }
   double forward_bound() const override { return 0; }

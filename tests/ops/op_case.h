@@ -49,12 +49,12 @@ struct OpCase {
   virtual void forward(const Place::Call& at, std::span<const Matrix<const float>> x,
                        Matrix<float> y) const = 0;
   virtual void delta(const Place::Call& at, std::span<const kernels::RowBlock> blocks,
-                     std::span<const Matrix<const float>> x, std::span<const kernels::DeltaView> dx,
-                     kernels::DeltaView dy) const = 0;
+                     std::span<const Matrix<const float>> x, std::span<const MatrixView> dx,
+                     MatrixView dy) const = 0;
   // Cotangents of every input, all samples and probes.
   virtual bool has_vjp() const { return true; }
-  virtual void vjp(const Place::Call& at, std::span<const Matrix<const float>> x, kernels::DeltaView dy,
-                   int64_t probes, std::span<const kernels::DeltaView> dx) const = 0;
+  virtual void vjp(const Place::Call& at, std::span<const Matrix<const float>> x, MatrixView dy,
+                   int64_t probes, std::span<const MatrixView> dx) const = 0;
   // An output row depends on the same row of the inputs only.
   virtual bool row_wise() const { return false; }
 

@@ -5,7 +5,6 @@
 
 namespace qsweep::ops::testing {
 
-using kernels::DeltaView;
 using kernels::kAbsent;
 using kernels::RowBlock;
 
@@ -19,7 +18,7 @@ Buffer::Buffer(DType dtype, int64_t rows, int64_t cols, float everywhere)
   }
 }
 
-DeltaView Buffer::view() {
+MatrixView Buffer::view() {
   void* data = dtype_ == DType::f32 ? static_cast<void*>(wide_.data()) : narrow_.data();
   return {data, dtype_, rows_, cols_, stride()};
 }
@@ -145,7 +144,7 @@ Buffer Problem::delta(Place& place, DType dtype, Order order) {
     for (const Buffer& d : d_) narrow.push_back(d.narrowed());
   Buffer y(dtype, result_rows_, op_.output_cols(), kUntouched);
   const Place::Call at(place, op_.tile_bytes());
-  std::vector<DeltaView> dx;
+  std::vector<MatrixView> dx;
   for (Buffer& d : dtype == DType::bf16 ? narrow : d_) dx.push_back(at.on(d.view()));
   op_.delta(at, blocks, inputs(at), dx, at.on(y.view()));
   return y;

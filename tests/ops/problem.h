@@ -13,7 +13,7 @@ class Buffer {
  public:
   Buffer(DType dtype, int64_t rows, int64_t cols, float everywhere);
 
-  kernels::DeltaView view();
+  MatrixView view();
   Matrix<float> f32() { return view().as<float>(); }
   float at(int64_t r, int64_t c) const;
   void set(int64_t r, int64_t c, float value);

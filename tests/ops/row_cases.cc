@@ -15,10 +15,9 @@
 namespace qsweep::ops::testing {
 namespace {
 
-using kernels::DeltaView;
 using kernels::RowBlock;
 using Inputs = std::span<const Matrix<const float>>;
-using Deltas = std::span<const DeltaView>;
+using Deltas = std::span<const MatrixView>;
 using Blocks = std::span<const RowBlock>;
 
 void multiply_all(Matrix<float> x, float factor) {
@@ -56,19 +55,19 @@ struct Linear : OpCase {
     return y;
   }
   void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
-    linear::forward(at, x[0], at.on(kernels::view_of({w.data(), out, in})),
-                    has_bias ? at.on(bias).data() : nullptr, y);
+    linear::forward(at, x[0], at.on(view_of({w.data(), out, in})), has_bias ? at.on(bias).data() : nullptr,
+                    y);
   }
-  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
-    const DeltaView weights = at.on(weights_in(dy.dtype));
+  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, MatrixView dy) const override {
+    const MatrixView weights = at.on(weights_in(dy.dtype));
     for (const RowBlock& b : blocks)
       linear::delta(at, dx[0].rows_at(b.in[0], b.rows), weights, dy.rows_at(b.out, b.rows));
   }
-  void vjp(const Place::Call& at, Inputs, DeltaView dy, int64_t, Deltas dx) const override {
-    const DeltaView weights = at.on(weights_in(dy.dtype));
+  void vjp(const Place::Call& at, Inputs, MatrixView dy, int64_t, Deltas dx) const override {
+    const MatrixView weights = at.on(weights_in(dy.dtype));
     linear::vjp(at, dy, weights, dx[0]);
   }
-  DeltaView weights_in(DType dtype) const {
+  MatrixView weights_in(DType dtype) const {
     void* data = dtype == DType::bf16 ? static_cast<void*>(const_cast<bf16*>(w16.data()))
                                       : const_cast<float*>(w.data());
     return {data, dtype, out, in, in};
@@ -109,10 +108,10 @@ struct RmsNorm : OpCase {
   void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
     rms_norm::forward(at, x[0], at.on(w), kEps, y);
   }
-  void delta(const Place::Call& at, Blocks blocks, Inputs x, Deltas dx, DeltaView dy) const override {
+  void delta(const Place::Call& at, Blocks blocks, Inputs x, Deltas dx, MatrixView dy) const override {
     rms_norm::delta(at, blocks, x[0], dx[0], at.on(w), kEps, dy);
   }
-  void vjp(const Place::Call& at, Inputs x, DeltaView dy, int64_t probes, Deltas dx) const override {
+  void vjp(const Place::Call& at, Inputs x, MatrixView dy, int64_t probes, Deltas dx) const override {
     rms_norm::vjp(at, x[0], at.on(w), kEps, dy, probes, dx[0]);
   }
   bool row_wise() const override { return true; }
@@ -139,10 +138,10 @@ struct Swiglu : OpCase {
   void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
     swiglu::forward(at, x[0], x[1], y);
   }
-  void delta(const Place::Call& at, Blocks blocks, Inputs x, Deltas dx, DeltaView dy) const override {
+  void delta(const Place::Call& at, Blocks blocks, Inputs x, Deltas dx, MatrixView dy) const override {
     swiglu::delta(at, blocks, x[0], x[1], dx[0], dx[1], dy);
   }
-  void vjp(const Place::Call& at, Inputs x, DeltaView dy, int64_t probes, Deltas dx) const override {
+  void vjp(const Place::Call& at, Inputs x, MatrixView dy, int64_t probes, Deltas dx) const override {
     swiglu::vjp(at, x[0], x[1], dy, probes, dx[0], dx[1]);
   }
   bool row_wise() const override { return true; }
@@ -169,10 +168,10 @@ struct Gelu : OpCase {
   void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
     gelu::forward(at, x[0], y);
   }
-  void delta(const Place::Call& at, Blocks blocks, Inputs x, Deltas dx, DeltaView dy) const override {
+  void delta(const Place::Call& at, Blocks blocks, Inputs x, Deltas dx, MatrixView dy) const override {
     gelu::delta(at, blocks, x[0], dx[0], dy);
   }
-  void vjp(const Place::Call& at, Inputs x, DeltaView dy, int64_t probes, Deltas dx) const override {
+  void vjp(const Place::Call& at, Inputs x, MatrixView dy, int64_t probes, Deltas dx) const override {
     gelu::vjp(at, x[0], dy, probes, dx[0]);
   }
   double step() const override { return 1e-2 / static_cast<double>(scale); }  // its bend is as wide as 1
@@ -194,11 +193,11 @@ struct Add : OpCase {
   void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
     add::forward(at, x[0], x[1], y);
   }
-  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
+  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, MatrixView dy) const override {
     add::delta(at, blocks, dx[0], dx[1], dy);
   }
   bool has_vjp() const override { return false; }  // its inputs' cotangents are the output's
-  void vjp(const Place::Call&, Inputs, DeltaView, int64_t, Deltas) const override {}
+  void vjp(const Place::Call&, Inputs, MatrixView, int64_t, Deltas) const override {}
   double forward_bound() const override { return kUnit; }
 };
 
@@ -234,10 +233,10 @@ struct Rope : OpCase {
   void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
     rope::forward(at, x[0], at.on(Matrix<const float>(cos_sin.data(), total_rows(), head_dim)), y);
   }
-  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, DeltaView dy) const override {
+  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, MatrixView dy) const override {
     rope::delta(at, blocks, at.on(Matrix<const float>(cos_sin.data(), total_rows(), head_dim)), dx[0], dy);
   }
-  void vjp(const Place::Call& at, Inputs, DeltaView dy, int64_t probes, Deltas dx) const override {
+  void vjp(const Place::Call& at, Inputs, MatrixView dy, int64_t probes, Deltas dx) const override {
     rope::vjp(at, at.on(Matrix<const float>(cos_sin.data(), total_rows(), head_dim)), dy, probes, dx[0]);
   }
   bool row_wise() const override { return true; }

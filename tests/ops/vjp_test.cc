@@ -12,7 +12,6 @@
 namespace qsweep::ops::testing {
 namespace {
 
-using kernels::DeltaView;
 using qsweep::testing::all_targets;
 using qsweep::testing::normal;
 using qsweep::testing::OnTarget;
@@ -52,7 +51,7 @@ class VjpProblem {
     Buffer narrow = dy_.narrowed();
     const Place::Call at(place, op_.tile_bytes());
     std::vector<Matrix<const float>> x;
-    std::vector<DeltaView> views;
+    std::vector<MatrixView> views;
     for (size_t i = 0; i < inputs(); ++i) {
       x.push_back(at.on(Matrix<const float>(x_[i].f32())));
       views.push_back(at.on(dx[i].view()).rows_at(0, kProbes * input_rows(i)));

@@ -1,8 +1,6 @@
 // The formats against tensors quantized by the reference implementation (testdata/quant): subnormal, huge and
 // zero rows, ties, negative zeros, single elements. Values must be equal bit for bit, except that -0 equals
 // 0.
-#include "quant/format.h"
-
 #include <map>
 #include <numeric>
 #include <set>
@@ -17,6 +15,7 @@
 #include "base/rng.h"
 #include "io/json.h"
 #include "io/safetensors.h"
+#include "quant/quantizers.h"
 #include "support/random.h"
 
 namespace qsweep::quant {
@@ -179,9 +178,9 @@ TEST(Format, StoredWeights) {
     std::vector<bf16> rounded(w.size());
     fake_quantize_weight(kThreads, format, {w.data(), kOut, kIn}, nullptr, {expected.data(), kOut, kIn});
     const auto result = [](auto& values, DType dtype) {
-      return kernels::DeltaView{values.data(), dtype, kOut, kIn, kIn};
+      return MatrixView{values.data(), dtype, kOut, kIn, kIn};
     };
-    const auto run = [&](WeightPart part, kernels::DeltaView to) {
+    const auto run = [&](WeightPart part, MatrixView to) {
       quantize_stored_weight(kThreads, format, part, view, nullptr, to);
     };
     run(WeightPart::quantized, result(quantized, DType::f32));

@@ -104,7 +104,7 @@ struct Walk {
     for (size_t i = before.size(); i-- > 0;) {
       workspace.reset_peak();
       backward.run(model.stages[i], before[i], cotangents,
-                   [&](int op, Matrix<const float> x, Matrix<const float> y, kernels::DeltaView at_output) {
+                   [&](int op, Matrix<const float> x, Matrix<const float> y, MatrixView at_output) {
                      if (!workspace.dry()) record(op, x, y, at_output);
                    });
       peaks.push_back(workspace.peak_bytes());
@@ -112,7 +112,7 @@ struct Walk {
     EXPECT_TRUE(cotangents.empty());
   }
 
-  void record(int op, Matrix<const float> x, Matrix<const float> y, kernels::DeltaView g) {
+  void record(int op, Matrix<const float> x, Matrix<const float> y, MatrixView g) {
     Seen s{y.rows, y.cols, elements(x), elements(y), {}};
     for (int64_t r = 0; r < g.rows; ++r)
       for (int64_t c = 0; c < g.cols; ++c)
