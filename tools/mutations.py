@@ -52,8 +52,8 @@ MUTATIONS = {
         "src/sweep/pass.cc", "batch.size_bytes() + tile_bytes + workspace", "batch.size_bytes() + workspace",
         "sweep", "PlanOfText.*"),
     "attention_scratch_not_planned": (
-        "src/graph/forward.cc", "pass_.ops, attention->spec, pass_.batch.segments(attention->segments), {}, DType::f32));",
-        "pass_.ops, attention->spec, {}, {}, DType::f32));", "sweep", "Plan.Attention*"),
+        "src/graph/forward.cc", "scratch_bytes(pass.ops, n.spec, segments, {}, DType::f32));",
+        "scratch_bytes(pass.ops, n.spec, {}, {}, DType::f32));", "sweep", "Plan.Attention*"),
     "shifts_direction_not_planned": (
         "src/sweep/head.cc", "    set_shifts();", "    if (!dry()) set_shifts();", "sweep", "Plan.APassOfVariants*"),
     "limit_of_the_innermost_group_alone": (

@@ -26,25 +26,6 @@ struct Plan {
   std::vector<size_t> last_vjp;     // of the value in the backward direction; kNever: none reads it
 };
 
-// Whether the vjp depends on the values of the inputs; a new op kind without its line here does not compile.
-struct VjpReadsInputs {
-  bool operator()(const Input&) const { return false; }
-  bool operator()(const Table&) const { return false; }
-  bool operator()(const Linear&) const { return true; }
-  bool operator()(const RmsNorm&) const { return true; }
-  bool operator()(const Rope&) const { return false; }
-  bool operator()(const Attention&) const { return true; }
-  bool operator()(const Swiglu&) const { return true; }
-  bool operator()(const Gelu&) const { return true; }
-  bool operator()(const Add&) const { return false; }
-  bool operator()(const Embedding&) const { return false; }
-  bool operator()(const Scatter&) const { return false; }
-  bool operator()(const Gather&) const { return false; }
-  bool operator()(const Merge&) const { return false; }
-  bool operator()(const Columns&) const { return false; }
-};
-bool vjp_reads_inputs(const Operation& operation) { return std::visit(VjpReadsInputs{}, operation); }
-
 std::vector<bool> wanted_nodes(const Stage& stage, const Batch& batch, bool observed) {
   std::vector<bool> wanted(stage.nodes.size());
   for (size_t i = 0; i < wanted.size(); ++i) {
@@ -85,46 +66,6 @@ Plan make_plan(const Stage& stage, const Batch& batch, const std::vector<bool>& 
   return plan;
 }
 
-// The vjp of one node; linear ops, sums and views are handled before.
-struct Pullback {
-  const Pass& pass;
-  int64_t probes;
-  const std::vector<const Value*>& in;
-  MatrixView dy;
-  const std::vector<Cotangent>& dx;
-
-  Matrix<const float> x(size_t i) const { return in[i]->matrix; }
-  MatrixView d(size_t i) const { return dx[i].view; }
-
-  void operator()(const RmsNorm& n) const {
-    ops::rms_norm::vjp(pass.ops, x(0), load_vector(pass, n.weight).elements<float>(), n.eps, dy, probes,
-                       d(0));
-  }
-  void operator()(const Rope& n) const {
-    ops::rope::vjp(pass.ops, pass.batch.table(n.cos_sin), dy, probes, d(0));
-  }
-  void operator()(const Attention& n) const {
-    ops::attention::vjp(pass.ops, n.spec, pass.batch.segments(n.segments), x(0), x(1), x(2), dy, probes, d(0),
-                        d(1), d(2));
-  }
-  void operator()(const Swiglu&) const { ops::swiglu::vjp(pass.ops, x(0), x(1), dy, probes, d(0), d(1)); }
-  void operator()(const Gelu&) const { ops::gelu::vjp(pass.ops, x(0), dy, probes, d(0)); }
-  void operator()(const Scatter& n) const {
-    ops::scatter::vjp(pass.ops, pass.batch.index(n.index).within_batch, dy, probes, d(1));
-  }
-  void operator()(const Gather& n) const {
-    ops::gather::vjp(pass.ops, pass.batch.index(n.index).within_batch, dy, probes, d(0));
-  }
-  // Handled before, or nothing stands before them; a new op kind without its line here does not compile.
-  void operator()(const Input&) const {}
-  void operator()(const Table&) const {}
-  void operator()(const Linear&) const {}
-  void operator()(const Add&) const {}
-  void operator()(const Merge&) const {}
-  void operator()(const Columns&) const {}
-  void operator()(const Embedding&) const {}
-};
-
 class StageWalk {
  public:
   StageWalk(const Pass& pass, int64_t probes, DType dtype, const Stage& stage,
@@ -141,13 +82,11 @@ class StageWalk {
   double run(const Values& inputs, Cotangents& cotangents);
 
  private:
+  friend struct Pullback;
+
   bool take_outputs(Cotangents& cotangents);
   void compute_values(const Values& inputs);
   Value linear_output(int op_index, const Value& x);
-  void step(size_t i, Cotangents& cotangents);
-  void linear(size_t i, const Cotangent& dy);
-  void columns(const Node& node, const Cotangent& dy);
-  void pull_back(const Node& node, const Cotangent& dy);
 
   const Node& node(int i) const { return stage_.nodes[static_cast<size_t>(i)]; }
   Value& value(int i) { return values_[static_cast<size_t>(i)]; }
@@ -235,82 +174,132 @@ void StageWalk::compute_values(const Values& inputs) {
   }
 }
 
-void StageWalk::linear(size_t i, const Cotangent& dy) {
-  const int op_index = std::get<Linear>(stage_.nodes[i].operation).op;
-  const int from = stage_.nodes[i].inputs[0];
-  const trace::Span span("linear", pass_.linear_ops[static_cast<size_t>(op_index)].name);
-  if (observer_) observer_(op_index, value(from).matrix, values_[i].matrix, dy.view);
-  if (!wanted(from)) return;
-  const LinearOp& op = pass_.linear_ops[static_cast<size_t>(op_index)];
-  const LinearWeights weights(pass_, op);
-  const MatrixView w = weights.for_rows(dtype_);
-  flops_ += 2.0 * static_cast<double>(op.weight.elements()) * static_cast<double>(dy.view.rows);
-  Cotangent dx = allocate_for(node(from));
-  if (!pass_.workspace.dry()) ops::linear::vjp(pass_.ops, dy.view, w, dx.view);
-  add(std::move(dx), cotangent(from));
+// From the cotangent of one node to those of its inputs.
+struct Pullback {
+  StageWalk& walk;
+  size_t index;
+  Cotangent dy;
+  Cotangents& of_inputs;  // of the stage
+
+  const Pass& pass = walk.pass_;
+  const Node& node = walk.stage_.nodes[index];
+  bool dry() const { return pass.workspace.dry(); }
+  Matrix<const float> x(size_t i) const { return walk.value(node.inputs[i]).matrix; }
+
+  // `op` fills the cotangents of the inputs, and takes so much beside them for a while.
+  template <class Op>
+  void computed(Op&& op, int64_t scratch_bytes = 0) {
+    for (const int input : node.inputs)
+      QSWEEP_CHECK(walk.wanted(input), "{}: an op with an input that needs no cotangent", walk.stage_.name);
+    wanted_computed(op, scratch_bytes);
+  }
+  // The same for those that are wanted; the others have no data.
+  template <class Op>
+  void wanted_computed(Op&& op, int64_t scratch_bytes = 0) {
+    const trace::Span span("row kernels", graph::name(node.operation));
+    std::vector<Cotangent> dx;
+    std::vector<MatrixView> views;
+    for (const int input : node.inputs) {
+      dx.push_back(walk.wanted(input) ? walk.allocate_for(walk.node(input)) : Cotangent{});
+      views.push_back(dx.back().view);
+    }
+    pass.workspace.pass_through(scratch_bytes);
+    if (!dry()) op(views);
+    for (size_t k = 0; k < dx.size(); ++k)
+      if (!dx[k].empty()) walk.add(std::move(dx[k]), walk.cotangent(node.inputs[k]));
+  }
+  using Views = const std::vector<MatrixView>&;
+
+  void operator()(const Input& n) { walk.add(std::move(dy), of_inputs[n.name]); }
+  void operator()(const Linear& n);
+  void operator()(const Columns& n);
+  void operator()(const Merge& n) {
+    const MatrixView& g = dy.view;
+    QSWEEP_CHECK(g.stride == g.cols, "rows that were merged must be dense");
+    const int64_t cols = g.cols / n.factor;
+    const MatrixView parts{g.data, g.dtype, g.rows * n.factor, cols, cols};
+    walk.add({std::move(dy.block), parts}, walk.cotangent(node.inputs[0]));
+  }
+  void operator()(const Add&) {
+    for (const int summand : node.inputs)
+      if (walk.wanted(summand)) walk.add(dy, walk.cotangent(summand));
+  }
+  void operator()(const RmsNorm& n) {
+    computed([&](Views dx) {
+      ops::rms_norm::vjp(pass.ops, x(0), load_vector(pass, n.weight).elements<float>(), n.eps, dy.view,
+                         walk.probes_, dx[0]);
+    });
+  }
+  void operator()(const Rope& n) {
+    computed([&](Views dx) {
+      ops::rope::vjp(pass.ops, pass.batch.table(n.cos_sin), dy.view, walk.probes_, dx[0]);
+    });
+  }
+  void operator()(const Attention& n) {
+    const auto segments = pass.batch.segments(n.segments);
+    computed(
+        [&](Views dx) {
+          ops::attention::vjp(pass.ops, n.spec, segments, x(0), x(1), x(2), dy.view, walk.probes_, dx[0],
+                              dx[1], dx[2]);
+        },
+        ops::attention::vjp_scratch_bytes(pass.ops, n.spec, segments, walk.probes_, walk.dtype_));
+  }
+  void operator()(const Swiglu&) {
+    computed([&](Views dx) { ops::swiglu::vjp(pass.ops, x(0), x(1), dy.view, walk.probes_, dx[0], dx[1]); });
+  }
+  void operator()(const Gelu&) {
+    computed([&](Views dx) { ops::gelu::vjp(pass.ops, x(0), dy.view, walk.probes_, dx[0]); });
+  }
+  void operator()(const Scatter& n) {
+    wanted_computed([&](Views dx) {
+      ops::scatter::vjp(pass.ops, pass.batch.index(n.index).within_batch, dy.view, walk.probes_, dx[1]);
+    });
+  }
+  void operator()(const Gather& n) {
+    computed([&](Views dx) {
+      ops::gather::vjp(pass.ops, pass.batch.index(n.index).within_batch, dy.view, walk.probes_, dx[0]);
+    });
+  }
+  // Nothing stands before them.
+  void operator()(const Table&) {}
+  void operator()(const Embedding&) {}
+};
+
+void Pullback::operator()(const Linear& n) {
+  const int from = node.inputs[0];
+  const LinearOp& op = pass.linear_ops[static_cast<size_t>(n.op)];
+  const trace::Span span("linear", op.name);
+  if (walk.observer_) walk.observer_(n.op, x(0), walk.values_[index].matrix, dy.view);
+  if (!walk.wanted(from)) return;
+  const LinearWeights weights(pass, op);
+  const MatrixView w = weights.for_rows(walk.dtype_);
+  walk.flops_ += 2.0 * static_cast<double>(op.weight.elements()) * static_cast<double>(dy.view.rows);
+  Cotangent dx = walk.allocate_for(walk.node(from));
+  if (!dry()) ops::linear::vjp(pass.ops, dy.view, w, dx.view);
+  walk.add(std::move(dx), walk.cotangent(from));
 }
 
 // Into its columns of the source's cotangent, which is zero where no node reads.
-void StageWalk::columns(const Node& node, const Cotangent& dy) {
+void Pullback::operator()(const Columns& n) {
   const int from = node.inputs[0];
-  Cotangent& source = cotangent(from);
+  Cotangent& source = walk.cotangent(from);
   if (source.empty() || source.block.use_count() > 1) {
-    Cotangent zeros = allocate_for(this->node(from));
-    if (!pass_.workspace.dry())
-      kernels::clear(pass_.ops.device(), zeros.view.data,
-                     zeros.view.rows * zeros.view.cols * size_bytes(dtype_));
-    add(std::move(zeros), source);
+    Cotangent zeros = walk.allocate_for(walk.node(from));
+    if (!dry())
+      kernels::clear(pass.ops.device(), zeros.view.data,
+                     zeros.view.rows * zeros.view.cols * size_bytes(walk.dtype_));
+    walk.add(std::move(zeros), source);
   }
-  const MatrixView part = source.view.cols_at(std::get<Columns>(node.operation).first, node.cols);
-  if (!pass_.workspace.dry()) ops::add::sum(pass_.ops, part, dy.view, part);
-}
-
-void StageWalk::pull_back(const Node& node, const Cotangent& dy) {
-  const trace::Span span("row kernels", graph::name(node.operation));
-  std::vector<const Value*> in;
-  std::vector<Cotangent> dx;
-  const bool scatter = std::holds_alternative<Scatter>(node.operation);
-  for (const int input : node.inputs) {
-    in.push_back(&value(input));
-    QSWEEP_CHECK(wanted(input) || scatter, "{}: an op with an input that needs no cotangent", stage_.name);
-    dx.push_back(wanted(input) ? allocate_for(this->node(input)) : Cotangent{});
-  }
-  if (const auto* attention = std::get_if<Attention>(&node.operation))
-    pass_.workspace.pass_through(ops::attention::vjp_scratch_bytes(
-        pass_.ops, attention->spec, pass_.batch.segments(attention->segments), probes_, dtype_));
-  if (!pass_.workspace.dry()) std::visit(Pullback{pass_, probes_, in, dy.view, dx}, node.operation);
-  for (size_t k = 0; k < dx.size(); ++k)
-    if (!dx[k].empty()) add(std::move(dx[k]), cotangent(node.inputs[k]));
-}
-
-void StageWalk::step(size_t i, Cotangents& cotangents) {
-  const Node& node = stage_.nodes[i];
-  Cotangent dy = std::move(cotangents_[i]);
-  if (const auto* input = std::get_if<Input>(&node.operation)) {
-    add(std::move(dy), cotangents[input->name]);
-  } else if (std::holds_alternative<Linear>(node.operation)) {
-    linear(i, dy);
-  } else if (std::holds_alternative<Add>(node.operation)) {
-    for (const int summand : node.inputs)
-      if (wanted(summand)) add(dy, cotangent(summand));
-  } else if (std::holds_alternative<Columns>(node.operation)) {
-    columns(node, dy);
-  } else if (const auto* merge = std::get_if<Merge>(&node.operation)) {
-    const MatrixView& g = dy.view;
-    QSWEEP_CHECK(g.stride == g.cols, "rows that were merged must be dense");
-    const int64_t cols = g.cols / merge->factor;
-    const MatrixView parts{g.data, dtype_, g.rows * merge->factor, cols, cols};
-    add({std::move(dy.block), parts}, cotangent(node.inputs[0]));
-  } else {
-    pull_back(node, dy);
-  }
+  const MatrixView part = source.view.cols_at(n.first, node.cols);
+  if (!dry()) ops::add::sum(pass.ops, part, dy.view, part);
 }
 
 double StageWalk::run(const Values& inputs, Cotangents& cotangents) {
   if (!take_outputs(cotangents)) return 0;
   compute_values(inputs);
   for (size_t i = stage_.nodes.size(); i-- > 0;) {
-    if (plan_.reached[i]) step(i, cotangents);
+    if (plan_.reached[i])
+      std::visit(Pullback{*this, i, std::move(cotangents_[i]), cotangents}, stage_.nodes[i].operation);
     cotangents_[i] = {};
     if (plan_.last_vjp[i] == i) values_[i] = {};
     for (const int input : stage_.nodes[i].inputs)

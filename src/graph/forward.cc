@@ -68,66 +68,85 @@ Value Forward::linear(const LinearOp& op, const LinearWeights& weights, const Va
 
 namespace {
 
-// Computes one node into `y`. Views (Merge, Columns) are handled before.
+// The value of one node: its own, or a view of another's memory.
 struct Evaluate {
+  Forward& forward;
   const Pass& pass;
+  const Node& node;
   const std::vector<const Value*>& in;
-  Matrix<float> y;
 
   Matrix<const float> x(size_t i) const { return in[i]->matrix; }
 
-  void operator()(const RmsNorm& n) const {
-    ops::rms_norm::forward(pass.ops, x(0), load_vector(pass, n.weight).elements<float>(), n.eps, y);
+  // `op` fills the value, and takes so much beside it for a while.
+  template <class Op>
+  Value computed(Op&& op, int64_t scratch_bytes = 0) const {
+    const trace::Span span("row kernels", name(node.operation));
+    Value y = forward.allocate(node);
+    pass.workspace.pass_through(scratch_bytes);
+    if (!pass.workspace.dry() && y.matrix.rows > 0) op(y.matrix);
+    return y;
   }
-  void operator()(const Rope& n) const { ops::rope::forward(pass.ops, x(0), pass.batch.table(n.cos_sin), y); }
-  void operator()(const Attention& n) const {
-    ops::attention::forward(pass.ops, n.spec, pass.batch.segments(n.segments), x(0), x(1), x(2), y);
+
+  Value operator()(const Table& n) const {
+    // The batch owns its tables; they are read only.
+    const Matrix<const float> m = pass.batch.table(n.name);
+    return {nullptr, {const_cast<float*>(m.data), m.rows, m.cols}};
   }
-  void operator()(const Swiglu&) const { ops::swiglu::forward(pass.ops, x(0), x(1), y); }
-  void operator()(const Gelu&) const { ops::gelu::forward(pass.ops, x(0), y); }
-  void operator()(const Add&) const { ops::add::forward(pass.ops, x(0), x(1), y); }
-  void operator()(const Embedding& n) const {
-    ops::embedding::forward(pass.ops, pass.batch.token_ids(), n.table, y);
+  Value operator()(const Columns& n) const {
+    return {in[0]->block, in[0]->matrix.cols_at(n.first, node.cols)};
   }
-  void operator()(const Scatter& n) const {
-    ops::scatter::forward(pass.ops, pass.batch.index(n.index).within_batch, x(0), x(1), y);
+  Value operator()(const Merge&) const {
+    QSWEEP_CHECK(x(0).contiguous(), "rows that are merged must be dense");
+    return {in[0]->block, {in[0]->matrix.data, pass.batch.rows(node.rows), node.cols}};
   }
-  void operator()(const Gather& n) const {
-    ops::gather::forward(pass.ops, pass.batch.index(n.index).within_batch, x(0), y);
+  Value operator()(const RmsNorm& n) const {
+    return computed([&](Matrix<float> y) {
+      ops::rms_norm::forward(pass.ops, x(0), load_vector(pass, n.weight).elements<float>(), n.eps, y);
+    });
   }
-  // Handled before; a new op kind without its line here does not compile.
-  void operator()(const Input&) const {}
-  void operator()(const Table&) const {}
-  void operator()(const Linear&) const {}
-  void operator()(const Merge&) const {}
-  void operator()(const Columns&) const {}
+  Value operator()(const Rope& n) const {
+    return computed(
+        [&](Matrix<float> y) { ops::rope::forward(pass.ops, x(0), pass.batch.table(n.cos_sin), y); });
+  }
+  Value operator()(const Attention& n) const {
+    const auto segments = pass.batch.segments(n.segments);
+    return computed(
+        [&](Matrix<float> y) { ops::attention::forward(pass.ops, n.spec, segments, x(0), x(1), x(2), y); },
+        ops::attention::scratch_bytes(pass.ops, n.spec, segments, {}, DType::f32));
+  }
+  Value operator()(const Swiglu&) const {
+    return computed([&](Matrix<float> y) { ops::swiglu::forward(pass.ops, x(0), x(1), y); });
+  }
+  Value operator()(const Gelu&) const {
+    return computed([&](Matrix<float> y) { ops::gelu::forward(pass.ops, x(0), y); });
+  }
+  Value operator()(const Add&) const {
+    return computed([&](Matrix<float> y) { ops::add::forward(pass.ops, x(0), x(1), y); });
+  }
+  Value operator()(const Embedding& n) const {
+    return computed(
+        [&](Matrix<float> y) { ops::embedding::forward(pass.ops, pass.batch.token_ids(), n.table, y); },
+        ops::embedding::scratch_bytes(pass.ops, pass.batch.rows(node.rows), n.table));
+  }
+  Value operator()(const Scatter& n) const {
+    return computed([&](Matrix<float> y) {
+      ops::scatter::forward(pass.ops, pass.batch.index(n.index).within_batch, x(0), x(1), y);
+    });
+  }
+  Value operator()(const Gather& n) const {
+    return computed([&](Matrix<float> y) {
+      ops::gather::forward(pass.ops, pass.batch.index(n.index).within_batch, x(0), y);
+    });
+  }
+  // The walk's.
+  Value operator()(const Input&) const { return {}; }
+  Value operator()(const Linear&) const { return {}; }
 };
 
 }  // namespace
 
 Value Forward::evaluate(const Node& node, const std::vector<const Value*>& inputs) {
-  if (const auto* columns = std::get_if<Columns>(&node.operation))
-    return {inputs[0]->block, inputs[0]->matrix.cols_at(columns->first, node.cols)};
-  if (std::holds_alternative<Merge>(node.operation)) {
-    const Matrix<float> x = inputs[0]->matrix;
-    QSWEEP_CHECK(x.contiguous(), "rows that are merged must be dense");
-    return {inputs[0]->block, {x.data, pass_.batch.rows(node.rows), node.cols}};
-  }
-  if (const auto* table = std::get_if<Table>(&node.operation)) {
-    // The batch owns its tables; they are read only.
-    const Matrix<const float> m = pass_.batch.table(table->name);
-    return {nullptr, {const_cast<float*>(m.data), m.rows, m.cols}};
-  }
-  const trace::Span span("row kernels", name(node.operation));
-  Value y = allocate(node);
-  if (const auto* attention = std::get_if<Attention>(&node.operation))
-    pass_.workspace.pass_through(ops::attention::scratch_bytes(
-        pass_.ops, attention->spec, pass_.batch.segments(attention->segments), {}, DType::f32));
-  if (const auto* embedding = std::get_if<Embedding>(&node.operation))
-    pass_.workspace.pass_through(ops::embedding::scratch_bytes(pass_.ops, y.matrix.rows, embedding->table));
-  if (!pass_.workspace.dry() && y.matrix.rows > 0)
-    std::visit(Evaluate{pass_, inputs, y.matrix}, node.operation);
-  return y;
+  return std::visit(Evaluate{*this, pass_, node, inputs}, node.operation);
 }
 
 void Forward::run(const Stage& stage, Values& values, const LinearObserver& observer) {

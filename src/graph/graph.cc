@@ -15,11 +15,11 @@ std::string_view name(Tower tower) {
 }
 
 std::string_view name(const Operation& operation) {
-  constexpr std::string_view kNames[] = {"input",     "table",  "linear", "rms_norm", "rope",
-                                         "attention", "swiglu", "gelu",   "add",      "embedding",
-                                         "scatter",   "gather", "merge",  "columns"};
-  static_assert(std::size(kNames) == std::variant_size_v<Operation>);
-  return kNames[operation.index()];
+  return std::visit([](const auto& kind) { return kind.kName; }, operation);
+}
+
+bool vjp_reads_inputs(const Operation& operation) {
+  return std::visit([](const auto& kind) { return kind.vjp_reads_inputs; }, operation);
 }
 
 Builder::Value Builder::push(Operation operation, std::vector<int> inputs, Rows rows, int64_t cols) {

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -31,49 +32,82 @@ struct LinearOp {
   int64_t parameters() const { return weight.elements() + (bias ? bias->elements() : 0); }
 };
 
-// What a node computes; each has its page in ops/.
+// What a node computes; each has its page in ops/. kName: as traces call it. vjp_reads_inputs: the gradients
+// with respect to the inputs depend on their values.
 struct Input {  // a value that an earlier stage left under this name
+  static constexpr std::string_view kName = "input";
+  static constexpr bool vjp_reads_inputs = false;
   std::string name;
 };
 struct Table {  // data of the samples
+  static constexpr std::string_view kName = "table";
+  static constexpr bool vjp_reads_inputs = false;
   std::string name;
 };
 struct Linear {
-  int op = 0;  // index in the model's list of ops
+  static constexpr std::string_view kName = "linear";
+  static constexpr bool vjp_reads_inputs = true;  // its observer does
+  int op = 0;                                     // index in the model's list of ops
 };
 struct RmsNorm {
+  static constexpr std::string_view kName = "rms_norm";
+  static constexpr bool vjp_reads_inputs = true;
   TensorView weight;
   float eps = 0;
 };
 struct Rope {
+  static constexpr std::string_view kName = "rope";
+  static constexpr bool vjp_reads_inputs = false;
   std::string cos_sin;  // table
 };
 struct Attention {
+  static constexpr std::string_view kName = "attention";
+  static constexpr bool vjp_reads_inputs = true;
   ops::attention::Spec spec;
   std::string segments;
 };
-struct Swiglu {};
-struct Gelu {};
-struct Add {};
+struct Swiglu {
+  static constexpr std::string_view kName = "swiglu";
+  static constexpr bool vjp_reads_inputs = true;
+};
+struct Gelu {
+  static constexpr std::string_view kName = "gelu";
+  static constexpr bool vjp_reads_inputs = true;
+};
+struct Add {
+  static constexpr std::string_view kName = "add";
+  static constexpr bool vjp_reads_inputs = false;
+};
 struct Embedding {
+  static constexpr std::string_view kName = "embedding";
+  static constexpr bool vjp_reads_inputs = false;
   TensorView table;
 };
 struct Scatter {
+  static constexpr std::string_view kName = "scatter";
+  static constexpr bool vjp_reads_inputs = false;
   std::string index;
 };
 struct Gather {
+  static constexpr std::string_view kName = "gather";
+  static constexpr bool vjp_reads_inputs = false;
   std::string index;
 };
 struct Merge {  // `factor` consecutive rows side by side
+  static constexpr std::string_view kName = "merge";
+  static constexpr bool vjp_reads_inputs = false;
   int64_t factor = 1;
 };
 struct Columns {
+  static constexpr std::string_view kName = "columns";
+  static constexpr bool vjp_reads_inputs = false;
   int64_t first = 0;
 };
 using Operation = std::variant<Input, Table, Linear, RmsNorm, Rope, Attention, Swiglu, Gelu, Add, Embedding,
                                Scatter, Gather, Merge, Columns>;
 
-std::string_view name(const Operation& operation);  // "rms_norm"
+std::string_view name(const Operation& operation);
+bool vjp_reads_inputs(const Operation& operation);
 
 struct Node {
   Operation operation;

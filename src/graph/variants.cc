@@ -22,6 +22,16 @@ namespace {
 constexpr int64_t kPairBytes =
     2 * (sizeof(Pair) + kRowKinds * sizeof(int64_t)) + sizeof(int64_t) + 4 * sizeof(RowBlock);
 
+// Of a node's value, for the pairs of some ranges.
+Delta allocate(const Pass& pass, DType dtype, const PairTable& pairs, const Node& node,
+               std::vector<PairRange> ranges) {
+  Delta d{.block = nullptr, .view = {}, .kind = node.rows, .ranges = std::move(ranges)};
+  const int64_t rows = rows_in(pairs, d.ranges, node.rows);
+  d.block = pass.workspace.allocate(dtype, rows, node.cols);
+  d.view = {d.block->data(), dtype, rows, node.cols, node.cols};
+  return d;
+}
+
 }  // namespace
 
 Variants::Variants(const Pass& pass, DType delta_dtype, const OpRanges& ranges, std::vector<Branch> branches,
@@ -97,14 +107,6 @@ std::vector<LiveRun> Variants::live_runs(size_t b, int op, const Delta& dx) cons
   return runs;
 }
 
-Delta Variants::allocate(const PairTable& pairs, Rows kind, int64_t cols, std::vector<PairRange> ranges) {
-  Delta d{.block = nullptr, .view = {}, .kind = kind, .ranges = std::move(ranges)};
-  const int64_t rows = rows_in(pairs, d.ranges, kind);
-  d.block = pass_.workspace.allocate(dtype_, rows, cols);
-  d.view = {d.block->data(), dtype_, rows, cols, cols};
-  return d;
-}
-
 // Whether the branch has no reason yet to compute this node's value itself.
 bool Variants::same_as_reference(const State& state, const Node& node) const {
   const State& reference = states_.front();
@@ -142,7 +144,7 @@ BranchLinear Variants::prepare_linear(size_t b, const Node& node, size_t index, 
     ranges = merged(ranges, {{pair, pair + 1}});
   }
   if (ranges.empty()) return at;
-  state.local_deltas[index] = allocate(state.pairs, node.rows, node.cols, std::move(ranges));
+  state.local_deltas[index] = allocate(pass_, dtype_, state.pairs, node, std::move(ranges));
   at.dy = state.local_deltas[index].view;
   int64_t row = dx.empty() ? 0 : dx.view.rows;
   for (const auto& [leaf, sample] : forked) {
@@ -184,44 +186,100 @@ void Variants::linear(const Node& node, size_t index) {
 
 namespace {
 
-// Computes the delta of one node into `dy`. Linear ops and views are handled before.
+// The delta of one node, some of whose inputs change: its own, or a view of another's memory.
 struct Change {
   const Pass& pass;
+  DType dtype;
+  const PairTable& pairs;
+  const Node& node;
   const std::vector<const Value*>& in;
   const std::vector<const Delta*>& deltas;
-  std::span<const RowBlock> blocks;
-  MatrixView dy;
+  const std::vector<PairRange>& ranges;
 
+  using Blocks = std::span<const RowBlock>;
   Matrix<const float> x(size_t i) const { return in[i]->matrix; }
   MatrixView dx(size_t i) const { return deltas[i]->view; }
 
-  void operator()(const RmsNorm& n) const {
-    ops::rms_norm::delta(pass.ops, blocks, x(0), dx(0), load_vector(pass, n.weight).elements<float>(), n.eps,
-                         dy);
+  // `op` fills the delta from those of `sources`, and takes so much beside it for a while.
+  template <class Op, class ScratchBytes>
+  Delta computed(const std::vector<const Delta*>& sources, Op&& op, ScratchBytes&& scratch_bytes) const {
+    const trace::Span span("row kernels", name(node.operation));
+    Delta dy = allocate(pass, dtype, pairs, node, ranges);
+    const std::vector<RowBlock> blocks = row_blocks(pass.batch, pairs, dy, sources);
+    pass.workspace.pass_through(scratch_bytes(blocks));
+    if (!pass.workspace.dry()) op(Blocks(blocks), dy.view);
+    return dy;
   }
-  void operator()(const Rope& n) const {
-    ops::rope::delta(pass.ops, blocks, pass.batch.table(n.cos_sin), dx(0), dy);
+  template <class Op>
+  Delta computed(Op&& op) const {
+    return computed(deltas, op, [](Blocks) { return int64_t{0}; });
   }
-  void operator()(const Attention& n) const {
-    ops::attention::delta(pass.ops, n.spec, pass.batch.segments(n.segments), blocks, x(0), x(1), x(2), dx(0),
-                          dx(1), dx(2), dy);
+
+  Delta operator()(const Columns& n) const {
+    Delta part = *deltas[0];
+    part.view = part.view.cols_at(n.first, node.cols);
+    return part;
   }
-  void operator()(const Swiglu&) const { ops::swiglu::delta(pass.ops, blocks, x(0), x(1), dx(0), dx(1), dy); }
-  void operator()(const Gelu&) const { ops::gelu::delta(pass.ops, blocks, x(0), dx(0), dy); }
-  void operator()(const Add&) const { ops::add::delta(pass.ops, blocks, dx(0), dx(1), dy); }
-  void operator()(const Scatter& n) const {
-    ops::scatter::delta(pass.ops, blocks, pass.batch.index(n.index).within_sample, dx(1), dy);
+  Delta operator()(const Merge& n) const {
+    QSWEEP_CHECK(dx(0).stride == dx(0).cols, "rows that are merged must be dense");
+    const MatrixView merged{dx(0).data, dtype, dx(0).rows / n.factor, node.cols, node.cols};
+    return {deltas[0]->block, merged, node.rows, ranges};
   }
-  void operator()(const Gather& n) const {
-    ops::gather::delta(pass.ops, blocks, pass.batch.index(n.index).within_sample, dx(0), dy);
+  Delta operator()(const RmsNorm& n) const {
+    return computed([&](Blocks blocks, MatrixView dy) {
+      ops::rms_norm::delta(pass.ops, blocks, x(0), dx(0), load_vector(pass, n.weight).elements<float>(),
+                           n.eps, dy);
+    });
   }
-  // Handled before, or never changed by a variant; a new op kind without its line here does not compile.
-  void operator()(const Input&) const {}
-  void operator()(const Table&) const {}
-  void operator()(const Linear&) const {}
-  void operator()(const Merge&) const {}
-  void operator()(const Columns&) const {}
-  void operator()(const Embedding&) const {}
+  Delta operator()(const Rope& n) const {
+    return computed([&](Blocks blocks, MatrixView dy) {
+      ops::rope::delta(pass.ops, blocks, pass.batch.table(n.cos_sin), dx(0), dy);
+    });
+  }
+  Delta operator()(const Attention& n) const {
+    const auto segments = pass.batch.segments(n.segments);
+    return computed(
+        deltas,
+        [&](Blocks blocks, MatrixView dy) {
+          ops::attention::delta(pass.ops, n.spec, segments, blocks, x(0), x(1), x(2), dx(0), dx(1), dx(2),
+                                dy);
+        },
+        [&](Blocks blocks) {
+          return ops::attention::scratch_bytes(pass.ops, n.spec, segments, blocks, dtype);
+        });
+  }
+  Delta operator()(const Swiglu&) const {
+    return computed([&](Blocks blocks, MatrixView dy) {
+      ops::swiglu::delta(pass.ops, blocks, x(0), x(1), dx(0), dx(1), dy);
+    });
+  }
+  Delta operator()(const Gelu&) const {
+    return computed(
+        [&](Blocks blocks, MatrixView dy) { ops::gelu::delta(pass.ops, blocks, x(0), dx(0), dy); });
+  }
+  Delta operator()(const Add&) const {
+    return computed(
+        [&](Blocks blocks, MatrixView dy) { ops::add::delta(pass.ops, blocks, dx(0), dx(1), dy); });
+  }
+  Delta operator()(const Scatter& n) const {
+    // The first input is the embedding, which never changes.
+    return computed(
+        {deltas[1]},
+        [&](Blocks blocks, MatrixView dy) {
+          ops::scatter::delta(pass.ops, blocks, pass.batch.index(n.index).within_sample, dx(1), dy);
+        },
+        [](Blocks) { return int64_t{0}; });
+  }
+  Delta operator()(const Gather& n) const {
+    return computed([&](Blocks blocks, MatrixView dy) {
+      ops::gather::delta(pass.ops, blocks, pass.batch.index(n.index).within_sample, dx(0), dy);
+    });
+  }
+  // The walk's, or without inputs.
+  Delta operator()(const Input&) const { return {}; }
+  Delta operator()(const Table&) const { return {}; }
+  Delta operator()(const Linear&) const { return {}; }
+  Delta operator()(const Embedding&) const { return {}; }
 };
 
 }  // namespace
@@ -231,28 +289,7 @@ Delta Variants::change(const State& state, const Node& node, const std::vector<c
   std::vector<PairRange> ranges;
   for (const Delta* d : deltas) ranges = merged(ranges, d->ranges);
   if (ranges.empty()) return {};
-  if (const auto* columns = std::get_if<Columns>(&node.operation)) {
-    Delta part = *deltas[0];
-    part.view = part.view.cols_at(columns->first, node.cols);
-    return part;
-  }
-  if (const auto* merge = std::get_if<Merge>(&node.operation)) {
-    const Delta& d = *deltas[0];
-    QSWEEP_CHECK(d.view.stride == d.view.cols, "rows that are merged must be dense");
-    return {
-        d.block, {d.view.data, dtype_, d.view.rows / merge->factor, node.cols, node.cols}, node.rows, ranges};
-  }
-  const trace::Span span("row kernels", name(node.operation));
-  Delta dy = allocate(state.pairs, node.rows, node.cols, ranges);
-  // Scatter's first input is the embedding, which never changes.
-  const std::vector<const Delta*> sources =
-      std::holds_alternative<Scatter>(node.operation) ? std::vector{deltas[1]} : deltas;
-  const std::vector<RowBlock> blocks = row_blocks(pass_.batch, state.pairs, dy, sources);
-  if (const auto* attention = std::get_if<Attention>(&node.operation))
-    pass_.workspace.pass_through(ops::attention::scratch_bytes(
-        pass_.ops, attention->spec, pass_.batch.segments(attention->segments), blocks, dtype_));
-  if (!pass_.workspace.dry()) std::visit(Change{pass_, inputs, deltas, blocks, dy.view}, node.operation);
-  return dy;
+  return std::visit(Change{pass_, dtype_, state.pairs, node, inputs, deltas, ranges}, node.operation);
 }
 
 void Variants::other(const Node& node, size_t index) {

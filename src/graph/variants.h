@@ -91,7 +91,6 @@ class Variants {
   }
   Delta change(const State& state, const Node& node, const std::vector<const Value*>& inputs,
                const std::vector<const Delta*>& deltas);
-  Delta allocate(const PairTable& pairs, Rows kind, int64_t cols, std::vector<PairRange> ranges);
 
   Pass pass_;
   Forward forward_;
