@@ -10,8 +10,6 @@
 namespace qsweep::image {
 namespace {
 
-constexpr double kMaxAspectRatio = 200;
-constexpr double kCubicSupport = 2.0;
 // 8 bits of result and 2 of headroom for the overshoot of negative coefficients, in 32 bits.
 constexpr int kPrecisionBits = 32 - 8 - 2;
 
@@ -24,6 +22,15 @@ double cubic(double x) {
   return 0.0;
 }
 
+double triangle(double x) { return std::max(1.0 - std::abs(x), 0.0); }
+
+// How much an input pixel at a distance weighs, in pixels of the coarser image; nothing beyond the support.
+struct Kernel {
+  double support;
+  double (*weight)(double distance);
+};
+constexpr Kernel kKernels[] = {{1.0, triangle}, {2.0, cubic}};  // of the values of Resample
+
 int32_t to_fixed_point(double weight) {
   const double scaled = weight * (1 << kPrecisionBits);
   return static_cast<int32_t>(weight < 0 ? scaled - 0.5 : scaled + 0.5);
@@ -33,14 +40,19 @@ uint8_t to_pixel(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kP
 
 constexpr int32_t kHalf = 1 << (kPrecisionBits - 1);
 
-ResizeFilter make_filter(int64_t in, int64_t out) {
+// That the allocator adds to a block at most.
+constexpr int64_t kBlockBytes = 32;
+
+ResizeFilter make_filter(int64_t in, int64_t out, const Kernel& kernel) {
   const double scale = static_cast<double>(in) / static_cast<double>(out);
   const double widening = std::max(scale, 1.0);
-  const double support = kCubicSupport * widening;
+  const double support = kernel.support * widening;
   const double narrowing = 1.0 / widening;
   ResizeFilter filter;
   filter.stride = static_cast<int64_t>(std::ceil(support)) * 2 + 1;
   filter.weights.resize(static_cast<size_t>(checked_mul(out, filter.stride)));
+  filter.firsts.reserve(static_cast<size_t>(out));
+  filter.counts.reserve(static_cast<size_t>(out));
   std::vector<double> weights(static_cast<size_t>(filter.stride));
   for (int64_t i = 0; i < out; ++i) {
     const double center = (static_cast<double>(i) + 0.5) * scale;
@@ -49,7 +61,7 @@ ResizeFilter make_filter(int64_t in, int64_t out) {
     double total = 0.0;
     for (int64_t t = 0; t < count; ++t) {
       const double distance = static_cast<double>(t + first) - center + 0.5;
-      weights[static_cast<size_t>(t)] = cubic(distance * narrowing);
+      weights[static_cast<size_t>(t)] = kernel.weight(distance * narrowing);
       total += weights[static_cast<size_t>(t)];
     }
     for (int64_t t = 0; t < count; ++t) {
@@ -67,6 +79,8 @@ ResizeFilter make_filter(int64_t in, int64_t out) {
 ResizeFilter mirrored(const ResizeFilter& filter, int64_t in) {
   ResizeFilter mirror{.firsts = {}, .counts = {}, .weights = {}, .stride = filter.stride};
   mirror.weights.resize(filter.weights.size());
+  mirror.firsts.reserve(filter.firsts.size());
+  mirror.counts.reserve(filter.counts.size());
   int32_t* weights = mirror.weights.data();
   for (int64_t i = filter.size() - 1; i >= 0; --i, weights += filter.stride) {
     const int64_t count = filter.counts[static_cast<size_t>(i)];
@@ -78,8 +92,8 @@ ResizeFilter mirrored(const ResizeFilter& filter, int64_t in) {
   return mirror;
 }
 
-ResizeFilter filter_of(int64_t in, int64_t out, bool mirror) {
-  const ResizeFilter filter = make_filter(in, out);
+ResizeFilter filter_of(int64_t in, int64_t out, const Kernel& kernel, bool mirror) {
+  const ResizeFilter filter = make_filter(in, out, kernel);
   return mirror ? mirrored(filter, in) : filter;
 }
 
@@ -101,32 +115,7 @@ void resize_row(const ResizeFilter& filter, const uint8_t* row, uint8_t* out) {
 
 }  // namespace
 
-Size smart_resize(int64_t height, int64_t width, int64_t factor, int64_t min_pixels, int64_t max_pixels) {
-  QSWEEP_CHECK(height > 0 && width > 0 && factor > 0 && min_pixels > 0 && max_pixels > 0,
-               "{} x {}, factor {}, pixels {} to {}", height, width, factor, min_pixels, max_pixels);
-  const auto h = static_cast<double>(height), w = static_cast<double>(width), f = static_cast<double>(factor);
-  const double ratio = std::max(h, w) / std::min(h, w);
-  if (ratio > kMaxAspectRatio)
-    fail("the image is {} x {} pixels: expected an aspect ratio of at most {}, found {:.1f}", width, height,
-         kMaxAspectRatio, ratio);
-  // nearbyint rounds half to even, as Python's round.
-  const auto multiple = [factor](double count) { return checked_mul(static_cast<int64_t>(count), factor); };
-  Size size{.height = multiple(std::nearbyint(h / f)), .width = multiple(std::nearbyint(w / f))};
-  const int64_t pixels = checked_mul(size.height, size.width);
-  const auto original_pixels = static_cast<double>(checked_mul(height, width));
-  if (pixels > max_pixels) {
-    const double beta = std::sqrt(original_pixels / static_cast<double>(max_pixels));
-    size.height = std::max(factor, multiple(std::floor(h / beta / f)));
-    size.width = std::max(factor, multiple(std::floor(w / beta / f)));
-  } else if (pixels < min_pixels) {
-    const double beta = std::sqrt(static_cast<double>(min_pixels) / original_pixels);
-    size.height = multiple(std::ceil(h * beta / f));
-    size.width = multiple(std::ceil(w * beta / f));
-  }
-  return size;
-}
-
-RowResizer::RowResizer(Size stored, int orientation, Size upright)
+RowResizer::RowResizer(Size stored, int orientation, Size upright, Resample resample)
     : stored_(stored), orientation_(orientation) {
   QSWEEP_CHECK(stored.width > 0 && stored.height > 0 && upright.width > 0 && upright.height > 0,
                "{} x {} to {} x {}", stored.width, stored.height, upright.width, upright.height);
@@ -140,8 +129,9 @@ RowResizer::RowResizer(Size stored, int orientation, Size upright)
   const int64_t columns_lost = from.width - upright.width;
   const bool columns_first = rows_lost > 0 && rows_lost > 2 * columns_lost;
   columns_first_ = columns_first != turn.transpose;
-  across_ = filter_of(stored.width, to.width, turn.mirror_x);
-  down_ = filter_of(stored.height, to.height, turn.mirror_y);
+  const Kernel& kernel = kKernels[static_cast<size_t>(resample)];
+  across_ = filter_of(stored.width, to.width, kernel, turn.mirror_x);
+  down_ = filter_of(stored.height, to.height, kernel, turn.mirror_y);
   result_ = {.width = to.width, .height = to.height, .pixels = {}};
 }
 
@@ -159,8 +149,10 @@ int64_t RowResizer::max_open() const {
 int64_t RowResizer::bytes() const {
   const int64_t result_bytes = 3 * result_.width * result_.height;
   const int64_t copies = orientation_ == 1 ? 1 : 2;
-  return bytes_of(across_) + bytes_of(down_) + copies * result_bytes +
-         line_elems() * (max_open() * static_cast<int64_t>(sizeof(int32_t)) + 1);
+  const int64_t open_row_bytes =
+      line_elems() * static_cast<int64_t>(sizeof(int32_t)) + static_cast<int64_t>(sizeof(OpenRow));
+  return bytes_of(across_) + bytes_of(down_) + copies * result_bytes + line_elems() +
+         max_open() * (open_row_bytes + kBlockBytes);
 }
 
 void RowResizer::add(const uint8_t* row) {
@@ -202,8 +194,8 @@ RgbImage RowResizer::finish() {
   return apply_orientation(std::move(result_), orientation_);
 }
 
-RgbImage resize_bicubic(const RgbImage& image, Size size) {
-  RowResizer resizer({image.height, image.width}, 1, size);
+RgbImage resize(const RgbImage& image, Size size, Resample resample) {
+  RowResizer resizer({image.height, image.width}, 1, size, resample);
   for (int64_t y = 0; y < image.height; ++y) resizer.add(image.pixels.data() + y * image.width * 3);
   return resizer.finish();
 }

@@ -1,4 +1,4 @@
-// The size that a Qwen2-VL image processor chooses, and Pillow's bicubic resize.
+// Pillow's resize.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +16,8 @@ struct Size {
   bool operator==(const Size&) const = default;
 };
 
-// transformers' smart_resize (models/qwen2_vl/image_processing_qwen2_vl.py): both sides multiples of
-// `factor`, the pixel count within [min_pixels, max_pixels] as far as that allows, the aspect ratio roughly
-// kept. Python's rounding: half to even. Error where one side is more than 200 times the other. All arguments
-// are positive.
-Size smart_resize(int64_t height, int64_t width, int64_t factor, int64_t min_pixels, int64_t max_pixels);
+// The names of Pillow's filters.
+enum class Resample { bilinear, bicubic };
 
 // Output i = sum over t < counts[i] of weights[i * stride + t] * input[firsts[i] + t], in fixed point.
 struct ResizeFilter {
@@ -33,17 +30,17 @@ struct ResizeFilter {
   int64_t end(int64_t i) const { return firsts[static_cast<size_t>(i)] + counts[static_cast<size_t>(i)]; }
 };
 
-// Image.resize(size, BICUBIC) of Pillow 13.0 on 8-bit RGB, bit by bit: cubic convolution with a = -0.5,
-// widened by the scale when shrinking (antialiasing), coefficients in 22-bit fixed point, each of the two
-// passes rounded and clipped to 8 bits. Rows come first, but columns where the image loses more than twice as
-// many rows as columns (older versions of Pillow always begin with the rows: single pixels differ by a
-// level).
+// Image.resize(size, BILINEAR or BICUBIC) of Pillow 13.0 on 8-bit RGB, bit by bit: a triangle, or cubic
+// convolution with a = -0.5, widened by the scale when shrinking (antialiasing), coefficients in 22-bit fixed
+// point, each of the two passes rounded and clipped to 8 bits. Rows come first, but columns where the image
+// loses more than twice as many rows as columns (older versions of Pillow always begin with the rows: single
+// pixels differ by a level).
 // The image comes row by row as it is stored, and is never held whole: an orientation that exchanges or
 // mirrors its axes is taken into account in the filters and the order of passes, and applied to the result.
 class RowResizer {
  public:
   // Neither size may be empty. `upright` is the size of the result.
-  RowResizer(Size stored, int orientation, Size upright);
+  RowResizer(Size stored, int orientation, Size upright, Resample resample);
 
   // The next row, from top to bottom.
   void add(const uint8_t* row);
@@ -76,6 +73,6 @@ class RowResizer {
 };
 
 // A whole image at once.
-RgbImage resize_bicubic(const RgbImage& image, Size size);
+RgbImage resize(const RgbImage& image, Size size, Resample resample);
 
 }  // namespace qsweep::image

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "image/decode.h"
 #include "image/patches.h"
+#include "image/processor_config.h"
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "tensor/tensor.h"
@@ -55,19 +56,24 @@ struct Patches {
   int64_t grid_w = 0;
 };
 
-inline Patches make_patches(ImageReader& image, const PatchConfig& config, const SizeChoice& choice = {}) {
-  const Size size = resized_size(upright_size(image), config, choice);
-  const auto [t, h, w] = patch_grid(size, config);
+inline Patches make_patches(ImageReader& image, const Processor& processor, const SizeChoice& choice = {}) {
+  const Size size = resized_size(upright_size(image), processor, choice);
+  const auto [t, h, w] = patch_grid(size, processor);
   Patches patches{.pixel_values = {}, .grid_t = t, .grid_h = h, .grid_w = w};
-  const int64_t patch_elems = 3 * config.temporal_patch_size * config.patch_size * config.patch_size;
-  patches.pixel_values = Tensor(DType::f32, {t * h * w, patch_elems});
-  make_patches(image, size, config, patches.pixel_values.as<float>());
+  patches.pixel_values = Tensor(DType::f32, {t * h * w, processor.row_elems()});
+  make_patches(image, size, processor, patches.pixel_values.as<float>());
   return patches;
 }
-inline Patches make_patches(const RgbImage& image, const PatchConfig& config, const SizeChoice& choice = {}) {
+inline Patches make_patches(const RgbImage& image, const Processor& processor,
+                            const SizeChoice& choice = {}) {
   RgbReader reader(image);
-  return make_patches(reader, config, choice);
+  return make_patches(reader, processor, choice);
 }
+
+// What the config.json of Qwen2.5-VL says of images.
+inline constexpr ModelImages kQwen2_5{
+    .processor = "Qwen2VLImageProcessor", .patch_size = 14, .temporal_patch_size = 2, .merge_size = 2};
+inline Processor tiny_processor() { return find_processor(testdata("tiny-qwen2.5-vl"), kQwen2_5).value(); }
 
 // One folder of goldens: a JSON index and a safetensors file.
 class Goldens {
@@ -100,6 +106,8 @@ class Goldens {
 inline Goldens main_goldens() { return {"images", "images"}; }
 // Rare kinds of files, orientations and resizes (make_extra.py).
 inline Goldens extra_goldens() { return {"images/extra", "extra"}; }
+// What each image processor makes of those files, and many resizes (tools/processor_goldens.py).
+inline Goldens processor_goldens() { return {"images/processors", "processors"}; }
 
 // The largest difference of two images in levels; 256 where their sizes differ.
 inline int worst_difference(const RgbImage& a, const RgbImage& b) {

@@ -16,7 +16,6 @@
 
 #include "base/rng.h"
 #include "golden.h"
-#include "image/preprocessor.h"
 
 namespace {
 
@@ -167,18 +166,31 @@ struct Taken {
   int64_t bytes = 0;
   int64_t announced = 0;
 };
-Taken taken(std::span<const std::byte> file) {
-  const PatchConfig config = read_preprocessor_config(testdata("tiny-qwen2.5-vl/preprocessor_config.json"));
-  const Size size = resized_size(upright_size(*open_image(file)), config);
-  const auto [t, h, w] = patch_grid(size, config);
-  std::vector<float> rows(static_cast<size_t>(t * h * w * 3 * 2 * 14 * 14));
+Taken taken(std::span<const std::byte> file, const Processor& processor = tiny_processor()) {
+  const Size size = resized_size(upright_size(*open_image(file)), processor);
+  const auto [t, h, w] = patch_grid(size, processor);
+  std::vector<float> rows(static_cast<size_t>(t * h * w * processor.row_elems()));
   const int64_t before = live_bytes;
   peak_bytes = before;
   const std::unique_ptr<ImageReader> reader = open_image(file);
-  const int64_t announced = decode_bytes(*reader, size);
-  make_patches(*reader, size, config, rows);
+  const int64_t announced = decode_bytes(*reader, size, processor);
+  make_patches(*reader, size, processor, rows);
   return {peak_bytes - before, announced};
 }
+
+// Settings with the other rules for sizes, the first with the other filter.
+const Processor kFixed{.size_rule = SizeRule::fixed,
+                       .resample = Resample::bilinear,
+                       .patch_size = 14,
+                       .fixed_size = {.height = 448, .width = 448},
+                       .rescale_factor = 1,
+                       .std = {1, 1, 1}};
+const Processor kLongestEdge{.size_rule = SizeRule::longest_edge,
+                             .patch_size = 14,
+                             .merge_size = 2,
+                             .longest_edge = 784,
+                             .rescale_factor = 1,
+                             .std = {1, 1, 1}};
 
 TEST(ImageMemory, EveryKindOfFileTakesNoMoreThanItSays) {
   for (const Goldens& goldens : {main_goldens(), extra_goldens()})
@@ -186,8 +198,10 @@ TEST(ImageMemory, EveryKindOfFileTakesNoMoreThanItSays) {
       if (entry.path().extension() != ".png" && entry.path().extension() != ".jpg" &&
           entry.path().extension() != ".webp")
         continue;
-      const Taken found = taken(read_bytes(entry.path()));
-      EXPECT_LE(found.bytes, found.announced) << entry.path();
+      for (const Processor& processor : {tiny_processor(), kFixed, kLongestEdge}) {
+        const Taken found = taken(read_bytes(entry.path()), processor);
+        EXPECT_LE(found.bytes, found.announced) << entry.path();
+      }
     }
 }
 
@@ -207,11 +221,13 @@ TEST(ImageMemory, LargeImagesTakeWhatTheySay) {
   };
   for (const auto& [what, file] : cases) {
     SCOPED_TRACE(what);
-    const Taken found = taken(file);
-    std::printf("%-18s takes %9lld bytes of %9lld\n", what, static_cast<long long>(found.bytes),
-                static_cast<long long>(found.announced));
-    EXPECT_LE(found.bytes, found.announced);
-    EXPECT_GE(found.bytes + kSmall, found.announced);
+    for (const Processor& processor : {tiny_processor(), kFixed, kLongestEdge}) {
+      const Taken found = taken(file, processor);
+      std::printf("%-18s takes %9lld bytes of %9lld\n", what, static_cast<long long>(found.bytes),
+                  static_cast<long long>(found.announced));
+      EXPECT_LE(found.bytes, found.announced);
+      EXPECT_GE(found.bytes + kSmall, found.announced);
+    }
   }
   const Taken lossless = taken(webp_of(400, 300, true));
   EXPECT_LE(lossless.bytes, lossless.announced);

@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "base/readable.h"
-#include "image/preprocessor.h"
+#include "image/processor_config.h"
 #include "image/source.h"
 
 namespace qsweep::models::qwen2_5_vl {
@@ -151,14 +151,11 @@ void check_vision_start(const std::string& path, const text::Tokenizer& tokenize
          *config.vision_start_token_id, *found);
 }
 
-void check_patches(const image::Preprocessor& preprocessor, const VisionConfig& v) {
-  const auto same = [&](const char* key, int64_t here, int64_t in_config) {
-    if (here != in_config)
-      fail("{}: \"{}\": expected {} as in config.json, found {}", preprocessor.where, key, in_config, here);
-  };
-  same("patch_size", preprocessor.config.patch_size, v.patch_size);
-  same("temporal_patch_size", preprocessor.config.temporal_patch_size, v.temporal_patch_size);
-  same("merge_size", preprocessor.config.merge_size, v.spatial_merge_size);
+image::ModelImages images_of(const VisionConfig& v) {
+  return {.processor = "Qwen2VLImageProcessor",
+          .patch_size = v.patch_size,
+          .temporal_patch_size = v.temporal_patch_size,
+          .merge_size = v.spatial_merge_size};
 }
 
 }  // namespace
@@ -170,37 +167,34 @@ Inputs::Inputs(const std::string& folder, Config config, const LoadOptions& opti
     tokenizer_ = text::Tokenizer::load(tokenizer);
     check_vision_start(tokenizer, *tokenizer_, config_);
   }
-  const auto preprocessor = image::find_preprocessor(folder);
-  if (!preprocessor) return;
-  check_patches(*preprocessor, config_.vision);
-  patch_config_ = preprocessor->config;
+  processor_ = image::find_processor(folder, images_of(config_.vision));
 }
 
-const image::PatchConfig& Inputs::patch_config() const {
-  if (!patch_config_)
+const image::Processor& Inputs::processor() const {
+  if (!processor_)
     fail(
         "{}/preprocessor_config.json: needed for data with images, but missing, and there is no "
         "processor_config.json with an image_processor either",
         folder_);
-  return *patch_config_;
+  return *processor_;
 }
 
 // Decodes the image once, so that a file that cannot be read ends the run before it has begun.
 std::array<int64_t, 3> Inputs::examine(const text::ImageSource& source, Sample& sample) const {
-  const image::PatchConfig& config = patch_config();
+  const image::Processor& processor = this->processor();
   const std::string where = readable_value(source.location);
   return with_context(where, [&] {
     const std::vector<std::byte> file = read(source);
     const std::unique_ptr<image::ImageReader> reader = image::open_image(file);
     const image::Size size =
-        image::resized_size(image::upright_size(*reader), config, size_choice(source, options_));
+        image::resized_size(image::upright_size(*reader), processor, size_choice(source, options_));
     sample.decode_bytes =
-        std::max(sample.decode_bytes, std::ssize(file) + image::decode_bytes(*reader, size));
+        std::max(sample.decode_bytes, std::ssize(file) + image::decode_bytes(*reader, size, processor));
     reader->read_rows([](const uint8_t*) {});
     if (!reader->damage().empty())
       sample.warnings.push_back(
           fmt::format("{}: a damaged image, taken as Pillow reads it: {}", where, reader->damage()));
-    return image::patch_grid(size, config);
+    return image::patch_grid(size, processor);
   });
 }
 
@@ -248,10 +242,10 @@ Tensor Inputs::pixel_values(const Sample& sample, Pixels pixels) const {
       const std::vector<std::byte> file = read(source);
       const std::unique_ptr<image::ImageReader> reader = image::open_image(file);
       const image::Size size =
-          image::resized_size(image::upright_size(*reader), patch_config(), size_choice(source, options_));
-      if (image::patch_grid(size, patch_config()) != sample.image_grids[i])
+          image::resized_size(image::upright_size(*reader), processor(), size_choice(source, options_));
+      if (image::patch_grid(size, processor()) != sample.image_grids[i])
         fail("the image's size changed while in use");
-      image::make_patches(*reader, size, patch_config(), rows);
+      image::make_patches(*reader, size, processor(), rows);
     });
   }
   return table;

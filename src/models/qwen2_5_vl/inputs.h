@@ -55,7 +55,7 @@ class Inputs : public InputBuilder {
   graph::SampleInputs load(const Sample& sample, Pixels pixels) const override;
 
  private:
-  const image::PatchConfig& patch_config() const;
+  const image::Processor& processor() const;
   // The grid of an image's patches; notes in `sample` what the image takes and what is wrong with it.
   std::array<int64_t, 3> examine(const text::ImageSource& source, Sample& sample) const;
   std::vector<std::byte> read(const text::ImageSource& source) const;
@@ -66,7 +66,7 @@ class Inputs : public InputBuilder {
   Config config_;
   LoadOptions options_;
   std::optional<text::Tokenizer> tokenizer_;
-  std::optional<image::PatchConfig> patch_config_;
+  std::optional<image::Processor> processor_;
 };
 
 }  // namespace qsweep::models::qwen2_5_vl
