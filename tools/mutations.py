@@ -109,6 +109,25 @@ MUTATIONS = {
     "numbers_for_the_host_overwritten": (
         "src/kernels/deferred.cc", "if (used_ + bytes > memory_.size_bytes()) settle();",
         "if (used_ + bytes > memory_.size_bytes()) used_ = 0;", "kernels", "Deferred.*"),
+    "sides_rounded_down": (
+        "src/image/size.cc", "((side - 1) / unit + 1) * unit", "std::max(side / unit, int64_t{1}) * unit", "image",
+        "FitLongestEdge.*"),
+    "bilinear_not_widened_when_shrinking": (
+        "src/image/resize.cc", "kernel.support * widening", "kernel.support * (kernel.support > 1 ? widening : 1)", "image",
+        "Resize.*"),
+    "bilinear_rows_always_first": (
+        "src/image/resize.cc", "rows_lost > 0 && rows_lost > 2 * columns_lost", "false", "image", "Resize.*"),
+    "pixels_rescaled_in_f32": (
+        "src/image/patches.cc", "static_cast<float>(u8 * processor.rescale_factor)",
+        "static_cast<float>(u8) * static_cast<float>(processor.rescale_factor)", "image", "Patches.PixelValuesOfEvery*"),
+    "raster_in_merged_units": (
+        "src/image/patches.cc", "processor.patch_order == PatchOrder::merged_units ? processor.merge_size : 1",
+        "processor.merge_size", "image", "Patches.PixelValuesOfEvery*"),
+    "merging_of_the_processor_ignored": (
+        "src/image/processor_rows.cc", 'p.merge_size = read_same(whole, "spatial_merge_size"',
+        'read_same(whole, "spatial_merge_size"', "image", "PixtralConfig.*"),
+    "rows_that_wait_not_counted": (
+        "src/image/resize.cc", "max_open() * (open_row_bytes + kBlockBytes)", "open_row_bytes", "image", "ImageMemory.*"),
     "fork_at_the_wrong_op": (
         "src/graph/variants.cc", "forks(b, op, node.rows, dx)", "forks(b, op > 0 ? op - 1 : 0, node.rows, dx)", "sweep", "Oracle*"),
     "neighbours_rows": (
