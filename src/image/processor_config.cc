@@ -134,6 +134,9 @@ io::Json read_if_there(const std::string& path) {
 std::optional<Processor> find_processor(const std::string& folder, const ModelImages& model) {
   const ProcessorRow* row = find_row(model.processor);
   QSWEEP_CHECK(row != nullptr, "no image processor {}", model.processor);
+  QSWEEP_CHECK(model.patch_size > 0 && model.temporal_patch_size > 0 && model.merge_size > 0,
+               "patches of {} x {}, merged by {}", model.temporal_patch_size, model.patch_size,
+               model.merge_size);
   const std::string own_path = folder + "/preprocessor_config.json";
   const std::string whole_path = folder + "/processor_config.json";
   const io::Json own = read_if_there(own_path), whole_json = read_if_there(whole_path);

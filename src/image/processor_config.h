@@ -11,7 +11,7 @@
 
 namespace qsweep::image {
 
-// What a model's config.json says of its images.
+// What a model's config.json says of its images. All numbers are positive.
 struct ModelImages {
   // transformers' name of its image processor, which is one of the table in processor_config.cc.
   std::string_view processor = "";
