@@ -70,7 +70,7 @@ tsan: ## Run the tests, but for the slow ones, under the thread sanitizer
 emulated: ## Run the tests of CUDA on the CPU, without a GPU or nvcc
 	@tools/install-packages.sh build test
 	@cmake --preset emulated >/dev/null
-	@cmake --build build/emulated -j $(JOBS) --target qsweep_test_{kernels,ops,graph,models,sweep,cli}
+	@cmake --build build/emulated -j $(JOBS) --target qsweep_test_{kernels,ops,graph,models,pass,sweep,cli}
 	@$(CTEST) --test-dir build/emulated -L cuda
 
 fuzz: ## Run every fuzz target for SECONDS (default 60)

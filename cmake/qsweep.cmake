@@ -56,9 +56,9 @@ function(qsweep_test name)
   target_compile_definitions(qsweep_test_${name} PRIVATE QSWEEP_TESTDATA="${PROJECT_SOURCE_DIR}/testdata")
   # To compile a test takes longer than to run it, the more so with sanitizers; but for those that compute much, and
   # those with SIMD code, which must be inlined.
-  if(name STREQUAL "kernels" OR (QSWEEP_SANITIZE AND name MATCHES "^(ops|graph|sweep)$"))
+  if(name STREQUAL "kernels" OR (QSWEEP_SANITIZE AND name MATCHES "^(ops|graph|pass|sweep)$"))
     set(level "")
-  elseif(NOT QSWEEP_SANITIZE AND name MATCHES "^(ops|graph|sweep|quant|image|models|inc|synth)$")
+  elseif(NOT QSWEEP_SANITIZE AND name MATCHES "^(ops|graph|pass|sweep|quant|image|models|inc|synth)$")
     set(level -O1)
   else()
     set(level -O0)

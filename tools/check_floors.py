@@ -17,11 +17,13 @@ FLOORS = {
     "ops": 3, "quant": 3, "text": 3, "image": 3, "scores": 3,
     "graph": 4,
     "models": 5, "compare": 5,
-    "sweep": 6, "inc": 6, "synth": 6, "recipe": 6, "report": 6,
-    "cli": 7,
+    "pass": 6, "inc": 6, "synth": 6, "recipe": 6, "report": 6,
+    "schedule": 7,
+    "sweep": 8,
+    "cli": 9,
 }  # fmt: skip
 # Pure readers of score files: they never see the engine, though it lies below them.
-ENGINE = {"sweep", "inc", "models", "graph", "ops", "kernels"}
+ENGINE = {"sweep", "schedule", "pass", "inc", "models", "graph", "ops", "kernels"}
 READERS = {"recipe", "report", "compare"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^">]+)[">]')

@@ -29,7 +29,7 @@ nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader ||
 echo "| check | outcome | time | last words |"
 echo "| --- | --- | ---: | --- |"
 shown='PASSED|FAILED|tests ran'
-for module in kernels ops graph models sweep cli; do
+for module in kernels ops graph models pass sweep cli; do
   row "tests of $module" "$here/bin/qsweep_test_$module" --gtest_filter='*/CUDA*:*_cuda:*Cuda*'
 done
 

@@ -40,22 +40,22 @@ MUTATIONS = {
         "src/graph/linear_step.cc", "product_of_codes(b.x, b.y, e.f32())", "product_of_codes(b.x, {}, e.f32())",
         "sweep", "SweepSlow.FastAgreesWithStrictW*"),
     "ranges_without_the_head": (
-        "src/sweep/pass.cc", "  if (calibrates)\n    find_range(", "  if (calibrates && false)\n    find_range(", "sweep",
+        "src/pass/pass.cc", "  if (calibrates)\n    find_range(", "  if (calibrates && false)\n    find_range(", "sweep",
         "Sweep.RangesAre*"),
     "gram_of_the_last_tile": (
-        "src/sweep/head.cc", "{.accumulate = true, .purpose = kernels::GemmPurpose::deltas});",
+        "src/pass/head.cc", "{.accumulate = true, .purpose = kernels::GemmPurpose::deltas});",
         "{.accumulate = false, .purpose = kernels::GemmPurpose::deltas});", "sweep", "SweepSlow.SquaredErrors*"),
     "kept_beyond_the_peak": (
         "src/tensor/tensor.cc", "while (used_ + kept_ > most_used_) drop(std::prev(free_.end()));", "",
         "tensor", "Tensor.FreedBlocks*"),
     "head_tile_not_planned": (
-        "src/sweep/pass.cc", "batch.size_bytes() + tile_bytes + workspace", "batch.size_bytes() + workspace",
-        "sweep", "PlanOfText.*"),
+        "src/pass/pass.cc", "batch.size_bytes() + tile_bytes + workspace", "batch.size_bytes() + workspace",
+        "pass", "PlanOfText.*"),
     "attention_scratch_not_planned": (
         "src/graph/forward.cc", "scratch_bytes(pass.ops, n.spec, segments, {}, DType::f32));",
-        "scratch_bytes(pass.ops, n.spec, {}, {}, DType::f32));", "sweep", "Plan.Attention*"),
+        "scratch_bytes(pass.ops, n.spec, {}, {}, DType::f32));", "pass", "Plan.Attention*"),
     "shifts_direction_not_planned": (
-        "src/sweep/head.cc", "    set_shifts();", "    if (!dry()) set_shifts();", "sweep", "Plan.APassOfVariants*"),
+        "src/pass/head.cc", "    set_shifts();", "    if (!dry()) set_shifts();", "pass", "Plan.APassOfVariants*"),
     "limit_of_the_innermost_group_alone": (
         "src/base/limits.cc", "if (below.empty()) return folders;", "return folders;", "base", "Limits.*"),
     "mrope_sections_permuted": (
@@ -149,7 +149,7 @@ MUTATIONS = {
         "L::fma(a, L::zero() - rest, L::set(1))", "ops", "VjpTest.*swiglu*"),
     "rotation_not_turned_back": (
         "src/kernels/elementwise.cc", "QSWEEP_KERNEL_OF(RotateDelta), cos_sin, -1.0f, dy, dx);",
-        "QSWEEP_KERNEL_OF(RotateDelta), cos_sin, 1.0f, dy, dx);", "sweep", "F64Backward.Gradients*"),
+        "QSWEEP_KERNEL_OF(RotateDelta), cos_sin, 1.0f, dy, dx);", "pass", "F64Backward.Gradients*"),
     "attention_keys_not_transposed": (
         "src/ops/attention_vjp.cc", "std::swap(x.strides.end()[-1], x.strides.end()[-2]);", "",
         "ops", "VjpTest.*attention*"),
@@ -170,7 +170,7 @@ MUTATIONS = {
     "probes_not_apart": (
         "src/ops/probes.h", ".in = {k * in_rows,", ".in = {0 * k * in_rows,", "ops", "VjpTest.*"),
     "element_form_squared_after_the_sum": (
-        "src/sweep/probe_pass.cc", "products.element += squares[static_cast<size_t>(r)];",
+        "src/pass/probe_pass.cc", "products.element += squares[static_cast<size_t>(r)];",
         "products.element += sum * sum + 0 * squares[static_cast<size_t>(r)];", "sweep", "ModelOpt.Gradient*"),
     "fork_of_a_live_pair_left_out": (
         "src/graph/variants.cc", "pair >= 0 && pair < first_without_rows;",
@@ -221,13 +221,13 @@ MUTATIONS = {
         "src/graph/variants.cc", "pair >= 0 && pair < first_without_rows;", "pair >= 0 + 0 * first_without_rows;",
         "sweep", "ModesSlow.LeavesEqual*"),
     "leaves_unreached_by_a_sample_are_unchanged": (
-        "src/sweep/head.cc", "for (const int leaf : b.leaf_ids) sinks.metrics(leaf,",
+        "src/pass/head.cc", "for (const int leaf : b.leaf_ids) sinks.metrics(leaf,",
         "for (const int leaf : std::vector<int>{}) sinks.metrics(leaf,", "sweep", "ModesSlow.LeavesEqual*"),
     "probe_reused_across_samples": (
-        "src/sweep/probe_rows.cc", "int64_t{input.sample_index[static_cast<size_t>(sample)]}, t})", "int64_t{0}, t})",
+        "src/pass/probe_rows.cc", "int64_t{input.sample_index[static_cast<size_t>(sample)]}, t})", "int64_t{0}, t})",
         "sweep", "Estimate.EverySample*"),
     "probe_reused_across_positions": (
-        "src/sweep/probe_rows.cc", "[static_cast<size_t>(sample)]}, t})", "[static_cast<size_t>(sample)]}, 0 * t})",
+        "src/pass/probe_rows.cc", "[static_cast<size_t>(sample)]}, t})", "[static_cast<size_t>(sample)]}, 0 * t})",
         "sweep", "EstimateSlow.ManyProbes*"),
     "kl_not_halved": (
         "src/sweep/estimate.cc", "metric.which == Which::kl ? 0.5 : 1.0", "metric.which == Which::kl ? 1.0 : 1.0",
@@ -338,24 +338,24 @@ MUTATIONS = {
         "src/graph/variants_state.cc", "pair_of(state, {leaf, pair.sample}) = state.pairs.size();", "", "sweep",
         "Resume.Cumulative*"),
     "resumed_results_of_the_first_stages_lost": (
-        "src/sweep/phase_log.cc", "                tell_again();\n", "", "sweep", "Resume.Isolated*"),
+        "src/schedule/phase_log.cc", "                tell_again();\n", "", "sweep", "Resume.Isolated*"),
     "resumed_time_lost": (
-        "src/sweep/phase_log.cc", "  earlier_[pass.device].add(pass.earlier);\n  return stages;", "  return stages;",
+        "src/schedule/phase_log.cc", "  earlier_[pass.device].add(pass.earlier);\n  return stages;", "  return stages;",
         "sweep", "Resume.Isolated*"),
     "devices_told_as_they_finish": (
-        "src/sweep/share_passes.h", "next < chunks.size() && told[next]; ++next", "told[next = i]; ++next", "sweep",
+        "src/schedule/share_passes.h", "next < chunks.size() && told[next]; ++next", "told[next = i]; ++next", "schedule",
         "SharePasses.Results*"),
     "a_device_fails_alone": (
-        "src/sweep/workers.cc", "if (ends_) throw Ended();", "", "sweep", "SharedSweep.WhatProgress*"),
+        "src/schedule/workers.cc", "if (ends_) throw Ended();", "", "sweep", "SharedSweep.WhatProgress*"),
     "products_of_the_first_device": (
-        "src/sweep/devices.h", "for (const ops::Context& context : contexts_) sum", "const auto& context = first();\n    sum",
+        "src/schedule/devices.h", "for (const ops::Context& context : contexts_) sum", "const auto& context = first();\n    sum",
         "sweep", "SharedSweep.Products*"),
     "shared_passes_calibrate": (
-        "src/sweep/variant_run.cc", "if (one_device && &setting_", "if (&setting_", "sweep", "SharedSweep.Ranges*"),
+        "src/sweep/variant_run.cc", "wants_ranges() && setting_.devices.size() == 1 &&", "wants_ranges() &&", "sweep", "SharedSweep.Ranges*"),
     "devices_forgotten_in_the_journal": (
-        "src/sweep/phase_log.cc", "if (plan.devices() > 1) keeping_", "if (false) keeping_", "sweep", "Resume.TwoDevices"),
+        "src/schedule/phase_log.cc", "if (plan.devices() > 1) keeping_", "if (false) keeping_", "sweep", "Resume.TwoDevices"),
     "samples_shared_whatever_they_cost": (
-        "src/sweep/shares.cc", "largest = std::max(largest, work(share));", "largest = 0;", "sweep", "Shares.*"),
+        "src/schedule/shares.cc", "largest = std::max(largest, work(share));", "largest = 0;", "schedule", "Shares.*"),
     "weight_error_of_the_first_pass": (
         "src/sweep/estimate.cc", "if (error.pass == nullptr) error.pass", "if (&chunk == &plan_.chunks[0]) error.pass",
         "sweep", "SharedSweep.Estimates"),
@@ -404,8 +404,8 @@ MUTATIONS = {
         "src/sweep/refinement.cc", "return std::pair(!run.scores[i].has_flag(kNonlinearFlag), -total_error",
         "return std::pair(false, -total_error", "sweep", "Refinement.Flagged*"),
     "leaves_shift_without_their_parents": (
-        "src/sweep/head.cc", "at(block.out + r).shift += at(first_self", "at(block.out + r).shift += 0 * at(first_self",
-        "sweep", "Head.AShift*"),
+        "src/pass/head.cc", "at(block.out + r).shift += at(first_self", "at(block.out + r).shift += 0 * at(first_self",
+        "pass", "Head.AShift*"),
     "dry_walk_of_the_first_tile_alone": (
         "src/graph/linear_step.cc", "      first = last;\n", "      first = dry() ? run.blocks.size() : last;\n", "graph",
         "Variants.ADryWalk*"),

@@ -8,7 +8,7 @@ archs=${*:-90}
 tools/install-packages.sh build test
 cmake --preset cuda -DQSWEEP_CUDA_ROOT="$(tools/find-cuda.sh)" -DQSWEEP_CUDA_ARCHS="${archs// /;}" >/dev/null
 programs=(qsweep qsweep-synth)
-for module in kernels ops graph models sweep cli; do programs+=("qsweep_test_$module"); done
+for module in kernels ops graph models pass sweep cli; do programs+=("qsweep_test_$module"); done
 cmake --build build/cuda -j "$(nproc)" --target "${programs[@]}"
 
 pack=build/gpu_check

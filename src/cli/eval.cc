@@ -253,7 +253,7 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
                                 {"seconds", evaluation.forecast_s(rates)},
                                 {"plan", plan_json(evaluation.plan())}});
   }
-  sweep::check_weights(engine.model, {flags.engine.threads});
+  pass::check_weights(engine.model, {flags.engine.threads});
   job.begin(evaluation.report().planned_bytes());
   if (!resumes) evaluation.keep({.journal = job.journal()});
   scores::EvalRun result = measure(job, evaluation, metric, provenance, settings());

@@ -56,7 +56,7 @@ void add_rate(io::Json& gemm, const std::string& prefix, const kernels::GemmCoun
 }
 
 io::Json gemm_provenance(const sweep::RunReport& report, std::span<const sweep::MeasuredProduct> rates,
-                         const sweep::Devices& devices) {
+                         const schedule::Devices& devices) {
   const double rate = sweep::overall_rate(rates);
   kernels::GemmCount all = report.reference;
   all.add(report.deltas);
@@ -110,7 +110,7 @@ void Provenance::complete(scores::DataInfo& data) const {
 }
 
 std::span<const sweep::MeasuredProduct> Provenance::measure_rates(
-    const std::vector<sweep::ProductShape>& products, const sweep::MemoryPlan& plan) {
+    const std::vector<sweep::ProductShape>& products, const schedule::MemoryPlan& plan) {
   const trace::Span span(trace::kPhase, "rate");
   rates_ = sweep::measure_rates(*engine_.devices, products, plan);
   return rates_;

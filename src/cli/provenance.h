@@ -27,7 +27,7 @@ class Provenance {
   void complete(scores::DataInfo& data) const;  // name and hash of the file
   // Before the run: the machine's rate on the products that it will do most.
   std::span<const sweep::MeasuredProduct> measure_rates(const std::vector<sweep::ProductShape>& products,
-                                                        const sweep::MemoryPlan& plan);
+                                                        const schedule::MemoryPlan& plan);
   // At the end of the run.
   io::Json json(const sweep::RunReport& report, int64_t planned_bytes) const;
 

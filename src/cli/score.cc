@@ -36,7 +36,7 @@ struct ScoreFlags {
   bool hutchinson = false;
   std::optional<std::string> time_budget;
   std::optional<int64_t> verify;
-  double journal_interval_s = sweep::Keeping().boundary_s;
+  double journal_interval_s = schedule::Keeping().boundary_s;
 };
 
 // Warnings that the user should see at once; the report has them too.
@@ -139,7 +139,7 @@ void print_outlook(const Output& output, const Engine& engine, const sweep::Swee
   if (forecast.exact_scores)
     output.say("  about {} of {} scores become exact{}\n", *forecast.exact_scores, to_compute,
                options.time_budget_s ? " within --time-budget" : "");
-  if (const sweep::MemoryPlan* all = sweep.verify_plan(); all != nullptr && to_compute > 0) {
+  if (const schedule::MemoryPlan* all = sweep.verify_plan(); all != nullptr && to_compute > 0) {
     const int64_t verified = std::min(options.verify, to_compute);
     output.say("  of the verification: at most {} at the peak, about {:.3g} GFLOP\n",
                format_bytes(all->peak_bytes()),
@@ -216,7 +216,7 @@ void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
     job.finish_dry();
     return job.output().result(outlook_json(sweep, forecast));
   }
-  sweep::check_weights(engine.model, {flags.engine.threads});
+  pass::check_weights(engine.model, {flags.engine.threads});
   job.begin(sweep.planned_bytes());
   if (!resumes) keep();
   std::optional<inc::Maps> inc;

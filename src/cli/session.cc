@@ -288,9 +288,9 @@ void warn_without_answers(const std::vector<models::Sample>& data) {
     spdlog::warn("no position of --data is an answer: sums over answer positions are all 0");
 }
 
-std::string describe(const sweep::MemoryPlan& plan) {
+std::string describe(const schedule::MemoryPlan& plan) {
   size_t pairs = 0;
-  for (const sweep::Chunk& chunk : plan.chunks) pairs += chunk.variants.size() * chunk.samples.size();
+  for (const schedule::Chunk& chunk : plan.chunks) pairs += chunk.variants.size() * chunk.samples.size();
   return fmt::format(
       "{} of {} at the peak{}, {} pass{} over the weights ({} read), {}{:.3g} GFLOP",
       format_bytes(plan.peak_bytes()), format_bytes(plan.budget_bytes),
@@ -299,7 +299,7 @@ std::string describe(const sweep::MemoryPlan& plan) {
       pairs > 0 ? fmt::format("{} (variant, sample) pairs, ", pairs) : "", plan.flops() * 1e-9);
 }
 
-io::Json plan_json(const sweep::MemoryPlan& plan) {
+io::Json plan_json(const schedule::MemoryPlan& plan) {
   return {{"peak_bytes", plan.peak_bytes()},
           {"budget_bytes", plan.budget_bytes},
           {"passes", plan.chunks.size()},

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "cli/flags.h"
-#include "sweep/finite.h"
+#include "pass/finite.h"
 #include "sweep/score.h"
 
 namespace qsweep::cli {
@@ -50,7 +50,7 @@ struct Engine {
   std::vector<models::Sample> calibration;  // empty: the data itself
   Gpus gpus;
   std::vector<std::unique_ptr<kernels::Gemm>> gemms;  // of each device
-  std::optional<sweep::Devices> devices;
+  std::optional<schedule::Devices> devices;
 
   const std::vector<models::Sample>& calibration_data() const {
     return calibration.empty() ? data : calibration;
@@ -68,7 +68,7 @@ void warn_without_answers(const std::vector<models::Sample>& data);
 void check_memory(const Engine& engine, const EngineFlags& flags);
 
 // The memory plan in words, and for programs.
-std::string describe(const sweep::MemoryPlan& plan);
-io::Json plan_json(const sweep::MemoryPlan& plan);
+std::string describe(const schedule::MemoryPlan& plan);
+io::Json plan_json(const schedule::MemoryPlan& plan);
 
 }  // namespace qsweep::cli

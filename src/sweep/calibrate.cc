@@ -3,68 +3,71 @@
 #include <algorithm>
 
 #include "base/trace.h"
+#include "schedule/share_passes.h"
 #include "sweep/rate.h"
-#include "sweep/share_passes.h"
 
 namespace qsweep::sweep {
 namespace {
 
 struct RangeSinks {
-  RangeSink range;
+  pass::RangeSink range;
 };
 auto results(RangeSinks& sinks) { return std::tie(sinks.range); }
 
 // Of an op's input, which has rows, with the workspace's deferred numbers.
-void tell_range(graph::Workspace& workspace, const RangeSink& sink, int op, Matrix<const float> x) {
+void tell_range(graph::Workspace& workspace, const pass::RangeSink& sink, int op, Matrix<const float> x) {
   const trace::Span span("row kernels", "ranges");
   kernels::find_range(workspace.device(), x,
                       workspace.deferred().ask<quant::Range>(
                           [&sink, op](const quant::Range& range) { sink(op, range.min, range.max); }));
 }
 
-PassInput reference_pass(const models::Model& model, const std::vector<models::Sample>& samples,
-                         const Chunk& chunk, const ops::Context& ops, const Ranges& none) {
-  return {model, ops, DType::f32, samples_of(samples, chunk.samples), {}, {}, none};
+pass::PassInput reference_pass(const models::Model& model, const std::vector<models::Sample>& samples,
+                               const schedule::Chunk& chunk, const ops::Context& ops,
+                               const pass::Ranges& none) {
+  return {model, ops, DType::f32, schedule::samples_of(samples, chunk.samples), {}, {}, none};
 }
 
 }  // namespace
 
-void widen(Ranges& ranges, int op, float min, float max) {
+void widen(pass::Ranges& ranges, int op, float min, float max) {
   auto& range = ranges[static_cast<size_t>(op)];
   range = range ? quant::Range{std::min(range->min, min), std::max(range->max, max)} : quant::Range{min, max};
 }
 
-MemoryPlan plan_calibration(const models::Model& model, const Devices& devices,
-                            const std::vector<models::Sample>& samples, int64_t budget_bytes,
-                            std::optional<int64_t> base_bytes) {
-  const Ranges none(model.ops.size());
-  const auto dry_run = [&](const Chunk& chunk) {
+schedule::MemoryPlan plan_calibration(const models::Model& model, const schedule::Devices& devices,
+                                      const std::vector<models::Sample>& samples, int64_t budget_bytes,
+                                      std::optional<int64_t> base_bytes) {
+  const pass::Ranges none(model.ops.size());
+  const auto dry_run = [&](const schedule::Chunk& chunk) {
     graph::Workspace workspace(devices.first().device(), /*dry=*/true);
-    return run_reference(reference_pass(model, samples, chunk, devices.first(), none), workspace, {});
+    return pass::run_reference(reference_pass(model, samples, chunk, devices.first(), none), workspace, {});
   };
-  return plan_memory({.samples = samples,
-                      .device = devices.first().device(),
-                      .devices = devices.size(),
-                      .work = [&](const Share& share) { return arithmetic(model, samples, {}, share); },
-                      .base_bytes = base_bytes,
-                      .dry_run = dry_run},
-                     budget_bytes);
+  return schedule::plan_memory(
+      {.samples = samples,
+       .device = devices.first().device(),
+       .devices = devices.size(),
+       .work = [&](const schedule::Share& share) { return arithmetic(model, samples, {}, share); },
+       .base_bytes = base_bytes,
+       .dry_run = dry_run},
+      budget_bytes);
 }
 
-Ranges calibrate(const models::Model& model, const Devices& devices,
-                 const std::vector<models::Sample>& samples, const MemoryPlan& plan, PhaseLog& log) {
-  Ranges ranges(model.ops.size());
-  const Ranges none(model.ops.size());
+pass::Ranges calibrate(const models::Model& model, const schedule::Devices& devices,
+                       const std::vector<models::Sample>& samples, const schedule::MemoryPlan& plan,
+                       schedule::PhaseLog& log) {
+  pass::Ranges ranges(model.ops.size());
+  const pass::Ranges none(model.ops.size());
   const RangeSinks to{.range = [&](int op, float min, float max) { widen(ranges, op, min, max); }};
-  const auto run = [&](size_t i, const ops::Context& ops, const RangeSinks& sinks, const Boundaries&) {
+  const auto run = [&](size_t i, const ops::Context& ops, const RangeSinks& sinks, const pass::Boundaries&) {
     graph::Workspace workspace(ops.device());
-    return run_reference(reference_pass(model, samples, plan.chunks[i], ops, none), workspace,
-                         [&](int op, Matrix<const float> x) {
-                           if (x.rows > 0) tell_range(workspace, sinks.range, op, x);
-                         });
+    return pass::run_reference(reference_pass(model, samples, plan.chunks[i], ops, none), workspace,
+                               [&](int op, Matrix<const float> x) {
+                                 if (x.rows > 0) tell_range(workspace, sinks.range, op, x);
+                               });
   };
-  run_passes(
-      devices, plan, log, [&](const Chunk&) { return to; }, run);
+  schedule::run_passes(
+      devices, plan, log, [&](const schedule::Chunk&) { return to; }, run);
   return ranges;
 }
 

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "schedule/share_passes.h"
 #include "sweep/hybrid.h"
 #include "sweep/rate.h"
-#include "sweep/share_passes.h"
 
 namespace qsweep::sweep {
 namespace {
@@ -22,8 +22,8 @@ ProbeKind probe_kind(Metric metric) {
 }
 double second_order_factor(Metric metric) { return metric.which == Which::kl ? 0.5 : 1.0; }
 
-std::vector<ProbeSet> probe_sets(const EstimateOptions& o) {
-  std::vector<ProbeSet> sets;
+std::vector<pass::ProbeSet> probe_sets(const EstimateOptions& o) {
+  std::vector<pass::ProbeSet> sets;
   if (o.method == Method::adjoint) {
     for (const Metric metric : o.metrics) sets.push_back({probe_kind(metric), metric, o.probes});
   } else if (o.method != Method::local) {
@@ -68,19 +68,20 @@ Estimator::Estimator(const Setting& setting, EstimateOptions options, const std:
     : setting_(setting), options_(std::move(options)), sets_(probe_sets(options_)) {
   for (const ScoreRecord& record : records) wanted_.push_back(record.status == scores::Status::ok);
   size_t probes = 0;
-  for (const ProbeSet& set : sets_) {
+  for (const pass::ProbeSet& set : sets_) {
     first_probe_.push_back(probes);
     probes += static_cast<size_t>(set.probes);
   }
   first_probe_.push_back(probes);
 }
 
-ProbePassInput Estimator::pass_input(const Chunk& chunk, const ops::Context& ops, const Ranges& ranges,
-                                     ReferenceValues* reference) const {
+pass::ProbePassInput Estimator::pass_input(const schedule::Chunk& chunk, const ops::Context& ops,
+                                           const pass::Ranges& ranges,
+                                           pass::ReferenceValues* reference) const {
   return {.model = setting_.model,
           .ops = ops,
           .dtype = setting_.delta_dtype(),
-          .samples = samples_of(setting_.data, chunk.samples),
+          .samples = schedule::samples_of(setting_.data, chunk.samples),
           .sample_index = chunk.samples,
           .sets = sets_,
           .formats = options_.formats,
@@ -93,61 +94,63 @@ ProbePassInput Estimator::pass_input(const Chunk& chunk, const ops::Context& ops
           .reference = chunk.keep_linear_outputs ? reference : nullptr};
 }
 
-void Estimator::keep(const Keeping& keeping) {
-  log_ = PhaseLog(keeping, "estimate");
+void Estimator::keep(const schedule::Keeping& keeping) {
+  log_ = schedule::PhaseLog(keeping, "estimate");
   if (!plan_.chunks.empty()) log_.keep(plan_);
 }
 
 int64_t Estimator::results_bytes() const {
   const auto probes = static_cast<int64_t>(first_probe_.back());
-  const int64_t products = wanted() * probes * int64_t{sizeof(ProbeProducts)};
+  const int64_t products = wanted() * probes * int64_t{sizeof(pass::ProbeProducts)};
   const auto of_ops =
       static_cast<int64_t>(ops() * 4 * sizeof(double));  // traces, and estimates while they are made
   return static_cast<int64_t>(samples()) * (products + of_ops);
 }
 
 // What the pass has told until it is finished, for the journal.
-int64_t Estimator::told_bytes(const Chunk& chunk) const {
+int64_t Estimator::told_bytes(const schedule::Chunk& chunk) const {
   constexpr int64_t kNames = 1 + sizeof(int) + 4 * sizeof(int64_t);  // of the call, op, format, probe, sample
   const auto probes = static_cast<int64_t>(first_probe_.back());
-  const int64_t of_sample = wanted() * probes * (kNames + int64_t{sizeof(ProbeProducts)}) +
+  const int64_t of_sample = wanted() * probes * (kNames + int64_t{sizeof(pass::ProbeProducts)}) +
                             static_cast<int64_t>(ops()) * probes * (kNames + int64_t{sizeof(double)});
   return std::ssize(chunk.samples) * of_sample +
          wanted() * (2 * kNames + int64_t{sizeof(scores::LocalStats)});
 }
 
 void Estimator::prepare(bool reference_is_left, std::optional<int64_t> base_bytes) {
-  const Ranges none(ops());
-  ReferenceValues left;
+  const pass::Ranges none(ops());
+  pass::ReferenceValues left;
   const ops::Context& first = setting_.devices.first();
-  const auto dry_run = [&](const Chunk& chunk) {
+  const auto dry_run = [&](const schedule::Chunk& chunk) {
     graph::Workspace workspace(first.device(), /*dry=*/true);
-    PassReport report =
-        run_probe_pass(pass_input(chunk, first, none, reference_is_left ? &left : nullptr), workspace, {});
+    pass::PassReport report = pass::run_probe_pass(
+        pass_input(chunk, first, none, reference_is_left ? &left : nullptr), workspace, {});
     if (first.device().gpu == nullptr) report.peak_bytes += told_bytes(chunk);
     return report;
   };
   plan_ = log_.plan([&] {
-    return plan_memory(
-        {.samples = setting_.data,
-         .may_recompute = walks_back(),
-         .may_keep_linear_outputs = walks_back(),
-         .device = first.device(),
-         .devices = setting_.devices.size(),
-         .work = [&](const Share& share) { return arithmetic(setting_.model, setting_.data, {}, share); },
-         .base_bytes = base_bytes,
-         .dry_run = dry_run},
-        setting_.memory_bytes);
+    return schedule::plan_memory({.samples = setting_.data,
+                                  .may_recompute = walks_back(),
+                                  .may_keep_linear_outputs = walks_back(),
+                                  .device = first.device(),
+                                  .devices = setting_.devices.size(),
+                                  .work =
+                                      [&](const schedule::Share& share) {
+                                        return arithmetic(setting_.model, setting_.data, {}, share);
+                                      },
+                                  .base_bytes = base_bytes,
+                                  .dry_run = dry_run},
+                                 setting_.memory_bytes);
   });
 }
 
-ProbeSinks Estimator::sinks(const Chunk& chunk, std::vector<ScoreRecord>& records) {
+pass::ProbeSinks Estimator::sinks(const schedule::Chunk& chunk, std::vector<ScoreRecord>& records) {
   const auto sample_of = [&](int64_t s) {
     return static_cast<size_t>(chunk.samples[static_cast<size_t>(s)]);
   };
   return {.products =
               [this, sample_of](int op, size_t format, size_t set, int64_t probe, int64_t sample,
-                                const ProbeProducts& products) {
+                                const pass::ProbeProducts& products) {
                 const size_t p = first_probe_[set] + static_cast<size_t>(probe);
                 products_[record_index(static_cast<size_t>(op), format)][p * samples() + sample_of(sample)] =
                     products;
@@ -175,7 +178,8 @@ ProbeSinks Estimator::sinks(const Chunk& chunk, std::vector<ScoreRecord>& record
           .stage_done = {}};
 }
 
-void Estimator::run(const Ranges& ranges, ReferenceValues& reference, std::vector<ScoreRecord>& records,
+void Estimator::run(const pass::Ranges& ranges, pass::ReferenceValues& reference,
+                    std::vector<ScoreRecord>& records,
                     const std::function<void(const std::string&, double)>& progress) {
   products_.assign(records.size(), {});
   for (size_t i = 0; i < records.size(); ++i)
@@ -184,16 +188,17 @@ void Estimator::run(const Ranges& ranges, ReferenceValues& reference, std::vecto
   weight_errors_.assign(records.size(), {});
   logits_norms_.assign(samples(), {});
   if (!plan_.chunks.front().keep_linear_outputs) reference = {};
-  const auto sinks_of = [&](const Chunk& chunk) {
-    ProbeSinks to = sinks(chunk, records);
+  const auto sinks_of = [&](const schedule::Chunk& chunk) {
+    pass::ProbeSinks to = sinks(chunk, records);
     to.stage_done = progress;
     return to;
   };
-  const auto run_pass = [&](size_t i, const ops::Context& ops, const ProbeSinks& noted, const Boundaries&) {
+  const auto run = [&](size_t i, const ops::Context& ops, const pass::ProbeSinks& noted,
+                       const pass::Boundaries&) {
     graph::Workspace workspace(ops.device());
-    return run_probe_pass(pass_input(plan_.chunks[i], ops, ranges, &reference), workspace, noted);
+    return pass::run_probe_pass(pass_input(plan_.chunks[i], ops, ranges, &reference), workspace, noted);
   };
-  run_passes(setting_.devices, plan_, log_, sinks_of, run_pass);
+  schedule::run_passes(setting_.devices, plan_, log_, sinks_of, run);
   for (size_t i = 0; i < records.size(); ++i) {
     records[i].method = options_.method;
     records[i].measured = scores::Measured::none();
@@ -208,7 +213,7 @@ void Estimator::run(const Ranges& ranges, ReferenceValues& reference, std::vecto
     for (size_t set = 0; set < sets_.size(); ++set) fill_adjoint(records, format, set);
 }
 
-std::span<const ProbeProducts> Estimator::products_of(size_t record, size_t set) const {
+std::span<const pass::ProbeProducts> Estimator::products_of(size_t record, size_t set) const {
   return std::span(products_[record])
       .subspan(first_probe_[set] * samples(), static_cast<size_t>(sets_[set].probes) * samples());
 }
@@ -259,7 +264,7 @@ void Estimator::flag_nonlinear(ScoreRecord& record, Metric metric) const {
 void Estimator::fill_fisher(ScoreRecord& record, size_t index) const {
   std::vector<double> per_sample;
   double token = 0, whole = 0, element = 0;
-  for (const ProbeProducts& p : products_of(index, 0)) {
+  for (const pass::ProbeProducts& p : products_of(index, 0)) {
     per_sample.push_back(0.5 * p.token);
     token += p.token;
     whole += p.whole * p.whole;

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "sweep/probe_pass.h"
+#include "pass/probe_pass.h"
 #include "sweep/variant_run.h"
 
 namespace qsweep::sweep {
@@ -29,7 +29,7 @@ class Estimator {
   // records: format by format, ops in model order; those with status ok are estimated.
   Estimator(const Setting& setting, EstimateOptions options, const std::vector<scores::ScoreRecord>& records);
 
-  void keep(const Keeping& keeping);  // as VariantRun's
+  void keep(const schedule::Keeping& keeping);  // as VariantRun's
   bool walks_back() const { return !sets_.empty(); }
   // reference_is_left: the sweep's pass leaves the reference's values before run(). base_bytes: as
   // VariantRun's.
@@ -37,28 +37,29 @@ class Estimator {
   // What is held from run() on beside the records: the passes' products, and what is made of those of a
   // format.
   int64_t results_bytes() const;
-  const MemoryPlan& plan() const { return plan_; }
-  Cost earlier() const { return log_.earlier(); }  // of run(), by processes before this one
+  const schedule::MemoryPlan& plan() const { return plan_; }
+  schedule::Cost earlier() const { return log_.earlier(); }  // of run(), by processes before this one
 
   // Fills the records' metrics, local statistics, estimates and flags. reference: what is left of it, which
   // is taken; if that is nothing, as with several devices, it is computed here.
-  void run(const Ranges& ranges, ReferenceValues& reference, std::vector<scores::ScoreRecord>& records,
+  void run(const pass::Ranges& ranges, pass::ReferenceValues& reference,
+           std::vector<scores::ScoreRecord>& records,
            const std::function<void(const std::string& stage, double flops)>& progress);
 
  private:
   struct WeightError {
-    const Chunk* pass = nullptr;  // that told it
+    const schedule::Chunk* pass = nullptr;  // that told it
     double sse = 0;
   };
-  ProbePassInput pass_input(const Chunk& chunk, const ops::Context& ops, const Ranges& ranges,
-                            ReferenceValues* reference) const;
-  ProbeSinks sinks(const Chunk& chunk, std::vector<scores::ScoreRecord>& records);
-  int64_t told_bytes(const Chunk& chunk) const;
+  pass::ProbePassInput pass_input(const schedule::Chunk& chunk, const ops::Context& ops,
+                                  const pass::Ranges& ranges, pass::ReferenceValues* reference) const;
+  pass::ProbeSinks sinks(const schedule::Chunk& chunk, std::vector<scores::ScoreRecord>& records);
+  int64_t told_bytes(const schedule::Chunk& chunk) const;
   int64_t wanted() const { return std::count(wanted_.begin(), wanted_.end(), true); }
   size_t record_index(size_t op, size_t format) const { return format * ops() + op; }
   size_t ops() const { return setting_.model.ops.size(); }
   size_t samples() const { return setting_.data.size(); }
-  std::span<const ProbeProducts> products_of(size_t record, size_t set) const;
+  std::span<const pass::ProbeProducts> products_of(size_t record, size_t set) const;
 
   void fill_adjoint(std::vector<scores::ScoreRecord>& records, size_t format, size_t set) const;
   void fill_fisher(scores::ScoreRecord& record, size_t index) const;
@@ -67,15 +68,15 @@ class Estimator {
 
   Setting setting_;
   EstimateOptions options_;
-  std::vector<ProbeSet> sets_;
+  std::vector<pass::ProbeSet> sets_;
   std::vector<bool> wanted_;  // per record
-  PhaseLog log_;
-  MemoryPlan plan_;
-  std::vector<size_t> first_probe_;                   // per set, among all probes; one more at the end
-  std::vector<std::vector<ProbeProducts>> products_;  // per record: [all probes, samples]
-  std::vector<std::vector<double>> traces_;           // per op: [samples], mean over the probes
-  std::vector<WeightError> weight_errors_;            // per record
-  std::vector<std::array<double, 2>> logits_norms_;   // per sample: all, answer
+  schedule::PhaseLog log_;
+  schedule::MemoryPlan plan_;
+  std::vector<size_t> first_probe_;                         // per set, among all probes; one more at the end
+  std::vector<std::vector<pass::ProbeProducts>> products_;  // per record: [all probes, samples]
+  std::vector<std::vector<double>> traces_;                 // per op: [samples], mean over the probes
+  std::vector<WeightError> weight_errors_;                  // per record
+  std::vector<std::array<double, 2>> logits_norms_;         // per sample: all, answer
 };
 
 }  // namespace qsweep::sweep

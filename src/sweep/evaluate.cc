@@ -40,7 +40,7 @@ double effective_bits(const models::Model& model, const std::vector<const quant:
 
 Evaluation::Evaluation(const Setting& setting, std::vector<RecipeFormats> recipes)
     : setting_(setting), recipes_(std::move(recipes)), variant_run_(setting, [&] {
-        std::vector<Variant> variants;
+        std::vector<pass::Variant> variants;
         for (RecipeFormats& recipe : recipes_) {
           uncalibrated_.push_back(drop_uncalibrated(setting, recipe.formats));
           variants.push_back({.carried = true, .formats = recipe.formats});
@@ -52,7 +52,8 @@ void Evaluation::prepare() {
   constexpr int64_t kOpBytes = 1024;  // of an op of a recipe: its name and format here and as JSON
   const int64_t of_recipe = std::ssize(setting_.data) * int64_t{sizeof(scores::ScopedSums)} +
                             std::ssize(setting_.model.ops) * kOpBytes;
-  variant_run_.prepare(base_bytes_of(setting_.devices.first().device(), std::ssize(recipes_) * of_recipe));
+  variant_run_.prepare(
+      schedule::base_bytes_of(setting_.devices.first().device(), std::ssize(recipes_) * of_recipe));
 }
 
 scores::EvalRun Evaluation::run(scores::Metric ranking, const ProgressObserver& progress) {

@@ -20,9 +20,9 @@ class Evaluation {
  public:
   Evaluation(const Setting& setting, std::vector<RecipeFormats> recipes);
 
-  void keep(const Keeping& keeping) { variant_run_.keep(keeping, "eval"); }  // as Sweep's
+  void keep(const schedule::Keeping& keeping) { variant_run_.keep(keeping, "eval"); }  // as Sweep's
   void prepare();
-  const MemoryPlan& plan() const { return variant_run_.report().plan; }
+  const schedule::MemoryPlan& plan() const { return variant_run_.report().plan; }
   std::vector<ProductShape> main_products() const {
     return sweep::main_products(setting_, variant_run_.variants(), plan());
   }

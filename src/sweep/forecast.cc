@@ -16,8 +16,8 @@ namespace {
 // 101 s (fourteen).
 constexpr double kSecondsPerElement = 8e-9;
 
-Share everything(const Setting& setting, size_t variants) {
-  Share all;
+schedule::Share everything(const Setting& setting, size_t variants) {
+  schedule::Share all;
   all.samples.resize(setting.data.size());
   all.variants.resize(variants);
   std::iota(all.samples.begin(), all.samples.end(), 0);
@@ -33,8 +33,8 @@ int64_t refined_of(int64_t scores) {
 
 }  // namespace
 
-double seconds_per_flop(const Setting& setting, std::span<const Variant> variants, const MemoryPlan& plan,
-                        std::span<const MeasuredProduct> rates) {
+double seconds_per_flop(const Setting& setting, std::span<const pass::Variant> variants,
+                        const schedule::MemoryPlan& plan, std::span<const MeasuredProduct> rates) {
   const Amount amount = amount_of(setting, variants, plan);
   if (!(amount.flops > 0) || rates.empty()) return 0;
   const double threads = static_cast<double>(setting.devices.first().gemm.device().threads.count) *
@@ -45,7 +45,7 @@ double seconds_per_flop(const Setting& setting, std::span<const Variant> variant
 
 Forecast Sweep::forecast(std::span<const MeasuredProduct> rates) const {
   const double per_flop = seconds_per_flop(setting_, variant_run_.variants(), plan(), rates);
-  const auto arithmetic_of = [&](std::span<const Variant> variants) {
+  const auto arithmetic_of = [&](std::span<const pass::Variant> variants) {
     return arithmetic(setting_.model, setting_.data, variants, everything(setting_, variants.size()));
   };
   const double reference = arithmetic_of({});

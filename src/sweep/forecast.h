@@ -18,7 +18,7 @@ struct Forecast {
 
 // Of a floating-point operation in passes like these, products and everything else; 0 where there is nothing
 // to do.
-double seconds_per_flop(const Setting& setting, std::span<const Variant> variants, const MemoryPlan& plan,
-                        std::span<const MeasuredProduct> rates);
+double seconds_per_flop(const Setting& setting, std::span<const pass::Variant> variants,
+                        const schedule::MemoryPlan& plan, std::span<const MeasuredProduct> rates);
 
 }  // namespace qsweep::sweep

@@ -27,7 +27,7 @@ Forms forms_of(const HybridInput& op) {
   std::vector<double> per_probe(static_cast<size_t>(op.probes));
   for (int64_t p = 0; p < op.probes; ++p)
     for (int64_t s = 0; s < op.samples; ++s) {
-      const ProbeProducts& x = op.products[static_cast<size_t>(p * op.samples + s)];
+      const pass::ProbeProducts& x = op.products[static_cast<size_t>(p * op.samples + s)];
       f.token[static_cast<size_t>(s)] += x.token / k;
       per_probe[static_cast<size_t>(p)] += x.token;
       f.whole_sum += x.whole * x.whole / k;

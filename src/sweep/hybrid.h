@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "sweep/probe_pass.h"
+#include "pass/probe_pass.h"
 
 namespace qsweep::sweep {
 
@@ -20,7 +20,7 @@ struct HybridInput {
   std::string group;
   int64_t probes = 0;
   int64_t samples = 0;
-  std::span<const ProbeProducts> products;  // [probes, samples]
+  std::span<const pass::ProbeProducts> products;  // [probes, samples]
 };
 
 struct HybridEstimate {

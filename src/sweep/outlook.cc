@@ -123,12 +123,12 @@ class Planner {
     for (int op = 0; op < op_count(); ++op)
       if (usable(format, op)) all[static_cast<size_t>(op)] = &format;
     const int all_quantized = carried(all, "all", format);
-    int parent = options_.mode == Mode::isolated ? kReference : all_quantized;
+    int parent = options_.mode == Mode::isolated ? pass::kReference : all_quantized;
     if (options_.mode == Mode::requantize) {
       const bool everything = std::find(members_.begin(), members_.end(), false) == members_.end();
       for (size_t op = 0; op < all.size(); ++op)
         if (members_[op]) all[op] = nullptr;
-      parent = everything ? kReference : carried(all, "all-but-float", format);
+      parent = everything ? pass::kReference : carried(all, "all-but-float", format);
     }
     std::vector<Status> statuses;
     for (int op = 0; op < op_count(); ++op) statuses.push_back(status_of(format, op));
@@ -172,18 +172,18 @@ class Planner {
   // order they were asked for.
   void sort_leaves() {
     const auto place = [&](size_t v) {
-      const Variant& variant = outlook_.variants[v];
+      const pass::Variant& variant = outlook_.variants[v];
       return variant.carried ? -1 : variant.overrides.front().op;
     };
     std::vector<size_t> order(outlook_.variants.size()), position(order.size());
     for (size_t i = 0; i < order.size(); ++i) order[i] = i;
     std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return place(a) < place(b); });
     for (size_t i = 0; i < order.size(); ++i) position[order[i]] = i;
-    std::vector<Variant> variants;
+    std::vector<pass::Variant> variants;
     std::vector<std::vector<Target>> targets;
     for (const size_t i : order) {
-      Variant& variant = variants.emplace_back(std::move(outlook_.variants[i]));
-      if (variant.parent != kReference)
+      pass::Variant& variant = variants.emplace_back(std::move(outlook_.variants[i]));
+      if (variant.parent != pass::kReference)
         variant.parent = static_cast<int>(position[static_cast<size_t>(variant.parent)]);
       targets.push_back(std::move(outlook_.targets[i]));
     }
@@ -201,7 +201,7 @@ class Planner {
 
 std::vector<bool> reached_ops(const models::Model& model, const std::vector<models::Sample>& samples) {
   std::vector<bool> reached;
-  for (const graph::Rows kind : row_kinds(model))
+  for (const graph::Rows kind : pass::row_kinds(model))
     reached.push_back(std::any_of(samples.begin(), samples.end(), [&](const models::Sample& s) {
       return s.rows[static_cast<size_t>(kind)] > 0;
     }));
@@ -209,21 +209,21 @@ std::vector<bool> reached_ops(const models::Model& model, const std::vector<mode
 }
 
 Selection select_leaves(const Outlook& outlook, std::span<const size_t> records) {
-  const std::vector<Variant>& all = outlook.variants;
+  const std::vector<pass::Variant>& all = outlook.variants;
   const auto wanted = [&](size_t v) {
     const Target& target = outlook.targets[v].front();
     return !all[v].carried && std::ranges::count(records, target.index) > 0;
   };
   std::vector<bool> is_parent(all.size());
   for (size_t v = 0; v < all.size(); ++v)
-    if (wanted(v) && all[v].parent != kReference) is_parent[static_cast<size_t>(all[v].parent)] = true;
+    if (wanted(v) && all[v].parent != pass::kReference) is_parent[static_cast<size_t>(all[v].parent)] = true;
   Selection selection;
   std::vector<int> position(all.size());
   for (size_t v = 0; v < all.size(); ++v) {  // parents come before their leaves
     if (!is_parent[v] && !wanted(v)) continue;
     position[v] = static_cast<int>(selection.variants.size());
-    Variant& variant = selection.variants.emplace_back(all[v]);
-    if (variant.parent != kReference) variant.parent = position[static_cast<size_t>(variant.parent)];
+    pass::Variant& variant = selection.variants.emplace_back(all[v]);
+    if (variant.parent != pass::kReference) variant.parent = position[static_cast<size_t>(variant.parent)];
     selection.targets.push_back(is_parent[v] ? std::vector<Target>() : outlook.targets[v]);
   }
   return selection;

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "pass/pass.h"
 #include "scores/record.h"
-#include "sweep/pass.h"
 
 namespace qsweep::sweep {
 
@@ -51,13 +51,13 @@ struct Outlook {
   // Format by format, ops in model order; status ok where computed, spread where a representative is.
   std::vector<scores::ScoreRecord> records;
   std::vector<scores::Baseline> baselines;   // all:f for every format
-  std::vector<Variant> variants;             // carried ones, then leaves in the order of their forks
+  std::vector<pass::Variant> variants;       // carried ones, then leaves in the order of their forks
   std::vector<std::vector<Target>> targets;  // per variant
 };
 
 // Some leaves of an outlook with the parents that they need.
 struct Selection {
-  std::vector<Variant> variants;
+  std::vector<pass::Variant> variants;
   std::vector<std::vector<Target>> targets;  // per variant; none of parents
 };
 // Those that give the scores at these indices.

@@ -5,7 +5,7 @@
 #include <set>
 #include <tuple>
 
-#include "sweep/head_tiles.h"
+#include "pass/head_tiles.h"
 
 namespace qsweep::sweep {
 namespace {
@@ -20,18 +20,18 @@ using graph::kRowKinds;
 class Tally {
  public:
   Tally(const models::Model& model, const std::vector<models::Sample>& data,
-        std::span<const Variant> variants, DType delta_dtype)
+        std::span<const pass::Variant> variants, DType delta_dtype)
       : model_(model),
         data_(data),
         variants_(variants),
         delta_dtype_(delta_dtype),
-        kinds_(row_kinds(model)) {}
+        kinds_(pass::row_kinds(model)) {}
 
   void add(const std::vector<int>& samples, const std::vector<int>& variants) {
-    std::set<int> parents{kReference};
+    std::set<int> parents{pass::kReference};
     std::vector<int64_t> forks(kinds_.size());  // per op: leaves that leave their parent there
     for (const int v : variants) {
-      const Variant& variant = variants_[static_cast<size_t>(v)];
+      const pass::Variant& variant = variants_[static_cast<size_t>(v)];
       parents.insert(variant.carried ? v : variant.parent);
       if (!variant.carried) ++forks[static_cast<size_t>(variant.overrides.front().op)];
     }
@@ -84,7 +84,7 @@ class Tally {
     const bool head = &linear == &model_.lm_head();
     const int64_t in = linear.in_features(), out = linear.out_features();
     const double flops = 2.0 * static_cast<double>(rows) * static_cast<double>(in) * static_cast<double>(out);
-    Sum& sum = sums_[{dtype, in, head ? std::min(out, kHeadTile) : out}];
+    Sum& sum = sums_[{dtype, in, head ? std::min(out, pass::kHeadTile) : out}];
     sum.flops += flops;
     sum.weighted_rows += flops * static_cast<double>(rows);
     sum.elements += static_cast<double>(rows) * static_cast<double>(in + out);
@@ -92,14 +92,14 @@ class Tally {
 
   const models::Model& model_;
   const std::vector<models::Sample>& data_;
-  std::span<const Variant> variants_;
+  std::span<const pass::Variant> variants_;
   DType delta_dtype_;
   std::vector<graph::Rows> kinds_;
   std::map<std::tuple<DType, int64_t, int64_t>, Sum> sums_;
 };
 
 // Rows whose operands are not more than a pass holds.
-int64_t measured_rows(const ProductShape& shape, const MemoryPlan& plan) {
+int64_t measured_rows(const ProductShape& shape, const schedule::MemoryPlan& plan) {
   const int64_t held_bytes = (plan.peak_bytes() - plan.base_bytes) / size_bytes(shape.dtype);
   const int64_t fitting = (held_bytes - shape.in * shape.out) / (shape.in + shape.out);
   return std::clamp<int64_t>(std::min(shape.rows, fitting), 1, kMostRows);
@@ -107,30 +107,32 @@ int64_t measured_rows(const ProductShape& shape, const MemoryPlan& plan) {
 
 }  // namespace
 
-std::vector<ProductShape> main_products(const Setting& setting, std::span<const Variant> variants,
-                                        const MemoryPlan& plan) {
+std::vector<ProductShape> main_products(const Setting& setting, std::span<const pass::Variant> variants,
+                                        const schedule::MemoryPlan& plan) {
   // Without bf16 products, those of bf16 run in f32.
   const bool native = setting.devices.first().gemm.native_bf16();
   Tally tally(setting.model, setting.data, variants, native ? setting.delta_dtype() : DType::f32);
-  for (const Chunk& chunk : plan.chunks) tally.add(chunk.samples, chunk.variants);
+  for (const schedule::Chunk& chunk : plan.chunks) tally.add(chunk.samples, chunk.variants);
   return tally.largest();
 }
 
 double arithmetic(const models::Model& model, const std::vector<models::Sample>& data,
-                  std::span<const Variant> variants, const Share& share) {
+                  std::span<const pass::Variant> variants, const schedule::Share& share) {
   Tally tally(model, data, variants, DType::f32);
   tally.add(share.samples, share.variants);
   return tally.amount().flops;
 }
 
-Amount amount_of(const Setting& setting, std::span<const Variant> variants, const MemoryPlan& plan) {
+Amount amount_of(const Setting& setting, std::span<const pass::Variant> variants,
+                 const schedule::MemoryPlan& plan) {
   Tally tally(setting.model, setting.data, variants, setting.delta_dtype());
-  for (const Chunk& chunk : plan.chunks) tally.add(chunk.samples, chunk.variants);
+  for (const schedule::Chunk& chunk : plan.chunks) tally.add(chunk.samples, chunk.variants);
   return tally.amount();
 }
 
-std::vector<MeasuredProduct> measure_rates(const Devices& devices, std::span<const ProductShape> shapes,
-                                           const MemoryPlan& plan) {
+std::vector<MeasuredProduct> measure_rates(const schedule::Devices& devices,
+                                           std::span<const ProductShape> shapes,
+                                           const schedule::MemoryPlan& plan) {
   std::vector<MeasuredProduct> measured;
   for (ProductShape shape : shapes) {
     shape.rows = measured_rows(shape, plan);

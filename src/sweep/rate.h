@@ -15,18 +15,19 @@ struct ProductShape {
 
 // The (at most five) shapes of linear ops in which the planned passes do most of their arithmetic. Rows are
 // counted by the rule, not by a walk: every variant with all rows of a sample from the op behind its fork on.
-std::vector<ProductShape> main_products(const Setting& setting, std::span<const Variant> variants,
-                                        const MemoryPlan& plan);
+std::vector<ProductShape> main_products(const Setting& setting, std::span<const pass::Variant> variants,
+                                        const schedule::MemoryPlan& plan);
 
 // The arithmetic of a share of the run, by the same rule: variants and their parents, the reference included.
 double arithmetic(const models::Model& model, const std::vector<models::Sample>& data,
-                  std::span<const Variant> variants, const Share& share);
+                  std::span<const pass::Variant> variants, const schedule::Share& share);
 
 // The same of passes as they are planned, and the elements of all inputs and outputs of ops in them.
 struct Amount {
   double flops = 0, elements = 0;
 };
-Amount amount_of(const Setting& setting, std::span<const Variant> variants, const MemoryPlan& plan);
+Amount amount_of(const Setting& setting, std::span<const pass::Variant> variants,
+                 const schedule::MemoryPlan& plan);
 
 struct MeasuredProduct {
   ProductShape shape;
@@ -34,8 +35,9 @@ struct MeasuredProduct {
 };
 // Each shape by itself, with its rows as far as the memory of a pass goes; some 50 ms each on each device,
 // whose rates are added up.
-std::vector<MeasuredProduct> measure_rates(const Devices& devices, std::span<const ProductShape> shapes,
-                                           const MemoryPlan& plan);
+std::vector<MeasuredProduct> measure_rates(const schedule::Devices& devices,
+                                           std::span<const ProductShape> shapes,
+                                           const schedule::MemoryPlan& plan);
 // Of all of them: their arithmetic over the time that it would take at these rates, FLOP/s.
 double overall_rate(std::span<const MeasuredProduct> products);
 

@@ -23,9 +23,9 @@ double now_s() {
 }
 
 // What is measured exactly from the start: with estimated scores only the baselines.
-std::vector<Variant> exact_variants(const Outlook& outlook, Method method) {
-  std::vector<Variant> variants = outlook.variants;
-  if (method != Method::exact) std::erase_if(variants, [](const Variant& v) { return !v.carried; });
+std::vector<pass::Variant> exact_variants(const Outlook& outlook, Method method) {
+  std::vector<pass::Variant> variants = outlook.variants;
+  if (method != Method::exact) std::erase_if(variants, [](const pass::Variant& v) { return !v.carried; });
   return variants;
 }
 
@@ -42,7 +42,7 @@ EstimateOptions estimate_options(const ScoreOptions& o) {
   return estimate;
 }
 
-kernels::GemmCount all_products(const Devices& devices) {
+kernels::GemmCount all_products(const schedule::Devices& devices) {
   using kernels::GemmPurpose;
   kernels::GemmCount sum;
   for (const auto purpose : {GemmPurpose::reference, GemmPurpose::deltas, GemmPurpose::cotangents})
@@ -72,8 +72,9 @@ Setting in_f32(Setting setting) {
 
 }  // namespace
 
-Sweep::Sweep(const models::Model& model, const Devices& devices, const std::vector<models::Sample>& data,
-             const std::vector<models::Sample>& calibration, ScoreOptions options)
+Sweep::Sweep(const models::Model& model, const schedule::Devices& devices,
+             const std::vector<models::Sample>& data, const std::vector<models::Sample>& calibration,
+             ScoreOptions options)
     : setting_{model,
                devices,
                data,
@@ -89,7 +90,7 @@ Sweep::Sweep(const models::Model& model, const Devices& devices, const std::vect
   if (estimator_->walks_back()) variant_run_.leave_reference();
 }
 
-void Sweep::keep(const Keeping& keeping) {
+void Sweep::keep(const schedule::Keeping& keeping) {
   keeping_ = keeping;
   variant_run_.keep(keeping, "sweep");
   if (estimator_) estimator_->keep(keeping);
@@ -97,7 +98,7 @@ void Sweep::keep(const Keeping& keeping) {
 
 void Sweep::prepare() {
   start_s_ = now_s();
-  variant_run_.prepare(base_bytes_of(setting_.devices.first().device(), results_bytes()));
+  variant_run_.prepare(schedule::base_bytes_of(setting_.devices.first().device(), results_bytes()));
   if (estimator_)
     variant_run_.timed("plan",
                        [&] { estimator_->prepare(variant_run_.reference_is_left(), plan().base_bytes); });
@@ -169,7 +170,7 @@ void Sweep::estimate(scores::Run& run, const ProgressObserver& progress) {
   variant_run_.timed("estimate", [&] {
     estimator_->run(variant_run_.ranges(), variant_run_.reference(), run.scores, report);
   });
-  const Cost earlier = estimator_->earlier();
+  const schedule::Cost earlier = estimator_->earlier();
   variant_run_.report().add_earlier("estimate", earlier.seconds);
   kernels::GemmCount& products = variant_run_.report().estimates;
   products = all_products(setting_.devices).since(before);

@@ -15,19 +15,19 @@ namespace qsweep::sweep {
 class Sweep {
  public:
   // `data` and `calibration` must outlive this object.
-  Sweep(const models::Model& model, const Devices& devices, const std::vector<models::Sample>& data,
+  Sweep(const models::Model& model, const schedule::Devices& devices, const std::vector<models::Sample>& data,
         const std::vector<models::Sample>& calibration, ScoreOptions options);
 
   // Keeps what is finished in a journal, and goes on from what it holds already; then it comes before
   // prepare(), so that the plans are those of the run's begin.
-  void keep(const Keeping& keeping);
+  void keep(const schedule::Keeping& keeping);
   // The outlook and the memory plans; nothing is computed yet.
   void prepare();
   const Outlook& outlook() const { return outlook_; }
   // Of what is measured exactly: every variant, or the baselines where the scores are estimated.
-  const MemoryPlan& plan() const { return report().plan; }
+  const schedule::MemoryPlan& plan() const { return report().plan; }
   // Of the walk backward; null where nothing is estimated.
-  const MemoryPlan* estimate_plan() const { return estimator_ ? &estimator_->plan() : nullptr; }
+  const schedule::MemoryPlan* estimate_plan() const { return estimator_ ? &estimator_->plan() : nullptr; }
 
   // Of the passes of plan(), once they are there.
   std::vector<ProductShape> main_products() const {
@@ -35,7 +35,7 @@ class Sweep {
   }
 
   // Of all scores that might be verified, at once; null where none is.
-  const MemoryPlan* verify_plan() const { return verify_plan_ ? &*verify_plan_ : nullptr; }
+  const schedule::MemoryPlan* verify_plan() const { return verify_plan_ ? &*verify_plan_ : nullptr; }
 
   // After prepare(), with the rates of main_products().
   Forecast forecast(std::span<const MeasuredProduct> rates) const;
@@ -67,9 +67,9 @@ class Sweep {
   Outlook outlook_;
   VariantRun variant_run_;
   std::optional<Estimator> estimator_;
-  Keeping keeping_;
+  schedule::Keeping keeping_;
   double start_s_ = 0;
-  std::optional<MemoryPlan> verify_plan_;
+  std::optional<schedule::MemoryPlan> verify_plan_;
   int64_t verify_bytes_ = 0;  // of the plan for the scores that were chosen in the end
 };
 

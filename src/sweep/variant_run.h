@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "base/trace.h"
+#include "schedule/devices.h"
+#include "schedule/plan.h"
 #include "sweep/calibrate.h"
-#include "sweep/devices.h"
-#include "sweep/plan.h"
 
 namespace qsweep::sweep {
 
@@ -26,10 +26,10 @@ using ProgressObserver = std::function<void(const Progress&)>;
 struct RunReport {
   std::map<std::string, double> phases_s;
   std::map<std::string, double> earlier_s;  // of these, by processes before this one
-  MemoryPlan plan;
-  std::optional<MemoryPlan> calibration;  // of passes of its own, where there are some
-  kernels::GemmCount reference, deltas;   // of the sweep phase
-  kernels::GemmCount estimates;           // all products of the estimate phase
+  schedule::MemoryPlan plan;
+  std::optional<schedule::MemoryPlan> calibration;  // of passes of its own, where there are some
+  kernels::GemmCount reference, deltas;             // of the sweep phase
+  kernels::GemmCount estimates;                     // all products of the estimate phase
 
   void add_earlier(const std::string& phase, double seconds);
   double all_earlier_s() const;
@@ -39,7 +39,7 @@ struct RunReport {
 // What a model, its data and the machine give to a run. Everything must outlive the run.
 struct Setting {
   const models::Model& model;
-  Devices devices;
+  schedule::Devices devices;
   const std::vector<models::Sample>& data;
   const std::vector<models::Sample>& calibration;
   bool strict = false;                // deltas in f32 instead of bf16
@@ -53,18 +53,19 @@ class VariantRun {
  public:
   // Carried variants first, leaves in the order of their forks. ranges: of an earlier run; without them it
   // calibrates where a format needs it.
-  VariantRun(const Setting& setting, std::vector<Variant> variants, std::optional<Ranges> ranges = {});
+  VariantRun(const Setting& setting, std::vector<pass::Variant> variants,
+             std::optional<pass::Ranges> ranges = {});
 
   // Keeps what is finished in a journal, and goes on from what it holds already, the plan included where it
   // comes before prepare().
-  void keep(const Keeping& keeping, const std::string& phase);
+  void keep(const schedule::Keeping& keeping, const std::string& phase);
   // Before prepare(): a pass that has all samples and variants leaves the reference's values, if they fit;
   // not with several devices.
   void leave_reference() { leaves_reference_ = true; }
-  // The memory plan; nothing is computed yet. base_bytes: what is held besides passes (sweep::base_bytes_of);
-  // what the process holds now where not given.
+  // The memory plan; nothing is computed yet. base_bytes: what is held besides passes
+  // (schedule::base_bytes_of); what the process holds now where not given.
   void prepare(std::optional<int64_t> base_bytes = {});
-  const std::vector<Variant>& variants() const { return variants_; }
+  const std::vector<pass::Variant>& variants() const { return variants_; }
 
   struct Sinks {
     // Once or more per (variant, sample of the data that it can change).
@@ -74,11 +75,11 @@ class VariantRun {
   void run(const Sinks& sinks, const ProgressObserver& progress);
 
   const RunReport& report() const { return report_; }
-  RunReport& report() { return report_; }           // to add what else a run does
-  const Ranges& ranges() const { return ranges_; }  // after run()
+  RunReport& report() { return report_; }                 // to add what else a run does
+  const pass::Ranges& ranges() const { return ranges_; }  // after run()
   // Whether the pass leaves the reference's values, and where: after run() of the process that has begun it.
   bool reference_is_left() const;
-  ReferenceValues& reference() { return reference_; }
+  pass::ReferenceValues& reference() { return reference_; }
 
   // Adds the time that body takes to a phase.
   template <class Body>
@@ -93,7 +94,7 @@ class VariantRun {
   bool wants_ranges() const;
   bool first_pass_calibrates() const;
   bool first_pass_has_all_samples() const;
-  int64_t told_bytes(const Chunk& chunk) const;
+  int64_t told_bytes(const schedule::Chunk& chunk) const;
 
   struct Stopwatch {
     explicit Stopwatch(double& seconds);
@@ -101,11 +102,11 @@ class VariantRun {
     double& seconds;
     double start;
   };
-  PassInput pass_input(const Chunk& chunk, const ops::Context& ops) const {
+  pass::PassInput pass_input(const schedule::Chunk& chunk, const ops::Context& ops) const {
     return {.model = setting_.model,
             .ops = ops,
             .delta_dtype = setting_.delta_dtype(),
-            .samples = samples_of(setting_.data, chunk.samples),
+            .samples = schedule::samples_of(setting_.data, chunk.samples),
             .variants = variants_,
             .live = chunk.variants,
             .ranges = ranges_,
@@ -113,11 +114,11 @@ class VariantRun {
   }
 
   Setting setting_;
-  std::vector<Variant> variants_;
-  PhaseLog calibration_log_, log_;
+  std::vector<pass::Variant> variants_;
+  schedule::PhaseLog calibration_log_, log_;
   bool has_ranges_, leaves_reference_ = false;
-  Ranges ranges_;  // empty ones before calibration
-  ReferenceValues reference_;
+  pass::Ranges ranges_;  // empty ones before calibration
+  pass::ReferenceValues reference_;
   RunReport report_;
 };
 

@@ -127,7 +127,7 @@ TEST_F(CudaSweep, TwoGpus) {
     GTEST_SKIP() << e.what();
   }
   kernels::Gemm first({Threads{1}, gpus[0].get()}), second({Threads{1}, gpus[1].get()});
-  const sweep::Devices devices({ops::Context{first}, ops::Context{second}});
+  const schedule::Devices devices({ops::Context{first}, ops::Context{second}});
   TinyRun tiny({"eval-011"});  // text alone: the emulator takes its time
   // Of one sample the variants are shared, of two equal ones the samples.
   for (const auto& [method, samples] : {std::pair(Method::exact, 1), {Method::exact, 2}, {Method::hawq, 2}}) {

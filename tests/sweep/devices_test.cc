@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/stats.h"
+#include "schedule/cpus.h"
 #include "scores/eval.h"
 #include "scores/schema.h"
 #include "sweep/evaluate.h"
@@ -182,10 +183,10 @@ TEST(SharedSweep, CalibrationIsShared) {
   const auto ranges = [&](size_t devices) {
     const Cpus cpus(devices);
     const auto plan = sweep::plan_calibration(tiny.model, *cpus, tiny.data, int64_t{4} << 30);
-    sweep::PhaseLog log;
+    schedule::PhaseLog log;
     return sweep::calibrate(tiny.model, *cpus, tiny.data, plan, log);
   };
-  const sweep::Ranges expected = ranges(1), found = ranges(3);
+  const pass::Ranges expected = ranges(1), found = ranges(3);
   for (size_t op = 0; op < expected.size(); ++op) {
     ASSERT_TRUE(expected[op].has_value() && found[op].has_value()) << op;
     EXPECT_NEAR(found[op]->min, expected[op]->min, 1e-4 * std::abs(expected[op]->min)) << op;

@@ -120,19 +120,19 @@ TEST(Estimate, EverySampleHasProbesOfItsOwn) {
   }
 }
 
-using Products = std::map<std::tuple<int, int64_t, int>, sweep::ProbeProducts>;  // op, probe, sample
+using Products = std::map<std::tuple<int, int64_t, int>, pass::ProbeProducts>;  // op, probe, sample
 
 Products products_of(const TinyRun& tiny, const std::vector<int>& samples, int keep_every,
-                     bool keep_linear_outputs = false, sweep::ReferenceValues* reference = nullptr) {
+                     bool keep_linear_outputs = false, pass::ReferenceValues* reference = nullptr) {
   kernels::Gemm gemm({2});
   const ops::Context context{gemm};
-  const std::vector<sweep::ProbeSet> sets{{kernels::ProbeKind::fisher, kKl, 2}};
+  const std::vector<pass::ProbeSet> sets{{kernels::ProbeKind::fisher, kKl, 2}};
   const auto formats = testing::formats({"w4a16_g32"});
-  const sweep::Ranges ranges(tiny.model.ops.size());
+  const pass::Ranges ranges(tiny.model.ops.size());
   Products products;
-  sweep::ProbeSinks sinks{
+  pass::ProbeSinks sinks{
       .products =
-          [&](int op, size_t, size_t, int64_t probe, int64_t sample, const sweep::ProbeProducts& p) {
+          [&](int op, size_t, size_t, int64_t probe, int64_t sample, const pass::ProbeProducts& p) {
             products[{op, probe, samples[static_cast<size_t>(sample)]}] = p;
           },
       .local = [](int, size_t, const scores::LocalStats&) {},
@@ -144,7 +144,7 @@ Products products_of(const TinyRun& tiny, const std::vector<int>& samples, int k
   run_probe_pass({.model = tiny.model,
                   .ops = context,
                   .dtype = DType::f32,
-                  .samples = sweep::samples_of(tiny.data, samples),
+                  .samples = schedule::samples_of(tiny.data, samples),
                   .sample_index = samples,
                   .sets = sets,
                   .formats = formats,
@@ -192,20 +192,20 @@ TEST(Estimate, TheReferenceOfAnEarlierPassIsTakenToTheSameBits) {
   const Products own = products_of(tiny, {0, 1}, 1);
   kernels::Gemm gemm({2});
   const ops::Context context{gemm};
-  const std::vector<sweep::Variant> variants{
+  const std::vector<pass::Variant> variants{
       {.carried = true,
        .formats = std::vector(tiny.model.ops.size(), testing::formats({"w4a16_g32"}).front())}};
-  const sweep::Ranges ranges(tiny.model.ops.size());
-  sweep::ReferenceValues left;
+  const pass::Ranges ranges(tiny.model.ops.size());
+  pass::ReferenceValues left;
   graph::Workspace workspace;
-  sweep::run_pass({.model = tiny.model,
-                   .ops = context,
-                   .samples = sweep::samples_of(tiny.data, {0, 1}),
-                   .variants = variants,
-                   .live = {0},
-                   .ranges = ranges,
-                   .reference = &left},
-                  workspace, {.metrics = [](int, int64_t, const scores::ScopedSums&) {}});
+  pass::run_pass({.model = tiny.model,
+                  .ops = context,
+                  .samples = schedule::samples_of(tiny.data, {0, 1}),
+                  .variants = variants,
+                  .live = {0},
+                  .ranges = ranges,
+                  .reference = &left},
+                 workspace, {.metrics = [](int, int64_t, const scores::ScopedSums&) {}});
   EXPECT_EQ(left.inputs.size(), tiny.model.stages.size());
   EXPECT_EQ(left.linear_outputs.size(), tiny.model.ops.size() - 1);
   expect_equal_bits(own, products_of(tiny, {0, 1}, 1, /*keep_linear_outputs=*/true, &left));
@@ -232,13 +232,13 @@ TEST(Estimate, CostDoesNotGrowWithTheNumberOfOps) {
                                records);
     estimator.prepare();
     const double before = flops(gemm);
-    sweep::ReferenceValues none;
-    estimator.run(sweep::Ranges(tiny.model.ops.size()), none, records, {});
+    pass::ReferenceValues none;
+    estimator.run(pass::Ranges(tiny.model.ops.size()), none, records, {});
     return flops(gemm) - before;
   };
   // A forward: what calibration costs, and the head.
   const double before = flops(gemm);
-  sweep::PhaseLog log;
+  schedule::PhaseLog log;
   const auto plan = sweep::plan_calibration(tiny.model, context, tiny.data, int64_t{4} << 30);
   sweep::calibrate(tiny.model, context, tiny.data, plan, log);
   double tokens = 0;

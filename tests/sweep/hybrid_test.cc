@@ -12,7 +12,7 @@ namespace {
 
 struct Op {
   std::string group;
-  std::vector<ProbeProducts> products;
+  std::vector<pass::ProbeProducts> products;
 };
 
 constexpr int64_t kProbes = 3, kSamples = 4;
@@ -44,7 +44,7 @@ double token(const Op& op, int64_t s) {
 
 double ratio(const Op& op) {
   double whole = 0, sum = 0;
-  for (const ProbeProducts& p : op.products) whole += p.whole * p.whole;
+  for (const pass::ProbeProducts& p : op.products) whole += p.whole * p.whole;
   for (int64_t s = 0; s < kSamples; ++s) sum += token(op, s);
   return whole / (kProbes * sum);
 }
@@ -95,7 +95,7 @@ TEST(Hybrid, FollowsTheFormula) {
 // Whole forms of zero: without the floor the score would be nearly zero, however large the token form.
 TEST(Hybrid, ARatioIsAtLeastAFifth) {
   constexpr int64_t kMany = 64;
-  const std::vector<ProbeProducts> products(kMany * kMany, {.whole = 0, .token = 3});
+  const std::vector<pass::ProbeProducts> products(kMany * kMany, {.whole = 0, .token = 3});
   const std::vector<HybridInput> ops{{"vision/qkv", kMany, kMany, products}};
   const HybridEstimate estimate = hybrid_estimates(ops).front();
   EXPECT_EQ(estimate.coherence, 0);

@@ -124,12 +124,12 @@ std::vector<double> gradient_scores(const Case& c, const Format& format, const s
 }
 
 std::vector<double> kl_scores(const Case& c, const Format& format, const std::vector<Group>& groups) {
-  std::vector<sweep::Variant> variants;
+  std::vector<pass::Variant> variants;
   std::vector<size_t> order(groups.size());  // variants come in the order of their forks
   for (size_t g = 0; g < groups.size(); ++g) order[g] = g;
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return groups[a].ops < groups[b].ops; });
   for (const size_t g : order) {
-    sweep::Variant& variant = variants.emplace_back();
+    pass::Variant& variant = variants.emplace_back();
     for (const int op : groups[g].ops) variant.overrides.push_back({op, &format});
   }
   kernels::Gemm gemm({2});

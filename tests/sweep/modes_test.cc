@@ -8,9 +8,9 @@
 namespace qsweep {
 namespace {
 
+using pass::Variant;
 using quant::Format;
 using scores::Mode;
-using sweep::Variant;
 using testing::TinyRun;
 
 const std::vector<std::string> kSamples = {"eval-000", "eval-005"};  // one image, none
@@ -39,8 +39,8 @@ Totals measure(const TinyRun& tiny, const std::vector<Variant>& variants) {
 // A leaf with its parent's formats filled in.
 Variant alone(const std::vector<Variant>& variants, const Variant& leaf) {
   Variant all{.carried = true};
-  all.formats = leaf.parent == sweep::kReference ? std::vector<const Format*>(variants[0].formats.size())
-                                                 : variants[static_cast<size_t>(leaf.parent)].formats;
+  all.formats = leaf.parent == pass::kReference ? std::vector<const Format*>(variants[0].formats.size())
+                                                : variants[static_cast<size_t>(leaf.parent)].formats;
   for (const graph::Override& o : leaf.overrides) all.formats[static_cast<size_t>(o.op)] = o.format;
   return all;
 }

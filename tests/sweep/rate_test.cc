@@ -28,7 +28,7 @@ class Rate : public ::testing::Test {
 
   kernels::Gemm gemm{{2}};
   const ops::Context context{gemm};
-  sweep::MemoryPlan plan;
+  schedule::MemoryPlan plan;
 };
 
 // Rows of all products of gate_proj and up_proj, and their sum of squares, for a sample of so many tokens:

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "schedule/cpus.h"
 #include "scores/schema.h"
 #include "sweep/tiny.h"
 
@@ -66,15 +67,15 @@ class Resume : public ::testing::Test {
     const ops::Context context{gemm};
     sweep::Sweep sweep(tiny.model, context, tiny.data, tiny.calibration, options);
     sweep.prepare();
-    const sweep::Keeping keeping{.journal = &journal};
-    sweep::PhaseLog(keeping, "sweep").keep(sample_by_sample(sweep.plan()));
+    const schedule::Keeping keeping{.journal = &journal};
+    schedule::PhaseLog(keeping, "sweep").keep(sample_by_sample(sweep.plan()));
     if (sweep.estimate_plan() != nullptr)
-      sweep::PhaseLog(keeping, "estimate").keep(sample_by_sample(*sweep.estimate_plan()));
+      schedule::PhaseLog(keeping, "estimate").keep(sample_by_sample(*sweep.estimate_plan()));
     std::filesystem::copy_file(interrupted_, left_alone_, std::filesystem::copy_options::overwrite_existing);
   }
-  sweep::MemoryPlan sample_by_sample(sweep::MemoryPlan plan) const {
+  schedule::MemoryPlan sample_by_sample(schedule::MemoryPlan plan) const {
     EXPECT_EQ(plan.chunks.size(), 1u);
-    const sweep::Chunk whole = plan.chunks.front();
+    const schedule::Chunk whole = plan.chunks.front();
     plan.chunks.clear();
     for (const int sample : whole.samples) {
       plan.chunks.push_back(whole);

@@ -127,7 +127,7 @@ TEST(Sweep, TwoRunsGiveTheSameBits) {
 }
 
 // Memory for the run's own pass, above what the process holds already.
-int64_t pass_bytes(const sweep::MemoryPlan& plan) { return plan.peak_bytes() - plan.base_bytes; }
+int64_t pass_bytes(const schedule::MemoryPlan& plan) { return plan.peak_bytes() - plan.base_bytes; }
 
 // Slow: left out under sanitizers, whose memory is their own.
 TEST(SweepSlow, LittleMemoryMeansMorePassesAndTheSameScores) {

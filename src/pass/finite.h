@@ -1,0 +1,44 @@
+// Numbers that cannot be: where a weight or a value of the float model is NaN or infinite, no score means
+// anything.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "base/parallel.h"
+#include "graph/value.h"
+#include "graph/workspace.h"
+#include "models/model.h"
+
+namespace qsweep::pass {
+
+// Reads every weight of the model once. Error that names the first tensor, in the order of the stages, with
+// an element that is not finite.
+void check_weights(const models::Model& model, Threads threads);
+
+// Watches the values of the reference in a pass. What it finds out is known once the workspace's deferred
+// numbers are told.
+class ReferenceCheck {
+ public:
+  // All must outlive it. samples: of the batch.
+  ReferenceCheck(const models::Model& model, std::span<const models::Sample* const> samples,
+                 const graph::Batch& batch, graph::Workspace& workspace)
+      : model_(model), samples_(samples), batch_(batch), workspace_(workspace) {}
+
+  void op_output(int op, Matrix<const float> y);
+  // What a stage has left.
+  void outputs(const graph::Stage& stage, const graph::Values& left);
+  // Error where something was not finite, with the op or stage at which it happened first and the sample.
+  void tell(const graph::Stage& stage, const graph::Values& left) const;
+
+ private:
+  void watch(const std::string& what, Matrix<const float> y);
+
+  const models::Model& model_;
+  std::span<const models::Sample* const> samples_;
+  const graph::Batch& batch_;
+  graph::Workspace& workspace_;
+  std::string first_;  // what was not finite; empty: nothing
+};
+
+}  // namespace qsweep::pass

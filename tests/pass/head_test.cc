@@ -1,0 +1,157 @@
+// The head alone, on a model of one stage: parents and leaves that move all logits of a row together.
+#include "pass/head.h"
+
+#include <cmath>
+#include <filesystem>
+
+#include <gtest/gtest.h>
+
+#include "base/rng.h"
+#include "io/safetensors_writer.h"
+
+namespace qsweep::pass {
+namespace {
+
+constexpr int64_t kWidth = 4, kTokens = 3, kVocabulary = 600;  // more than one tile of the head
+constexpr double kCommon = 250;                                // in every row of lm_head
+
+using Matrices = std::vector<std::vector<float>>;
+
+// hidden = x A^T + x B^T. The format moves the first element of the hidden state by A, by whole numbers; and
+// the second by B, by 1/64 of them. lm_head hands on the first to all logits alike.
+struct CommonShift {
+  std::vector<float> x{8, 1, 2, -1, -8, 2, 1, 1, 16, -4, 1, 2};
+  std::vector<float> a{5, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1};
+  std::vector<float> b{0, 1, 0, 0, 0, 5.0f / 64, 1.0f / 64, 0, 0, 0, 1, 0, 1, 0, 0, 0};
+  std::vector<float> head;
+  std::string folder = ::testing::TempDir() + "qsweep-head-" + std::to_string(getpid());
+  kernels::Gemm gemm{Threads{1}};
+  ops::Context context{gemm};
+  std::optional<models::Model> model;
+  models::Sample sample{
+      .id = "sample", .token_ids = {3, 599, 1}, .answer_mask = {0, 1, 1}, .rows = {0, 0, kTokens}};
+
+  CommonShift() {
+    Rng rng(17);
+    for (int64_t i = 0; i < kVocabulary * kWidth; ++i)
+      head.push_back(i % kWidth == 0 ? kCommon : static_cast<float>(rng.below(15)) / 4 - 1.75f);
+    std::filesystem::create_directories(folder);
+    const std::vector<io::NamedTensor> tensors{{"lm_head.weight", view(head, kVocabulary)}};
+    io::write_safetensors(folder + "/model.safetensors", tensors);
+    model.emplace(models::Model{.family = "small", .checkpoint = io::Checkpoint::open(folder)});
+    graph::Builder body("body", model->ops);
+    auto h = body.table("x", graph::Rows::tokens, kWidth);
+    auto by_a = body.linear(h, op("a", view(a, kWidth))), by_b = body.linear(h, op("b", view(b, kWidth)));
+    body.output("hidden", body.add(by_a, by_b));
+    model->stages.push_back(body.build());
+    model->ops.push_back(op("lm_head", *model->checkpoint.find("lm_head.weight")));
+    model->stages.push_back({.name = "head"});
+    model->hidden_size = kWidth;
+    model->vocab_size = kVocabulary;
+  }
+  ~CommonShift() { std::filesystem::remove_all(folder); }
+
+  static TensorView view(const std::vector<float>& m, int64_t rows) {
+    return {DType::f32, {rows, kWidth}, reinterpret_cast<const std::byte*>(m.data())};
+  }
+  static graph::LinearOp op(const std::string& name, const TensorView& weight) {
+    graph::LinearOp made;
+    made.name = name;
+    made.weight = weight;
+    return made;
+  }
+
+  // By variant.
+  std::map<int, scores::MetricSums> score(std::vector<graph::Branch> branches,
+                                          const std::vector<int>& carried) {
+    std::vector<graph::SampleInputs> inputs(1);
+    inputs[0].rows = sample.rows;
+    inputs[0].tables.emplace("x", Tensor::from<float>(x, {kTokens, kWidth}));
+    const graph::Batch batch(std::move(inputs));
+    graph::Workspace workspace;
+    const graph::Pass pass{context, workspace, batch, model->ops};
+    const Ranges none(model->ops.size());
+    const graph::OpRanges ranges(Threads{1}, none);
+    graph::Variants variants(pass, DType::f32, ranges, std::move(branches));
+    variants.run(model->stages[0]);
+    std::map<int, scores::MetricSums> metrics;
+    score_head(
+        {.model = *model, .ops = context, .samples = {&sample}, .variants = {}, .live = {}, .ranges = none},
+        pass, variants, carried,
+        {.metrics = [&](int variant, int64_t,
+                        const scores::ScopedSums& sums) { metrics[variant] = sums.all; },
+         .range = {},
+         .local = [](auto&&...) {},
+         .stage_done = {}});
+    return metrics;
+  }
+
+  // Logits of a row with these weights, which f32 holds exactly.
+  std::vector<double> logits(int64_t row, const std::vector<float>& of_a,
+                             const std::vector<float>& of_b) const {
+    std::vector<double> z(kVocabulary);
+    for (size_t i = 0; i < kWidth; ++i) {
+      double hidden = 0;
+      for (size_t j = 0; j < kWidth; ++j)
+        hidden += static_cast<double>(x[static_cast<size_t>(row) * kWidth + j]) *
+                  (static_cast<double>(of_a[i * kWidth + j]) + static_cast<double>(of_b[i * kWidth + j]));
+      for (size_t v = 0; v < z.size(); ++v) z[v] += hidden * static_cast<double>(head[v * kWidth + i]);
+    }
+    return z;
+  }
+
+  static std::vector<double> log_softmax(std::vector<double> z) {
+    const double top = *std::ranges::max_element(z);
+    double sum = 0;
+    for (const double value : z) sum += std::exp(value - top);
+    for (double& value : z) value -= top + std::log(sum);
+    return z;
+  }
+
+  void expect(const scores::MetricSums& got, const std::vector<float>& of_a,
+              const std::vector<float>& of_b) const {
+    double kl = 0, nll = 0, squared = 0;
+    for (int64_t row = 0; row < kTokens; ++row) {
+      const std::vector<double> before = logits(row, a, b), after = logits(row, of_a, of_b);
+      const std::vector<double> p = log_softmax(before), q = log_softmax(after);
+      for (size_t v = 0; v < p.size(); ++v) {
+        kl += std::exp(p[v]) * (p[v] - q[v]);
+        squared += (after[v] - before[v]) * (after[v] - before[v]);
+      }
+      if (row + 1 == kTokens) continue;
+      const auto target = static_cast<size_t>(sample.token_ids[static_cast<size_t>(row) + 1]);
+      nll += p[target] - q[target];
+    }
+    // What f64 loses here of logits below 2^14: two logits and two sums per row.
+    constexpr double kRounding = 4 * kTokens * 0x1p-39;
+    EXPECT_NEAR(got.kl, kl, 1e-9 * kl + kRounding);
+    EXPECT_NEAR(got.nll_delta, nll, 1e-9 * std::abs(nll) + kRounding);
+    EXPECT_NEAR(got.logits_sse, squared, 1e-9 * squared);
+  }
+};
+
+const quant::Format* format() { return &quant::find_format("mxfp4a16"); }
+
+TEST(Head, AShiftOfAllLogitsTogetherIsTakenOutOfParentsAndLeaves) {
+  CommonShift model;
+  constexpr int kParent = 0, kWithoutB = 1, kWithoutA = 2, kA = 3, kB = 4;
+  const std::vector<const quant::Format*> none(3), everywhere{format(), format(), nullptr};
+  const auto got = model.score(
+      {{.formats = none, .leaves = {{kA, {{0, format()}}}, {kB, {{1, format()}}}}},
+       {.formats = everywhere, .leaves = {{kWithoutA, {{0, nullptr}}}, {kWithoutB, {{1, nullptr}}}}}},
+      {kReference, kParent});
+  std::vector<float> a = model.a, b = model.b;
+  a[0] = 4;  // of 5: the tie goes to the even code
+  b[5] = 4.0f / 64;
+  ASSERT_GT(std::abs(model.logits(0, a, b)[0] - model.logits(0, model.a, model.b)[0]),
+            1500);  // e^1500 is infinite
+  model.expect(got.at(kParent), a, b);
+  model.expect(got.at(kWithoutB), a, model.b);
+  model.expect(got.at(kWithoutA), model.a, b);
+  model.expect(got.at(kA), a, model.b);
+  model.expect(got.at(kB), model.a, b);
+  EXPECT_GT(got.at(kB).kl, 1e-6);
+}
+
+}  // namespace
+}  // namespace qsweep::pass
