@@ -83,12 +83,10 @@ void swiglu_delta(State& state) {
 // One tile: all heads, 64 queries, the keys of a sequence with an image.
 void softmax_delta(State& state) {
   constexpr int64_t keys = 512, queries = 64, pairs = 4;
-  const kernels::AttentionTile tile{.heads = kHeads,
-                                    .queries = queries,
-                                    .keys = keys,
-                                    .causal = true,
-                                    .first_query = keys - queries,
-                                    .scale = 0.088F};
+  std::vector<kernels::KeyRange> visible;
+  for (int64_t i = 0; i < queries; ++i) visible.push_back({0, keys - queries + i + 1});
+  const kernels::AttentionTile tile{
+      .heads = kHeads, .queries = queries, .keys = keys, .scale = 0.088F, .visible = visible.data()};
   Tensor s = random_tensor(DType::f32, kHeads * queries, keys, 30), p(DType::f32, s.shape());
   std::vector<float> lse(static_cast<size_t>(kHeads * queries));
   std::vector<int32_t> argmax(lse.size());

@@ -52,7 +52,7 @@ MUTATIONS = {
         "src/pass/pass.cc", "batch.size_bytes() + tile_bytes + workspace", "batch.size_bytes() + workspace",
         "pass", "PlanOfText.*"),
     "attention_scratch_not_planned": (
-        "src/graph/forward.cc", "scratch_bytes(pass.ops, n.spec, segments, {}, DType::f32));",
+        "src/graph/forward.cc", "scratch_bytes(pass.ops, n.spec, layout, {}, DType::f32));",
         "scratch_bytes(pass.ops, n.spec, {}, {}, DType::f32));", "pass", "Plan.Attention*"),
     "shifts_direction_not_planned": (
         "src/pass/head.cc", "    set_shifts();", "    if (!dry()) set_shifts();", "pass", "Plan.APassOfVariants*"),
@@ -164,6 +164,23 @@ MUTATIONS = {
     "cotangent_overwritten_instead_of_added": (
         "src/graph/backward.cc", "  if (sum.empty()) {\n    sum = std::move(contribution);",
         "  if (true) {\n    sum = std::move(contribution);", "graph", "Backward.*"),
+    "window_off_by_one": (
+        "src/ops/attention_tile.cc", "first_query - window_ + 1)", "first_query - window_)", "ops",
+        "OpTest.ForwardMatchesF64/attention_*window*"),
+    "spans_ignored": (
+        "src/ops/attention_tile.cc", "spans_.push_back(keys);", "", "ops", "OpTest.ForwardMatchesF64/attention_*span*"),
+    "touching_spans_merged": (
+        "src/ops/attention_tile.cc", "spans_.push_back(keys);",
+        "if (!spans_.empty() && spans_.back().to == keys.from) spans_.back().to = keys.to; else spans_.push_back(keys);",
+        "ops", "OpTest.ForwardMatchesF64/attention_*span*"),
+    "changed_keys_from_the_segments_first": (
+        "src/ops/attention.cc", ".parent = r.tile.first_key,", ".parent = 0,", "ops", "DeltaTest*attention_*window*"),
+    "sums_of_a_window_not_begun": (
+        "src/ops/attention_vjp.cc", "const bool begins_sums = seen.to - seen.from == segment.rows;",
+        "const bool begins_sums = seen.to == segment.rows;", "ops", "VjpTest*attention_*window*"),
+    "spans_not_moved_with_their_sample": (
+        "src/graph/batch.cc", "first_row(Rows::tokens, static_cast<int64_t>(i)) + span.first", "span.first",
+        "graph", "*SeenTokens*"),
     "shared_cotangent_changed_in_place": (
         "src/graph/backward.cc", "return g.block.use_count() > 1;", "return g.block.use_count() > 9;",
         "graph", "Backward.*"),

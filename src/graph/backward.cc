@@ -236,13 +236,13 @@ struct Pullback {
     });
   }
   void operator()(const Attention& n) {
-    const auto segments = pass.batch.segments(n.segments);
+    const ops::attention::Layout layout = pass.batch.layout(n.segments, n.spans);
     computed(
         [&](Views dx) {
-          ops::attention::vjp(pass.ops, n.spec, segments, x(0), x(1), x(2), dy.view, walk.probes_, dx[0],
-                              dx[1], dx[2]);
+          ops::attention::vjp(pass.ops, n.spec, layout, {x(0), x(1), x(2)}, dy.view, walk.probes_,
+                              {dx[0], dx[1], dx[2]});
         },
-        ops::attention::vjp_scratch_bytes(pass.ops, n.spec, segments, walk.probes_, walk.dtype_));
+        ops::attention::vjp_scratch_bytes(pass.ops, n.spec, layout, walk.probes_, walk.dtype_));
   }
   void operator()(const Swiglu&) {
     computed([&](Views dx) { ops::swiglu::vjp(pass.ops, x(0), x(1), dy.view, walk.probes_, dx[0], dx[1]); });

@@ -43,6 +43,12 @@ Batch::Batch(const std::vector<SampleInputs>& samples, Contents contents, kernel
       for (const int64_t rows : lengths)
         all.push_back({.first = all.empty() ? 0 : all.back().first + all.back().rows, .rows = rows});
     }
+    for (const auto& [name, spans] : s.spans) {
+      auto& all = spans_[name];
+      for (const auto& span : spans)
+        all.push_back(
+            {.first = first_row(Rows::tokens, static_cast<int64_t>(i)) + span.first, .rows = span.rows});
+    }
     if (contents == Contents::values) fill(static_cast<int64_t>(i), s);
   }
 }
@@ -68,8 +74,10 @@ Matrix<const float> Batch::table(const std::string& name) const {
   return named(tables_, name, "table").values.matrix<const float>();
 }
 const Batch::Index& Batch::index(const std::string& name) const { return named(indices_, name, "index"); }
-std::span<const ops::attention::Segment> Batch::segments(const std::string& name) const {
-  return named(segments_, name, "segments");
+ops::attention::Layout Batch::layout(const std::string& segments, const std::string& spans) const {
+  ops::attention::Layout layout{named(segments_, segments, "segments"), {}};
+  if (!spans.empty()) layout.spans = named(spans_, spans, "spans");
+  return layout;
 }
 
 int64_t Batch::size_bytes() const {

@@ -35,6 +35,8 @@ struct SampleInputs {
   std::map<std::string, Tensor> tables;                  // f32 [rows of some kind, n]
   std::map<std::string, RowIndex> indices;               // one entry per output row
   std::map<std::string, std::vector<int32_t>> segments;  // attention segments: their lengths, in order
+  // Tokens, counted within the sample, that see each other both ways in causal segments; in order.
+  std::map<std::string, std::vector<ops::attention::Segment>> spans;
 
   int64_t rows_of(Rows kind) const { return rows[static_cast<size_t>(kind)]; }
 };
@@ -65,7 +67,8 @@ class Batch {
   std::span<const int32_t> token_ids() const { return token_ids_; }
   Matrix<const float> table(const std::string& name) const;  // in the device's memory
   const Index& index(const std::string& name) const;
-  std::span<const ops::attention::Segment> segments(const std::string& name) const;
+  // spans: empty if there are none.
+  ops::attention::Layout layout(const std::string& segments, const std::string& spans) const;
   int64_t size_bytes() const;
 
  private:
@@ -83,7 +86,7 @@ class Batch {
   std::map<std::string, Table> tables_;
   std::map<std::string, Index> indices_;
   int64_t index_bytes_ = 0;
-  std::map<std::string, std::vector<ops::attention::Segment>> segments_;
+  std::map<std::string, std::vector<ops::attention::Segment>> segments_, spans_;
 };
 
 }  // namespace qsweep::graph

@@ -109,10 +109,12 @@ struct Evaluate {
         [&](Matrix<float> y) { ops::rope::forward(pass.ops, x(0), pass.batch.table(n.cos_sin), y); });
   }
   Value operator()(const Attention& n) const {
-    const auto segments = pass.batch.segments(n.segments);
+    const ops::attention::Layout layout = pass.batch.layout(n.segments, n.spans);
     return computed(
-        [&](Matrix<float> y) { ops::attention::forward(pass.ops, n.spec, segments, x(0), x(1), x(2), y); },
-        ops::attention::scratch_bytes(pass.ops, n.spec, segments, {}, DType::f32));
+        [&](Matrix<float> y) {
+          ops::attention::forward(pass.ops, n.spec, layout, {x(0), x(1), x(2)}, y);
+        },
+        ops::attention::scratch_bytes(pass.ops, n.spec, layout, {}, DType::f32));
   }
   Value operator()(const Swiglu&) const {
     return computed([&](Matrix<float> y) { ops::swiglu::forward(pass.ops, x(0), x(1), y); });

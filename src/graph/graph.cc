@@ -55,11 +55,11 @@ Builder::Value Builder::rope(Value x, const std::string& cos_sin_table) {
 }
 
 Builder::Value Builder::attention(Value q, Value k, Value v, const ops::attention::Spec& spec,
-                                  const std::string& segments) {
+                                  const std::string& segments, const std::string& spans) {
   QSWEEP_CHECK(at(q).cols == spec.n_heads * spec.head_dim && at(k).cols == spec.n_kv_heads * spec.head_dim &&
                    at(v).cols == at(k).cols && spec.n_heads % spec.n_kv_heads == 0,
                "q, k, v have {}, {}, {} columns", at(q).cols, at(k).cols, at(v).cols);
-  return push(Attention{spec, segments}, {q.node, k.node, v.node}, at(q).rows, at(q).cols);
+  return push(Attention{spec, segments, spans}, {q.node, k.node, v.node}, at(q).rows, at(q).cols);
 }
 
 Builder::Value Builder::swiglu(Value gate, Value up) {

@@ -65,6 +65,7 @@ struct Attention {
   static constexpr bool vjp_reads_inputs = true;
   ops::attention::Spec spec;
   std::string segments;
+  std::string spans;  // empty: none
 };
 struct Swiglu {
   static constexpr std::string_view kName = "swiglu";
@@ -142,7 +143,8 @@ class Builder {
   Value linear(Value x, LinearOp op);
   Value rms_norm(Value x, TensorView weight, double eps);
   Value rope(Value x, const std::string& cos_sin_table);
-  Value attention(Value q, Value k, Value v, const ops::attention::Spec& spec, const std::string& segments);
+  Value attention(Value q, Value k, Value v, const ops::attention::Spec& spec, const std::string& segments,
+                  const std::string& spans = "");
   Value swiglu(Value gate, Value up);
   Value gelu(Value x);
   Value add(Value a, Value b);

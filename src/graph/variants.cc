@@ -237,15 +237,15 @@ struct Change {
     });
   }
   Delta operator()(const Attention& n) const {
-    const auto segments = pass.batch.segments(n.segments);
+    const ops::attention::Layout layout = pass.batch.layout(n.segments, n.spans);
     return computed(
         deltas,
         [&](Blocks blocks, MatrixView dy) {
-          ops::attention::delta(pass.ops, n.spec, segments, blocks, x(0), x(1), x(2), dx(0), dx(1), dx(2),
+          ops::attention::delta(pass.ops, n.spec, layout, blocks, {x(0), x(1), x(2)}, {dx(0), dx(1), dx(2)},
                                 dy);
         },
         [&](Blocks blocks) {
-          return ops::attention::scratch_bytes(pass.ops, n.spec, segments, blocks, dtype);
+          return ops::attention::scratch_bytes(pass.ops, n.spec, layout, blocks, dtype);
         });
   }
   Delta operator()(const Swiglu&) const {

@@ -11,8 +11,15 @@ namespace {
 
 using L = Lanes;
 
-// Softmax over the first `visible` of `keys` logits; the rest gets probability 0.
-QSWEEP_KERNEL void softmax_row(int64_t visible, int64_t keys, float scale, float* s, float* p, float* lse,
+// Zeros in the columns that a query does not see.
+template <class T>
+QSWEEP_KERNEL void clear_unseen(KeyRange seen, int64_t keys, T* row) {
+  if (seen.from > 0) L::fill(seen.from, T{}, row);
+  if (seen.to < keys) L::fill(keys - seen.to, T{}, row + seen.to);
+}
+
+// Softmax over the logits of the keys that the query sees; rows begin at the first of them, `from`.
+QSWEEP_KERNEL void softmax_row(int64_t visible, int64_t from, float scale, float* s, float* p, float* lse,
                                int32_t* argmax) {
   const auto factor = L::set(scale);
   const float top = L::max(visible, [&](auto at) QSWEEP_LANES {
@@ -30,10 +37,9 @@ QSWEEP_KERNEL void softmax_row(int64_t visible, int64_t keys, float scale, float
   });
   const auto inverse = L::set(1.0f / total);
   L::each(visible, [&](auto at) QSWEEP_LANES { L::store(L::load(p, at) * inverse, p, at); });
-  L::fill(keys - visible, 0.0f, p + visible);
   L::once([&]() QSWEEP_LANES {
     *lse = top + std::log(total);
-    *argmax = static_cast<int32_t>(found == visible ? 0 : found);
+    *argmax = static_cast<int32_t>(from + (found == visible ? 0 : found));
   });
 }
 
@@ -67,11 +73,10 @@ QSWEEP_KERNEL void softmax_difference_row(int64_t visible, float scale, float sh
 }
 
 // The shift by the change at the row's largest logit takes out a common change of all logits before it can
-// cancel.
+// cancel. Rows begin at the first key that the query sees, and so does the count to argmax.
 template <class T>
-QSWEEP_KERNEL void softmax_delta_row(int64_t visible, int64_t keys, float scale, const float* s,
-                                     const float* p, float lse, int32_t argmax, const float* ds, T* dp) {
-  L::fill(keys - visible, T{}, dp + visible);
+QSWEEP_KERNEL void softmax_delta_row(int64_t visible, float scale, const float* s, const float* p, float lse,
+                                     int64_t argmax, const float* ds, T* dp) {
   const float common = ds[argmax] * scale;
   const auto factor = L::set(scale), log_sum = L::set(lse), shift = L::set(common);
   const float change = L::sum(visible, [&](auto at) QSWEEP_LANES {
@@ -89,9 +94,8 @@ QSWEEP_KERNEL void softmax_delta_row(int64_t visible, int64_t keys, float scale,
 // ds = scale p (dp - sum p dp). Relative to dp at the row's largest probability: where that is close to 1,
 // the sum is close to its dp, and their difference would be lost.
 template <class T>
-QSWEEP_KERNEL void softmax_vjp_row(int64_t visible, int64_t keys, float scale, const float* p, int32_t argmax,
+QSWEEP_KERNEL void softmax_vjp_row(int64_t visible, float scale, const float* p, int64_t argmax,
                                    const float* dp, T* ds) {
-  L::fill(keys - visible, T{}, ds + visible);
   const auto shift = L::set(dp[argmax]), factor = L::set(scale);
   const auto mean = L::set(
       L::sum(visible, [&](auto at) QSWEEP_LANES { return L::load(p, at) * (L::load(dp, at) - shift); }));
@@ -102,9 +106,12 @@ QSWEEP_KERNEL void softmax_vjp_row(int64_t visible, int64_t keys, float scale, c
 
 QSWEEP_KERNEL void Softmax(int64_t begin, int64_t end, AttentionTile tile, Matrix<float> s, Matrix<float> p,
                            float* lse, int32_t* argmax) {
-  for (int64_t r = begin; r < end; ++r)
-    softmax_row(tile.visible(r % tile.queries), tile.keys, tile.scale, s.row(r), p.row(r), lse + r,
-                argmax + r);
+  for (int64_t r = begin; r < end; ++r) {
+    const KeyRange seen = tile.seen(r % tile.queries);
+    clear_unseen(seen, tile.keys, p.row(r));
+    softmax_row(seen.to - seen.from, seen.from, tile.scale, s.row(r) + seen.from, p.row(r) + seen.from,
+                lse + r, argmax + r);
+  }
 }
 
 QSWEEP_KERNEL void SoftmaxDelta(int64_t begin, int64_t end, AttentionTile tile, Matrix<const float> s,
@@ -113,8 +120,12 @@ QSWEEP_KERNEL void SoftmaxDelta(int64_t begin, int64_t end, AttentionTile tile, 
   const auto run = [&]<class T>(T*) QSWEEP_LANES {
     for (int64_t r = begin; r < end; ++r) {
       const int64_t parent = r % (tile.heads * tile.queries);
-      softmax_delta_row<T>(tile.visible(parent % tile.queries), tile.keys, tile.scale, s.row(parent),
-                           p.row(parent), lse[parent], argmax[parent], ds.row(r), dp.as<T>().row(r));
+      const KeyRange seen = tile.seen(parent % tile.queries);
+      T* const out = dp.as<T>().row(r);
+      clear_unseen(seen, tile.keys, out);
+      softmax_delta_row<T>(seen.to - seen.from, tile.scale, s.row(parent) + seen.from,
+                           p.row(parent) + seen.from, lse[parent], argmax[parent] - seen.from,
+                           ds.row(r) + seen.from, out + seen.from);
     }
   };
   dp.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
@@ -125,8 +136,11 @@ QSWEEP_KERNEL void SoftmaxVjp(int64_t begin, int64_t end, AttentionTile tile, Ma
   const auto run = [&]<class T>(T*) QSWEEP_LANES {
     for (int64_t r = begin; r < end; ++r) {
       const int64_t parent = r % (tile.heads * tile.queries);
-      softmax_vjp_row<T>(tile.visible(parent % tile.queries), tile.keys, tile.scale, p.row(parent),
-                         argmax[parent], dp.row(r), ds.as<T>().row(r));
+      const KeyRange seen = tile.seen(parent % tile.queries);
+      T* const out = ds.as<T>().row(r);
+      clear_unseen(seen, tile.keys, out);
+      softmax_vjp_row<T>(seen.to - seen.from, tile.scale, p.row(parent) + seen.from,
+                         argmax[parent] - seen.from, dp.row(r) + seen.from, out + seen.from);
     }
   };
   ds.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));

@@ -85,17 +85,25 @@ void sum_rows(Device device, std::span<const RowBlock> blocks, std::span<const i
               std::span<const int64_t> readers, MatrixView dy, MatrixView dx);
 
 // --- softmax of attention logits
+// Keys [from, to); every query sees at least one.
+struct KeyRange {
+  int64_t from = 0;
+  int64_t to = 0;
+};
 // The query rows of one tile, for all heads: row (h, i) of `heads * queries`, each over `keys` columns. Query
-// i sees the first visible(i) keys.
+// i sees the columns seen(i).
 struct AttentionTile {
   int64_t heads = 0;
   int64_t queries = 0;
   int64_t keys = 0;
-  bool causal = false;
-  int64_t first_query = 0;  // of the tile, within its sequence
   float scale = 1;
+  const KeyRange* visible = nullptr;  // per query, in the device's memory; null: all see all
+  int64_t first_key = 0;              // of the tile, as `visible` counts them
 
-  constexpr int64_t visible(int64_t query) const { return causal ? first_query + query + 1 : keys; }
+  constexpr KeyRange seen(int64_t query) const {
+    if (visible == nullptr) return {0, keys};
+    return {visible[query].from - first_key, visible[query].to - first_key};
+  }
 };
 // In: s = q k^T. Out: s = scaled logits, p = probabilities (0 where invisible), and per row the log-sum-exp
 // and the largest logit's column.

@@ -68,8 +68,9 @@ std::map<int64_t, std::vector<PairRun>> pair_runs(std::span<const RowBlock> bloc
   return runs;
 }
 
-int64_t tile_bytes(const Context& context, const Spec& spec, int64_t keys, int64_t queries, int64_t pairs,
-                   DType dtype) {
+int64_t tile_bytes(const Context& context, const Spec& spec, const Visible& visible, int64_t queries,
+                   int64_t pairs, DType dtype) {
+  const int64_t keys = visible.most_keys(queries);
   const int64_t logits = spec.n_heads * queries * logits_stride(context, keys),
                 delta_bytes = size_bytes(dtype);
   const int64_t reference =
@@ -77,13 +78,14 @@ int64_t tile_bytes(const Context& context, const Spec& spec, int64_t keys, int64
   const int64_t per_pair = logits * (dtype == DType::f32 ? 4 : 4 + delta_bytes) +
                            2 * keys * spec.n_kv_heads * spec.head_dim * delta_bytes +
                            queries * spec.n_heads * spec.head_dim * 4;
-  const int64_t centered = 2 * keys * spec.n_kv_heads * spec.head_dim * 4;
+  const int64_t centered = 2 * visible.rows() * spec.n_kv_heads * spec.head_dim * 4;
   return reference + centered + pairs * per_pair + spec.n_heads * queries * 8;
 }
 
-Tiling choose_tiling(const Context& context, const Spec& spec, int64_t keys, int64_t pairs, DType dtype) {
-  return fit_tiling(context.tile_bytes, keys, pairs, [&](int64_t queries, int64_t pairs_at_once) {
-    return tile_bytes(context, spec, keys, queries, pairs_at_once, dtype);
+Tiling choose_tiling(const Context& context, const Spec& spec, const Visible& visible, int64_t pairs,
+                     DType dtype) {
+  return fit_tiling(context, visible, pairs, [&](int64_t queries, int64_t pairs_at_once) {
+    return tile_bytes(context, spec, visible, queries, pairs_at_once, dtype);
   });
 }
 
@@ -91,7 +93,8 @@ Tiling choose_tiling(const Context& context, const Spec& spec, int64_t keys, int
 struct DeltaCall {
   const Context& context;
   const Spec& spec;
-  Matrix<const float> q, k, v;
+  const Layout& layout;
+  const Qkv<Matrix<const float>>& x;
   std::array<MatrixView, 3> d;  // dq, dk, dv
   MatrixView d_o;
 
@@ -111,11 +114,11 @@ Buffer changed_keys(const DeltaCall& call, int input, const PairRun& run, const 
   const Matrix<const float> parent = r.centered[i - 1];
   Buffer sum(call.context.device(), call.d_o.dtype, run.pairs * r.tile.keys, parent.cols);
   std::vector<RowBlock> blocks;
-  const int64_t offset = r.segment_first - run.parent;
+  const int64_t offset = r.first_key - run.parent;
   for (int64_t pair = 0; pair < run.pairs; ++pair)
     blocks.push_back(
         {.rows = r.tile.keys,
-         .parent = 0,
+         .parent = r.tile.first_key,
          .in = {run.has(input) ? run.in[i] + pair * run.step[i] + offset : kAbsent, kAbsent, kAbsent},
          .out = pair * r.tile.keys});
   add_to_parent(call.context.device(), blocks, parent, call.d[i], sum.view());
@@ -125,18 +128,17 @@ Buffer changed_keys(const DeltaCall& call, int input, const PairRun& run, const 
 // dS of one tile for the pairs of a run, [pairs * heads * queries, keys].
 Buffer logits_change(const DeltaCall& call, const PairRun& run, const ReferenceTile& r, MatrixView q_tile) {
   const AttentionTile& tile = r.tile;
-  const int64_t first = r.segment_first - run.parent;
   Buffer ds = logits_buffer(call.context, DType::f32, run.pairs * tile.heads * tile.queries, tile.keys);
   const GemmOperand out = logits(call.spec, ds.view(), tile.queries, run.pairs);
   if (run.has(0)) {
     const Buffer k_new = changed_keys(call, 1, run, r);
-    call.multiply(call.delta_heads(0, run, first + tile.first_query, tile.queries, false),
+    call.multiply(call.delta_heads(0, run, r.first_query - run.parent, tile.queries, false),
                   heads(call.spec, k_new.view(), false, 0, tile.keys, run.pairs, tile.keys, true), out,
                   false);
   }
   if (run.has(1))
     call.multiply(heads(call.spec, q_tile, true, 0, tile.queries, 1, 0, false),
-                  call.delta_heads(1, run, first, tile.keys, true), out, run.has(0));
+                  call.delta_heads(1, run, r.first_key - run.parent, tile.keys, true), out, run.has(0));
   return ds;
 }
 
@@ -146,7 +148,6 @@ void delta_tile(const DeltaCall& call, const PairRun& run, const ReferenceTile& 
   const AttentionTile& tile = r.tile;
   const Spec& spec = call.spec;
   const DType dtype = call.d_o.dtype;
-  const int64_t first = r.segment_first - run.parent;
   // Two products add up in f32 before they are rounded to the deltas' dtype.
   const Device device = call.context.device();
   const Buffer sum(device, DType::f32, run.pairs * tile.queries, call.d_o.cols);
@@ -164,11 +165,11 @@ void delta_tile(const DeltaCall& call, const PairRun& run, const ReferenceTile& 
                   heads(spec, v_new.view(), false, 0, tile.keys, run.pairs, tile.keys, false), out, false);
   }
   if (run.has(2))
-    call.multiply(logits(spec, p_tile, tile.queries, 1), call.delta_heads(2, run, first, tile.keys, false),
-                  out, logits_move);
+    call.multiply(logits(spec, p_tile, tile.queries, 1),
+                  call.delta_heads(2, run, r.first_key - run.parent, tile.keys, false), out, logits_move);
   for (int64_t pair = 0; pair < run.pairs; ++pair)
     convert(device, sum.matrix<float>().rows_at(pair * tile.queries, tile.queries),
-            call.d_o.rows_at(run.out + pair * run.step[3] + first + tile.first_query, tile.queries));
+            call.d_o.rows_at(run.out + pair * run.step[3] + r.first_query - run.parent, tile.queries));
 }
 
 // Every tile of one sample's segments.
@@ -177,18 +178,20 @@ void delta_sample(const DeltaCall& call, std::span<const Segment> segments, std:
   for (const PairRun& run : runs) most_pairs = std::max(most_pairs, run.pairs);
   const DType dtype = call.d_o.dtype;
   for (const Segment& segment : segments) {
-    const Tiling tiling = choose_tiling(call.context, call.spec, segment.rows, most_pairs, dtype);
-    const Buffer k = centered_rows(call.context, call.k, segment),
-                 v = centered_rows(call.context, call.v, segment);
+    const Visible visible(call.spec, call.layout, segment);
+    const Tiling tiling = choose_tiling(call.context, call.spec, visible, most_pairs, dtype);
+    const Reference reference(call.context, call.spec, visible, call.x.q, call.x.k);
+    const Buffer k = centered_rows(call.context, call.x.k, segment),
+                 v = centered_rows(call.context, call.x.v, segment);
     for (int64_t first = 0; first < segment.rows; first += tiling.queries) {
       const int64_t queries = std::min(tiling.queries, segment.rows - first);
-      ReferenceTile r = reference_tile(call.context, call.spec, segment, first, queries, call.q, call.k);
+      ReferenceTile r = reference.tile(first, queries);
       r.centered[0] = k.matrix<float>();
       r.centered[1] = v.matrix<float>();
       const Device device = call.context.device();
-      const Buffer q_tile(device, dtype, queries, call.q.cols);
+      const Buffer q_tile(device, dtype, queries, call.x.q.cols);
       const Buffer p_tile = logits_buffer(call.context, dtype, r.p.view().rows, r.tile.keys);
-      convert(device, call.q.rows_at(r.first_query(), queries), q_tile.view());
+      convert(device, call.x.q.rows_at(r.first_query, queries), q_tile.view());
       convert(device, r.p.matrix<float>(), p_tile.view());
       for (const PairRun& run : runs)
         for (int64_t pair = 0; pair < run.pairs; pair += tiling.pairs)
@@ -208,40 +211,43 @@ std::span<const Segment> segments_within(std::span<const Segment> segments, int6
 
 }  // namespace
 
-void forward(const Context& context, const Spec& spec, std::span<const Segment> segments,
-             Matrix<const float> q, Matrix<const float> k, Matrix<const float> v, Matrix<float> o) {
+void forward(const Context& context, const Spec& spec, const Layout& layout,
+             const Qkv<Matrix<const float>>& x, Matrix<float> o) {
   const trace::Span span("attention");
-  for (const Segment& segment : segments) {
-    const Tiling tiling = choose_tiling(context, spec, segment.rows, 0, DType::f32);
+  for (const Segment& segment : layout.segments) {
+    const Visible visible(spec, layout, segment);
+    const Tiling tiling = choose_tiling(context, spec, visible, 0, DType::f32);
+    const Reference reference(context, spec, visible, x.q, x.k);
     for (int64_t first = 0; first < segment.rows; first += tiling.queries) {
       const int64_t queries = std::min(tiling.queries, segment.rows - first);
-      const ReferenceTile r = reference_tile(context, spec, segment, first, queries, q, k);
+      const ReferenceTile r = reference.tile(first, queries);
       context.gemm.multiply(logits(spec, r.p.view(), queries, 1),
-                            heads(spec, view_of(v), false, segment.first, r.tile.keys, 1, 0, false),
-                            heads(spec, view_of(o), true, r.first_query(), queries, 1, 0, false));
+                            heads(spec, view_of(x.v), false, r.first_key, r.tile.keys, 1, 0, false),
+                            heads(spec, view_of(o), true, r.first_query, queries, 1, 0, false));
     }
   }
 }
 
-void delta(const Context& context, const Spec& spec, std::span<const Segment> segments,
-           std::span<const RowBlock> blocks, Matrix<const float> q, Matrix<const float> k,
-           Matrix<const float> v, MatrixView dq, MatrixView dk, MatrixView dv, MatrixView d_o) {
+void delta(const Context& context, const Spec& spec, const Layout& layout, std::span<const RowBlock> blocks,
+           const Qkv<Matrix<const float>>& x, const Qkv<MatrixView>& dx, MatrixView d_o) {
   const trace::Span span("attention");
-  const DeltaCall call{context, spec, q, k, v, {dq, dk, dv}, d_o};
+  const DeltaCall call{context, spec, layout, x, {dx.q, dx.k, dx.v}, d_o};
   for (const auto& [parent, runs] : pair_runs(blocks))
-    delta_sample(call, segments_within(segments, parent, runs.front().rows), runs);
+    delta_sample(call, segments_within(layout.segments, parent, runs.front().rows), runs);
 }
 
-int64_t scratch_bytes(const Context& context, const Spec& spec, std::span<const Segment> segments,
+int64_t scratch_bytes(const Context& context, const Spec& spec, const Layout& layout,
                       std::span<const RowBlock> blocks, DType delta_dtype) {
   int64_t bytes = 0;
-  for (const Segment& s : segments)
-    bytes = std::max(bytes, choose_tiling(context, spec, s.rows, 0, DType::f32).bytes);
+  const auto include = [&](const Segment& segment, int64_t pairs, DType dtype) {
+    bytes = std::max(bytes, choose_tiling(context, spec, {spec, layout, segment}, pairs, dtype).bytes);
+  };
+  for (const Segment& s : layout.segments) include(s, 0, DType::f32);
   for (const auto& [parent, runs] : pair_runs(blocks)) {
     int64_t pairs = 0;
     for (const PairRun& run : runs) pairs = std::max(pairs, run.pairs);
-    for (const Segment& s : segments_within(segments, parent, runs.front().rows))
-      bytes = std::max(bytes, choose_tiling(context, spec, s.rows, pairs, delta_dtype).bytes);
+    for (const Segment& s : segments_within(layout.segments, parent, runs.front().rows))
+      include(s, pairs, delta_dtype);
   }
   return bytes;
 }

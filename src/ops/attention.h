@@ -1,4 +1,7 @@
 // Scaled dot-product attention with grouped heads, within segments of rows (a sequence, or windows of one).
+// The keys that a query sees are always consecutive: of its whole segment, or up to itself (causal), of these
+// perhaps the last few (a sliding window), and with them the span of rows that it belongs to, if any (an
+// image's tokens in a text see each other both ways: Gemma 3).
 //
 // q [rows, n_heads * head_dim], k and v [rows, n_kv_heads * head_dim], o like q; head h uses key/value head
 // h / (n_heads / n_kv_heads). S = scale q k^T, P = softmax(S) over the visible keys, o = P v.
@@ -26,35 +29,46 @@ struct Spec {
   int64_t head_dim = 0;
   float scale = 0;
   bool causal = false;
+  int64_t window = 0;  // of causal attention: a query sees itself and window - 1 keys before; 0: all before
 };
 
-// Rows [first, first + rows) attend to each other only.
+// Rows [first, first + rows).
 struct Segment {
   int64_t first = 0;
   int64_t rows = 0;
 };
 
-void forward(const Context& context, const Spec& spec, std::span<const Segment> segments,
-             Matrix<const float> q, Matrix<const float> k, Matrix<const float> v, Matrix<float> o);
+// Which rows attend to which. In the order of their rows, none in two of a kind.
+struct Layout {
+  std::span<const Segment> segments;  // attend to each other only
+  std::span<const Segment> spans;     // parts of causal segments that see each other in both directions
+};
+
+template <class View>
+struct Qkv {
+  View q, k, v;
+};
+
+void forward(const Context& context, const Spec& spec, const Layout& layout,
+             const Qkv<Matrix<const float>>& x, Matrix<float> o);
 
 // blocks: in = {dq, dk, dv}. Blocks with the same parent row are the variants of one sample; every block's
 // parent rows are a union of segments. Pairs whose rows are evenly spaced are multiplied together, in one
 // product per tile.
-void delta(const Context& context, const Spec& spec, std::span<const Segment> segments,
-           std::span<const kernels::RowBlock> blocks, Matrix<const float> q, Matrix<const float> k,
-           Matrix<const float> v, MatrixView dq, MatrixView dk, MatrixView dv, MatrixView d_o);
+void delta(const Context& context, const Spec& spec, const Layout& layout,
+           std::span<const kernels::RowBlock> blocks, const Qkv<Matrix<const float>>& x,
+           const Qkv<MatrixView>& dx, MatrixView d_o);
 
 // Memory that forward or delta takes for its tiles. No blocks: forward.
-int64_t scratch_bytes(const Context& context, const Spec& spec, std::span<const Segment> segments,
+int64_t scratch_bytes(const Context& context, const Spec& spec, const Layout& layout,
                       std::span<const kernels::RowBlock> blocks, DType delta_dtype);
 
 // Cotangents of q, k and v, all rows of all probes, from those of o.
-void vjp(const Context& context, const Spec& spec, std::span<const Segment> segments, Matrix<const float> q,
-         Matrix<const float> k, Matrix<const float> v, MatrixView d_o, int64_t probes, MatrixView dq,
-         MatrixView dk, MatrixView dv);
+void vjp(const Context& context, const Spec& spec, const Layout& layout, const Qkv<Matrix<const float>>& x,
+         MatrixView d_o, int64_t probes, const Qkv<MatrixView>& dx);
 
 // Memory that vjp takes for its tiles.
-int64_t vjp_scratch_bytes(const Context& context, const Spec& spec, std::span<const Segment> segments,
-                          int64_t probes, DType dtype);
+int64_t vjp_scratch_bytes(const Context& context, const Spec& spec, const Layout& layout, int64_t probes,
+                          DType dtype);
 
 }  // namespace qsweep::ops::attention

@@ -1,23 +1,50 @@
-// What forward, delta and vjp of attention share: cutting a segment into tiles of queries, the operands of
-// their products, and the reference's probabilities of one tile.
+// What forward, delta and vjp of attention share: which keys are seen, cutting a segment into tiles of
+// queries, the operands of their products, and the reference's probabilities of one tile.
 #pragma once
 
 #include <functional>
+#include <vector>
 
 #include "kernels/buffer.h"
 #include "ops/attention.h"
 
 namespace qsweep::ops::attention {
 
+using kernels::KeyRange;
+
+// Which keys the queries of one segment see. Both are counted from the segment's first row.
+class Visible {
+ public:
+  Visible(const Spec& spec, const Layout& layout, const Segment& segment);
+
+  const Segment& segment() const { return segment_; }
+  int64_t rows() const { return segment_.rows; }
+  // The keys that any of these queries sees, and those between.
+  KeyRange of(int64_t first_query, int64_t queries) const;
+  // The largest number of them in a tile.
+  int64_t most_keys(int64_t tile_queries) const;
+  // In one tile; more would see more keys in vain than there is to gain.
+  int64_t most_queries() const;
+
+  std::vector<KeyRange> per_query() const;  // empty: all see all
+  int64_t bytes() const;                    // of that list
+
+ private:
+  Segment segment_;
+  bool causal_;
+  int64_t window_;
+  std::vector<KeyRange> spans_;
+};
+
 // How one segment is cut: queries per tile, and pairs (or probes) per product.
 struct Tiling {
   int64_t queries = 0;
   int64_t pairs = 0;
-  int64_t bytes = 0;
+  int64_t bytes = 0;  // of a tile, and what there is once per segment
 };
 // bytes_of: the memory of a tile. Fewer queries first, then fewer pairs: products stay as large as the memory
 // allows.
-Tiling fit_tiling(int64_t tile_bytes, int64_t keys, int64_t pairs,
+Tiling fit_tiling(const Context& context, const Visible& visible, int64_t pairs,
                   const std::function<int64_t(int64_t queries, int64_t pairs)>& bytes_of);
 
 // `pairs` stacks of heads as an operand {pairs, kv heads, heads per kv head, rows, head_dim}; without grouped
@@ -35,16 +62,37 @@ kernels::Buffer logits_buffer(const Context& context, DType dtype, int64_t rows,
 // Reference logits and probabilities of one tile of queries.
 struct ReferenceTile {
   kernels::AttentionTile tile;
-  int64_t segment_first = 0;
-  kernels::Buffer s, p;             // [heads * queries, keys]
-  Matrix<const float> centered[2];  // the whole segment's k and v, less their means (delta only)
-  kernels::Buffer lse, argmax;      // f32 and i32, [1, heads * queries]
-
-  int64_t first_query() const { return segment_first + tile.first_query; }
+  int64_t first_query = 0, first_key = 0;  // rows of q and of k
+  kernels::Buffer s, p;                    // [heads * queries, keys]
+  Matrix<const float> centered[2];         // the whole segment's k and v, less their means (delta only)
+  kernels::Buffer lse, argmax;             // f32 and i32, [1, heads * queries]
 };
-ReferenceTile reference_tile(const Context& context, const Spec& spec, const Segment& segment,
-                             int64_t first_query, int64_t queries, Matrix<const float> q,
-                             Matrix<const float> k);
+
+// The tiles of one segment. What it is made of must outlive it.
+class Reference {
+ public:
+  Reference(const Context& context, const Spec& spec, const Visible& visible, Matrix<const float> q,
+            Matrix<const float> k)
+      : context_(context),
+        spec_(spec),
+        visible_(visible),
+        q_(q),
+        k_(k),
+        per_query_(visible.per_query()),
+        for_kernels_(context.device(), per_query_) {}
+
+  // The queries are counted from the segment's first row.
+  ReferenceTile tile(int64_t first_query, int64_t queries) const;
+  const Visible& visible() const { return visible_; }
+
+ private:
+  const Context& context_;
+  const Spec& spec_;
+  const Visible& visible_;
+  Matrix<const float> q_, k_;
+  std::vector<KeyRange> per_query_;
+  kernels::OnDevice<KeyRange> for_kernels_;
+};
 
 // The segment's rows of k or v, less their mean row. Softmax does not see what is common to all keys, and
 // neither the changes of its probabilities nor its cotangents have a sum, so no product needs it; without it

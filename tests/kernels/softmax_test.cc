@@ -28,6 +28,11 @@ struct Change {
 class SoftmaxTest : public PerTarget {
  protected:
   void expect_change(const Change& change, int64_t keys);
+  // The tile with what its queries see, in the device's memory until the call is over.
+  AttentionTile with(AttentionTile tile, const std::vector<KeyRange>& visible) {
+    tile.visible = on(visible).data();
+    return tile;
+  }
 };
 INSTANTIATE_PER_DEVICE(SoftmaxTest);
 
@@ -40,31 +45,32 @@ std::vector<double> exact_softmax(const std::vector<double>& s) {
   return p;
 }
 
-TEST_P(SoftmaxTest, RowsOfACausalTile) {
-  const AttentionTile tile{
-      .heads = 2, .queries = 5, .keys = 24, .causal = true, .first_query = 19, .scale = 0.375f};
+TEST_P(SoftmaxTest, RowsSeeRangesOfKeys) {
+  const AttentionTile tile{.heads = 2, .queries = 6, .keys = 24, .scale = 0.375f, .first_key = 100};
+  const std::vector<KeyRange> visible{{100, 120}, {100, 121}, {103, 122}, {120, 123}, {107, 124}, {117, 118}};
   const int64_t rows = tile.heads * tile.queries;
   Rng rng(1);
   const std::vector<float> raw = qsweep::testing::normals(rng, rows * tile.keys, 10);
   std::vector<float> s = raw, p(raw.size(), NAN), lse(static_cast<size_t>(rows));
   std::vector<int32_t> argmax(static_cast<size_t>(rows));
-  softmax(device(), tile, on(Matrix(s.data(), rows, tile.keys)), on(Matrix(p.data(), rows, tile.keys)),
-          on(lse), on(argmax));
+  softmax(device(), with(tile, visible), on(Matrix(s.data(), rows, tile.keys)),
+          on(Matrix(p.data(), rows, tile.keys)), on(lse), on(argmax));
   for (int64_t r = 0; r < rows; ++r) {
-    const int64_t visible = tile.visible(r % tile.queries);
+    const KeyRange keys = visible[static_cast<size_t>(r % tile.queries)];
+    const int64_t from = keys.from - tile.first_key, to = keys.to - tile.first_key;
     const float *raw_row = raw.data() + r * tile.keys, *p_row = p.data() + r * tile.keys;
     std::vector<double> scaled;
-    for (int64_t c = 0; c < visible; ++c) {
+    for (int64_t c = from; c < to; ++c) {
       EXPECT_EQ(s[static_cast<size_t>(r * tile.keys + c)], raw_row[c] * tile.scale);
       scaled.push_back(raw_row[c] * tile.scale);
     }
     const std::vector<double> exact = exact_softmax(scaled);
-    // A few ulp of exp and of the sum of `visible` terms.
-    EXPECT_TRUE(relative_error(std::span(p_row, exact.size()), std::span<const double>(exact)) <=
-                static_cast<double>(visible + 8) * 0x1p-24);
-    for (int64_t c = visible; c < tile.keys; ++c) EXPECT_EQ(p_row[c], 0.0f);
+    // A few ulp of exp and of the sum of the terms.
+    EXPECT_TRUE(relative_error(std::span(p_row + from, exact.size()), std::span<const double>(exact)) <=
+                static_cast<double>(to - from + 8) * 0x1p-24);
+    for (int64_t c = 0; c < tile.keys; ++c) EXPECT_TRUE((c >= from && c < to) || p_row[c] == 0.0f);
     const auto top = std::ranges::max_element(scaled);
-    EXPECT_EQ(argmax[static_cast<size_t>(r)], top - scaled.begin());
+    EXPECT_EQ(argmax[static_cast<size_t>(r)], from + (top - scaled.begin()));
     const double exact_lse = *top - std::log(exact[static_cast<size_t>(top - scaled.begin())]);
     EXPECT_TRUE(std::fabs(lse[static_cast<size_t>(r)] - exact_lse) <=
                 0x1p-20 * std::max(1.0, std::fabs(exact_lse)));
@@ -228,20 +234,27 @@ TEST_P(SoftmaxTest, CotangentsMatchF64) {
     }
 }
 
-TEST_P(SoftmaxTest, CotangentsOfACausalTileAreZeroWhereNothingIsVisible) {
-  const AttentionTile tile{.heads = 1, .queries = 3, .keys = 5, .causal = true, .first_query = 2, .scale = 2};
+TEST_P(SoftmaxTest, ChangesAndCotangentsAreZeroWhereNothingIsVisible) {
+  const AttentionTile tile{.heads = 1, .queries = 3, .keys = 5, .scale = 2};
+  const std::vector<KeyRange> visible{{0, 3}, {0, 4}, {2, 5}};
+  const std::vector<size_t> unseen{3, 4, 9, 10, 11};
   Rng rng(4);
-  std::vector<float> s = qsweep::testing::normals(rng, 15), p(15), lse(3), ds(15, NAN);
+  std::vector<float> s = qsweep::testing::normals(rng, 15), p(15), lse(3);
   std::vector<int32_t> argmax(3);
-  softmax(device(), tile, on(Matrix(s.data(), 3, 5)), on(Matrix(p.data(), 3, 5)), on(lse), on(argmax));
-  std::vector<float> dp = qsweep::testing::normals(rng, 15);
-  for (const size_t invisible : {3, 4, 9}) dp[invisible] = NAN;
-  softmax_vjp(device(), tile, on(Matrix<const float>(p.data(), 3, 5)), on(argmax),
-              on(Matrix<const float>(dp.data(), 3, 5)), on(MatrixView{ds.data(), DType::f32, 3, 5, 5}));
-  for (size_t i = 0; i < ds.size(); ++i) {
-    const bool invisible = i == 3 || i == 4 || i == 9;
-    EXPECT_TRUE(invisible ? ds[i] == 0 : std::isfinite(ds[i]) && ds[i] != 0) << i << ": " << ds[i];
-  }
+  softmax(device(), with(tile, visible), on(Matrix(s.data(), 3, 5)), on(Matrix(p.data(), 3, 5)), on(lse),
+          on(argmax));
+  std::vector<float> d = qsweep::testing::normals(rng, 15), dp(15, NAN), ds(15, NAN);
+  for (const size_t i : unseen) s[i] = d[i] = NAN;
+  const Matrix<const float> s_rows(s.data(), 3, 5), p_rows(p.data(), 3, 5), d_rows(d.data(), 3, 5);
+  softmax_delta(device(), with(tile, visible), on(s_rows), on(p_rows), on(lse), on(argmax), on(d_rows),
+                on(MatrixView{dp.data(), DType::f32, 3, 5, 5}));
+  softmax_vjp(device(), with(tile, visible), on(p_rows), on(argmax), on(d_rows),
+              on(MatrixView{ds.data(), DType::f32, 3, 5, 5}));
+  for (const std::vector<float>& got : {dp, ds})
+    for (size_t i = 0; i < got.size(); ++i) {
+      const bool is_unseen = std::ranges::find(unseen, i) != unseen.end();
+      EXPECT_TRUE(is_unseen ? got[i] == 0 : std::isfinite(got[i]) && got[i] != 0) << i << ": " << got[i];
+    }
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Attention with windows, causal masks, grouped heads and several sorts of logits.
+// Attention with windows, causal masks, spans, grouped heads and several sorts of logits.
 #include <algorithm>
 #include <cmath>
 
@@ -28,6 +28,8 @@ struct Attention : OpCase {
     std::vector<std::vector<int64_t>> windows;  // rows of every sample's segments
     Logits logits = Logits::ordinary;
     int64_t tile_bytes = int64_t{256} << 20;
+    std::vector<std::vector<Segment>>
+        spans;  // of every sample, in its rows; fewer samples: none in the others
   } shape;
   std::vector<float> direction;  // of the keys' common part
 
@@ -85,11 +87,27 @@ struct Attention : OpCase {
       }
     return all;
   }
-  void naive_row(int64_t head, int64_t first, int64_t keys, int64_t row, std::span<const Table> x,
+  std::vector<Segment> spans() const {
+    std::vector<Segment> all;
+    for (size_t sample = 0; sample < shape.spans.size(); ++sample)
+      for (const Segment& span : shape.spans[sample])
+        all.push_back({first_row(sample) + span.first, span.rows});
+    return all;
+  }
+  static bool contains(const Segment& s, int64_t row) { return row >= s.first && row < s.first + s.rows; }
+  // Rows of one sample in one segment.
+  bool sees(size_t sample, int64_t query, int64_t key) const {
+    if (!shape.spec.causal) return true;
+    if (sample < shape.spans.size())
+      for (const Segment& span : shape.spans[sample])
+        if (contains(span, query) && contains(span, key)) return true;
+    return key <= query && (shape.spec.window == 0 || query - key < shape.spec.window);
+  }
+  void naive_row(int64_t head, const std::vector<int64_t>& keys, int64_t row, std::span<const Table> x,
                  Table& y) const {
     const int64_t d = shape.spec.head_dim, kv = head / (shape.spec.n_heads / shape.spec.n_kv_heads);
     std::vector<double> p;
-    for (int64_t k = first; k < first + keys; ++k) {
+    for (const int64_t k : keys) {
       double dot = 0;
       for (int64_t i = 0; i < d; ++i) dot += x[0].row(row)[head * d + i] * x[1].row(k)[kv * d + i];
       p.push_back(dot * static_cast<double>(shape.spec.scale));
@@ -97,32 +115,38 @@ struct Attention : OpCase {
     const double top = *std::ranges::max_element(p);
     double sum = 0;
     for (double& v : p) sum += v = std::exp(v - top);
-    for (int64_t k = 0; k < keys; ++k)
-      for (int64_t i = 0; i < d; ++i)
-        y.row(row)[head * d + i] += p[static_cast<size_t>(k)] / sum * x[2].row(first + k)[kv * d + i];
+    for (size_t k = 0; k < keys.size(); ++k)
+      for (int64_t i = 0; i < d; ++i) y.row(row)[head * d + i] += p[k] / sum * x[2].row(keys[k])[kv * d + i];
   }
   Table naive(size_t sample, std::span<const Table> x) const override {
     Table y(x[0].rows, output_cols());
     int64_t first = 0;
     for (const int64_t window : shape.windows[sample]) {
-      for (int64_t r = 0; r < window; ++r)
-        for (int64_t h = 0; h < shape.spec.n_heads; ++h)
-          naive_row(h, first, shape.spec.causal ? r + 1 : window, first + r, x, y);
+      for (int64_t query = first; query < first + window; ++query) {
+        std::vector<int64_t> keys;
+        for (int64_t key = first; key < first + window; ++key)
+          if (sees(sample, query, key)) keys.push_back(key);
+        for (int64_t h = 0; h < shape.spec.n_heads; ++h) naive_row(h, keys, query, x, y);
+      }
       first += window;
     }
     return y;
   }
   void forward(const Place::Call& at, std::span<const Matrix<const float>> x,
                Matrix<float> y) const override {
-    attention::forward(at, shape.spec, segments(), x[0], x[1], x[2], y);
+    const std::vector<Segment> segments = this->segments(), spans = this->spans();
+    attention::forward(at, shape.spec, {segments, spans}, {x[0], x[1], x[2]}, y);
   }
   void delta(const Place::Call& at, std::span<const RowBlock> blocks, std::span<const Matrix<const float>> x,
              std::span<const MatrixView> dx, MatrixView dy) const override {
-    attention::delta(at, shape.spec, segments(), blocks, x[0], x[1], x[2], dx[0], dx[1], dx[2], dy);
+    const std::vector<Segment> segments = this->segments(), spans = this->spans();
+    attention::delta(at, shape.spec, {segments, spans}, blocks, {x[0], x[1], x[2]}, {dx[0], dx[1], dx[2]},
+                     dy);
   }
   void vjp(const Place::Call& at, std::span<const Matrix<const float>> x, MatrixView dy, int64_t probes,
            std::span<const MatrixView> dx) const override {
-    attention::vjp(at, shape.spec, segments(), x[0], x[1], x[2], dy, probes, dx[0], dx[1], dx[2]);
+    const std::vector<Segment> segments = this->segments(), spans = this->spans();
+    attention::vjp(at, shape.spec, {segments, spans}, {x[0], x[1], x[2]}, dy, probes, {dx[0], dx[1], dx[2]});
   }
 
   // The error of a logit, from a sum of head_dim products that is large against the result, passes to the
@@ -144,6 +168,69 @@ struct Attention : OpCase {
   }
   int64_t tile_bytes() const override { return shape.tile_bytes; }
 };
+
+attention::Spec with_window(attention::Spec spec, int64_t window) {
+  spec.window = window;
+  return spec;
+}
+
+// Windows and spans. With `some` bytes a tile has up to 64 queries, with `little` about ten, with `least` one
+// or two.
+std::vector<Attention::Shape> ranges(const attention::Spec& spec, const attention::Spec& small) {
+  const std::vector<std::vector<int64_t>> whole{{33}, {41}, {1}}, parts{{33}, {10, 31}, {1}},
+      tiles{{80}, {46, 20}}, few{{9}, {4, 7}, {1}};
+  constexpr int64_t some = 600 << 10, little = 128 << 10, least = 4 << 10;
+  const attention::Spec spread{.n_heads = 4, .n_kv_heads = 4, .head_dim = 16, .causal = true};
+  return {
+      {.name = "window", .spec = with_window(spec, 7), .windows = whole},
+      {.name = "window_near_segments", .spec = with_window(spec, 40), .windows = {{33, 40}, {41}, {1}}},
+      {.name = "window_in_tiles", .spec = with_window(spec, 7), .windows = tiles, .tile_bytes = some},
+      {.name = "window_over_tiles", .spec = with_window(spec, 30), .windows = tiles, .tile_bytes = little},
+      {.name = "window_peaked", .spec = with_window(spec, 7), .windows = whole, .logits = Logits::peaked},
+      {.name = "window_spread", .spec = with_window(spread, 9), .windows = whole, .logits = Logits::spread},
+      {.name = "window_shifted", .spec = with_window(spec, 7), .windows = whole, .logits = Logits::shifted},
+      {.name = "small_window", .spec = with_window(small, 3), .windows = few},
+      {.name = "small_window_of_one", .spec = with_window(small, 1), .windows = few},
+      {.name = "small_window_tiles",
+       .spec = with_window(small, 3),
+       .windows = {{12}, {7}},
+       .tile_bytes = least},
+      // At the beginning and at the end of segments; some touch.
+      {.name = "spans",
+       .spec = spec,
+       .windows = parts,
+       .spans = {{{0, 5}, {28, 5}}, {{2, 8}, {10, 6}, {20, 9}, {29, 3}}}},
+      // Of one row, over the border of two tiles, and of a whole segment.
+      {.name = "span_tiles",
+       .spec = spec,
+       .windows = tiles,
+       .tile_bytes = some,
+       .spans = {{{3, 1}, {60, 9}, {69, 11}}, {{1, 40}, {46, 20}}}},
+      {.name = "spans_in_window",
+       .spec = with_window(spec, 12),
+       .windows = parts,
+       .spans = {{{5, 6}, {28, 5}}, {{11, 9}, {20, 3}}}},
+      {.name = "spans_beyond_window",
+       .spec = with_window(spec, 4),
+       .windows = parts,
+       .spans = {{{0, 11}, {11, 15}}, {{25, 16}}}},
+      {.name = "spans_over_tiles",
+       .spec = with_window(spec, 10),
+       .windows = tiles,
+       .tile_bytes = little,
+       .spans = {{{30, 30}, {60, 20}}, {{0, 46}, {50, 3}}}},
+      {.name = "small_spans", .spec = small, .windows = few, .spans = {{{0, 3}, {3, 4}}, {{4, 2}, {7, 4}}}},
+      {.name = "small_spans_in_window",
+       .spec = with_window(small, 2),
+       .windows = few,
+       .spans = {{{1, 4}, {5, 2}}, {{0, 4}, {8, 3}}}},
+      {.name = "small_span_tiles",
+       .spec = with_window(small, 3),
+       .windows = {{12}, {7}},
+       .tile_bytes = least,
+       .spans = {{{2, 5}, {7, 3}}, {{3, 4}}}},
+  };
+}
 
 }  // namespace
 
@@ -172,6 +259,8 @@ void add_attention_cases(Cases& cases) {
       {"small_causal_tiles", small_causal, {{9}, {7}}, Logits::ordinary, 4 << 10},
   };
   for (const Attention::Shape& shape : shapes) cases.push_back(std::make_shared<Attention>(shape));
+  for (const Attention::Shape& shape : ranges(grouped, small_causal))
+    cases.push_back(std::make_shared<Attention>(shape));
 }
 
 }  // namespace qsweep::ops::testing
