@@ -7,7 +7,9 @@
 #include <benchmark/benchmark.h>
 
 #include "base/rng.h"
+#include "kernels/activations.h"
 #include "kernels/gemm.h"
+#include "kernels/norm.h"
 #include "kernels/rows.h"
 #include "quant/quantizers.h"
 
@@ -66,7 +68,7 @@ void rms_norm_delta(State& state) {
   count_bytes(state, dx.size_bytes() + dy.size_bytes());
 }
 
-void swiglu_delta(State& state) {
+void gated_delta(State& state) {
   const DType dtype = delta_dtype(state);
   const Tensor gate = random_tensor(DType::f32, kTokens, kIntermediate, 4);
   const Tensor up = random_tensor(DType::f32, kTokens, kIntermediate);
@@ -75,8 +77,8 @@ void swiglu_delta(State& state) {
   Tensor dy = random_tensor(dtype, kRows, kIntermediate);
   const auto blocks = pair_blocks();
   for ([[maybe_unused]] auto _ : state)
-    kernels::swiglu_delta(all_cores(), blocks, gate.matrix<float>(), up.matrix<float>(), view(dgate),
-                          view(dup), view(dy));
+    kernels::gated_delta(all_cores(), blocks, kernels::Activation::silu, gate.matrix<float>(),
+                         up.matrix<float>(), view(dgate), view(dup), view(dy));
   count_bytes(state, dgate.size_bytes() + dup.size_bytes() + dy.size_bytes());
 }
 
@@ -120,7 +122,7 @@ void accumulate_logits(State& state) {
 
 void delta_dtypes(benchmark::internal::Benchmark* b) { b->ArgName("bf16")->Arg(0)->Arg(1); }
 BENCHMARK(rms_norm_delta)->Apply(delta_dtypes)->UseRealTime();
-BENCHMARK(swiglu_delta)->Apply(delta_dtypes)->UseRealTime();
+BENCHMARK(gated_delta)->Apply(delta_dtypes)->UseRealTime();
 BENCHMARK(softmax_delta)->Apply(delta_dtypes)->UseRealTime();
 BENCHMARK(accumulate_logits)->UseRealTime();
 

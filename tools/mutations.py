@@ -29,7 +29,7 @@ MUTATIONS = {
         "for (int64_t part = count - 1; part-- > 0;) sum", "kernels", "*GemmTest.*"),
     "small_silu_without_its_curvature": (
         "src/kernels/activations-inl.h", "return L::fma(d * left, one + u, a * rest * left * u);",
-        "return L::fma(d * left, one, a * rest * left * u);", "ops", "*DeltaTest*swiglu*"),
+        "return L::fma(d * left, one, a * rest * left * u);", "ops", "*DeltaTest*gated_silu*"),
     "parent_without_its_weight_error": (
         "src/graph/linear_step.cc", "view_of(b.y), /*accumulate=*/true);",
         "view_of(b.y), /*accumulate=*/false);", "sweep", "ModesSlow*"),
@@ -77,7 +77,7 @@ MUTATIONS = {
         "models", "Forward.*"),
     "gate_and_up_swapped": (
         "src/models/qwen2_5_vl/text.cc",
-        "h = b.swiglu(gate, up);", "h = b.swiglu(up, gate);",
+        "h = b.gated(gate, up, ops", "h = b.gated(up, gate, ops",
         "models", "Forward.*"),
     "causal_mask_dropped": (
         "src/models/qwen2_5_vl/text.cc", ".causal = true", ".causal = false", "models", "Forward.*"),
@@ -145,8 +145,8 @@ MUTATIONS = {
         "src/kernels/norm-inl.h", "scale_x = L::set(-projection /", "scale_x = L::set(projection /",
         "ops", "VjpTest.*rms_norm*"),
     "silu_slope_sign": (
-        "src/kernels/activations-inl.h", "L::fma(a, rest, L::set(1))",
-        "L::fma(a, L::zero() - rest, L::set(1))", "ops", "VjpTest.*swiglu*"),
+        "src/kernels/activations-inl.h", "L::fma(x * G::slope(x), rest, L::set(1))",
+        "L::fma(x * G::slope(x), L::zero() - rest, L::set(1))", "ops", "VjpTest.*gated_silu*"),
     "rotation_not_turned_back": (
         "src/kernels/elementwise.cc", "QSWEEP_KERNEL_OF(RotateDelta), cos_sin, -1.0f, dy, dx);",
         "QSWEEP_KERNEL_OF(RotateDelta), cos_sin, 1.0f, dy, dx);", "pass", "F64Backward.Gradients*"),

@@ -3,14 +3,14 @@
 #include <algorithm>
 
 #include "base/trace.h"
+#include "ops/activation.h"
 #include "ops/add.h"
+#include "ops/gated.h"
 #include "ops/gather.h"
-#include "ops/gelu.h"
 #include "ops/linear.h"
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
 #include "ops/scatter.h"
-#include "ops/swiglu.h"
 
 namespace qsweep::graph {
 namespace {
@@ -244,11 +244,13 @@ struct Pullback {
         },
         ops::attention::vjp_scratch_bytes(pass.ops, n.spec, layout, walk.probes_, walk.dtype_));
   }
-  void operator()(const Swiglu&) {
-    computed([&](Views dx) { ops::swiglu::vjp(pass.ops, x(0), x(1), dy.view, walk.probes_, dx[0], dx[1]); });
+  void operator()(const Gated& n) {
+    computed([&](Views dx) {
+      ops::gated::vjp(pass.ops, n.kind, x(0), x(1), dy.view, walk.probes_, dx[0], dx[1]);
+    });
   }
-  void operator()(const Gelu&) {
-    computed([&](Views dx) { ops::gelu::vjp(pass.ops, x(0), dy.view, walk.probes_, dx[0]); });
+  void operator()(const Activation& n) {
+    computed([&](Views dx) { ops::activation::vjp(pass.ops, n.kind, x(0), dy.view, walk.probes_, dx[0]); });
   }
   void operator()(const Scatter& n) {
     wanted_computed([&](Views dx) {

@@ -3,15 +3,15 @@
 #include <algorithm>
 
 #include "base/trace.h"
+#include "ops/activation.h"
 #include "ops/add.h"
 #include "ops/embedding.h"
+#include "ops/gated.h"
 #include "ops/gather.h"
-#include "ops/gelu.h"
 #include "ops/linear.h"
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
 #include "ops/scatter.h"
-#include "ops/swiglu.h"
 
 namespace qsweep::graph {
 
@@ -116,11 +116,11 @@ struct Evaluate {
         },
         ops::attention::scratch_bytes(pass.ops, n.spec, layout, {}, DType::f32));
   }
-  Value operator()(const Swiglu&) const {
-    return computed([&](Matrix<float> y) { ops::swiglu::forward(pass.ops, x(0), x(1), y); });
+  Value operator()(const Gated& n) const {
+    return computed([&](Matrix<float> y) { ops::gated::forward(pass.ops, n.kind, x(0), x(1), y); });
   }
-  Value operator()(const Gelu&) const {
-    return computed([&](Matrix<float> y) { ops::gelu::forward(pass.ops, x(0), y); });
+  Value operator()(const Activation& n) const {
+    return computed([&](Matrix<float> y) { ops::activation::forward(pass.ops, n.kind, x(0), y); });
   }
   Value operator()(const Add&) const {
     return computed([&](Matrix<float> y) { ops::add::forward(pass.ops, x(0), x(1), y); });

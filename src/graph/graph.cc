@@ -62,11 +62,14 @@ Builder::Value Builder::attention(Value q, Value k, Value v, const ops::attentio
   return push(Attention{spec, segments, spans}, {q.node, k.node, v.node}, at(q).rows, at(q).cols);
 }
 
-Builder::Value Builder::swiglu(Value gate, Value up) {
-  return push(Swiglu{}, {gate.node, up.node}, at(gate).rows, at(gate).cols);
+Builder::Value Builder::activation(Value x, ops::activation::Kind kind) {
+  return push(Activation{kind}, {x.node}, at(x).rows, at(x).cols);
 }
 
-Builder::Value Builder::gelu(Value x) { return push(Gelu{}, {x.node}, at(x).rows, at(x).cols); }
+Builder::Value Builder::gated(Value gate, Value up, ops::activation::Kind kind) {
+  QSWEEP_CHECK(at(gate).cols == at(up).cols, "{} and {} columns", at(gate).cols, at(up).cols);
+  return push(Gated{kind}, {gate.node, up.node}, at(gate).rows, at(gate).cols);
+}
 
 Builder::Value Builder::add(Value a, Value b) {
   QSWEEP_CHECK(at(a).rows == at(b).rows && at(a).cols == at(b).cols, "{} and {} columns", at(a).cols,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "graph/batch.h"
+#include "ops/activation.h"
 #include "ops/attention.h"
 #include "tensor/tensor.h"
 
@@ -67,13 +68,15 @@ struct Attention {
   std::string segments;
   std::string spans;  // empty: none
 };
-struct Swiglu {
-  static constexpr std::string_view kName = "swiglu";
+struct Activation {
+  static constexpr std::string_view kName = "activation";
   static constexpr bool vjp_reads_inputs = true;
+  ops::activation::Kind kind = {};
 };
-struct Gelu {
-  static constexpr std::string_view kName = "gelu";
+struct Gated {
+  static constexpr std::string_view kName = "gated";
   static constexpr bool vjp_reads_inputs = true;
+  ops::activation::Kind kind = {};
 };
 struct Add {
   static constexpr std::string_view kName = "add";
@@ -104,8 +107,8 @@ struct Columns {
   static constexpr bool vjp_reads_inputs = false;
   int64_t first = 0;
 };
-using Operation = std::variant<Input, Table, Linear, RmsNorm, Rope, Attention, Swiglu, Gelu, Add, Embedding,
-                               Scatter, Gather, Merge, Columns>;
+using Operation = std::variant<Input, Table, Linear, RmsNorm, Rope, Attention, Activation, Gated, Add,
+                               Embedding, Scatter, Gather, Merge, Columns>;
 
 std::string_view name(const Operation& operation);
 bool vjp_reads_inputs(const Operation& operation);
@@ -145,8 +148,8 @@ class Builder {
   Value rope(Value x, const std::string& cos_sin_table);
   Value attention(Value q, Value k, Value v, const ops::attention::Spec& spec, const std::string& segments,
                   const std::string& spans = "");
-  Value swiglu(Value gate, Value up);
-  Value gelu(Value x);
+  Value activation(Value x, ops::activation::Kind kind);
+  Value gated(Value gate, Value up, ops::activation::Kind kind);
   Value add(Value a, Value b);
   Value embedding(TensorView table);
   Value scatter(Value tokens, Value features, const std::string& index);

@@ -3,13 +3,13 @@
 #include <algorithm>
 
 #include "base/trace.h"
+#include "ops/activation.h"
 #include "ops/add.h"
+#include "ops/gated.h"
 #include "ops/gather.h"
-#include "ops/gelu.h"
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
 #include "ops/scatter.h"
-#include "ops/swiglu.h"
 
 namespace qsweep::graph {
 
@@ -248,14 +248,15 @@ struct Change {
           return ops::attention::scratch_bytes(pass.ops, n.spec, layout, blocks, dtype);
         });
   }
-  Delta operator()(const Swiglu&) const {
+  Delta operator()(const Gated& n) const {
     return computed([&](Blocks blocks, MatrixView dy) {
-      ops::swiglu::delta(pass.ops, blocks, x(0), x(1), dx(0), dx(1), dy);
+      ops::gated::delta(pass.ops, blocks, n.kind, x(0), x(1), dx(0), dx(1), dy);
     });
   }
-  Delta operator()(const Gelu&) const {
-    return computed(
-        [&](Blocks blocks, MatrixView dy) { ops::gelu::delta(pass.ops, blocks, x(0), dx(0), dy); });
+  Delta operator()(const Activation& n) const {
+    return computed([&](Blocks blocks, MatrixView dy) {
+      ops::activation::delta(pass.ops, blocks, n.kind, x(0), dx(0), dy);
+    });
   }
   Delta operator()(const Add&) const {
     return computed(

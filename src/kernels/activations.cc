@@ -8,39 +8,39 @@
 
 #if HWY_ONCE
 namespace qsweep::kernels {
-QSWEEP_EXPORT(Swiglu);
-QSWEEP_EXPORT(SwigluDelta);
-QSWEEP_EXPORT(Gelu);
-QSWEEP_EXPORT(GeluDelta);
-QSWEEP_EXPORT(SwigluVjp);
-QSWEEP_EXPORT(GeluVjp);
+QSWEEP_EXPORT(Activate);
+QSWEEP_EXPORT(ActivationDelta);
+QSWEEP_EXPORT(ActivationVjp);
+QSWEEP_EXPORT(Gated);
+QSWEEP_EXPORT(GatedDelta);
+QSWEEP_EXPORT(GatedVjp);
 
-void swiglu(Device device, Matrix<const float> gate, Matrix<const float> up, Matrix<float> y) {
-  run_rows(device, y.rows, QSWEEP_KERNEL_OF(Swiglu), gate, up, y);
+void activation(Device device, Activation f, Matrix<const float> x, Matrix<float> y) {
+  run_rows(device, y.rows, QSWEEP_KERNEL_OF(Activate), f, x, y);
 }
 
-void swiglu_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> gate,
-                  Matrix<const float> up, MatrixView dgate, MatrixView dup, MatrixView dy) {
-  run_blocks(device, blocks, QSWEEP_KERNEL_OF(SwigluDelta), gate, up, dgate, dup, dy);
+void activation_delta(Device device, std::span<const RowBlock> blocks, Activation f, Matrix<const float> x,
+                      MatrixView dx, MatrixView dy) {
+  run_blocks(device, blocks, QSWEEP_KERNEL_OF(ActivationDelta), f, x, dx, dy);
 }
 
-void gelu(Device device, Matrix<const float> x, Matrix<float> y) {
-  run_rows(device, y.rows, QSWEEP_KERNEL_OF(Gelu), x, y);
+void activation_vjp(Device device, std::span<const RowBlock> blocks, Activation f, Matrix<const float> x,
+                    MatrixView dy, MatrixView dx) {
+  run_blocks(device, blocks, QSWEEP_KERNEL_OF(ActivationVjp), f, x, dy, dx);
 }
 
-void gelu_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, MatrixView dx,
-                MatrixView dy) {
-  run_blocks(device, blocks, QSWEEP_KERNEL_OF(GeluDelta), x, dx, dy);
+void gated(Device device, Activation f, Matrix<const float> gate, Matrix<const float> up, Matrix<float> y) {
+  run_rows(device, y.rows, QSWEEP_KERNEL_OF(Gated), f, gate, up, y);
 }
 
-void swiglu_vjp(Device device, std::span<const RowBlock> blocks, Matrix<const float> gate,
-                Matrix<const float> up, MatrixView dy, MatrixView dgate, MatrixView dup) {
-  run_blocks(device, blocks, QSWEEP_KERNEL_OF(SwigluVjp), gate, up, dy, dgate, dup);
+void gated_delta(Device device, std::span<const RowBlock> blocks, Activation f, Matrix<const float> gate,
+                 Matrix<const float> up, MatrixView dgate, MatrixView dup, MatrixView dy) {
+  run_blocks(device, blocks, QSWEEP_KERNEL_OF(GatedDelta), f, gate, up, dgate, dup, dy);
 }
 
-void gelu_vjp(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, MatrixView dy,
-              MatrixView dx) {
-  run_blocks(device, blocks, QSWEEP_KERNEL_OF(GeluVjp), x, dy, dx);
+void gated_vjp(Device device, std::span<const RowBlock> blocks, Activation f, Matrix<const float> gate,
+               Matrix<const float> up, MatrixView dy, MatrixView dgate, MatrixView dup) {
+  run_blocks(device, blocks, QSWEEP_KERNEL_OF(GatedVjp), f, gate, up, dy, dgate, dup);
 }
 
 }  // namespace qsweep::kernels

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "kernels/lanes.h"
-#include "kernels/rows.h"
+#include "kernels/norm.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace qsweep::kernels::HWY_NAMESPACE {

@@ -1,17 +1,11 @@
-// Row kernels: everything that is not a matrix product. Each works on whole rows, is parallel over rows,
-// vectorised within a row (dispatched at run time to the best instruction set), and computes in f32
-// registers.
-//
-// Deltas: a delta matrix holds the rows of the live (variant, sample) pairs only. RowBlock says which rows
-// belong together; an input without rows for a block is an implicit zero.
-// Cotangents (the vjp kernels, transposes of the derivatives) use the same blocks, one per probe.
+// Row kernels (row_block.h) of sums, rotations, rows by index, softmax, conversions, reductions and logits.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
 
 #include "kernels/device.h"
+#include "kernels/row_block.h"
 #include "tensor/dtype.h"
 #include "tensor/matrix_view.h"
 
@@ -20,44 +14,6 @@ struct TensorView;
 }
 
 namespace qsweep::kernels {
-
-inline constexpr int64_t kAbsent = -1;
-
-// Row `r` of a block whose rows begin at `first` in `m`; null where the block has none.
-template <class T>
-constexpr T* row_or_null(MatrixView m, int64_t first, int64_t r) {
-  return first == kAbsent ? nullptr : m.as<T>().row(first + r);
-}
-
-// The consecutive rows of one (variant, sample) pair: `rows` of them from row `parent` of the parent's value,
-// from row in[k] of the k-th delta input (kAbsent: implicit zeros), to row `out` of the result.
-struct RowBlock {
-  int64_t rows = 0;
-  int64_t parent = 0;
-  std::array<int64_t, 3> in{kAbsent, kAbsent, kAbsent};
-  int64_t out = 0;
-};
-
-// --- root mean square norm: y = w x r, r = (mean(x^2) + eps)^-1/2 (Zhang, Sennrich 2019)
-void rms_norm(Device device, Matrix<const float> x, std::span<const float> w, float eps, Matrix<float> y);
-void rms_norm_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, MatrixView dx,
-                    std::span<const float> w, float eps, MatrixView dy);
-void rms_norm_vjp(Device device, std::span<const RowBlock> blocks, Matrix<const float> x,
-                  std::span<const float> w, float eps, MatrixView dy, MatrixView dx);
-
-// --- y = silu(gate) up; in[0] is gate, in[1] is up
-void swiglu(Device device, Matrix<const float> gate, Matrix<const float> up, Matrix<float> y);
-void swiglu_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> gate,
-                  Matrix<const float> up, MatrixView dgate, MatrixView dup, MatrixView dy);
-void swiglu_vjp(Device device, std::span<const RowBlock> blocks, Matrix<const float> gate,
-                Matrix<const float> up, MatrixView dy, MatrixView dgate, MatrixView dup);
-
-// --- y = x Phi(x), Phi the normal distribution function
-void gelu(Device device, Matrix<const float> x, Matrix<float> y);
-void gelu_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, MatrixView dx,
-                MatrixView dy);
-void gelu_vjp(Device device, std::span<const RowBlock> blocks, Matrix<const float> x, MatrixView dy,
-              MatrixView dx);
 
 // --- y = a + b
 void add(Device device, Matrix<const float> a, Matrix<const float> b, Matrix<float> y);

@@ -1,5 +1,6 @@
 #include "ops/rms_norm.h"
 
+#include "kernels/norm.h"
 #include "ops/probes.h"
 
 namespace qsweep::ops::rms_norm {

@@ -167,7 +167,7 @@ struct Layer {
     biased.bias = model.weights.matrix(1, 6);
     auto gate = b.linear(h, std::move(biased)), up = b.linear(h, model.weights.linear("up", 4, 6));
     b.output("unused", b.linear(h, model.weights.linear("side", 4, 2)));
-    h = b.linear(b.swiglu(gate, up), model.weights.linear("down", 6, 4));
+    h = b.linear(b.gated(gate, up, ops::activation::Kind::silu), model.weights.linear("down", 6, 4));
     b.output("hidden", b.add(b.add(x, h), extra));
     stage = b.build();
   }

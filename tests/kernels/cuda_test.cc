@@ -7,8 +7,10 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "kernels/activations.h"
 #include "kernels/cuda/copy_stream.h"
 #include "kernels/cuda/queue.h"
+#include "kernels/norm.h"
 #include "kernels/padded.h"
 #include "kernels/quantize.h"
 #include "kernels/runner.h"
@@ -85,8 +87,43 @@ struct Named {
   bool values = false;  // no deltas: f32 only
 };
 
+void add_activation(std::vector<Named>& kernels, Activation f) {
+  const std::string number = std::to_string(static_cast<int>(f));
+  const auto add = [&](const std::string& name, const Kernel& run, bool values = false) {
+    kernels.push_back({name + number, run, values});
+  };
+  add(
+      "activation",
+      [f](Runner& run, Operands& of, MatrixView y) {
+        activation(run.device(), f, run.on(of.x.matrix()), run.on(y.rows_at(0, 4).as<float>()));
+      },
+      true);
+  add("activation_delta", [f](Runner& run, Operands& of, MatrixView y) {
+    activation_delta(run.device(), of.blocks, f, run.on(of.x.matrix()), run.on(of.first()), run.on(y));
+  });
+  add("activation_vjp", [f](Runner& run, Operands& of, MatrixView y) {
+    activation_vjp(run.device(), of.blocks, f, run.on(of.x.matrix()), run.on(of.first()), run.on(y));
+  });
+  add(
+      "gated",
+      [f](Runner& run, Operands& of, MatrixView y) {
+        gated(run.device(), f, run.on(of.x.matrix()), run.on(of.up.matrix()),
+              run.on(y.rows_at(0, 4).as<float>()));
+      },
+      true);
+  add("gated_delta", [f](Runner& run, Operands& of, MatrixView y) {
+    for (const auto& blocks : {of.without(0), of.without(1), of.blocks})
+      gated_delta(run.device(), blocks, f, run.on(of.x.matrix()), run.on(of.up.matrix()), run.on(of.first()),
+                  run.on(of.second()), run.on(y));
+  });
+  add("gated_vjp", [f](Runner& run, Operands& of, MatrixView y) {
+    gated_vjp(run.device(), of.blocks, f, run.on(of.x.matrix()), run.on(of.up.matrix()), run.on(of.first()),
+              run.on(of.second()), run.on(y));
+  });
+}
+
 std::vector<Named> kernels_of_ops() {
-  return {
+  std::vector<Named> kernels{
       {"rms_norm",
        [](Runner& run, Operands& of, MatrixView y) {
          rms_norm(run.device(), run.on(of.x.matrix()), run.on(of.w), 1e-6f, run.on(y.as<float>()));
@@ -102,36 +139,6 @@ std::vector<Named> kernels_of_ops() {
          rms_norm_vjp(run.device(), of.blocks, run.on(of.x.matrix()), run.on(of.w), 1e-6f, run.on(of.first()),
                       run.on(y));
        }},
-      {"swiglu",
-       [](Runner& run, Operands& of, MatrixView y) {
-         swiglu(run.device(), run.on(of.x.matrix()), run.on(of.up.matrix()),
-                run.on(y.rows_at(0, 4).as<float>()));
-       },
-       true},
-      {"swiglu_delta",
-       [](Runner& run, Operands& of, MatrixView y) {
-         for (const auto& blocks : {of.without(0), of.without(1), of.blocks})
-           swiglu_delta(run.device(), blocks, run.on(of.x.matrix()), run.on(of.up.matrix()),
-                        run.on(of.first()), run.on(of.second()), run.on(y));
-       }},
-      {"swiglu_vjp",
-       [](Runner& run, Operands& of, MatrixView y) {
-         swiglu_vjp(run.device(), of.blocks, run.on(of.x.matrix()), run.on(of.up.matrix()),
-                    run.on(of.first()), run.on(of.second()), run.on(y));
-       }},
-      {"gelu",
-       [](Runner& run, Operands& of, MatrixView y) {
-         gelu(run.device(), run.on(of.x.matrix()), run.on(y.rows_at(0, 4).as<float>()));
-       },
-       true},
-      {"gelu_delta",
-       [](Runner& run, Operands& of, MatrixView y) {
-         gelu_delta(run.device(), of.blocks, run.on(of.x.matrix()), run.on(of.first()), run.on(y));
-       }},
-      {"gelu_vjp",
-       [](Runner& run, Operands& of, MatrixView y) {
-         gelu_vjp(run.device(), of.blocks, run.on(of.x.matrix()), run.on(of.first()), run.on(y));
-       }},
       {"add_delta",
        [](Runner& run, Operands& of, MatrixView y) {
          add_delta(run.device(), of.blocks, run.on(of.first()), run.on(of.second()), run.on(y));
@@ -145,6 +152,9 @@ std::vector<Named> kernels_of_ops() {
          gather_delta(run.device(), of.blocks, run.on(of.source), run.on(of.first()), run.on(y));
        }},
   };
+  using enum Activation;
+  for (const Activation f : {silu, gelu, gelu_tanh, quick_gelu}) add_activation(kernels, f);
+  return kernels;
 }
 
 // But for the order of sums and the last bits of exp and erfc; in bf16 for roundings that these turn over.

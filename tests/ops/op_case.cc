@@ -33,10 +33,16 @@ int64_t OpCase::first_input_row(size_t input, size_t sample) const {
   return first;
 }
 
+void multiply_all(Matrix<float> x, float factor) {
+  for (int64_t r = 0; r < x.rows; ++r)
+    for (int64_t c = 0; c < x.cols; ++c) x.row(r)[c] *= factor;
+}
+
 Cases all_cases() {
   Cases cases;
   add_linear_cases(cases);
   add_row_cases(cases);
+  add_activation_cases(cases);
   add_index_cases(cases);
   add_attention_cases(cases);
   return cases;

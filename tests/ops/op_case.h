@@ -73,6 +73,8 @@ struct OpCase {
   int64_t total_rows() const { return first_row(sample_rows().size()); }
 };
 
+void multiply_all(Matrix<float> x, float factor);
+
 inline constexpr double kUnit = 0x1p-24;  // largest relative error of one f32 rounding
 
 using CasePtr = std::shared_ptr<const OpCase>;
@@ -82,6 +84,7 @@ inline void PrintTo(const CasePtr& op, std::ostream* out) { *out << op->name(); 
 
 void add_linear_cases(Cases& cases);
 void add_row_cases(Cases& cases);
+void add_activation_cases(Cases& cases);
 void add_index_cases(Cases& cases);
 void add_attention_cases(Cases& cases);
 Cases all_cases();

@@ -4,12 +4,10 @@
 #include <fmt/format.h>
 
 #include "ops/add.h"
-#include "ops/gelu.h"
 #include "ops/linear.h"
 #include "ops/op_case.h"
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
-#include "ops/swiglu.h"
 #include "support/random.h"
 
 namespace qsweep::ops::testing {
@@ -19,11 +17,6 @@ using kernels::RowBlock;
 using Inputs = std::span<const Matrix<const float>>;
 using Deltas = std::span<const MatrixView>;
 using Blocks = std::span<const RowBlock>;
-
-void multiply_all(Matrix<float> x, float factor) {
-  for (int64_t r = 0; r < x.rows; ++r)
-    for (int64_t c = 0; c < x.cols; ++c) x.row(r)[c] *= factor;
-}
 
 struct Linear : OpCase {
   int64_t in, out;
@@ -118,67 +111,6 @@ struct RmsNorm : OpCase {
   double forward_bound() const override { return static_cast<double>(n + 8) * kUnit; }
 };
 
-struct Swiglu : OpCase {
-  int64_t n;
-  float gate_scale;
-  Swiglu(int64_t length, float scale) : n(length), gate_scale(scale) {}
-  std::string name() const override { return fmt::format("swiglu_{}_gates_of_{}", n, gate_scale); }
-  std::vector<int64_t> input_cols() const override { return {n, n}; }
-  int64_t output_cols() const override { return n; }
-  void fill(Rng& rng, size_t input, Matrix<float> x) const override {
-    OpCase::fill(rng, input, x);
-    if (input == 0) multiply_all(x, gate_scale);
-  }
-  Table naive(size_t, std::span<const Table> x) const override {
-    Table y(x[0].rows, n);
-    for (size_t i = 0; i < y.values.size(); ++i)
-      y.values[i] = x[0].values[i] / (1 + std::exp(-x[0].values[i])) * x[1].values[i];
-    return y;
-  }
-  void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
-    swiglu::forward(at, x[0], x[1], y);
-  }
-  void delta(const Place::Call& at, Blocks blocks, Inputs x, Deltas dx, MatrixView dy) const override {
-    swiglu::delta(at, blocks, x[0], x[1], dx[0], dx[1], dy);
-  }
-  void vjp(const Place::Call& at, Inputs x, MatrixView dy, int64_t probes, Deltas dx) const override {
-    swiglu::vjp(at, x[0], x[1], dy, probes, dx[0], dx[1]);
-  }
-  bool row_wise() const override { return true; }
-  double forward_bound() const override { return 8 * kUnit; }
-};
-
-struct Gelu : OpCase {
-  int64_t n;
-  float scale;
-  Gelu(int64_t length, float s) : n(length), scale(s) {}
-  std::string name() const override { return fmt::format("gelu_{}_inputs_of_{}", n, scale); }
-  std::vector<int64_t> input_cols() const override { return {n}; }
-  int64_t output_cols() const override { return n; }
-  void fill(Rng& rng, size_t input, Matrix<float> x) const override {
-    OpCase::fill(rng, input, x);
-    multiply_all(x, scale);
-  }
-  Table naive(size_t, std::span<const Table> x) const override {
-    Table y(x[0].rows, n);
-    for (size_t i = 0; i < y.values.size(); ++i)
-      y.values[i] = x[0].values[i] * 0.5 * std::erfc(-x[0].values[i] / std::sqrt(2.0));
-    return y;
-  }
-  void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
-    gelu::forward(at, x[0], y);
-  }
-  void delta(const Place::Call& at, Blocks blocks, Inputs x, Deltas dx, MatrixView dy) const override {
-    gelu::delta(at, blocks, x[0], dx[0], dy);
-  }
-  void vjp(const Place::Call& at, Inputs x, MatrixView dy, int64_t probes, Deltas dx) const override {
-    gelu::vjp(at, x[0], dy, probes, dx[0]);
-  }
-  double step() const override { return 1e-2 / static_cast<double>(scale); }  // its bend is as wide as 1
-  bool row_wise() const override { return true; }
-  double forward_bound() const override { return 8 * kUnit; }
-};
-
 struct Add : OpCase {
   int64_t n;
   explicit Add(int64_t length) : n(length) {}
@@ -255,8 +187,6 @@ void add_row_cases(Cases& cases) {
   for (const char* kind : {"normal", "outliers", "tiny"})
     cases.push_back(std::make_shared<RmsNorm>(351, kind));
   cases.push_back(std::make_shared<RmsNorm>(7, "normal"));
-  for (const float scale : {1.0f, 10.0f, 100.0f}) cases.push_back(std::make_shared<Swiglu>(45, scale));
-  for (const float scale : {1.0f, 10.0f, 1000.0f}) cases.push_back(std::make_shared<Gelu>(45, scale));
   cases.push_back(std::make_shared<Add>(19));
   cases.push_back(std::make_shared<Rope>(3, 10));
   cases.push_back(std::make_shared<Rope>(1, 64));

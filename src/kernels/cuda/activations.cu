@@ -1,9 +1,9 @@
 #include "kernels/activations-inl.h"
 #include "kernels/cuda/launch.h"
 
-QSWEEP_LAUNCH(Swiglu);
-QSWEEP_LAUNCH(SwigluDelta);
-QSWEEP_LAUNCH(Gelu);
-QSWEEP_LAUNCH(GeluDelta);
-QSWEEP_LAUNCH(SwigluVjp);
-QSWEEP_LAUNCH(GeluVjp);
+QSWEEP_LAUNCH(Activate);
+QSWEEP_LAUNCH(ActivationDelta);
+QSWEEP_LAUNCH(ActivationVjp);
+QSWEEP_LAUNCH(Gated);
+QSWEEP_LAUNCH(GatedDelta);
+QSWEEP_LAUNCH(GatedVjp);

@@ -64,7 +64,7 @@ struct LanguageModel {
     h = b.rms_norm(x, norm("post_attention_layernorm"), c.rms_norm_eps);
     auto gate = b.linear(h, gated("gate_proj"));
     auto up = b.linear(h, gated("up_proj"));
-    h = b.swiglu(gate, up);  // [tokens, intermediate]
+    h = b.gated(gate, up, ops::activation::Kind::silu);  // [tokens, intermediate]
     b.output("hidden",
              b.add(x, b.linear(h, linear("mlp.", "down_proj", c.intermediate_size, c.hidden_size, false))));
     return b.build();

@@ -77,7 +77,7 @@ struct VisionTower {
     h = b.rms_norm(x, norm("norm2"), kNormEps);
     auto gate = b.linear(h, gated("gate_proj"));
     auto up = b.linear(h, gated("up_proj"));
-    h = b.swiglu(gate, up);  // [patches, intermediate]
+    h = b.gated(gate, up, ops::activation::Kind::silu);  // [patches, intermediate]
     b.output("patches",
              b.add(x, b.linear(h, linear("mlp.", "down_proj", c.intermediate_size, c.hidden_size))));
     return b.build();
@@ -93,7 +93,8 @@ struct VisionTower {
     auto x = b.input("patches", Rows::patches, c.hidden_size);
     auto h = b.rms_norm(x, weights.get("visual.merger.ln_q.weight", {c.hidden_size}), kNormEps);
     h = b.merge(h, c.merge_unit(), Rows::units);  // [units, 4 * hidden]
-    h = b.linear(b.gelu(b.linear(h, linear("mlp.0", merged))), linear("mlp.2", c.out_hidden_size));
+    h = b.activation(b.linear(h, linear("mlp.0", merged)), ops::activation::Kind::gelu);
+    h = b.linear(h, linear("mlp.2", c.out_hidden_size));
     b.output("image_features", b.gather(h, kWindowRestore));
     return b.build();
   }

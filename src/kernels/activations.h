@@ -1,0 +1,33 @@
+// Row kernels (row_block.h) of activations f, element by element.
+#pragma once
+
+#include <span>
+
+#include "kernels/device.h"
+#include "kernels/row_block.h"
+
+namespace qsweep::kernels {
+
+// All but gelu are x s(g(x)), s the logistic function.
+enum class Activation {
+  silu,       // g(x) = x
+  gelu,       // x Phi(x), Phi the standard normal distribution function (Hendrycks, Gimpel 2016)
+  gelu_tanh,  // g(x) = 2 sqrt(2 / pi) (x + 0.044715 x^3), that is x (1 + tanh(g(x) / 2)) / 2
+  quick_gelu  // g(x) = 1.702 x
+};
+
+// y = f(x)
+void activation(Device device, Activation f, Matrix<const float> x, Matrix<float> y);
+void activation_delta(Device device, std::span<const RowBlock> blocks, Activation f, Matrix<const float> x,
+                      MatrixView dx, MatrixView dy);
+void activation_vjp(Device device, std::span<const RowBlock> blocks, Activation f, Matrix<const float> x,
+                    MatrixView dy, MatrixView dx);
+
+// y = f(gate) up; in[0] is gate, in[1] is up
+void gated(Device device, Activation f, Matrix<const float> gate, Matrix<const float> up, Matrix<float> y);
+void gated_delta(Device device, std::span<const RowBlock> blocks, Activation f, Matrix<const float> gate,
+                 Matrix<const float> up, MatrixView dgate, MatrixView dup, MatrixView dy);
+void gated_vjp(Device device, std::span<const RowBlock> blocks, Activation f, Matrix<const float> gate,
+               Matrix<const float> up, MatrixView dy, MatrixView dgate, MatrixView dup);
+
+}  // namespace qsweep::kernels
