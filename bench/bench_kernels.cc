@@ -64,7 +64,8 @@ void rms_norm_delta(State& state) {
   Tensor dx = random_tensor(dtype, kRows, kHidden, 1e-2), dy = random_tensor(dtype, kRows, kHidden);
   const auto blocks = pair_blocks();
   for ([[maybe_unused]] auto _ : state)
-    kernels::rms_norm_delta(all_cores(), blocks, x.matrix<float>(), view(dx), w.as<float>(), 1e-6F, view(dy));
+    kernels::rms_norm_delta(all_cores(), blocks, x.matrix<float>(), view(dx), {w.as<float>(), 1e-6F},
+                            view(dy));
   count_bytes(state, dx.size_bytes() + dy.size_bytes());
 }
 

@@ -144,6 +144,17 @@ MUTATIONS = {
     "rms_norm_vjp_sign": (
         "src/kernels/norm-inl.h", "scale_x = L::set(-projection /", "scale_x = L::set(projection /",
         "ops", "VjpTest.*rms_norm*"),
+    "rms_norm_offset_ignored": (
+        "src/kernels/norm-inl.h", "return L::load(w, at) + L::set(offset);", "return L::load(w, at) + L::set(0 * offset);",
+        "ops", "*DeltaTest*rms_norm*one_plus*"),
+    "rms_norm_groups_in_one": (
+        "src/kernels/norm-inl.h", "body(part, group * n);", "body(part, 0 * group);", "ops", "OpTest.*rms_norm*groups*"),
+    "layer_norm_mean_left_in_the_delta": (
+        "src/kernels/norm-inl.h", "mean_change = mean_of(n, dx), count", "mean_change = 0 * mean_of(n, dx), count", "ops",
+        "*DeltaTest*layer_norm*"),
+    "layer_norm_vjp_mean_term_dropped": (
+        "src/kernels/norm-inl.h", "const V shift = L::set(total / count)", "const V shift = L::set(0 * total / count)",
+        "ops", "VjpTest.*layer_norm*"),
     "silu_slope_sign": (
         "src/kernels/activations-inl.h", "L::fma(x * G::slope(x), rest, L::set(1))",
         "L::fma(x * G::slope(x), L::zero() - rest, L::set(1))", "ops", "VjpTest.*gated_silu*"),

@@ -7,6 +7,7 @@
 #include "ops/add.h"
 #include "ops/gated.h"
 #include "ops/gather.h"
+#include "ops/layer_norm.h"
 #include "ops/linear.h"
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
@@ -226,8 +227,15 @@ struct Pullback {
   }
   void operator()(const RmsNorm& n) {
     computed([&](Views dx) {
-      ops::rms_norm::vjp(pass.ops, x(0), load_vector(pass, n.weight).elements<float>(), n.eps, dy.view,
-                         walk.probes_, dx[0]);
+      const kernels::Buffer w = load_vector(pass, n.weight);
+      ops::rms_norm::vjp(pass.ops, x(0), {w.elements<float>(), n.eps, n.offset}, dy.view, walk.probes_,
+                         dx[0]);
+    });
+  }
+  void operator()(const LayerNorm& n) {
+    computed([&](Views dx) {
+      const kernels::Buffer w = load_vector(pass, n.weight);
+      ops::layer_norm::vjp(pass.ops, x(0), {w.elements<float>(), {}, n.eps}, dy.view, walk.probes_, dx[0]);
     });
   }
   void operator()(const Rope& n) {

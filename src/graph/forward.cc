@@ -8,6 +8,7 @@
 #include "ops/embedding.h"
 #include "ops/gated.h"
 #include "ops/gather.h"
+#include "ops/layer_norm.h"
 #include "ops/linear.h"
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
@@ -101,7 +102,14 @@ struct Evaluate {
   }
   Value operator()(const RmsNorm& n) const {
     return computed([&](Matrix<float> y) {
-      ops::rms_norm::forward(pass.ops, x(0), load_vector(pass, n.weight).elements<float>(), n.eps, y);
+      const kernels::Buffer w = load_vector(pass, n.weight);
+      ops::rms_norm::forward(pass.ops, x(0), {w.elements<float>(), n.eps, n.offset}, y);
+    });
+  }
+  Value operator()(const LayerNorm& n) const {
+    return computed([&](Matrix<float> y) {
+      const kernels::Buffer w = load_vector(pass, n.weight), b = load_vector(pass, n.bias);
+      ops::layer_norm::forward(pass.ops, x(0), {w.elements<float>(), b.elements<float>(), n.eps}, y);
     });
   }
   Value operator()(const Rope& n) const {

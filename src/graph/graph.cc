@@ -45,9 +45,22 @@ Builder::Value Builder::linear(Value x, LinearOp op) {
   return push(Linear{static_cast<int>(ops_.size()) - 1}, {x.node}, at(x).rows, out);
 }
 
-Builder::Value Builder::rms_norm(Value x, TensorView weight, double eps) {
+Builder::Value Builder::rms_norm(Value x, TensorView weight, double eps, NormWeight form) {
+  QSWEEP_CHECK(at(x).cols % weight.elements() == 0, "a norm of {} columns for {}", weight.elements(),
+               at(x).cols);
   stage_.weights.push_back(weight);
-  return push(RmsNorm{std::move(weight), static_cast<float>(eps)}, {x.node}, at(x).rows, at(x).cols);
+  const float offset = form == NormWeight::one_plus ? 1 : 0;
+  return push(RmsNorm{std::move(weight), static_cast<float>(eps), offset}, {x.node}, at(x).rows, at(x).cols);
+}
+
+Builder::Value Builder::layer_norm(Value x, TensorView weight, TensorView bias, double eps) {
+  QSWEEP_CHECK(at(x).cols == weight.elements() && at(x).cols == bias.elements(),
+               "a norm of {} columns and a bias of {} for {}", weight.elements(), bias.elements(),
+               at(x).cols);
+  stage_.weights.push_back(weight);
+  stage_.weights.push_back(bias);
+  return push(LayerNorm{std::move(weight), std::move(bias), static_cast<float>(eps)}, {x.node}, at(x).rows,
+              at(x).cols);
 }
 
 Builder::Value Builder::rope(Value x, const std::string& cos_sin_table) {

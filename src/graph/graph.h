@@ -53,7 +53,14 @@ struct Linear {
 struct RmsNorm {
   static constexpr std::string_view kName = "rms_norm";
   static constexpr bool vjp_reads_inputs = true;
-  TensorView weight;
+  TensorView weight;  // [n]; of every n columns
+  float eps = 0;
+  float offset = 0;  // what is added to the weight
+};
+struct LayerNorm {
+  static constexpr std::string_view kName = "layer_norm";
+  static constexpr bool vjp_reads_inputs = true;
+  TensorView weight, bias;
   float eps = 0;
 };
 struct Rope {
@@ -107,8 +114,8 @@ struct Columns {
   static constexpr bool vjp_reads_inputs = false;
   int64_t first = 0;
 };
-using Operation = std::variant<Input, Table, Linear, RmsNorm, Rope, Attention, Activation, Gated, Add,
-                               Embedding, Scatter, Gather, Merge, Columns>;
+using Operation = std::variant<Input, Table, Linear, RmsNorm, LayerNorm, Rope, Attention, Activation, Gated,
+                               Add, Embedding, Scatter, Gather, Merge, Columns>;
 
 std::string_view name(const Operation& operation);
 bool vjp_reads_inputs(const Operation& operation);
@@ -130,6 +137,9 @@ struct Stage {
   std::vector<TensorView> tables;   // embeddings, of which it reads some rows
 };
 
+// What a norm multiplies by: its weight, or 1 plus it.
+enum class NormWeight { as_stored, one_plus };
+
 class Builder {
  public:
   struct Value {
@@ -144,7 +154,9 @@ class Builder {
   Value input(const std::string& name, Rows rows, int64_t cols);
   Value table(const std::string& name, Rows rows, int64_t cols);
   Value linear(Value x, LinearOp op);
-  Value rms_norm(Value x, TensorView weight, double eps);
+  // Of every weight.elements() columns.
+  Value rms_norm(Value x, TensorView weight, double eps, NormWeight form = NormWeight::as_stored);
+  Value layer_norm(Value x, TensorView weight, TensorView bias, double eps);
   Value rope(Value x, const std::string& cos_sin_table);
   Value attention(Value q, Value k, Value v, const ops::attention::Spec& spec, const std::string& segments,
                   const std::string& spans = "");

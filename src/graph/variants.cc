@@ -7,6 +7,7 @@
 #include "ops/add.h"
 #include "ops/gated.h"
 #include "ops/gather.h"
+#include "ops/layer_norm.h"
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
 #include "ops/scatter.h"
@@ -227,8 +228,14 @@ struct Change {
   }
   Delta operator()(const RmsNorm& n) const {
     return computed([&](Blocks blocks, MatrixView dy) {
-      ops::rms_norm::delta(pass.ops, blocks, x(0), dx(0), load_vector(pass, n.weight).elements<float>(),
-                           n.eps, dy);
+      const kernels::Buffer w = load_vector(pass, n.weight);
+      ops::rms_norm::delta(pass.ops, blocks, x(0), dx(0), {w.elements<float>(), n.eps, n.offset}, dy);
+    });
+  }
+  Delta operator()(const LayerNorm& n) const {
+    return computed([&](Blocks blocks, MatrixView dy) {
+      const kernels::Buffer w = load_vector(pass, n.weight);
+      ops::layer_norm::delta(pass.ops, blocks, x(0), dx(0), {w.elements<float>(), {}, n.eps}, dy);
     });
   }
   Delta operator()(const Rope& n) const {

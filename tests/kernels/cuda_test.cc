@@ -15,6 +15,7 @@
 #include "kernels/quantize.h"
 #include "kernels/runner.h"
 #include "support/compare.h"
+#include "support/random.h"
 
 namespace qsweep::kernels {
 namespace {
@@ -34,6 +35,7 @@ class CudaTest : public ::testing::Test, public Runner {
 // Operands of all kernels, the deltas in f32 or bf16.
 struct Operands {
   Padded x, up, table, dx, du;
+  Rng rng{6};
   std::vector<float> w;
   std::vector<bf16> dx16, du16;
   std::vector<int64_t> source{2, kAbsent, 0, 1}, start{0, 2, 2, 3, 4}, readers{1, 3, 0, 2};
@@ -47,7 +49,7 @@ struct Operands {
         table(Padded::random(3, 4, n)),
         dx(Padded::random(4, 9, n, 0.1)),
         du(Padded::random(5, 9, n, 0.1)),
-        w(Padded::random(6, 1, n).values),
+        w(testing::normals(rng, n)),
         dx16(dx.narrow()),
         du16(du.narrow()),
         dtype(type) {}
@@ -126,18 +128,34 @@ std::vector<Named> kernels_of_ops() {
   std::vector<Named> kernels{
       {"rms_norm",
        [](Runner& run, Operands& of, MatrixView y) {
-         rms_norm(run.device(), run.on(of.x.matrix()), run.on(of.w), 1e-6f, run.on(y.as<float>()));
+         rms_norm(run.device(), run.on(of.x.matrix()), {run.on(of.w), 1e-6f}, run.on(y.as<float>()));
        },
        true},
       {"rms_norm_delta",
        [](Runner& run, Operands& of, MatrixView y) {
-         rms_norm_delta(run.device(), of.blocks, run.on(of.x.matrix()), run.on(of.first()), run.on(of.w),
-                        1e-6f, run.on(y));
+         rms_norm_delta(run.device(), of.blocks, run.on(of.x.matrix()), run.on(of.first()),
+                        {run.on(of.w), 1e-6f}, run.on(y));
        }},
       {"rms_norm_vjp",
        [](Runner& run, Operands& of, MatrixView y) {
-         rms_norm_vjp(run.device(), of.blocks, run.on(of.x.matrix()), run.on(of.w), 1e-6f, run.on(of.first()),
-                      run.on(y));
+         rms_norm_vjp(run.device(), of.blocks, run.on(of.x.matrix()), {run.on(of.w), 1e-6f},
+                      run.on(of.first()), run.on(y));
+       }},
+      {"layer_norm",
+       [](Runner& run, Operands& of, MatrixView y) {
+         layer_norm(run.device(), run.on(of.x.matrix()), {run.on(of.w), run.on(of.w), 1e-6f},
+                    run.on(y.as<float>()));
+       },
+       true},
+      {"layer_norm_delta",
+       [](Runner& run, Operands& of, MatrixView y) {
+         layer_norm_delta(run.device(), of.blocks, run.on(of.x.matrix()), run.on(of.first()),
+                          {run.on(of.w), {}, 1e-6f}, run.on(y));
+       }},
+      {"layer_norm_vjp",
+       [](Runner& run, Operands& of, MatrixView y) {
+         layer_norm_vjp(run.device(), of.blocks, run.on(of.x.matrix()), {run.on(of.w), {}, 1e-6f},
+                        run.on(of.first()), run.on(y));
        }},
       {"add_delta",
        [](Runner& run, Operands& of, MatrixView y) {

@@ -42,6 +42,7 @@ Cases all_cases() {
   Cases cases;
   add_linear_cases(cases);
   add_row_cases(cases);
+  add_norm_cases(cases);
   add_activation_cases(cases);
   add_index_cases(cases);
   add_attention_cases(cases);

@@ -84,6 +84,7 @@ inline void PrintTo(const CasePtr& op, std::ostream* out) { *out << op->name(); 
 
 void add_linear_cases(Cases& cases);
 void add_row_cases(Cases& cases);
+void add_norm_cases(Cases& cases);
 void add_activation_cases(Cases& cases);
 void add_index_cases(Cases& cases);
 void add_attention_cases(Cases& cases);

@@ -6,7 +6,6 @@
 #include "ops/add.h"
 #include "ops/linear.h"
 #include "ops/op_case.h"
-#include "ops/rms_norm.h"
 #include "ops/rope.h"
 #include "support/random.h"
 
@@ -67,48 +66,6 @@ struct Linear : OpCase {
   }
   bool row_wise() const override { return true; }
   double forward_bound() const override { return static_cast<double>(in + 2) * kUnit; }
-};
-
-struct RmsNorm : OpCase {
-  int64_t n;
-  std::string kind;  // normal, outliers (one channel in 50 is 200 times larger), tiny (eps matters)
-  std::vector<float> w;
-  static constexpr float kEps = 1e-6f;
-
-  RmsNorm(int64_t length, std::string k) : n(length), kind(std::move(k)) {
-    Rng rng(101);
-    w = qsweep::testing::normals(rng, n);
-  }
-  std::string name() const override { return fmt::format("rms_norm_{}_{}", n, kind); }
-  std::vector<int64_t> input_cols() const override { return {n}; }
-  int64_t output_cols() const override { return n; }
-  void fill(Rng& rng, size_t input, Matrix<float> x) const override {
-    OpCase::fill(rng, input, x);
-    if (kind == "tiny") multiply_all(x, 1e-3f);
-    if (kind != "outliers") return;
-    for (int64_t c = 0; c < n; c += 50) multiply_all(x.cols_at(c, 1), 200);
-  }
-  Table naive(size_t, std::span<const Table> x) const override {
-    Table y(x[0].rows, n);
-    for (int64_t r = 0; r < y.rows; ++r) {
-      double squares = 0;
-      for (int64_t c = 0; c < n; ++c) squares += x[0].row(r)[c] * x[0].row(r)[c];
-      const double scale = 1 / std::sqrt(squares / static_cast<double>(n) + static_cast<double>(kEps));
-      for (int64_t c = 0; c < n; ++c) y.row(r)[c] = w[static_cast<size_t>(c)] * x[0].row(r)[c] * scale;
-    }
-    return y;
-  }
-  void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
-    rms_norm::forward(at, x[0], at.on(w), kEps, y);
-  }
-  void delta(const Place::Call& at, Blocks blocks, Inputs x, Deltas dx, MatrixView dy) const override {
-    rms_norm::delta(at, blocks, x[0], dx[0], at.on(w), kEps, dy);
-  }
-  void vjp(const Place::Call& at, Inputs x, MatrixView dy, int64_t probes, Deltas dx) const override {
-    rms_norm::vjp(at, x[0], at.on(w), kEps, dy, probes, dx[0]);
-  }
-  bool row_wise() const override { return true; }
-  double forward_bound() const override { return static_cast<double>(n + 8) * kUnit; }
 };
 
 struct Add : OpCase {
@@ -184,9 +141,6 @@ void add_linear_cases(Cases& cases) {
 }
 
 void add_row_cases(Cases& cases) {
-  for (const char* kind : {"normal", "outliers", "tiny"})
-    cases.push_back(std::make_shared<RmsNorm>(351, kind));
-  cases.push_back(std::make_shared<RmsNorm>(7, "normal"));
   cases.push_back(std::make_shared<Add>(19));
   cases.push_back(std::make_shared<Rope>(3, 10));
   cases.push_back(std::make_shared<Rope>(1, 64));

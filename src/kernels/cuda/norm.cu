@@ -4,3 +4,6 @@
 QSWEEP_LAUNCH(RmsNorm);
 QSWEEP_LAUNCH(RmsNormDelta);
 QSWEEP_LAUNCH(RmsNormVjp);
+QSWEEP_LAUNCH(LayerNorm);
+QSWEEP_LAUNCH(LayerNormDelta);
+QSWEEP_LAUNCH(LayerNormVjp);
