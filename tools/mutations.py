@@ -58,29 +58,25 @@ MUTATIONS = {
         "src/pass/head.cc", "    set_shifts();", "    if (!dry()) set_shifts();", "pass", "Plan.APassOfVariants*"),
     "limit_of_the_innermost_group_alone": (
         "src/base/limits.cc", "if (below.empty()) return folders;", "return folders;", "base", "Limits.*"),
-    "mrope_sections_permuted": (
-        "src/models/qwen2_5_vl/inputs.cc",
-        "static_cast<size_t>(c.mrope_section[section]), section);",
-        "static_cast<size_t>(c.mrope_section[section]), (section + 1) % 3);",
-        "models", "Forward.*"),
+    "sections_of_positions_in_turn": (
+        "src/models/rope.cc", "axes.insert(axes.end(), static_cast<size_t>(section[axis]), axis);",
+        "axes.insert(axes.end(), static_cast<size_t>(section[axis]), (axis + 1) % 3);", "models", "Forward.*"),
+    "rope_scaling_ignored": (
+        "src/models/rope.cc", "if (wave < shortest) continue;", "if (wave < shortest || wave > 0) continue;", "models",
+        "*Families*"),
     "window_order_not_undone": (
-        "src/models/qwen2_5_vl/vision.cc",
-        'b.output("image_features", b.gather(h, kWindowRestore));', 'b.output("image_features", h);',
-        "models", "Forward.*"),
+        "src/models/qwen2_5_vl/model.cc", "s.output(kImageFeatures, s.gather(h, kWindowRestore));",
+        "s.output(kImageFeatures, h);", "models", "Forward.*"),
     "full_attention_windowed": (
-        "src/models/qwen2_5_vl/vision.cc", "full ? kImages : kWindows", "full ? kWindows : kWindows",
+        "src/models/qwen2_5_vl/model.cc", "full ? qwen_vl::kImages : kWindows", "full ? kWindows : kWindows",
         "models", "Forward.*"),
     "qkv_bias_dropped": (
-        "src/models/qwen2_5_vl/text.cc",
-        'return linear("self_attn.", role, c.hidden_size, out, true, "qkv");',
-        'return linear("self_attn.", role, c.hidden_size, out, false, "qkv");',
-        "models", "Forward.*"),
+        "src/models/qwen2.cc", 's.linear(h, "self_attn.q_proj", c.q_size(), Bias::added)',
+        's.linear(h, "self_attn.q_proj", c.q_size())', "models", "Forward.*"),
     "gate_and_up_swapped": (
-        "src/models/qwen2_5_vl/text.cc",
-        "h = b.gated(gate, up, ops", "h = b.gated(up, gate, ops",
-        "models", "Forward.*"),
+        "src/models/assembly.cc", "s.gated(gate, up, ", "s.gated(up, gate, ", "models", "Forward.*"),
     "causal_mask_dropped": (
-        "src/models/qwen2_5_vl/text.cc", ".causal = true", ".causal = false", "models", "Forward.*"),
+        "src/models/text_config.cc", ".causal = true", ".causal = false", "models", "Forward.*"),
     "round_half_up": (
         "src/kernels/lanes-inl.h", "return hn::Round(x); }  // half to even",
         "return hn::Floor(x + set(T{0.5})); }", "quant", "*"),
@@ -379,7 +375,8 @@ MUTATIONS = {
         "src/schedule/devices.h", "for (const ops::Context& context : contexts_) sum", "const auto& context = first();\n    sum",
         "sweep", "SharedSweep.Products*"),
     "shared_passes_calibrate": (
-        "src/sweep/variant_run.cc", "wants_ranges() && setting_.devices.size() == 1 &&", "wants_ranges() &&", "sweep", "SharedSweep.Ranges*"),
+        "src/sweep/variant_run.cc", "wants_ranges() && setting_.devices.size() == 1 && ", "wants_ranges() && ",
+        "sweep", "SharedSweep.Ranges*"),
     "devices_forgotten_in_the_journal": (
         "src/schedule/phase_log.cc", "if (plan.devices() > 1) keeping_", "if (false) keeping_", "sweep", "Resume.TwoDevices"),
     "samples_shared_whatever_they_cost": (

@@ -10,5 +10,6 @@ void add_score(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_report(CLI::App& app);
 void add_compare(CLI::App& app);
+void add_transfer(CLI::App& app);
 
 }  // namespace qsweep::cli

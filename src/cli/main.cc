@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
   qsweep::cli::add_eval(app);
   qsweep::cli::add_report(app);
   qsweep::cli::add_compare(app);
+  qsweep::cli::add_transfer(app);
   return qsweep::cli::run_program(argc, argv, app,
                                   [&](const CLI::ParseError& error) { return complaint(app, error); });
 }

@@ -97,12 +97,14 @@ Provenance::Provenance(const Engine& engine, const EngineFlags& flags, trace::Re
 
 Provenance::~Provenance() { recorder_.use_clock(nullptr); }
 
-scores::ModelInfo Provenance::model() const {
-  return {.path_name = folder_name(flags_.model),
-          .family = engine_.model.family,
-          .parameters = engine_.model.checkpoint.parameters(),
-          .weights_sha256_of_headers = engine_.model.checkpoint.headers_sha256()};
+scores::ModelInfo model_info(const models::Model& model, const std::string& folder) {
+  return {.path_name = folder_name(folder),
+          .family = model.family,
+          .parameters = model.checkpoint.parameters(),
+          .weights_sha256_of_headers = model.checkpoint.headers_sha256()};
 }
+
+scores::ModelInfo Provenance::model() const { return model_info(engine_.model, flags_.model); }
 
 void Provenance::complete(scores::DataInfo& data) const {
   data.file_name = valid_utf8(std::filesystem::path(flags_.data).filename().string());

@@ -13,6 +13,8 @@ namespace qsweep::cli {
 
 using Clock = std::chrono::steady_clock;
 
+scores::ModelInfo model_info(const models::Model& model, const std::string& folder);
+
 class Provenance {
  public:
   // At the end of loading, which began at `start`. From then on the recorder goes by the first GPU's clock,

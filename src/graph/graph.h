@@ -169,8 +169,12 @@ class Builder {
   Value merge(Value x, int64_t factor, Rows merged);
   Value columns(Value x, int64_t first, int64_t count);
   void output(const std::string& name, Value x);
+  // Tables of the samples are made of some rows of this tensor.
+  void reads(const TensorView& table) { stage_.tables.push_back(table); }
 
   Stage build() { return std::move(stage_); }
+
+  int64_t cols(Value x) const { return at(x).cols; }
 
  private:
   const Node& at(Value x) const { return stage_.nodes[static_cast<size_t>(x.node)]; }

@@ -3,27 +3,17 @@
 #include <fmt/ranges.h>
 
 #include "io/json.h"
+#include "models/family.h"
 #include "models/folder.h"
 #include "models/outline.h"
-#include "models/qwen2_5_vl/model.h"
 
 namespace qsweep::models {
 namespace {
 
-struct Family {
-  std::string_view model_type;
-  Model (*load)(const std::string& folder, const io::Json& config, io::Checkpoint checkpoint,
-                const LoadOptions& options);
-};
-
-constexpr Family kFamilies[] = {
-    {"qwen2_5_vl", qwen2_5_vl::load},
-};
-
 const Family& family_of(const io::Json& config, const std::string& path) {
   const std::string model_type = io::ObjectReader(config, path).string("model_type");
   std::vector<std::string_view> known;
-  for (const Family& family : kFamilies) {
+  for (const Family& family : families()) {
     if (family.model_type == model_type) return family;
     known.push_back(family.model_type);
   }
@@ -40,7 +30,7 @@ Model load(const std::string& folder, const LoadOptions& options) {
   refuse_quantized(config, path);
   io::Checkpoint checkpoint = io::Checkpoint::open(folder);
   refuse_quantized(checkpoint, folder);
-  Model model = family.load(folder, config, std::move(checkpoint), options);
+  Model model = family.load({folder, config, std::move(checkpoint), options});
   model.warnings = model.checkpoint.warnings();
   for (std::string& warning : folder_warnings(folder)) model.warnings.push_back(std::move(warning));
   return model;
@@ -48,7 +38,7 @@ Model load(const std::string& folder, const LoadOptions& options) {
 
 Model outline(const std::string& folder, const io::Json& config) {
   const Family& family = family_of(config, folder + "/config.json");
-  return family.load(folder, config, io::Checkpoint::wanted(folder), {});
+  return family.load({folder, config, io::Checkpoint::wanted(folder), {}});
 }
 
 }  // namespace qsweep::models

@@ -16,7 +16,7 @@ constexpr std::array<std::string_view, 4> kModes{
     "from the op before is the op's own part.",
 };
 
-constexpr std::array<std::string_view, 6> kMethods{
+constexpr std::array<std::string_view, 7> kMethods{
     "The errors are measured at the output.",
     "The errors are estimated, so approximate: random probes of the output, propagated backwards, say how "
     "much each op's own error weighs there. Coherence tells how the errors of an op's tokens meet at the "
@@ -26,6 +26,8 @@ constexpr std::array<std::string_view, 6> kMethods{
     "The errors are estimated, so approximate: the curvature of the output at the op times the squared error "
     "of its weights.",
     "The errors are those at the ops themselves; nothing was propagated to the output.",
+    "The errors are those of another model, carried over by tower, role and depth: a forecast, which nothing "
+    "was computed for here.",
     "The errors are estimated by probes for every op, then measured for the most sensitive and the doubtful "
     "ones as far as time allowed; the column Method says which.",
 };

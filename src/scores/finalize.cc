@@ -36,7 +36,7 @@ void check_contract(const Run& run) {
   const auto samples = static_cast<size_t>(run.data.samples);
   for (const ScoreRecord& score : run.scores) {
     QSWEEP_CHECK(score.op >= 0 && static_cast<size_t>(score.op) < run.ops.size(), "score of op {}", score.op);
-    const size_t sums = score.method == Method::local ? 1 : samples;
+    const size_t sums = has_samples(score.method) ? samples : 1;
     QSWEEP_CHECK(score.status != Status::ok || (samples > 0 && score.per_sample.size() == sums),
                  "{} has sums of {} of {} samples", run.ops[score.op].name, score.per_sample.size(), samples);
     QSWEEP_CHECK((score.status == Status::spread) <= score.spread_from.has_value(),

@@ -14,7 +14,8 @@ constexpr std::array<std::string_view, 6> kStatusNames{"ok",         "unexercise
                                                        "non_finite", "skipped",     "spread"};
 constexpr std::array<std::string_view, 4> kModeNames{"isolated", "leave-one-out", "requantize",
                                                      "requantize-cumulative"};
-constexpr std::array<std::string_view, 6> kMethodNames{"exact", "adjoint", "fisher", "hawq", "local", "auto"};
+constexpr std::array<std::string_view, 7> kMethodNames{"exact", "adjoint",  "fisher", "hawq",
+                                                       "local", "transfer", "auto"};
 
 constexpr std::string_view kEverything = "all:";  // before the format, in a baseline's name
 constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();

@@ -23,8 +23,9 @@ enum class Status {
   spread,        // metrics of a representative op
 };
 enum class Mode { isolated, leave_one_out, requantize, requantize_cumulative };
-// `automatic`: each score by one of the others. It names a ranking over methods, never a score's own method.
-enum class Method { exact, adjoint, fisher, hawq, local, automatic };
+// `transfer`: carried over from another model's run. `automatic`: each score by one of the others. It names a
+// ranking over methods, never a score's own method.
+enum class Method { exact, adjoint, fisher, hawq, local, transfer, automatic };
 
 std::string_view name(Status status);
 std::string_view name(Mode mode);      // "leave-one-out"
@@ -33,6 +34,9 @@ std::string_view name(Method method);  // "auto" for automatic
 Status parse_status(std::string_view text);
 Mode parse_mode(std::string_view text);
 Method parse_method(std::string_view text);
+
+// Whether scores of the method have sums of every sample.
+inline bool has_samples(Method method) { return method != Method::local && method != Method::transfer; }
 
 // Only these statuses have metrics; every other score has no number at all.
 inline bool carries_metrics(Status status) { return status == Status::ok || status == Status::spread; }
@@ -65,8 +69,8 @@ struct OpRecord {
 // What was measured of one variant against the reference.
 struct Measurement {
   // One per sample of the data, in data order, also where the sample has no row of what is quantized (errors
-  // 0, counts those of the sample). Of method local, which measures nothing of samples, one for all. Kept in
-  // memory only.
+  // 0, counts those of the sample). Of methods that measure nothing of samples (has_samples), one for all.
+  // Kept in memory only.
   std::vector<ScopedSums> per_sample;
   Measured measured = Measured::all();
 

@@ -8,7 +8,7 @@
 #include "io/json.h"
 #include "io/safetensors.h"
 #include "models/model.h"
-#include "models/qwen2_5_vl/inputs.h"
+#include "support/changed_model.h"
 #include "support/compare.h"
 #include "support/gpu.h"
 #include "support/testdata.h"
@@ -26,17 +26,36 @@ struct Tap {
   std::string value;
 };
 
-// Golden stages in the order of the run. "visual.patch_embed" is compared in its own order, before windows.
+// Stages whose names begin so are told by these goldens, with the rest of the name behind it; by family they
+// are called differently.
+constexpr struct {
+  std::string_view stage, golden, value;
+} kTaps[] = {
+    {"visual.blocks.", "visual.blocks.", "patches"},
+    {"vision_tower.transformer.layers.", "visual.blocks.", "patches"},
+    {"vision_tower.encoder.layers.", "visual.blocks.", "patches"},
+    {"vision_tower.post_layernorm", "visual.post_layernorm", "patches"},
+    {"visual.merger", "visual.out", "image_features"},
+    {"multi_modal_projector", "visual.out", "image_features"},
+    {"model.embed_tokens", "layers_input", "hidden"},
+    {"model.layers.", "layers.", "hidden"},
+    {"model.norm", "final_norm", "hidden"},
+    {"lm_head", "logits", "logits"},
+};
+
+// Golden stages in the order of the run.
 std::vector<Tap> taps(const models::Model& model) {
   std::vector<Tap> all;
   for (const graph::Stage& stage : model.stages) {
-    if (stage.name.starts_with("visual.blocks.")) all.push_back({stage.name, stage.name, "patches"});
-    if (stage.name == "visual.merger") all.push_back({"visual.out", stage.name, "image_features"});
-    if (stage.name == "model.embed_tokens") all.push_back({"layers_input", stage.name, "hidden"});
-    if (stage.name.starts_with("model.layers."))
-      all.push_back({stage.name.substr(std::string("model.").size()), stage.name, "hidden"});
-    if (stage.name == "model.norm") all.push_back({"final_norm", stage.name, "hidden"});
-    if (stage.name == "lm_head") all.push_back({"logits", stage.name, "logits"});
+    const std::string deepstack = "visual.deepstack_merger_list.";
+    if (stage.name.starts_with(deepstack)) {
+      const std::string i = stage.name.substr(deepstack.size());
+      all.push_back({"visual.deepstack." + i, stage.name, "deepstack_features." + i});
+    }
+    for (const auto& row : kTaps)
+      if (stage.name.starts_with(row.stage))
+        all.push_back({std::string(row.golden) + stage.name.substr(row.stage.size()), stage.name,
+                       std::string(row.value)});
   }
   return all;
 }
@@ -99,36 +118,97 @@ TEST_F(CudaForward, TrainedModelMatchesGoldensWithAndWithoutAnImage) {
 class CudaForwardSlow : public testing::GpuSlowTest {};
 TEST_F(CudaForwardSlow, TrainedModelMatchesEveryGolden) { EXPECT_EQ(compare_trained_model(device()), 10); }
 
-void compare_random_model(kernels::Device device) {
-  const std::string folder = kData + "/families/qwen2_5_vl";
-  const models::Model model = models::load(folder);
-  EXPECT_FALSE(model.tied_embeddings);
-  const io::Json index = io::read_json_file(folder + "/goldens.json");
-  for (const io::Json& row : index) {
-    const io::SafetensorsFile golden =
-        io::SafetensorsFile::open(folder + "/" + row["file"].get<std::string>());
-    const auto ids = golden.view(*golden.find("input_ids")).as<int64_t>();
-    // These prompts are not dialogues: the sample is put together from the golden's own tokens and images.
-    models::Sample sample;
-    sample.id = row["name"].get<std::string>();
-    sample.token_ids.assign(ids.begin(), ids.end());
-    for (const io::Json& image : row["images"])
-      sample.images.push_back({.location = image, .folder = folder});
-    int64_t patches = 0;
-    if (const auto* grids = golden.find("image_grid_thw")) {
-      const auto thw = golden.view(*grids).as<int64_t>();
-      for (size_t i = 0; i < thw.size(); i += 3) {
-        sample.image_grids.push_back({thw[i], thw[i + 1], thw[i + 2]});
-        patches += thw[i] * thw[i + 1] * thw[i + 2];
-      }
+// Patches of an image.
+struct Grid {
+  int64_t high = 0, wide = 0;
+};
+std::vector<Grid> grids_of(const io::Json& row, const io::SafetensorsFile& golden,
+                           const std::string& folder) {
+  std::vector<Grid> grids;
+  const io::Json config = io::read_json_file(folder + "/config.json");
+  for (size_t i = 0; i < row["images"].size(); ++i) {
+    if (const auto* thw = golden.find("image_grid_thw")) {
+      const auto sizes = golden.view(*thw).as<int64_t>();
+      grids.push_back({sizes[3 * i + 1], sizes[3 * i + 2]});
+      continue;
     }
-    sample.rows = {patches, patches / 4, static_cast<int64_t>(ids.size())};
-    run_and_compare(device, model, sample, golden);
+    const auto patch = config["vision_config"]["patch_size"].get<int64_t>();
+    if (const auto* pixels = golden.find("image_sizes")) {
+      const auto sizes = golden.view(*pixels).as<int64_t>();
+      grids.push_back({sizes[2 * i] / patch, sizes[2 * i + 1] / patch});
+    } else {
+      const int64_t side = config["vision_config"]["image_size"].get<int64_t>() / patch;
+      grids.push_back({side, side});
+    }
   }
+  return grids;
 }
 
-TEST(Forward, RandomUntiedShardedModelMatchesEveryGolden) { compare_random_model(Threads{2}); }
-TEST_F(CudaForwardSlow, RandomUntiedShardedModelMatchesEveryGolden) { compare_random_model(device()); }
+// Of a token.
+int64_t patches_of_unit(const std::string& folder) {
+  const io::Json config = io::read_json_file(folder + "/config.json");
+  if (!config.contains("mm_tokens_per_image")) return 4;
+  const io::Json& vision = config["vision_config"];
+  const int64_t side = vision["image_size"].get<int64_t>() / vision["patch_size"].get<int64_t>();
+  return side * side / config["mm_tokens_per_image"].get<int64_t>();
+}
+
+// These prompts are not dialogues: the sample is put together from the golden's own tokens and images.
+models::Sample sample_of(const io::Json& row, const io::SafetensorsFile& golden, const std::string& folder) {
+  models::Sample sample;
+  sample.id = row["name"].get<std::string>();
+  const auto ids = golden.view(*golden.find("input_ids")).as<int64_t>();
+  sample.token_ids.assign(ids.begin(), ids.end());
+  for (const io::Json& image : row["images"]) sample.images.push_back({.location = image, .folder = folder});
+  int64_t patches = 0;
+  for (const Grid& grid : grids_of(row, golden, folder)) {
+    sample.image_grids.push_back({1, grid.high, grid.wide});
+    patches += grid.high * grid.wide;
+  }
+  sample.rows = {patches, patches / patches_of_unit(folder), std::ssize(ids)};
+  return sample;
+}
+
+void compare_family(kernels::Device device, const models::Model& model, const std::string& folder) {
+  EXPECT_EQ(model.unused_tensors, std::vector<std::string>());
+  int goldens = 0;
+  for (const io::Json& row : io::read_json_file(folder + "/goldens.json")) {
+    const std::string path = folder + "/" + row["file"].get<std::string>();
+    if (!std::filesystem::exists(path)) continue;
+    const io::SafetensorsFile golden = io::SafetensorsFile::open(path);
+    run_and_compare(device, model, sample_of(row, golden, folder), golden);
+    ++goldens;
+  }
+  EXPECT_GE(goldens, 2);
+}
+
+std::string family_folder(const std::string& name) { return kData + "/families/" + name; }
+
+class Families : public ::testing::TestWithParam<const char*> {};
+TEST_P(Families, MatchEveryGolden) {
+  const std::string folder = family_folder(GetParam());
+  compare_family(Threads{2}, models::load(folder), folder);
+}
+
+// The same model as transformers 5 writes its config.json.
+TEST_P(Families, MatchEveryGoldenByTheNewerConfig) {
+  const std::string folder = family_folder(GetParam());
+  const testing::ChangedModel newer(folder, [&](const std::string& copy) {
+    std::filesystem::copy_file(folder + "/config-v5.json", copy + "/config.json",
+                               std::filesystem::copy_options::overwrite_existing);
+  });
+  compare_family(Threads{2}, models::load(newer.path()), folder);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Families,
+                         ::testing::Values("llama", "llama3_tied", "mistral", "qwen2", "qwen3", "qwen2_vl",
+                                           "qwen2_5_vl"),
+                         [](const auto& one) { return std::string(one.param); });
+
+TEST_F(CudaForwardSlow, RandomUntiedShardedModelMatchesEveryGolden) {
+  const std::string folder = family_folder("qwen2_5_vl");
+  compare_family(device(), models::load(folder), folder);
+}
 
 }  // namespace
 }  // namespace qsweep

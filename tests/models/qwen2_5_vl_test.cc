@@ -16,7 +16,7 @@ Config config_of(const std::string& folder) {
   return read_config(io::read_json_file(kData + "/" + folder + "/config.json"), "config.json");
 }
 
-std::vector<Grid> grids_of(const io::SafetensorsFile& golden) {
+std::vector<Grid> golden_grids(const io::SafetensorsFile& golden) {
   std::vector<Grid> grids;
   if (const auto* entry = golden.find("image_grid_thw")) {
     const auto thw = golden.view(*entry).as<int64_t>();
@@ -38,7 +38,7 @@ TEST(Positions, EqualEveryGolden) {
       const auto expected = golden.view(*golden.find("position_ids")).as<int64_t>();
       const std::vector<int32_t> tokens(ids.begin(), ids.end());
       const auto positions =
-          mrope_positions(tokens, grids_of(golden), config.image_token_id, config.vision.spatial_merge_size);
+          mrope_positions(tokens, golden_grids(golden), config.images.image_token, config.images.merge());
       for (size_t axis = 0; axis < 3; ++axis)
         for (size_t t = 0; t < tokens.size(); ++t)
           ASSERT_EQ(positions[axis][t], expected[axis * tokens.size() + t])
@@ -52,17 +52,18 @@ TEST(Positions, EqualEveryGolden) {
 TEST(Windows, EqualEveryGolden) {
   int compared = 0;
   const Config config = config_of("tiny-qwen2.5-vl");
+  const int64_t unit = config.images.merge() * config.images.merge();
+  const int64_t side = config.vision.window_size / config.images.merge() / config.images.geometry.patch_size;
   for (const auto& file : std::filesystem::directory_iterator(kData + "/goldens/forward")) {
     if (file.path().extension() != ".safetensors") continue;
     const io::SafetensorsFile golden = io::SafetensorsFile::open(file.path());
     if (golden.find("visual.window_index") == nullptr) continue;
-    const WindowOrder order = window_order(grids_of(golden), config.vision);
+    const WindowOrder order = window_order(golden_grids(golden), config.images.merge(), side);
     const auto index = golden.view(*golden.find("visual.window_index")).as<int64_t>();
     EXPECT_EQ(std::vector<int64_t>(order.units.begin(), order.units.end()),
               std::vector<int64_t>(index.begin(), index.end()));
     std::vector<int64_t> starts{0};
-    for (const int32_t units : order.sizes)
-      starts.push_back(starts.back() + units * config.vision.merge_unit());
+    for (const int32_t units : order.sizes) starts.push_back(starts.back() + units * unit);
     const TensorView cu = golden.view(*golden.find("visual.cu_window_seqlens"));
     std::vector<int64_t> expected;
     if (cu.dtype == DType::i64) {
@@ -188,8 +189,8 @@ TEST(Config, KeysWithoutInfluenceAreIgnored) {
            {"unheard_of", nullptr}}) {
     json[key] = value;
     const Config found = read_config(json, "config.json");
-    EXPECT_EQ(found.text.rms_norm_eps, expected.text.rms_norm_eps) << key;
-    EXPECT_EQ(found.text.mrope_section, expected.text.mrope_section) << key;
+    EXPECT_EQ(found.text.norm_eps, expected.text.norm_eps) << key;
+    EXPECT_EQ(found.text.rope.axes, expected.text.rope.axes) << key;
   }
   EXPECT_EQ(expected.text.max_positions, 4096);
 }
@@ -206,18 +207,17 @@ TEST(Config, VisionDefaultsAreThoseOfTheClass) {
   json["num_attention_heads"] = 28;
   json["num_key_value_heads"] = 4;
   json["rope_scaling"]["mrope_section"] = {16, 24, 24};
-  const VisionConfig c = read_config(json, "config.json").vision;
+  const Config whole = read_config(json, "config.json");
+  const VisionConfig& c = whole.vision;
   EXPECT_EQ(c.depth, 32);
   EXPECT_EQ(c.hidden_size, 1280);
   EXPECT_EQ(c.intermediate_size, 3420);
   EXPECT_EQ(c.n_heads, 16);
   EXPECT_EQ(c.head_dim, 80);
-  EXPECT_EQ(c.in_channels, 3);
-  EXPECT_EQ(c.patch_size, 14);
-  EXPECT_EQ(c.temporal_patch_size, 2);
-  EXPECT_EQ(c.spatial_merge_size, 2);
+  EXPECT_EQ(whole.images.geometry.patch_size, 14);
+  EXPECT_EQ(whole.images.geometry.temporal_patch_size, 2);
+  EXPECT_EQ(whole.images.merge(), 2);
   EXPECT_EQ(c.window_size, 112);
-  EXPECT_EQ(c.out_hidden_size, 3584);
   EXPECT_EQ(c.full_attention_blocks, (std::vector<int64_t>{7, 15, 23, 31}));
   json["vision_config"]["depth"] = 20;  // a shallower tower has those of the defaults that it can have
   EXPECT_EQ(read_config(json, "config.json").vision.full_attention_blocks, (std::vector<int64_t>{7, 15}));
@@ -261,8 +261,8 @@ TEST(Config, OfTransformers5) {
   json["vision_config"]["model_type"] = "qwen2_5_vl_vision";
   json["vision_config"]["rope_parameters"] = {{"rope_theta", 10000.0}, {"rope_type", "axial"}};
   const Config found = read_config(json, "config.json");
-  EXPECT_EQ(found.text.rope_theta, expected.text.rope_theta);
-  EXPECT_EQ(found.text.mrope_section, expected.text.mrope_section);
+  EXPECT_EQ(found.text.rope.frequencies, expected.text.rope.frequencies);
+  EXPECT_EQ(found.text.rope.axes, expected.text.rope.axes);
   EXPECT_EQ(found.text.max_positions, 512);
 }
 
@@ -276,9 +276,9 @@ TEST(Config, BothLayoutsGiveTheSame) {
   nested["text_config"] = text;
   const Config a = read_config(flat, "flat"), b = read_config(nested, "nested");
   EXPECT_EQ(a.text.hidden_size, b.text.hidden_size);
-  EXPECT_EQ(a.text.mrope_section, b.text.mrope_section);
-  EXPECT_EQ(a.tie_word_embeddings, b.tie_word_embeddings);
-  EXPECT_EQ(a.text.rope_theta, b.text.rope_theta);
+  EXPECT_EQ(a.text.rope.axes, b.text.rope.axes);
+  EXPECT_EQ(a.text.tie_word_embeddings, b.text.tie_word_embeddings);
+  EXPECT_EQ(a.text.rope.frequencies, b.text.rope.frequencies);
   // The newest layout keeps the positions' settings together.
   io::Json newest = nested;
   io::Json rope = text["rope_scaling"];
@@ -288,8 +288,8 @@ TEST(Config, BothLayoutsGiveTheSame) {
   newest["text_config"].erase("rope_theta");
   newest["text_config"]["rope_parameters"] = rope;
   const Config c = read_config(newest, "newest");
-  EXPECT_EQ(a.text.rope_theta, c.text.rope_theta);
-  EXPECT_EQ(a.text.mrope_section, c.text.mrope_section);
+  EXPECT_EQ(a.text.rope.frequencies, c.text.rope.frequencies);
+  EXPECT_EQ(a.text.rope.axes, c.text.rope.axes);
 }
 
 }  // namespace

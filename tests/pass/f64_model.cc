@@ -139,7 +139,8 @@ void add_to(F64Matrix& sum, const F64Matrix& m) {
 }
 
 F64Model::F64Model(const std::string& folder)
-    : config_(models::qwen2_5_vl::read_config(io::read_json_file(folder + "/config.json"), "config.json")) {
+    : json_(io::read_json_file(folder + "/config.json")),
+      config_(models::qwen2_5_vl::read_config(json_, "config.json")) {
   const io::Checkpoint checkpoint = io::Checkpoint::open(folder);
   for (const std::string& name : checkpoint.names()) {
     const TensorView& tensor = *checkpoint.find(name);
@@ -177,8 +178,8 @@ F64Matrix F64Model::gated(const F64Matrix& x, const std::string& mlp, Added adde
 // into; units of one window keep their order.
 void F64Model::place_patches(const std::vector<std::array<int64_t, 3>>& grids, Reference& r) const {
   const auto& c = config_.vision;
-  const int64_t merge = c.spatial_merge_size, unit = merge * merge;
-  const int64_t side = c.window_size / merge / c.patch_size;
+  const int64_t merge = config_.images.merge(), unit = merge * merge;
+  const int64_t side = c.window_size / merge / config_.images.geometry.patch_size;
   struct Unit {
     std::array<int64_t, 4> window;  // image, frame, and row and column of the window
     int64_t index, top, left;       // top, left: its first patch in the frame
@@ -222,12 +223,12 @@ void F64Model::place_patches(const std::vector<std::array<int64_t, 3>>& grids, R
 // height and width in turn.
 void F64Model::place_tokens(const std::vector<std::array<int64_t, 3>>& grids, Reference& r) const {
   const auto& c = config_.text;
-  const int64_t merge = config_.vision.spatial_merge_size;
+  const int64_t merge = config_.images.merge();
   std::vector<std::array<int64_t, 3>> positions;
   int64_t next = 0;
   size_t image = 0;
   for (size_t i = 0; i < r.token_ids.size(); i = positions.size()) {
-    if (r.token_ids[i] != config_.image_token_id) {
+    if (r.token_ids[i] != config_.images.image_token) {
       positions.push_back({next, next, next});
       ++next;
       continue;
@@ -243,8 +244,8 @@ void F64Model::place_tokens(const std::vector<std::array<int64_t, 3>>& grids, Re
   }
   std::vector<size_t> axis;  // of every column
   for (size_t chunk = 0; chunk < 6; ++chunk)
-    axis.insert(axis.end(), static_cast<size_t>(c.mrope_section[chunk % 3]), chunk % 3);
-  const std::vector<float> frequencies = inverse_frequencies(c.rope_theta, c.head_dim);
+    axis.insert(axis.end(), json_["rope_scaling"]["mrope_section"][chunk % 3].get<size_t>(), chunk % 3);
+  const std::vector<float> frequencies = inverse_frequencies(json_["rope_theta"].get<double>(), c.head_dim);
   r.text_cos = r.text_sin = F64Matrix(static_cast<int64_t>(positions.size()), c.head_dim);
   for (int64_t t = 0; t < r.text_cos.rows; ++t)
     for (int64_t column = 0; column < c.head_dim; ++column)
@@ -278,7 +279,7 @@ F64Matrix F64Model::vision_block(int64_t i, const Reference& r, F64Matrix x, Add
 
 // Units side by side, two layers, and back into the images' own order.
 F64Matrix F64Model::merger(const Reference& r, const F64Matrix& x, Added added) const {
-  const int64_t unit = config_.vision.merge_unit();
+  const int64_t unit = config_.images.merge() * config_.images.merge();
   F64Matrix h = rms_norm(x, vector("visual.merger.ln_q.weight"), kVisionEps);
   h.rows /= unit;
   h.cols *= unit;
@@ -297,7 +298,7 @@ F64Matrix F64Model::token_embedding(const Reference& r, const F64Matrix& feature
   int64_t unit = 0;
   for (int64_t t = 0; t < x.rows; ++t) {
     const int32_t id = r.token_ids[static_cast<size_t>(t)];
-    std::copy_n(id == config_.image_token_id ? features.row(unit++) : table.row(id), x.cols, x.row(t));
+    std::copy_n(id == config_.images.image_token ? features.row(unit++) : table.row(id), x.cols, x.row(t));
   }
   return x;
 }
@@ -305,20 +306,20 @@ F64Matrix F64Model::token_embedding(const Reference& r, const F64Matrix& feature
 F64Matrix F64Model::decoder_layer(int64_t i, const Reference& r, F64Matrix x, Added added) const {
   const auto& c = config_.text;
   const std::string layer = "model.layers." + std::to_string(i) + ".";
-  const F64Matrix h = rms_norm(x, vector(layer + "input_layernorm.weight"), c.rms_norm_eps);
+  const F64Matrix h = rms_norm(x, vector(layer + "input_layernorm.weight"), c.norm_eps);
   const F64Matrix q = rotated(linear(h, layer + "self_attn.q_proj", added), r.text_cos, r.text_sin);
   const F64Matrix k = rotated(linear(h, layer + "self_attn.k_proj", added), r.text_cos, r.text_sin);
   const F64Matrix o = attention({c.n_heads, c.n_kv_heads, c.head_dim, true}, {x.rows}, q, k,
                                 linear(h, layer + "self_attn.v_proj", added));
   add_to(x, linear(o, layer + "self_attn.o_proj", added));
-  const F64Matrix normed = rms_norm(x, vector(layer + "post_attention_layernorm.weight"), c.rms_norm_eps);
+  const F64Matrix normed = rms_norm(x, vector(layer + "post_attention_layernorm.weight"), c.norm_eps);
   add_to(x, gated(normed, layer + "mlp.", added));
   return x;
 }
 
 F64Output F64Model::head(const F64Matrix& x, Added added) const {
   F64Output output;
-  output.hidden = rms_norm(x, vector("model.norm.weight"), config_.text.rms_norm_eps);
+  output.hidden = rms_norm(x, vector("model.norm.weight"), config_.text.norm_eps);
   output.logits = linear(output.hidden, "lm_head", added);
   return output;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "io/checkpoint.h"
+#include "io/json.h"
 #include "models/qwen2_5_vl/config.h"
 
 namespace qsweep::testing {
@@ -83,6 +84,7 @@ class F64Model {
   F64Matrix decoder_layer(int64_t i, const Reference& r, F64Matrix x, Added added) const;
   F64Output head(const F64Matrix& x, Added added) const;
 
+  io::Json json_;  // in the flat layout
   models::qwen2_5_vl::Config config_;
   // Matrices are kept transposed, [in, out]; vectors have one row; the embedding table is as stored.
   std::map<std::string, F64Matrix> weights_;

@@ -34,6 +34,9 @@ struct Tiny {
   std::vector<models::Sample> data;
 
   explicit Tiny(const std::vector<std::string>& ids) : data(prepare(model, "eval.jsonl", ids)) {}
+  // Another model, without calibration data.
+  Tiny(models::Model other, std::vector<models::Sample> samples)
+      : model(std::move(other)), calibration(), data(std::move(samples)) {}
 };
 
 }  // namespace qsweep::testing

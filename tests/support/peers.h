@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "io/safetensors.h"
+#include "models/image_inputs.h"
 #include "models/model.h"
-#include "models/qwen2_5_vl/inputs.h"
 #include "text/dataset.h"
 
 namespace qsweep::testing {
@@ -66,7 +66,7 @@ class GivenPixels : public models::InputBuilder {
     graph::SampleInputs inputs =
         inputs_->load(sample, wanted == Pixels::shapes ? Pixels::shapes : Pixels::leave_out);
     const Tensor& pixels = pixels_.at(sample.id);
-    inputs.tables[models::qwen2_5_vl::kPixelValues] = Tensor::from(pixels.as<float>(), pixels.shape());
+    inputs.tables[models::kPixelValues] = Tensor::from(pixels.as<float>(), pixels.shape());
     return inputs;
   }
 

@@ -12,6 +12,9 @@ namespace qsweep::testing {
 
 struct TinyRun : Tiny {
   explicit TinyRun(const std::vector<std::string>& ids) : Tiny(ids) {}
+  // Another model, without calibration data.
+  TinyRun(models::Model other, std::vector<models::Sample> samples)
+      : Tiny(std::move(other), std::move(samples)) {}
 
   struct Result {
     scores::Run run;

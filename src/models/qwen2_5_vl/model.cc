@@ -1,59 +1,81 @@
-#include "models/qwen2_5_vl/model.h"
+// Qwen2.5-VL (Bai et al. 2025): a vision transformer with window attention, a merger of 2 x 2 patches, and
+// Qwen2.5 with positions in time, height and width.
+#include <algorithm>
 
-#include <cstring>
-
-#include "graph/forward.h"
-#include "io/json.h"
+#include "models/assembly.h"
+#include "models/decoder_layers.h"
 #include "models/qwen2_5_vl/inputs.h"
-#include "models/qwen2_5_vl/text.h"
-#include "models/qwen2_5_vl/vision.h"
-#include "tensor/floats.h"
 
 namespace qsweep::models::qwen2_5_vl {
-
 namespace {
 
-// config.json and the checkpoint must agree on the head. A tied model uses its embedding; other numbers that
-// are stored as a head would silently not be scored.
-void check_head(bool tied, const Config& config, const Weights& weights, const io::Checkpoint& checkpoint) {
-  const Shape shape{config.text.vocab_size, config.text.hidden_size};
-  if (!tied) {
-    with_context("config.json says \"tie_word_embeddings\": false",
-                 [&] { weights.get("lm_head.weight", shape); });
-    return;
-  }
-  if (!weights.has("lm_head.weight")) return;
-  const TensorView head = weights.get("lm_head.weight", shape);
-  const TensorView embedding = weights.get("model.embed_tokens.weight", shape);
-  const bool same = head.dtype == embedding.dtype
-                        ? std::memcmp(head.data, embedding.data, static_cast<size_t>(head.size_bytes())) == 0
-                        : equal_values(head, embedding);
-  if (!same)
-    fail(
-        "tensor \"lm_head.weight\" differs from the embedding, but config.json says that they are tied "
-        "(\"tie_word_embeddings\": true); set it to false to score the head that is stored");
-  checkpoint.release(head);
-  checkpoint.release(embedding);
+using graph::Rows;
+using graph::Tower;
+using ops::activation::Kind;
+
+constexpr double kNormEps = 1e-6;  // of every norm in the tower; not in the config
+
+// The convolution's kernel covers each patch exactly once, so it is a linear map of the flattened patch.
+// From here on patches stand window by window.
+void patch_embedding(Assembly& model, const Config& config) {
+  const ImageConfig& c = config.images;
+  Scope s = model.stage("visual.patch_embed", Tower::vision);
+  auto x = s.table(kPixelValues, Rows::patches, c.patch_dim());
+  x = s.patch_linear(x, "proj", c.kernel(config.vision.hidden_size));
+  s.output("patches", s.gather(x, kWindowOrder));  // [patches, hidden]
+  model.add(std::move(s));
+}
+
+void block(Assembly& model, const VisionConfig& c, int64_t i) {
+  const bool full = std::ranges::count(c.full_attention_blocks, i) > 0;
+  Scope s = model.stage("visual.blocks." + std::to_string(i), Tower::vision, i);
+  auto x = s.input("patches", Rows::patches, c.hidden_size);  // [patches, hidden]
+  auto h = s.rms_norm(x, "norm1", kNormEps);
+  auto qkv = s.linear(h, "attn.qkv", 3 * c.hidden_size, Bias::added);
+  auto q = s.rope(s.columns(qkv, 0, c.hidden_size), qwen_vl::kVisionCosSin);
+  auto k = s.rope(s.columns(qkv, c.hidden_size, c.hidden_size), qwen_vl::kVisionCosSin);
+  auto v = s.columns(qkv, 2 * c.hidden_size, c.hidden_size);
+  h = s.attention(q, k, v, both_ways(c.n_heads, c.head_dim), full ? qwen_vl::kImages : kWindows);
+  x = s.add(x, s.linear(h, "attn.proj", c.hidden_size, Bias::added));
+  h = s.rms_norm(x, "norm2", kNormEps);
+  auto gate = s.linear(h, "mlp.gate_proj", c.intermediate_size, Bias::added);
+  auto up = s.linear(h, "mlp.up_proj", c.intermediate_size, Bias::added);
+  h = s.gated(gate, up, Kind::silu);  // [patches, intermediate]
+  s.output("patches", s.add(x, s.linear(h, "mlp.down_proj", c.hidden_size, Bias::added)));
+  model.add(std::move(s));
+}
+
+// Neighbouring patches become one unit; then units return from window order to the images' own.
+void merger(Assembly& model, const Config& config) {
+  const int64_t factor = config.images.merge() * config.images.merge(),
+                merged = config.vision.hidden_size * factor;
+  Scope s = model.stage("visual.merger", Tower::projector);
+  auto x = s.input("patches", Rows::patches, config.vision.hidden_size);
+  auto h = s.merge(s.rms_norm(x, "ln_q", kNormEps), factor, Rows::units);  // [units, 4 * hidden]
+  h = s.activation(s.linear(h, "mlp.0", merged, Bias::added), Kind::gelu);
+  h = s.linear(h, "mlp.2", config.text.hidden_size, Bias::added);
+  s.output(kImageFeatures, s.gather(h, kWindowRestore));
+  model.add(std::move(s));
 }
 
 }  // namespace
+}  // namespace qsweep::models::qwen2_5_vl
 
-Model load(const std::string& folder, const io::Json& json, io::Checkpoint checkpoint,
-           const LoadOptions& options) {
-  const Config config = read_config(json, folder + "/config.json");
-  Model model{.family = "qwen2_5_vl", .checkpoint = std::move(checkpoint)};
-  const Weights weights(model.checkpoint);
-  model.tied_embeddings = config.tie_word_embeddings.value_or(!weights.has("lm_head.weight"));
-  with_context(folder, [&] { check_head(model.tied_embeddings, config, weights, model.checkpoint); });
-  model.hidden_size = config.text.hidden_size;
-  model.vocab_size = config.text.vocab_size;
-  build_vision(config.vision, weights, model.stages, model.ops);
-  build_text(config.text, model.tied_embeddings, weights, model.stages, model.ops);
-  graph::resolve_lifetimes(model.stages);
-  model.unused_tensors = weights.unused();
-  model.max_positions = config.text.max_positions;
-  model.inputs = std::make_unique<Inputs>(folder, config, options);
-  return model;
+namespace qsweep::models {
+
+Model load_qwen2_5_vl(Source source) {
+  namespace family = qwen2_5_vl;
+  const family::Config c = family::read_config(source.config, source.config_path());
+  Assembly model(std::move(source), "qwen2_5_vl", qwen_vl::kNames);
+  family::patch_embedding(model, c);
+  for (int64_t i = 0; i < c.vision.depth; ++i) family::block(model, c.vision, i);
+  family::merger(model, c);
+  model.add_decoder(c.text,
+                    {.embed = image_features(c.text), .layer = [&](Scope& s, int64_t layer, Scope::Value x) {
+                       return qwen2_layer(s, c.text, layer, x);
+                     }});
+  auto inputs = std::make_unique<family::Inputs>(model.folder(), c, model.options());
+  return std::move(model).model(std::move(inputs));
 }
 
-}  // namespace qsweep::models::qwen2_5_vl
+}  // namespace qsweep::models

@@ -1,0 +1,46 @@
+// Where a family's tensors stand in a checkpoint.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "graph/graph.h"
+#include "io/checkpoint.h"
+
+namespace qsweep::models {
+
+// Names that begin with `canonical` may begin with `stored` in a checkpoint instead. Programs that wrote one
+// tower anew have left mixtures, so every tensor is looked for under all rows that fit its name.
+struct NameRow {
+  std::string_view canonical, stored;
+};
+
+class Weights {
+ public:
+  // names: empty where every tensor has its canonical name. The first row that fits is the usual one.
+  // `checkpoint` must outlive this object.
+  Weights(const io::Checkpoint& checkpoint, std::span<const NameRow> names);
+
+  // By the canonical name. Error where the tensor is missing or has another shape.
+  TensorView get(const std::string& name, const Shape& shape) const;
+  // Of a small matrix that is stored the other way round.
+  TensorView get_transposed(const std::string& name, const Shape& stored_shape) const;
+  bool has(const std::string& name) const;
+
+  // Names in the checkpoint that were not asked for, without those that no model reads: modules that predict
+  // further tokens, tables of rotary positions.
+  std::vector<std::string> unused() const;
+
+  const io::Checkpoint& checkpoint() const { return checkpoint_; }
+
+ private:
+  std::string stored_name(const std::string& name) const;
+
+  const io::Checkpoint& checkpoint_;
+  std::vector<NameRow>
+      names_;  // of rows with the same canonical prefix first what the checkpoint has most of
+};
+
+}  // namespace qsweep::models

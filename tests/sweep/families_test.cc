@@ -1,0 +1,81 @@
+// Every family's isolated scores against brute force: the whole model run once per quantized op.
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "base/stats.h"
+#include "io/json.h"
+#include "sweep/tiny.h"
+
+namespace qsweep {
+namespace {
+
+using testing::TinyRun;
+
+// Of a file's samples, with the tokens that the reference was given.
+std::vector<models::Sample> samples_of(const models::Model& model, const std::string& folder,
+                                       const io::Json& scores) {
+  std::vector<models::Sample> samples;
+  for (const text::Sample& data : text::read_dataset(folder + "/samples.jsonl")) {
+    models::Sample sample;
+    if (!text::images_of(data).empty()) sample = model.inputs->prepare(data);
+    sample.id = data.id;
+    sample.token_ids = scores["token_ids"][samples.size()].get<std::vector<int32_t>>();
+    sample.answer_mask = scores["answer_mask"][samples.size()].get<std::vector<uint8_t>>();
+    sample.rows[static_cast<size_t>(graph::Rows::tokens)] = std::ssize(sample.token_ids);
+    samples.push_back(std::move(sample));
+  }
+  return samples;
+}
+
+struct Errors {
+  std::vector<double> relative, ours, theirs;
+};
+
+Errors errors_of(const scores::Run& run, const io::Json& ops, scores::Metric metric) {
+  Errors errors;
+  for (const scores::ScoreRecord& score : run.scores) {
+    const std::string& op = run.ops[static_cast<size_t>(score.op)].name;
+    const double truth = ops.at(op).at("all").at(std::string(name(metric.which))).get<double>();
+    errors.ours.push_back(score.sum(metric));
+    errors.theirs.push_back(truth);
+    if (truth == 0) {
+      EXPECT_EQ(score.sum(metric), 0) << op;
+    } else {
+      errors.relative.push_back(std::fabs(score.sum(metric) - truth) / truth);
+    }
+  }
+  EXPECT_EQ(errors.ours.size(), ops.size());
+  return errors;
+}
+
+class FamilyScores : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(FamilyScores, AgreeWithBruteForce) {
+  const std::string folder = testing::kData + "/families/" + GetParam();
+  const io::Json expected = io::read_json_file(folder + "/scores-int8_dyn.json");
+  models::Model model = models::load(folder);
+  std::vector<models::Sample> samples = samples_of(model, folder, expected);
+  const TinyRun family(std::move(model), std::move(samples));
+  const auto [run, report] = family.score({.formats = testing::formats({"w8a8_dynamic"}), .strict = true});
+  for (const scores::Which which :
+       {scores::Which::kl, scores::Which::logits_sse, scores::Which::hidden_sse}) {
+    const Errors errors = errors_of(run, expected.at("ops"), {which});
+    const double worst = quantile(errors.relative, 1), agreement = spearman(errors.ours, errors.theirs);
+    std::printf("%s %s: median %.2g, 90%% %.2g, worst %.2g, spearman %.5f\n", GetParam(),
+                std::string(name(which)).c_str(), median(errors.relative), quantile(errors.relative, 0.9),
+                worst, agreement);
+    EXPECT_TRUE(median(errors.relative) <= 5e-4);
+    EXPECT_TRUE(quantile(errors.relative, 0.9) <= 1e-2);
+    EXPECT_TRUE(worst <= 0.1);
+    EXPECT_TRUE(agreement >= 0.999);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, FamilyScores,
+                         ::testing::Values("llama", "llama3_tied", "mistral", "qwen2", "qwen3", "qwen2_vl",
+                                           "qwen2_5_vl"),
+                         [](const auto& one) { return std::string(one.param); });
+
+}  // namespace
+}  // namespace qsweep
