@@ -64,6 +64,18 @@ MUTATIONS = {
     "rope_scaling_ignored": (
         "src/models/rope.cc", "if (wave < shortest) continue;", "if (wave < shortest || wave > 0) continue;", "models",
         "*Families*"),
+    "sliding_window_ignored": (
+        "src/models/text_config.cc", ".window = windows[static_cast<size_t>(layer)]", ".window = 0", "models",
+        "*Families*"),
+    "query_norm_missing": (
+        "src/models/qwen3.cc", 's.head_norm(s.linear(h, "self_attn.q_proj", c.q_size()), "self_attn.q_norm", c.head_dim,',
+        's.head_norm(s.linear(h, "self_attn.q_proj", c.q_size()), "self_attn.k_norm", c.head_dim,', "models",
+        "*Families*"),
+    "gelu_of_another_tower": (
+        "src/models/qwen2_vl/model.cc", "Kind::quick_gelu", "Kind::gelu_tanh", "models", "*Families*"),
+    "proxy_one_block_off": (
+        "src/compare/transfer.cc", "(2 * *op.block + 1) * blocks_", "(2 * *op.block + 2) * blocks_", "compare",
+        "Transfer.*"),
     "window_order_not_undone": (
         "src/models/qwen2_5_vl/model.cc", "s.output(kImageFeatures, s.gather(h, kWindowRestore));",
         "s.output(kImageFeatures, h);", "models", "Forward.*"),

@@ -4,9 +4,8 @@ namespace qsweep::models {
 namespace {
 
 constexpr Family kFamilies[] = {
-    {"llama", load_llama},       {"mistral", load_mistral},
-    {"qwen2", load_qwen2},           {"qwen3", load_qwen3},
-    {"qwen2_vl", load_qwen2_vl}, {"qwen2_5_vl", load_qwen2_5_vl},
+    {"llama", load_llama}, {"mistral", load_mistral},   {"qwen2", load_qwen2},
+    {"qwen3", load_qwen3}, {"qwen2_vl", load_qwen2_vl}, {"qwen2_5_vl", load_qwen2_5_vl},
 };
 
 }  // namespace

@@ -49,6 +49,16 @@ Errors errors_of(const scores::Run& run, const io::Json& ops, scores::Metric met
   return errors;
 }
 
+// Pairs of ops in another order than the reference's, though their scores there differ by more than a rounding tie may
+// move one.
+int64_t inversions(const Errors& errors) {
+  int64_t n = 0;
+  for (size_t i = 0; i < errors.ours.size(); ++i)
+    for (size_t j = 0; j < errors.ours.size(); ++j)
+      n += errors.theirs[i] > 1.01 * errors.theirs[j] && errors.ours[i] <= errors.ours[j] ? 1 : 0;
+  return n;
+}
+
 class FamilyScores : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(FamilyScores, AgreeWithBruteForce) {
@@ -68,7 +78,8 @@ TEST_P(FamilyScores, AgreeWithBruteForce) {
     EXPECT_TRUE(median(errors.relative) <= 5e-4);
     EXPECT_TRUE(quantile(errors.relative, 0.9) <= 1e-2);
     EXPECT_TRUE(worst <= 0.1);
-    EXPECT_TRUE(agreement >= 0.999);
+    EXPECT_TRUE(agreement >= 0.996);  // of 15 ops, two neighbours that changed places
+    EXPECT_EQ(inversions(errors), 0);
   }
 }
 
