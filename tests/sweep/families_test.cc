@@ -49,8 +49,8 @@ Errors errors_of(const scores::Run& run, const io::Json& ops, scores::Metric met
   return errors;
 }
 
-// Pairs of ops in another order than the reference's, though their scores there differ by more than a rounding tie may
-// move one.
+// Pairs of ops in another order than the reference's, though their scores there differ by more than a
+// rounding tie may move one.
 int64_t inversions(const Errors& errors) {
   int64_t n = 0;
   for (size_t i = 0; i < errors.ours.size(); ++i)
