@@ -88,5 +88,30 @@ INSTANTIATE_TEST_SUITE_P(All, FamilyScores,
                                            "qwen2_5_vl"),
                          [](const auto& one) { return std::string(one.param); });
 
+class FamilyEstimates : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(FamilyEstimates, RankAsExactScoresDo) {
+  const std::string folder = testing::kData + "/families/" + GetParam();
+  models::Model model = models::load(folder);
+  std::vector<models::Sample> samples =
+      samples_of(model, folder, io::read_json_file(folder + "/scores-int8_dyn.json"));
+  const TinyRun family(std::move(model), std::move(samples));
+  sweep::ScoreOptions options{.formats = testing::formats({"w8a8_dynamic"})};
+  const scores::Run exact = family.score(options).run;
+  options.method = scores::Method::adjoint;
+  const scores::Run adjoint = family.score(options).run;
+  std::vector<double> measured, estimated;
+  for (size_t i = 0; i < exact.scores.size(); ++i) {
+    measured.push_back(exact.scores[i].sum({}));
+    estimated.push_back(adjoint.scores[i].sum({}));
+  }
+  const double agreement = spearman(measured, estimated);
+  std::printf("%s adjoint: spearman %.4f\n", GetParam(), agreement);
+  EXPECT_TRUE(agreement >= 0.98);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, FamilyEstimates, ::testing::Values("qwen2_vl"),
+                         [](const auto& one) { return std::string(one.param); });
+
 }  // namespace
 }  // namespace qsweep
