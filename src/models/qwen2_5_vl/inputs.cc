@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <numeric>
 
 #include "base/readable.h"
 #include "image/processor_config.h"
@@ -143,6 +142,15 @@ std::array<std::vector<int32_t>, 3> mrope_positions(std::span<const int32_t> tok
 
 namespace {
 
+constexpr std::string_view kDialect = "qwen2";  // of a checkpoint without a chat template
+constexpr std::string_view kImagePad = "<|image_pad|>";
+
+text::ImageText image_text(int64_t units) {
+  text::ImageText image{.image_tokens = units};
+  for (int64_t i = 0; i < units; ++i) image.text += kImagePad;
+  return image;
+}
+
 // The prompt's token before an image, by which other programs find the image's place.
 void check_vision_start(const std::string& path, const text::Tokenizer& tokenizer, const Config& config) {
   const auto found = tokenizer.id_of("<|vision_start|>");
@@ -161,7 +169,10 @@ image::ModelImages images_of(const VisionConfig& v) {
 }  // namespace
 
 Inputs::Inputs(const std::string& folder, Config config, const LoadOptions& options)
-    : folder_(folder), config_(std::move(config)), options_(options) {
+    : folder_(folder),
+      config_(std::move(config)),
+      options_(options),
+      chat_format_(text::find_chat_format(folder, options.chat_template, kDialect)) {
   const std::string tokenizer = folder + "/tokenizer.json";
   if (std::filesystem::exists(tokenizer)) {
     tokenizer_ = text::Tokenizer::load(tokenizer);
@@ -207,22 +218,24 @@ Sample Inputs::prepare(const text::Sample& data) const {
     Sample sample;
     sample.id = data.id;
     sample.images = text::images_of(data);
-    std::vector<int64_t> counts;
+    std::vector<text::ImageText> images;
+    int64_t units = 0;
     for (const text::ImageSource& source : sample.images) {
       const auto [t, h, w] = examine(source, sample);
       sample.rows[static_cast<size_t>(graph::Rows::patches)] += t * h * w;
       sample.image_grids.push_back({t, h, w});
-      counts.push_back(t * h * w / config_.vision.merge_unit());
+      images.push_back(image_text(t * h * w / config_.vision.merge_unit()));
+      units += images.back().image_tokens;
     }
     if (!tokenizer_ && !std::holds_alternative<text::TokenIds>(data.content))
       fail("{}/tokenizer.json: needed for data that is not tokenized, but missing", folder_);
-    text::EncodedSample encoded =
-        text::encode_sample(tokenizer_ ? &*tokenizer_ : nullptr, data, counts,
-                            {config_.text.vocab_size, config_.image_token_id, config_.video_token_id});
+    text::EncodedSample encoded = text::encode_sample(
+        tokenizer_ ? &*tokenizer_ : nullptr, data, images,
+        {config_.text.vocab_size, config_.image_token_id, config_.video_token_id, std::string(kImagePad)},
+        chat_format_);
     sample.token_ids = std::move(encoded.ids);
     sample.answer_mask = std::move(encoded.answer_mask);
-    sample.rows[static_cast<size_t>(graph::Rows::units)] =
-        std::accumulate(counts.begin(), counts.end(), int64_t{0});
+    sample.rows[static_cast<size_t>(graph::Rows::units)] = units;
     sample.rows[static_cast<size_t>(graph::Rows::tokens)] = static_cast<int64_t>(sample.token_ids.size());
     return sample;
   });

@@ -66,6 +66,7 @@ class Inputs : public InputBuilder {
   Config config_;
   LoadOptions options_;
   std::optional<text::Tokenizer> tokenizer_;
+  text::ChatFormat chat_format_;
   std::optional<image::Processor> processor_;
 };
 
