@@ -24,6 +24,35 @@ PROGRAM_OF = {"cli": "qsweep"}
 
 # name: (file, text, replacement, test program, test filter)
 MUTATIONS = {
+    "answer_without_its_end": (
+        "src/text/chat.cc", "prompt_.answers.push_back({begin, text.size()});",
+        "prompt_.answers.push_back({begin, text.size() - 1});", "text", "Dialects.*"),
+    "empty_thoughts_as_answer": (
+        "src/text/chat.cc", "if (answer.thoughts.empty()) begin = text.size();", "", "text", "Dialects.*"),
+    "dialogue_not_compared": (
+        "src/text/chat_format.cc", "if (format.checked_by != nullptr) {", "if (false) {", "text", "ChatFormat.*"),
+    "default_system_not_learned": (
+        "src/text/chat_format.cc", "if (dialect.system.head.empty()) return std::nullopt;", "return std::nullopt;", "text",
+        "ChatFormat.*"),
+    "line_break_kept_after_a_block": (
+        "src/text/jinja/lexer.cc", "} else if (sign != '+' && takes_line_break", "} else if (false && takes_line_break",
+        "text", "ChatTemplates.Run*"),
+    "macro_sees_no_globals": (
+        "src/text/jinja/evaluate.cc", "inner.push_back(std::move(scopes_.front()));", "inner.emplace_back();", "text",
+        "ChatTemplates.Run*"),
+    "space_before_every_part": (
+        "src/text/tokenizer.cc", "first && offset == 0", "offset == 0", "text", "TokenSamples.*"),
+    "characters_before_bytes_forgotten": (
+        "src/text/bpe.cc", "if (known != characters_.end()) {", "if (known != characters_.end() && step.bytes == 1) {",
+        "text", "TokenSamples.*"),
+    "matches_all_to_the_piece_before": (
+        "src/text/split.cc", "if (piece.matches && !previous && !joined.empty())", "if (piece.matches && !joined.empty())",
+        "text", "TokenSamples.*"),
+    "place_of_a_replaced_text_shifted": (
+        "src/text/mapped_text.cc", "mapped.add_other(to, at);", "mapped.add_other(to, done);", "text", "TokenSamples.*"),
+    "begin_token_twice": (
+        "src/text/encode.cc", "for (const Token& token : tokens) encoded.ids.push_back(token.id);",
+        "encoded.ids = tokenizer.with_template(tokenizer.encode(prompt.text));", "text", "EncodeSample.Puts*"),
     "smallest_part_dropped": (
         "src/kernels/elementwise-inl.h", "for (int64_t part = count; part-- > 0;) sum",
         "for (int64_t part = count - 1; part-- > 0;) sum", "kernels", "*GemmTest.*"),

@@ -20,7 +20,9 @@ constexpr const char* kLeftOut[] = {"model",      "data",    "calib",        "re
                                     "out",        "resume",  "trace",        "quiet",  "json",
                                     "fail-above", "dry-run", "allow-outside"};
 // What a model is read from beside its weights.
-constexpr const char* kModelFiles[] = {"config.json", "tokenizer.json", "preprocessor_config.json",
+constexpr const char* kModelFiles[] = {"config.json",           "tokenizer.json",
+                                       "tokenizer_config.json", "chat_template.jinja",
+                                       "chat_template.json",    "preprocessor_config.json",
                                        "processor_config.json", "model.safetensors.index.json"};
 
 // Of files that are too large to be read for this alone.

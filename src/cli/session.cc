@@ -15,6 +15,7 @@
 #include "base/trace.h"
 #include "cli/address_space.h"
 #include "kernels/gpu.h"
+#include "text/dialects.h"
 
 namespace qsweep::cli {
 namespace {
@@ -193,6 +194,9 @@ void add_engine_flags(Flags& flags, EngineFlags& v) {
       .add("allow-outside", v.allow_outside,
            "Folder from which images may come besides that of the data file; may be repeated")
       ->check(path());
+  flags.add("chat-template", v.chat_template,
+            "Dialect in which dialogues are written, one of " + text::dialect_names() +
+                "; where not given, that of the checkpoint's own chat template");
   flags
       .add("device", v.device,
            "What computes: cpu, or a GPU: cuda, which is the first one, or cuda:N; several GPUs of a kind, "
@@ -254,8 +258,9 @@ sweep::ScoreOptions EngineFlags::options() const {
 
 Engine open_engine(const EngineFlags& flags, Gpus gpus) {
   const trace::Span span(trace::kPhase, "load");
-  Engine engine{.model = models::load(flags.model,
-                                      {.image_size = flags.image_size, .allow_outside = flags.allow_outside}),
+  Engine engine{.model = models::load(flags.model, {.image_size = flags.image_size,
+                                                    .allow_outside = flags.allow_outside,
+                                                    .chat_template = flags.chat_template}),
                 .data = {},
                 .calibration = {},
                 .gpus = std::move(gpus),

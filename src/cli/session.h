@@ -26,6 +26,7 @@ struct EngineFlags {
   std::optional<int64_t> samples;
   std::optional<int64_t> image_size;
   std::vector<std::string> allow_outside;
+  std::optional<std::string> chat_template;
   std::string device = "cpu";
   std::string memory;  // of each device
   int threads = 0;

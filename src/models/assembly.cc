@@ -87,10 +87,11 @@ std::function<Scope::Value(Scope&, Scope::Value)> image_features(const TextConfi
   };
 }
 
-Model language_model(Source source, std::string family, const TextConfig& config, const Decoder& decoder) {
+Model language_model(Source source, std::string family, const TextConfig& config, const Decoder& decoder,
+                     std::string_view dialect) {
   Assembly assembly(std::move(source), std::move(family));
   assembly.add_decoder(config, decoder);
-  auto inputs = std::make_unique<TextInputs>(assembly.folder(), config);
+  auto inputs = std::make_unique<TextInputs>(assembly.folder(), config, assembly.options(), dialect);
   return std::move(assembly).model(std::move(inputs));
 }
 

@@ -61,6 +61,8 @@ class Assembly {
 std::function<Scope::Value(Scope&, Scope::Value)> image_features(const TextConfig& config);
 
 // A model of text alone.
-Model language_model(Source source, std::string family, const TextConfig& config, const Decoder& decoder);
+// dialect: see TextInputs.
+Model language_model(Source source, std::string family, const TextConfig& config, const Decoder& decoder,
+                     std::string_view dialect);
 
 }  // namespace qsweep::models

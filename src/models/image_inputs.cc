@@ -54,10 +54,11 @@ std::vector<std::array<int64_t, 2>> patch_places(std::span<const Grid> grids, in
 }
 
 ImageInputs::ImageInputs(std::string folder, const TextConfig& text, const ImageConfig& images,
-                         LoadOptions options)
-    : TextInputs(std::move(folder), text), images_(images), options_(std::move(options)) {
+                         LoadOptions options, std::string_view dialect)
+    : TextInputs(std::move(folder), text, options, dialect), images_(images), options_(std::move(options)) {
   tokens().image_pad = images.image_token;
   tokens().video_pad = images.video_token;
+  tokens().image_text = images.image_token_text;
   if (tokenizer()) check_start_token(this->folder(), *tokenizer(), images);
   processor_ = image::find_processor(this->folder(), images.geometry);
 }
@@ -94,17 +95,23 @@ Grid ImageInputs::examine(const text::ImageSource& source, Sample& sample) const
   });
 }
 
-std::vector<int64_t> ImageInputs::examine_images(const text::Sample& data, Sample& sample) const {
-  std::vector<int64_t> counts;
+text::ImageText ImageInputs::image_text(const Grid& grid) const {
+  text::ImageText image{.text = {}, .image_tokens = grid.patches() / (images_.merge() * images_.merge())};
+  for (int64_t i = 0; i < image.image_tokens; ++i) image.text += images_.image_token_text;
+  return image;
+}
+
+std::vector<text::ImageText> ImageInputs::examine_images(const text::Sample& data, Sample& sample) const {
+  std::vector<text::ImageText> texts;
   sample.images = text::images_of(data);
   for (const text::ImageSource& source : sample.images) {
     const Grid grid = examine(source, sample);
     sample.image_grids.push_back({grid.t, grid.h, grid.w});
-    counts.push_back(grid.patches() / (images_.merge() * images_.merge()));
+    texts.push_back(image_text(grid));
     sample.rows[static_cast<size_t>(graph::Rows::patches)] += grid.patches();
-    sample.rows[static_cast<size_t>(graph::Rows::units)] += counts.back();
+    sample.rows[static_cast<size_t>(graph::Rows::units)] += texts.back().image_tokens;
   }
-  return counts;
+  return texts;
 }
 
 Tensor ImageInputs::pixel_values(const Sample& sample, Pixels pixels) const {

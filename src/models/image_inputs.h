@@ -29,7 +29,8 @@ std::vector<std::array<int64_t, 2>> patch_places(std::span<const Grid> grids, in
 // How a config.json describes images.
 struct ImageConfig {
   int32_t image_token = 0;
-  int32_t video_token = 0;
+  std::string image_token_text;  // as the tokenizer writes it
+  std::optional<int32_t> video_token;
   std::optional<int32_t> start_token;  // stands before every image
   image::ModelImages geometry;
 
@@ -46,7 +47,8 @@ class ImageInputs : public TextInputs {
  public:
   // The settings of the folder's image processor may be missing: then only data without images can be read.
   // Error where they or the tokenizer contradict the config.
-  ImageInputs(std::string folder, const TextConfig& text, const ImageConfig& images, LoadOptions options);
+  ImageInputs(std::string folder, const TextConfig& text, const ImageConfig& images, LoadOptions options,
+              std::string_view dialect);
 
   graph::SampleInputs load(const Sample& sample, Pixels pixels) const override;
 
@@ -54,7 +56,10 @@ class ImageInputs : public TextInputs {
   // What the family's tower reads beside pixels.
   virtual void add_tower(std::span<const Grid> grids, Pixels pixels, graph::SampleInputs& inputs) const = 0;
 
-  std::vector<int64_t> examine_images(const text::Sample& data, Sample& sample) const override;
+  // What stands in the prompt for an image: by default its token once for every unit.
+  virtual text::ImageText image_text(const Grid& grid) const;
+
+  std::vector<text::ImageText> examine_images(const text::Sample& data, Sample& sample) const override;
 
  private:
   const image::Processor& processor() const;

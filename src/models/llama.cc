@@ -30,7 +30,8 @@ Model load_llama(Source source) {
   const TextConfig c = read_text({source.config, source.config_path()}, kRules);
   return language_model(
       std::move(source), "llama", c,
-      {.layer = [&](Scope& s, int64_t layer, Scope::Value x) { return llama_layer(s, c, layer, x); }});
+      {.layer = [&](Scope& s, int64_t layer, Scope::Value x) { return llama_layer(s, c, layer, x); }},
+      "llama3");
 }
 
 }  // namespace qsweep::models

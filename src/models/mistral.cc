@@ -18,7 +18,8 @@ Model load_mistral(Source source) {
   const TextConfig c = read_mistral_text({source.config, source.config_path()});
   return language_model(
       std::move(source), "mistral", c,
-      {.layer = [&](Scope& s, int64_t layer, Scope::Value x) { return llama_layer(s, c, layer, x); }});
+      {.layer = [&](Scope& s, int64_t layer, Scope::Value x) { return llama_layer(s, c, layer, x); }},
+      "mistral");
 }
 
 }  // namespace qsweep::models

@@ -60,6 +60,8 @@ struct Model {
 struct LoadOptions {
   std::optional<int64_t> image_size;       // every image becomes this square; empty: the family's own resize
   std::vector<std::string> allow_outside;  // folders beside the data's own from which images may come
+  std::optional<std::string> chat_template =
+      {};  // the dialect of dialogues; empty: the checkpoint's template
 };
 
 // Reads config.json and the checkpoint's headers. Error for an unknown model_type, an unsupported value, a

@@ -29,7 +29,8 @@ Model load_qwen2(Source source) {
   const TextConfig c = read_text({source.config, source.config_path()}, kRules);
   return language_model(
       std::move(source), "qwen2", c,
-      {.layer = [&](Scope& s, int64_t layer, Scope::Value x) { return qwen2_layer(s, c, layer, x); }});
+      {.layer = [&](Scope& s, int64_t layer, Scope::Value x) { return qwen2_layer(s, c, layer, x); }},
+      "qwen2");
 }
 
 }  // namespace qsweep::models

@@ -31,7 +31,8 @@ Model load_qwen3(Source source) {
   const TextConfig c = read_text({source.config, source.config_path()}, kRules);
   return language_model(
       std::move(source), "qwen3", c,
-      {.layer = [&](Scope& s, int64_t layer, Scope::Value x) { return qwen3_layer(s, c, layer, x); }});
+      {.layer = [&](Scope& s, int64_t layer, Scope::Value x) { return qwen3_layer(s, c, layer, x); }},
+      "qwen3");
 }
 
 }  // namespace qsweep::models

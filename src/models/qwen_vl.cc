@@ -85,6 +85,7 @@ Config read_config(const io::Json& json, const std::string& where, const TextRul
     return static_cast<int32_t>(top.integer_in(key, 0, c.text.vocab_size - 1));
   };
   c.images.image_token = token("image_token_id");
+  c.images.image_token_text = "<|image_pad|>";
   c.images.video_token = token("video_token_id");
   if (top.has("vision_start_token_id")) c.images.start_token = token("vision_start_token_id");
   const ObjectReader vision = top.object("vision_config");
@@ -112,8 +113,9 @@ void check_features(const ObjectReader& vision, const char* key, int64_t width, 
          text.hidden_size, width);
 }
 
-Inputs::Inputs(std::string folder, const Config& config, int64_t vision_head_dim, LoadOptions options)
-    : ImageInputs(std::move(folder), config.text, config.images, std::move(options)),
+Inputs::Inputs(std::string folder, const Config& config, int64_t vision_head_dim, LoadOptions options,
+               std::string_view dialect)
+    : ImageInputs(std::move(folder), config.text, config.images, std::move(options), dialect),
       images_(config.images),
       vision_head_dim_(vision_head_dim) {}
 

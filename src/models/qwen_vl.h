@@ -40,7 +40,8 @@ void check_features(const io::ObjectReader& vision, const char* key, int64_t wid
 
 class Inputs : public ImageInputs {
  public:
-  Inputs(std::string folder, const Config& config, int64_t vision_head_dim, LoadOptions options);
+  Inputs(std::string folder, const Config& config, int64_t vision_head_dim, LoadOptions options,
+         std::string_view dialect = "qwen2");
 
  protected:
   Positions positions(const Sample& sample) const override;

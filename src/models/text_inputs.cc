@@ -5,16 +5,18 @@
 
 namespace qsweep::models {
 
-TextInputs::TextInputs(std::string folder, const TextConfig& config)
+TextInputs::TextInputs(std::string folder, const TextConfig& config, const LoadOptions& options,
+                       std::string_view dialect)
     : folder_(std::move(folder)),
       rope_(config.rope),
       local_rope_(config.local_rope),
-      tokens_{.vocab_size = config.vocab_size, .image_pad = {}, .video_pad = {}} {
+      tokens_{.vocab_size = config.vocab_size, .image_pad = {}, .video_pad = {}},
+      chat_format_(text::find_chat_format(folder_, options.chat_template, dialect)) {
   const std::string path = folder_ + "/tokenizer.json";
   if (std::filesystem::exists(path)) tokenizer_ = text::Tokenizer::load(path);
 }
 
-std::vector<int64_t> TextInputs::examine_images(const text::Sample& data, Sample&) const {
+std::vector<text::ImageText> TextInputs::examine_images(const text::Sample& data, Sample&) const {
   if (!text::images_of(data).empty()) fail("the sample has images, but the model takes none");
   return {};
 }
@@ -23,11 +25,11 @@ Sample TextInputs::prepare(const text::Sample& data) const {
   return with_context(fmt::format("sample \"{}\"", data.id), [&] {
     Sample sample;
     sample.id = data.id;
-    const std::vector<int64_t> counts = examine_images(data, sample);
+    const std::vector<text::ImageText> images = examine_images(data, sample);
     if (!tokenizer_ && !std::holds_alternative<text::TokenIds>(data.content))
       fail("{}/tokenizer.json: needed for data that is not tokenized, but missing", folder_);
     text::EncodedSample encoded =
-        text::encode_sample(tokenizer_ ? &*tokenizer_ : nullptr, data, counts, tokens_);
+        text::encode_sample(tokenizer_ ? &*tokenizer_ : nullptr, data, images, tokens_, chat_format_);
     sample.token_ids = std::move(encoded.ids);
     sample.answer_mask = std::move(encoded.answer_mask);
     sample.rows[static_cast<size_t>(graph::Rows::tokens)] = std::ssize(sample.token_ids);

@@ -19,15 +19,18 @@ inline constexpr char kSequence[] = "sequence";  // one segment of all tokens
 
 class TextInputs : public InputBuilder {
  public:
-  // The folder's tokenizer.json may be missing: then only tokenized data can be read.
-  TextInputs(std::string folder, const TextConfig& config);
+  // The folder's tokenizer.json may be missing: then only tokenized data can be read. dialect: of dialogues,
+  // where the folder has no chat template and the options name none.
+  TextInputs(std::string folder, const TextConfig& config, const LoadOptions& options,
+             std::string_view dialect);
 
   Sample prepare(const text::Sample& data) const override;
   graph::SampleInputs load(const Sample& sample, Pixels pixels) const override;
 
  protected:
-  // What a model with images adds. Sets the images' part of the sample and returns the tokens of each.
-  virtual std::vector<int64_t> examine_images(const text::Sample& data, Sample& sample) const;
+  // What a model with images adds. Sets the images' part of the sample and returns what stands for each in
+  // the prompt.
+  virtual std::vector<text::ImageText> examine_images(const text::Sample& data, Sample& sample) const;
   virtual Positions positions(const Sample& sample) const;  // counting up
 
   const std::string& folder() const { return folder_; }
@@ -40,6 +43,7 @@ class TextInputs : public InputBuilder {
   std::optional<Rope> local_rope_;
   text::ModelTokens tokens_;
   std::optional<text::Tokenizer> tokenizer_;
+  text::ChatFormat chat_format_;
 };
 
 }  // namespace qsweep::models

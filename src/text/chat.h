@@ -1,4 +1,4 @@
-// Chat messages and the ChatML prompt of the Qwen2-VL family.
+// Messages, and the text that a dialect makes of them.
 #pragma once
 
 #include <cstdint>
@@ -9,14 +9,10 @@
 #include <vector>
 
 #include "text/bpe.h"
+#include "text/dialects.h"
 #include "text/image_source.h"
 
 namespace qsweep::text {
-
-// Special tokens of the template.
-inline constexpr std::string_view kMessageStart = "<|im_start|>", kMessageEnd = "<|im_end|>";
-inline constexpr std::string_view kImagePad = "<|image_pad|>", kVideoPad = "<|video_pad|>";
-inline constexpr std::string_view kVisionStart = "<|vision_start|>", kVisionEnd = "<|vision_end|>";
 
 // Text, or an image in its place.
 using ContentPart = std::variant<std::string, ImageSource>;
@@ -29,13 +25,18 @@ struct Message {
 
 struct ChatPrompt {
   std::string text;
-  std::vector<Span> answers;  // of every answer, the content and its <|im_end|>; in order
+  // Of every answer what is said and the token that ends it, without white space behind that; in order.
+  std::vector<Span> answers;
 };
 
-// The chat template of Qwen2.5-VL: a default system message unless the first message is one, and
-// <|vision_start|><|image_pad|>...<|vision_end|> for each image, with as many <|image_pad|> as its count
-// says.
-ChatPrompt chatml_prompt(std::span<const Message> messages, std::span<const int64_t> image_token_counts,
-                         bool add_generation_prompt);
+// The dialogue as `dialect` writes it, `default_system` in the place of the dialect's own. Each image becomes
+// the dialect's frame around its text of `image_texts`, which has one for each image; empty: around the mark.
+// Error where the dialect has no place for such a dialogue.
+ChatPrompt write_dialogue(const Dialect& dialect, std::optional<std::string_view> default_system,
+                          std::span<const Message> messages, std::span<const std::string> image_texts);
+
+// The texts of a message, one after the other.
+std::string said(const Message& message);
+int64_t count_images(std::span<const Message> messages);
 
 }  // namespace qsweep::text

@@ -114,7 +114,7 @@ class MessageParser {
     message.answer = is_answer(object, message.role);
     const Json& content = object.at("content");
     if (content.is_string()) {
-      add_text(content.get<std::string>(), object.path(), message);
+      add_text(content.get<std::string>(), message);
     } else if (content.is_array() && !content.empty()) {
       for (size_t i = 0; i < content.size(); ++i)
         add_part(ObjectReader(content[i], fmt::format("{}: content[{}]", object.path(), i)), message);
@@ -144,7 +144,7 @@ class MessageParser {
     const std::string type = part.string("type");
     if (type == "text") {
       check_keys(part, Place::text);
-      add_text(part.string("text"), part.path(), message);
+      add_text(part.string("text"), message);
     } else if (type == "image" || type == "image_url") {
       check_keys(part, Place::image);
       message.parts.emplace_back(parse_image(part));
@@ -169,8 +169,7 @@ class MessageParser {
     return image;
   }
 
-  void add_text(std::string_view text, const std::string& where, Message& message) {
-    refuse_vision_tokens(text, where);
+  void add_text(std::string_view text, Message& message) {
     while (column_.is_there() && text.find(kImageMark) != std::string_view::npos) {
       const size_t mark = text.find(kImageMark);
       if (mark > 0) message.parts.emplace_back(std::string(text.substr(0, mark)));
@@ -186,12 +185,6 @@ class MessageParser {
 };
 
 }  // namespace
-
-void refuse_vision_tokens(std::string_view text, const std::string& where) {
-  for (const std::string_view token : {kImagePad, kVideoPad, kVisionStart, kVisionEnd})
-    if (text.find(token) != std::string_view::npos)
-      fail("{}: special image token written as text: {}", where, token);
-}
 
 bool zero_or_one(const Json& value, const std::string& where) {
   const bool one = value == 1 || value == true;

@@ -10,9 +10,6 @@
 
 namespace qsweep::text {
 
-// Error where a special token of images is written as text: it would be tokenized as if an image stood there.
-void refuse_vision_tokens(std::string_view text, const std::string& where);
-
 // 0 or 1 of a JSON value that is 0, 1, false or true; `where` names it in the error.
 bool zero_or_one(const io::Json& value, const std::string& where);
 

@@ -1,7 +1,6 @@
 #include "text/encode.h"
 
 #include <algorithm>
-#include <numeric>
 #include <string>
 #include <string_view>
 
@@ -36,24 +35,41 @@ std::vector<uint8_t> all_but_the_first(size_t n) {
 // The tokenizer and the model must mean the same by an image token.
 void check_image_token(const Tokenizer& tokenizer, const ModelTokens& model) {
   if (!model.image_pad) fail("the sample has images, but the model takes none");
-  const int32_t id = required_token(tokenizer, kImagePad);
+  const int32_t id = required_token(tokenizer, model.image_text);
   if (id != *model.image_pad)
-    fail("the tokenizer's {} has id {}, the model's image token has id {}", kImagePad, id, *model.image_pad);
+    fail("the tokenizer's {} has id {}, the model's image token has id {}", model.image_text, id,
+         *model.image_pad);
+}
+
+// What stands for images is tokenized as if an image stood there.
+void refuse_image_texts(std::string_view text, const ChatFormat& format) {
+  if (format.dialect == nullptr) return;
+  for (const std::string_view reserved : format.dialect->reserved)
+    if (text.find(reserved) != std::string_view::npos)
+      fail("special image token written as text: {}", reserved);
+}
+
+void check_messages(std::span<const Message> messages, const ChatFormat& format) {
+  for (size_t i = 0; i < messages.size(); ++i)
+    with_context(fmt::format("messages[{}]", i), [&] {
+      for (const ContentPart& part : messages[i].parts)
+        if (const auto* words = std::get_if<std::string>(&part)) refuse_image_texts(*words, format);
+    });
 }
 
 EncodedSample encode_dialogue(const Tokenizer& tokenizer, const Dialogue& dialogue,
-                              std::span<const int64_t> counts, const ModelTokens& model) {
-  if (!counts.empty()) check_image_token(tokenizer, model);
-  for (const std::string_view token : {kMessageStart, kMessageEnd}) required_token(tokenizer, token);
-  const ChatPrompt prompt = chatml_prompt(dialogue.messages, counts, false);
+                              std::span<const ImageText> images, const ModelTokens& model,
+                              const ChatFormat& format) {
+  if (!images.empty()) check_image_token(tokenizer, model);
+  check_messages(dialogue.messages, format);
+  std::vector<std::string> image_texts;
+  for (const ImageText& image : images) image_texts.push_back(image.text);
+  const ChatPrompt prompt = write_prompt(format, dialogue.messages, image_texts);
+  for (const std::string_view token : format.dialect->tokens)
+    if (prompt.text.find(token) != std::string::npos) required_token(tokenizer, token);
   const std::vector<Token> tokens = tokenizer.tokenize(prompt.text);
-  std::vector<int32_t> ids;
-  for (const Token& token : tokens) ids.push_back(token.id);
-  EncodedSample encoded{.ids = tokenizer.with_template(ids),
-                        .answer_mask = std::vector<uint8_t>(tokenizer.template_tokens_before(), 0)};
-  const std::vector<uint8_t> mask = tokens_within(tokens, prompt.answers);
-  encoded.answer_mask.insert(encoded.answer_mask.end(), mask.begin(), mask.end());
-  encoded.answer_mask.resize(encoded.ids.size(), 0);
+  EncodedSample encoded{.ids = {}, .answer_mask = tokens_within(tokens, prompt.answers)};
+  for (const Token& token : tokens) encoded.ids.push_back(token.id);
   return encoded;
 }
 
@@ -73,12 +89,13 @@ void check_ids(const std::vector<int32_t>& ids, int64_t n_image_tokens, const Mo
 }  // namespace
 
 EncodedSample encode_sample(const Tokenizer* tokenizer, const Sample& sample,
-                            std::span<const int64_t> image_token_counts, const ModelTokens& model) {
-  QSWEEP_CHECK(images_of(sample).size() == image_token_counts.size(), "{} images, {} counts",
-               images_of(sample).size(), image_token_counts.size());
-  QSWEEP_CHECK(
-      std::all_of(image_token_counts.begin(), image_token_counts.end(), [](int64_t n) { return n > 0; }),
-      "an image has at least one token");
+                            std::span<const ImageText> images, const ModelTokens& model,
+                            const ChatFormat& format) {
+  QSWEEP_CHECK(images_of(sample).size() == images.size(), "{} images, {} texts for them",
+               images_of(sample).size(), images.size());
+  QSWEEP_CHECK(std::all_of(images.begin(), images.end(),
+                           [](const ImageText& image) { return image.image_tokens > 0; }),
+               "an image has at least one token");
   EncodedSample encoded;
   if (const auto* tokens = std::get_if<TokenIds>(&sample.content)) {
     encoded = {tokens->ids, tokens->answer_mask.value_or(all_but_the_first(tokens->ids.size()))};
@@ -87,13 +104,14 @@ EncodedSample encode_sample(const Tokenizer* tokenizer, const Sample& sample,
         "the sample is text, which needs the model's tokenizer.json; without it only \"input_ids\" can be "
         "read");
   } else if (const auto* caption = std::get_if<Caption>(&sample.content)) {
+    refuse_image_texts(caption->text, format);
     encoded.ids = tokenizer->with_template(tokenizer->encode(caption->text));
     encoded.answer_mask = all_but_the_first(encoded.ids.size());
   } else {
-    encoded = encode_dialogue(*tokenizer, std::get<Dialogue>(sample.content), image_token_counts, model);
+    encoded = encode_dialogue(*tokenizer, std::get<Dialogue>(sample.content), images, model, format);
   }
-  const int64_t n_image_tokens =
-      std::accumulate(image_token_counts.begin(), image_token_counts.end(), int64_t{0});
+  int64_t n_image_tokens = 0;
+  for (const ImageText& image : images) n_image_tokens += image.image_tokens;
   check_ids(encoded.ids, n_image_tokens, model);
   return encoded;
 }

@@ -251,10 +251,10 @@ Regex::Regex(const std::string& pattern) {
   });
 }
 
-std::vector<std::string_view> Regex::split(std::string_view text, MatchBudget& budget) const {
-  std::vector<std::string_view> pieces;
-  const auto add = [&](size_t begin, size_t end) {
-    if (begin < end) pieces.push_back(text.substr(begin, end - begin));
+std::vector<Regex::Piece> Regex::pieces(std::string_view text, MatchBudget& budget) const {
+  std::vector<Piece> pieces;
+  const auto add_gap = [&](size_t begin, size_t end) {
+    if (begin < end) pieces.push_back({{begin, end}, false});
   };
   size_t done = 0;
   std::optional<size_t> last_end;
@@ -265,13 +265,20 @@ std::vector<std::string_view> Regex::split(std::string_view text, MatchBudget& b
       at += character_bytes(text, at);
       continue;
     }
-    add(done, at);
-    add(at, *end);
+    add_gap(done, at);
+    pieces.push_back({{at, *end}, true});
     at = done = *end;
     last_end = end;
   }
-  add(done, text.size());
+  add_gap(done, text.size());
   return pieces;
+}
+
+std::vector<std::string_view> Regex::split(std::string_view text, MatchBudget& budget) const {
+  std::vector<std::string_view> texts;
+  for (const auto& [bytes, matches] : pieces(text, budget))
+    if (bytes.begin < bytes.end) texts.push_back(text.substr(bytes.begin, bytes.end - bytes.begin));
+  return texts;
 }
 
 std::vector<std::string_view> Regex::split(std::string_view text) const {

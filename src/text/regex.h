@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text/bpe.h"
+
 struct pcre2_real_code_8;
 
 namespace qsweep::text {
@@ -32,8 +34,15 @@ class Regex {
   // Error where the pattern does not compile or is outside the shared subset.
   explicit Regex(const std::string& pattern);
 
-  // The matches and what lies between them, in order, without empty pieces ("Isolated"). Valid UTF-8 only.
-  // Error where the budget is used up.
+  // Bytes of the text that match, or that lie between two matches.
+  struct Piece {
+    Span bytes;
+    bool matches;
+  };
+  // All of the text in order; a match may be empty, what lies between is not. Valid UTF-8 only. Error where
+  // the budget is used up.
+  std::vector<Piece> pieces(std::string_view text, MatchBudget& budget) const;
+  // The same as texts, without empty ones ("Isolated").
   std::vector<std::string_view> split(std::string_view text, MatchBudget& budget) const;
   // With a budget of its own.
   std::vector<std::string_view> split(std::string_view text) const;

@@ -1,5 +1,6 @@
-// Byte-level BPE tokenizers in the format of the Hugging Face tokenizers library (tokenizer.json): the same
-// ids as that library for GPT-2, Qwen2, Llama 3 and their relatives.
+// BPE tokenizers in the format of the Hugging Face tokenizers library (tokenizer.json): the same ids as that
+// library for byte-level ones (GPT-2, Qwen, Llama 3, Tekken and their relatives) and for those of characters
+// with byte fallback (Llama 2, Gemma).
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,7 @@ class Tokenizer {
   // The tokens of the text itself. Error where it is not valid UTF-8. A token's span is in `text` as it is
   // given: of a character that is several tokens each has its own bytes, an added token has the white space
   // that it took, a space that the file has put before a word the word's first byte, and tokens of a run that
-  // NFC has changed may have the whole run (NfcText).
+  // NFC has changed may have the whole run (MappedText).
   std::vector<Token> tokenize(std::string_view text) const;
   std::vector<int32_t> encode(std::string_view text) const;  // their ids
 
@@ -43,12 +44,16 @@ class Tokenizer {
  private:
   Tokenizer(TokenizerParts parts, const std::string& where);
   // They append tokens whose spans are in the text that `text` or `piece` is a part of, where that begins at
-  // byte `begin`.
-  void tokenize_normalized(std::string_view text, MatchBudget& budget, std::vector<Token>& tokens) const;
-  void tokenize_plain(std::string_view text, size_t begin, MatchBudget& budget,
+  // byte `begin`; `first`: the whole text begins there.
+  void normalize(std::string_view text, bool first, MatchBudget& budget, std::vector<Token>& tokens) const;
+  void tokenize_normalized(std::string_view text, bool first, MatchBudget& budget,
+                           std::vector<Token>& tokens) const;
+  void tokenize_plain(std::string_view text, size_t begin, bool first, MatchBudget& budget,
                       std::vector<Token>& tokens) const;
   void tokenize_piece(std::string_view piece, size_t begin, MatchBudget& budget,
                       std::vector<Token>& tokens) const;
+  void tokenize_metaspace(std::string_view piece, size_t begin, bool first, MatchBudget& budget,
+                          std::vector<Token>& tokens) const;
   void tokenize_word(std::string_view word, size_t begin, std::vector<Token>& tokens) const;
 
   struct Decoded {

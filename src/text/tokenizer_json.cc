@@ -44,40 +44,103 @@ bool flag(const ObjectReader& object, const std::string& key, bool absent) {
   return object.has(key) ? object.boolean(key) : absent;
 }
 
+// A text that stands for itself where it is looked for or put.
+std::string plain_text(const ObjectReader& object, const std::string& key) {
+  std::string text = object.string(key);
+  if (text.empty()) fail("{}: \"{}\": expected a text, found an empty one", object.path(), key);
+  return text;
+}
+
 void read_normalizer(const ObjectReader& root, TokenizerParts& parts) {
   for (const ObjectReader& step : steps_of(root, "normalizer", "normalizers")) {
-    if (step.string("type") != "NFC") refuse_type(step, "null, NFC, Sequence of NFC");
-    parts.nfc = true;
+    const std::string type = step.string("type");
+    if (type == "NFC") {
+      parts.normalizer.emplace_back(Compose{});
+    } else if (type == "Prepend") {
+      parts.normalizer.emplace_back(Prepend{plain_text(step, "prepend")});
+    } else if (type == "Replace") {
+      parts.normalizer.emplace_back(
+          Replace{plain_text(step.object("pattern"), "String"), plain_text(step, "content")});
+    } else {
+      refuse_type(step, "null, NFC, Prepend, Replace, Sequence of these");
+    }
   }
 }
 
-Regex read_split(const ObjectReader& step) {
-  step.require("behavior", "Isolated");
-  step.require("invert", false);
+constexpr std::pair<const char*, Split::Behavior> kBehaviors[] = {
+    {"Isolated", Split::Behavior::isolated},
+    {"MergedWithPrevious", Split::Behavior::merged_with_previous},
+    {"MergedWithNext", Split::Behavior::merged_with_next},
+    {"Contiguous", Split::Behavior::contiguous},
+};
+
+Split::Behavior read_behavior(const ObjectReader& step) {
+  const std::string name = step.string("behavior");
+  for (const auto& [known, behavior] : kBehaviors)
+    if (name == known) return behavior;
+  fail(
+      "{}: \"behavior\": {} is not supported; supported: Isolated, MergedWithPrevious, MergedWithNext, "
+      "Contiguous",
+      step.path(), io::shortened(Json(name)));
+}
+
+Split read_split(const ObjectReader& step) {
+  const Split::Behavior behavior = read_behavior(step);
+  const bool inverted = flag(step, "invert", false);
   const ObjectReader pattern = step.object("pattern");
-  return with_context(step.path(), [&] { return Regex(pattern.string("Regex")); });
+  if (pattern.has("String")) return {plain_text(pattern, "String"), behavior, inverted};
+  return with_context(step.path(), [&] { return Split(Regex(pattern.string("Regex")), behavior, inverted); });
+}
+
+Split read_digits(const ObjectReader& step) {
+  const bool single = flag(step, "individual_digits", false);
+  return {Regex(single ? R"(\p{N})" : R"(\p{N}+)"), Split::Behavior::isolated, false};
+}
+
+Metaspace read_metaspace(const ObjectReader& step) {
+  using Prefix = Metaspace::Prefix;
+  Metaspace metaspace{.space = plain_text(step, "replacement"), .prefix = Prefix::always, .split = {}};
+  if (step.has("prepend_scheme")) {
+    const std::string scheme = step.string("prepend_scheme");
+    if (scheme != "always" && scheme != "first" && scheme != "never")
+      fail("{}: \"prepend_scheme\": expected always, first or never, found {}", step.path(),
+           io::shortened(Json(scheme)));
+    metaspace.prefix = scheme == "always"  ? Prefix::always
+                       : scheme == "first" ? Prefix::first
+                                           : Prefix::never;
+  }
+  if (!flag(step, "add_prefix_space", true)) metaspace.prefix = Prefix::never;  // of older files
+  if (flag(step, "split", true))
+    metaspace.split.emplace(metaspace.space, Split::Behavior::merged_with_next, false);
+  return metaspace;
 }
 
 void read_pre_tokenizer(const ObjectReader& root, TokenizerParts& parts) {
   const std::vector<ObjectReader> steps = steps_of(root, "pre_tokenizer", "pretokenizers");
+  parts.byte_level = false;
   for (size_t i = 0; i < steps.size(); ++i) {
     const ObjectReader& step = steps[i];
     const bool last = i + 1 == steps.size();
     const std::string type = step.string("type");
-    if (type == "Split" && !last) {
+    if (type == "Split") {
       parts.splits.push_back(read_split(step));
+    } else if (type == "Digits") {
+      parts.splits.push_back(read_digits(step));
     } else if (type == "ByteLevel" && last) {
+      parts.byte_level = true;
       parts.add_prefix_space = flag(step, "add_prefix_space", true);
       if (flag(step, "use_regex", true)) parts.byte_level_split.emplace(kGpt2Pattern);
+    } else if (type == "Metaspace" && last) {
+      parts.metaspace = read_metaspace(step);
     } else {
-      refuse_type(step, "any number of Split, then one ByteLevel");
+      refuse_type(step, "any number of Split and Digits, then at most one ByteLevel or Metaspace");
     }
   }
-  if (steps.empty())
-    fail("{}: \"pre_tokenizer\": expected ByteLevel or a Sequence that ends in it, found none", root.path());
 }
 
-void read_decoder(const ObjectReader& root) {
+// How tokens become text is of no use here, but that it fits to how text became tokens is a check.
+void read_decoder(const ObjectReader& root, const TokenizerParts& parts) {
+  if (!parts.byte_level) return;
   const std::vector<ObjectReader> steps = steps_of(root, "decoder", "decoders");
   if (steps.size() != 1)
     fail("{}: \"decoder\": expected ByteLevel, found {} steps", root.path(), steps.size());
@@ -120,14 +183,23 @@ std::pair<std::string, std::string> read_merge(const Json& merge, const std::str
        merge.is_string() ? merge.dump() : merge.type_name());
 }
 
-Bpe read_bpe(const ObjectReader& model, const Vocab& vocab) {
+// -1 for bytes without a token, which some vocabularies have.
+std::array<int32_t, 256> byte_ids_of(const Vocab& vocab, bool byte_level) {
   std::array<int32_t, 256> byte_ids;
   for (int b = 0; b < 256; ++b) {
     const char byte = static_cast<char>(b);
-    byte_ids[b] = token_id(vocab, to_byte_level({&byte, 1}),
-                           fmt::format("{}: token of byte 0x{:02x}", model.path(), b));
+    const auto known = vocab.find(byte_level ? to_byte_level({&byte, 1}) : fmt::format("<0x{:02X}>", b));
+    byte_ids[b] = known == vocab.end() ? -1 : known->second;
   }
-  Bpe bpe(byte_ids);
+  return byte_ids;
+}
+
+Bpe read_bpe(const ObjectReader& model, const Vocab& vocab, bool byte_level) {
+  Bpe bpe(byte_ids_of(vocab, byte_level));
+  if (!byte_level)
+    for (const auto& [token, id] : vocab)
+      if (!token.empty() && utf8_first(token).bytes == token.size())
+        bpe.add_character(utf8_first(token).code_point, id);
   const Json& merges = model.at("merges");
   if (!merges.is_array())
     fail("{}: \"merges\": expected an array, found {}", model.path(), merges.type_name());
@@ -213,11 +285,15 @@ void read_post_processor(const ObjectReader& root, TokenizerParts& parts) {
   }
 }
 
-void require_plain_bpe(const ObjectReader& model) {
+// What is without a token, for itself and for its bytes, is refused where a text has it, so that what is said
+// of unknown tokens has no use.
+void check_model(const ObjectReader& model, bool byte_level) {
   if (model.has("type") && model.string("type") != "BPE") refuse_type(model, "BPE");
-  for (const char* key : {"byte_fallback", "fuse_unk"}) model.require(key, false);
+  if (!byte_level && !flag(model, "byte_fallback", false))
+    fail("{}: \"byte_fallback\": expected true, as there is no ByteLevel pre-tokenizer, found false",
+         model.path());
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) model.require(key, "");
-  for (const char* key : {"unk_token", "dropout"}) model.require(key, nullptr);
+  model.require("dropout", nullptr);
 }
 
 }  // namespace
@@ -225,14 +301,14 @@ void require_plain_bpe(const ObjectReader& model) {
 TokenizerParts parse_tokenizer_json(const Json& json, const std::string& where) {
   const ObjectReader root(json, where);
   const ObjectReader model = root.object("model");
-  require_plain_bpe(model);
-  Vocab vocab = read_vocab(model);
-  TokenizerParts parts{.bpe = read_bpe(model, vocab)};
-  parts.vocab = std::move(vocab);
-  parts.ignore_merges = flag(model, "ignore_merges", false);
+  TokenizerParts parts{.bpe = Bpe({})};
   read_normalizer(root, parts);
   read_pre_tokenizer(root, parts);
-  read_decoder(root);
+  read_decoder(root, parts);
+  check_model(model, parts.byte_level);
+  parts.vocab = read_vocab(model);
+  parts.bpe = read_bpe(model, parts.vocab, parts.byte_level);
+  parts.ignore_merges = flag(model, "ignore_merges", false);
   read_added_tokens(root, parts);
   read_post_processor(root, parts);
   return parts;

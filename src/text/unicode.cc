@@ -166,6 +166,22 @@ bool is_white_space(char32_t c) {
          c == 0x3000;
 }
 
+std::string_view trimmed(std::string_view text) {
+  const auto is_space = [](char32_t c) { return is_white_space(c) || (c >= 0x1C && c <= 0x1F); };
+  while (!text.empty()) {
+    const Utf8Step step = utf8_first(text);
+    if (!is_space(step.code_point)) break;
+    text.remove_prefix(step.bytes);
+  }
+  while (!text.empty()) {
+    size_t last = text.size() - 1;
+    while (last > 0 && (static_cast<uint8_t>(text[last]) & 0xC0) == 0x80) --last;
+    if (!is_space(utf8_first(text.substr(last)).code_point)) break;
+    text = text.substr(0, last);
+  }
+  return text;
+}
+
 std::string to_byte_level(std::string_view bytes) {
   std::string token;
   token.reserve(bytes.size() * 2);

@@ -33,6 +33,10 @@ std::string nfc(std::string_view text);
 // The Unicode property White_Space.
 bool is_white_space(char32_t code_point);
 
+// Valid UTF-8 without the white space at its ends, as Python's str.strip() has it: White_Space and the four
+// separators U+001C to U+001F.
+std::string_view trimmed(std::string_view text);
+
 // The byte-level alphabet of GPT-2: one printable character for each byte.
 std::string to_byte_level(std::string_view bytes);
 // nullopt where a character is not in the alphabet.

@@ -48,7 +48,7 @@ TEST_F(BadData, Files) {
   std::filesystem::create_directories(place.at("folder.txt"));
   expect_refused(score(tiny, place.at("folder.txt")), {"folder.txt", "expected a file, found a folder"});
   expect_data_refused("latin1.txt", "plain\ncaf\xe9\n", {"latin1.txt: line 2", "UTF-8"});
-  expect_data_refused("pad.txt", "an <|image_pad|> here\n", {"pad.txt: line 1", "<|image_pad|>"});
+  expect_data_refused("pad.txt", "an <|image_pad|> here\n", {"pad.txt", "line-1", "<|image_pad|>"});
   expect_refused(score(tiny, captions, {"--calib", place.at("none.jsonl")}), {"none.jsonl", "cannot open"});
 }
 
@@ -63,7 +63,10 @@ TEST_F(BadData, JsonLines) {
   expect_message_refused("user", "7", {"content", "a string or a list of parts", "number"});
   expect_message_refused("user", R"([{"type": "video", "video": "a.mp4"}])", {"video", "text, image"});
   expect_message_refused("user", R"([{"type": "image"}])", {"content[0]", "missing key \"image\""});
-  expect_message_refused("user", R"("<|video_pad|>")", {"special image token"});
+  expect_data_refused(
+      "data.jsonl",
+      kGoodLine + "\n"s + R"({"messages": [{"role": "user", "content": "<|video_pad|>"}]})" + "\n",
+      {"data.jsonl", "sample \"line-2\"", "messages[0]", "special image token"});
 }
 
 TEST_F(BadData, TokenIds) {

@@ -145,6 +145,13 @@ TEST_F(BadFlags, ImageSizes) {
   expect_refused(score(tiny, with_images, {"--image-size", "28000"}), {"image size 28000", "178956970"});
 }
 
+TEST_F(BadFlags, ChatTemplates) {
+  expect_refused(score(tiny, with_images, {"--chat-template", "vicuna"}),
+                 {"--chat-template", "chatml, qwen2", "found \"vicuna\""});
+  expect_refused(score(tiny, with_images, {"--chat-template", "llama3"}),
+                 {"the chat dialect llama3 has no images"});
+}
+
 TEST_F(BadFlags, RankingByAnswersThatAreNotThere) {
   const std::string question =
       place.write("question.jsonl", R"({"messages": [{"role": "user", "content": "Hello there"}]})");

@@ -288,6 +288,17 @@ TEST_F(BadModel, Tokenizers) {
                        {"model/tokenizer.json", "missing", "captions.txt", "line-1"});
 }
 
+// The model can be scored, but what its dialogues look like is not known.
+TEST_F(BadModel, ChatTemplatesOfNoKnownDialect) {
+  const std::string model = place.copy_model("model");
+  edit_json(model + "/tokenizer_config.json",
+            [](Json& c) { c["chat_template"] = "{{ messages[0].content }}"; });
+  expect_refused(score(model, with_images), {"eval.jsonl", "chat template is that of none of chatml, qwen2",
+                                             "\"input_ids\"", "--chat-template"});
+  EXPECT_EQ(run_qsweep(score(model, captions)).code, 0);
+  EXPECT_EQ(run_qsweep(score(model, with_images, {"--chat-template", "qwen2"})).code, 0);
+}
+
 TEST_F(BadModel, TokensThatContradict) {
   expect_model_refused(
       [](const std::string& model) {

@@ -33,8 +33,8 @@ TEST(Help, DescribesEveryFlag) {
                     eval = help_of({"eval", "--help"});
   for (const std::string& help : {score, inspect, eval}) EXPECT_THAT(help, describes("MODEL"));
   EXPECT_THAT(help_of({"report", "--help"}), describes("RUN"));
-  for (const char* flag :
-       {"--data", "--calib", "--samples", "--image-size", "--memory", "--threads", "--precision", "--metric"})
+  for (const char* flag : {"--data", "--calib", "--samples", "--image-size", "--chat-template", "--memory",
+                           "--threads", "--precision", "--metric"})
     for (const std::string& help : {score, inspect, eval}) EXPECT_THAT(help, describes(flag));
   for (const char* flag : {"--format", "--ops", "--max-ops", "--coarse", "--seed"})
     for (const std::string& help : {score, inspect}) EXPECT_THAT(help, describes(flag));

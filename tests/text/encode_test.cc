@@ -11,10 +11,25 @@ namespace {
 using testing::ElementsAre;
 using Counts = std::vector<int64_t>;
 
-const ModelTokens kModel{.vocab_size = 1056, .image_pad = 1054, .video_pad = 1055};
+const ModelTokens kModel{
+    .vocab_size = 1056, .image_pad = 1054, .video_pad = 1055, .image_text = "<|image_pad|>"};
+
+ChatFormat format_of(std::string_view name) {
+  const Dialect& dialect = find_dialect(name);
+  return {.dialect = &dialect, .default_system = std::string(dialect.default_system.value_or(""))};
+}
+
+std::vector<ImageText> image_texts(const Counts& counts) {
+  std::vector<ImageText> images;
+  for (const int64_t n : counts) {
+    images.push_back({.text = {}, .image_tokens = n});
+    for (int64_t i = 0; i < n; ++i) images.back().text += "<|image_pad|>";
+  }
+  return images;
+}
 
 EncodedSample encode(const Sample& sample, const Counts& counts = {}, const ModelTokens& model = kModel) {
-  return encode_sample(&tiny_tokenizer(), sample, counts, model);
+  return encode_sample(&tiny_tokenizer(), sample, image_texts(counts), model, format_of("qwen2"));
 }
 
 Sample dialogue(const std::string& messages) {
@@ -36,7 +51,8 @@ TEST(EncodeSample, GivesTheGoldenIdsAndAnswerMasks) {
 }
 
 std::vector<int32_t> answer_ids(const std::string& messages, const Tokenizer& tokenizer) {
-  const auto encoded = encode_sample(&tokenizer, dialogue(messages), {}, {.vocab_size = 10000});
+  const auto encoded =
+      encode_sample(&tokenizer, dialogue(messages), {}, {.vocab_size = 10000}, format_of("qwen2"));
   EXPECT_EQ(encoded.ids.size(), encoded.answer_mask.size());
   std::vector<int32_t> ids;
   for (size_t i = 0; i < encoded.ids.size(); ++i)
@@ -87,8 +103,8 @@ TEST(EncodeSample, MarksATokenThatEndsBehindTheAnswer) {
   Json json = with_merges({{">", "Ċ"}, {"1", "<"}});
   Json& added = json["added_tokens"];
   const auto end = std::find_if(added.begin(), added.end(),
-                                [](const Json& token) { return token["content"] == kMessageEnd; });
-  json["model"]["vocab"][std::string(kMessageEnd)] = (*end)["id"];
+                                [](const Json& token) { return token["content"] == "<|im_end|>"; });
+  json["model"]["vocab"]["<|im_end|>"] = (*end)["id"];
   added.erase(end);
   const auto marked =
       answers(R"([{"role":"assistant","content":"1"},{"role":"user","content":"1"}])", parse_tokenizer(json));
@@ -102,7 +118,7 @@ TEST(EncodeSample, MarksATokenThatEndsBehindTheAnswer) {
 TEST(EncodeSample, TakesTheWhiteSpaceThatASpecialTokenTook) {
   Json json = tiny_tokenizer_json();
   for (Json& token : json["added_tokens"])
-    token["rstrip"] = token["lstrip"] = token["content"] == kMessageEnd;
+    token["rstrip"] = token["lstrip"] = token["content"] == "<|im_end|>";
   EXPECT_THAT(answers(R"([{"role":"assistant","content":"1 "},{"role":"user","content":"1"}])",
                       parse_tokenizer(json)),
               ElementsAre("1", "<|im_end|>"));
@@ -140,14 +156,21 @@ TEST(EncodeSample, WhatAMessageQuotesMakesNoAnswer) {
               ElementsAre("1", "<|im_end|>", "2", "<|im_end|>"));
 }
 
-TEST(EncodeSample, PutsTheTemplatesTokensAroundTheMask) {
+// As apply_chat_template of transformers, which tokenizes without special tokens.
+TEST(EncodeSample, PutsTheTemplatesTokensAroundPlainTextOnly) {
   Json json = tiny_tokenizer_json();
   json["post_processor"] = Json::parse(R"({"type":"TemplateProcessing",
       "single":[{"SpecialToken":{"id":"b","type_id":0}},{"Sequence":{"id":"A","type_id":0}},
                 {"SpecialToken":{"id":"e","type_id":0}}],
       "pair":[],"special_tokens":{"b":{"id":"b","ids":[1,2],"tokens":["b","c"]},"e":{"id":"e","ids":[3],"tokens":["e"]}}})");
-  EXPECT_THAT(answers(R"([{"role":"assistant","content":"1"}])", parse_tokenizer(json)),
-              ElementsAre("1", "<|im_end|>"));
+  const Tokenizer tokenizer = parse_tokenizer(json);
+  const auto ids = [&](const Sample& sample) {
+    return encode_sample(&tokenizer, sample, {}, kModel, format_of("chatml")).ids;
+  };
+  EXPECT_THAT(ids({"c", Caption{"a"}}), ElementsAre(1, 2, 64, 3));
+  const std::string chat = R"([{"role":"assistant","content":"1"}])";
+  EXPECT_EQ(ids(dialogue(chat)).front(), 1049);
+  EXPECT_THAT(answers(chat, tokenizer), ElementsAre("1", "<|im_end|>"));
 }
 
 // Eight dialogues whose answers begin with a line break, where two line breaks are one token. The number is
@@ -159,7 +182,9 @@ TEST(EncodeSample, FindsTheAnswersOfAWholeFile) {
     for (Message& message : std::get<Dialogue>(sample.content).messages)
       if (message.role == "assistant") message.parts.insert(message.parts.begin(), "\n");
     const Counts counts(images_of(sample).size(), 1);
-    const auto encoded = encode_sample(&tokenizer, sample, counts, {.vocab_size = 10000, .image_pad = 1054});
+    const auto encoded = encode_sample(
+        &tokenizer, sample, image_texts(counts),
+        {.vocab_size = 10000, .image_pad = 1054, .image_text = "<|image_pad|>"}, format_of("qwen2"));
     marked += std::accumulate(encoded.answer_mask.begin(), encoded.answer_mask.end(), int64_t{0});
   }
   EXPECT_EQ(marked, 136);
@@ -173,12 +198,13 @@ TEST(EncodeSample, CaptionsAreAnswersButForTheFirstToken) {
 }
 
 TEST(EncodeSample, TokenIdsNeedNoTokenizer) {
-  const auto plain = encode_sample(nullptr, {"t", TokenIds{{5, 6, 7}, {}}}, {}, kModel);
+  const auto plain = encode_sample(nullptr, {"t", TokenIds{{5, 6, 7}, {}}}, {}, kModel, {});
   EXPECT_THAT(plain.ids, ElementsAre(5, 6, 7));
   EXPECT_THAT(plain.answer_mask, ElementsAre(0, 1, 1));
   const TokenIds masked{{5, 6}, std::vector<uint8_t>{1, 0}};
-  EXPECT_THAT(encode_sample(nullptr, {"t", masked}, {}, kModel).answer_mask, ElementsAre(1, 0));
-  EXPECT_ERROR(encode_sample(nullptr, {"c", Caption{"a"}}, {}, kModel), "needs the model's tokenizer.json");
+  EXPECT_THAT(encode_sample(nullptr, {"t", masked}, {}, kModel, {}).answer_mask, ElementsAre(1, 0));
+  EXPECT_ERROR(encode_sample(nullptr, {"c", Caption{"a"}}, {}, kModel, {}),
+               "needs the model's tokenizer.json");
 }
 
 TEST(EncodeSample, ChecksIdsAgainstTheModel) {
@@ -193,18 +219,31 @@ TEST(EncodeSample, ChecksIdsAgainstTheModel) {
 TEST(EncodeSample, TokenizerAndModelMustAgreeOnImages) {
   const Sample sample = dialogue(R"([{"role":"user","content":[{"type":"image","image":"x.png"}]}])");
   EXPECT_EQ(encode(sample, {3}).ids.size(), encode(sample, {1}).ids.size() + 2);
-  EXPECT_ERROR(encode(sample, {3}, {.vocab_size = 1056, .image_pad = 1000, .video_pad = {}}),
+  EXPECT_ERROR(encode(sample, {3}, {.vocab_size = 1056, .image_pad = 1000, .image_text = "<|image_pad|>"}),
                "the tokenizer's <|image_pad|> has id 1054, the model's image token has id 1000");
-  EXPECT_ERROR(encode(sample, {3}, {.vocab_size = 1056, .image_pad = {}, .video_pad = {}}),
-               "the sample has images, but the model takes none");
+  EXPECT_ERROR(encode(sample, {3}, {.vocab_size = 1056}), "the sample has images, but the model takes none");
   EXPECT_THROW(encode(sample), ContractError);
   EXPECT_THROW(encode(sample, {0}), ContractError);
 }
 
+TEST(EncodeSample, RefusesWhatStandsForImages) {
+  for (const std::string token : {"<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"}) {
+    EXPECT_ERROR(encode({"c", Caption{"x" + token}}), "special image token written as text: " + token);
+    EXPECT_ERROR(encode(dialogue(R"([{"role":"user","content":"a"},{"role":"assistant","content":"a )" +
+                                 token + "\"}]")),
+                 "messages[1]: special image token written as text: " + token);
+  }
+  const ModelTokens text_only{.vocab_size = 1056};
+  const auto others =
+      encode_sample(&tiny_tokenizer(), {"c", Caption{"<start_of_image>"}}, {}, text_only, format_of("qwen2"));
+  EXPECT_EQ(others.ids, tiny_tokenizer().encode("<start_of_image>"));
+}
+
 TEST(EncodeSample, DialoguesNeedTheChatTokens) {
   const Tokenizer bare = parse_tokenizer(patched_json({{"added_tokens", Json::array()}}));
-  EXPECT_ERROR(encode_sample(&bare, dialogue(R"([{"role":"user","content":"a"}])"), {}, kModel),
-               "the tokenizer has no token <|im_start|>, which dialogues need");
+  EXPECT_ERROR(
+      encode_sample(&bare, dialogue(R"([{"role":"user","content":"a"}])"), {}, kModel, format_of("qwen2")),
+      "the tokenizer has no token <|im_start|>, which dialogues need");
 }
 
 }  // namespace

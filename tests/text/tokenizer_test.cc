@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "fixtures.h"
+#include "text/chat.h"
 #include "text/dataset.h"
 #include "text/unicode.h"
 
@@ -49,13 +50,13 @@ TEST(Tokenizer, GivesTheGoldenChats) {
   for (const Json& golden : goldens.at("chats")) {
     std::vector<Message> messages;
     for (const Json& message : golden.at("messages")) messages.push_back(golden_message(message));
-    const std::vector<int64_t> one_each(images_of({"", Dialogue{messages}}).size(), 1);
-    const std::string prompt =
-        chatml_prompt(messages, one_each, golden.at("add_generation_prompt").get<bool>()).text;
+    const Dialect& dialect = find_dialect("qwen2");
+    std::string prompt = write_dialogue(dialect, dialect.default_system, messages, {}).text;
+    if (golden.at("add_generation_prompt").get<bool>()) prompt += dialect.assistant.head;
     EXPECT_EQ(prompt, golden.at("text"));
     EXPECT_EQ(tiny_tokenizer().encode(prompt), ids_of(golden.at("ids"))) << prompt;
   }
-  EXPECT_EQ(chatml_prompt({}, {}, false).text, "");
+  EXPECT_EQ(write_dialogue(find_dialect("qwen2"), "s", {}, {}).text, "");
 }
 
 // The pre-tokenizers and added tokens of other families, by the tokenizers library 0.22.2.
