@@ -36,6 +36,10 @@ Shape ImageConfig::kernel(int64_t hidden_size) const {
   return {hidden_size, 3, geometry.temporal_patch_size, side, side};
 }
 
+int64_t ImageConfig::tokens_of(const Grid& grid) const {
+  return geometry.tokens_per_image.value_or(grid.patches() / (merge() * merge()));
+}
+
 std::vector<Grid> grids_of(const Sample& sample) {
   std::vector<Grid> grids;
   for (const auto& [t, h, w] : sample.image_grids) grids.push_back({t, h, w});
@@ -96,7 +100,7 @@ Grid ImageInputs::examine(const text::ImageSource& source, Sample& sample) const
 }
 
 text::ImageText ImageInputs::image_text(const Grid& grid) const {
-  text::ImageText image{.text = {}, .image_tokens = grid.patches() / (images_.merge() * images_.merge())};
+  text::ImageText image{.text = {}, .image_tokens = images_.tokens_of(grid)};
   for (int64_t i = 0; i < image.image_tokens; ++i) image.text += images_.image_token_text;
   return image;
 }
@@ -112,6 +116,17 @@ std::vector<text::ImageText> ImageInputs::examine_images(const text::Sample& dat
     sample.rows[static_cast<size_t>(graph::Rows::units)] += texts.back().image_tokens;
   }
   return texts;
+}
+
+std::vector<ops::attention::Segment> ImageInputs::image_spans(std::span<const int32_t> token_ids) const {
+  std::vector<ops::attention::Segment> spans;
+  for (size_t i = 0; i < token_ids.size(); ++i) {
+    if (token_ids[i] != images_.image_token) continue;
+    const bool follows = i > 0 && token_ids[i - 1] == images_.image_token;
+    if (!follows) spans.push_back({static_cast<int64_t>(i), 0});
+    ++spans.back().rows;
+  }
+  return spans;
 }
 
 Tensor ImageInputs::pixel_values(const Sample& sample, Pixels pixels) const {

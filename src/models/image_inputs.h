@@ -36,6 +36,7 @@ struct ImageConfig {
 
   // Patches per side of a unit, which is a token.
   int64_t merge() const { return geometry.merge_size; }
+  int64_t tokens_of(const Grid& grid) const;
   // The kernel of the patch embedding, which covers every patch once: of `hidden_size` features.
   Shape kernel(int64_t hidden_size) const;
   int64_t patch_dim() const {
@@ -58,6 +59,8 @@ class ImageInputs : public TextInputs {
 
   // What stands in the prompt for an image: by default its token once for every unit.
   virtual text::ImageText image_text(const Grid& grid) const;
+  // Runs of image tokens: one per image.
+  std::vector<ops::attention::Segment> image_spans(std::span<const int32_t> token_ids) const;
 
   std::vector<text::ImageText> examine_images(const text::Sample& data, Sample& sample) const override;
 

@@ -20,6 +20,12 @@ auto visit_floats(const TensorView& tensor, Body&& body) {
   }
 }
 
+// The nearest number of a type that weights are stored in.
+inline float rounded_to(DType dtype, float value) {
+  if (dtype == DType::bf16) return to_float(to_bf16(value));
+  return dtype == DType::f16 ? to_float(to_f16(value)) : value;
+}
+
 // Whether two tensors hold the same numbers, each in its own type; NaN equals nothing.
 bool equal_values(const TensorView& a, const TensorView& b);
 
