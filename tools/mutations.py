@@ -181,6 +181,19 @@ MUTATIONS = {
     "rms_norm_vjp_sign": (
         "src/kernels/norm-inl.h", "scale_x = L::set(-projection /", "scale_x = L::set(projection /",
         "ops", "VjpTest.*rms_norm*"),
+    "features_added_left_out_of_the_delta": (
+        "src/graph/graph.cc", "return add(x, gather(features, index, at(x).rows));",
+        "static_cast<void>(gather(features, index, at(x).rows));\n  return x;", "graph", "Variants.*"),
+    "tokens_left_out_of_a_scattered_delta": (
+        "src/kernels/row_moves-inl.h", "row_or_null<T>(x, b.in[0], r)", "row_or_null<T>(x, kAbsent, r)", "ops",
+        "*DeltaTest*scatter*"),
+    "tokens_cotangent_where_features_stand": (
+        "src/ops/scatter.cc", "from == kernels::kAbsent ? std::ssize(kept) : kernels::kAbsent", "std::ssize(kept)", "ops",
+        "VjpTest.*scatter*"),
+    "mean_of_other_rows": (
+        "src/kernels/row_moves-inl.h", "factor * r + k), at);", "r + k), at);", "ops", "*DeltaTest*mean*"),
+    "merged_rows_swapped_on_the_way_back": (
+        "src/kernels/row_moves-inl.h", "+ r % factor, factor,", "+ (r + 1) % factor, factor,", "ops", "VjpTest.*merge*"),
     "rms_norm_offset_ignored": (
         "src/kernels/norm-inl.h", "return L::load(w, at) + L::set(offset);", "return L::load(w, at) + L::set(0 * offset);",
         "ops", "*DeltaTest*rms_norm*one_plus*"),

@@ -9,8 +9,11 @@
 #include "ops/gather.h"
 #include "ops/layer_norm.h"
 #include "ops/linear.h"
+#include "ops/mean.h"
+#include "ops/merge.h"
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
+#include "ops/scale.h"
 #include "ops/scatter.h"
 
 namespace qsweep::graph {
@@ -36,8 +39,6 @@ std::vector<bool> wanted_nodes(const Stage& stage, const Batch& batch, bool obse
     wanted[i] = std::holds_alternative<Input>(node.operation) ||
                 (observed && std::holds_alternative<Linear>(node.operation)) ||
                 std::any_of(node.inputs.begin(), node.inputs.end(), of_input);
-    QSWEEP_CHECK(!std::holds_alternative<Scatter>(node.operation) || !of_input(node.inputs[0]),
-                 "{}: only token embeddings, which need no cotangent, may be scattered into", stage.name);
   }
   return wanted;
 }
@@ -215,6 +216,8 @@ struct Pullback {
   void operator()(const Linear& n);
   void operator()(const Columns& n);
   void operator()(const Merge& n) {
+    if (n.order == MergeOrder::channels_first)
+      return computed([&](Views dx) { ops::merge::vjp(pass.ops, n.factor, dy.view, dx[0]); });
     const MatrixView& g = dy.view;
     QSWEEP_CHECK(g.stride == g.cols, "rows that were merged must be dense");
     const int64_t cols = g.cols / n.factor;
@@ -262,8 +265,15 @@ struct Pullback {
   }
   void operator()(const Scatter& n) {
     wanted_computed([&](Views dx) {
-      ops::scatter::vjp(pass.ops, pass.batch.index(n.index).within_batch, dy.view, walk.probes_, dx[1]);
+      ops::scatter::vjp(pass.ops, pass.batch.index(n.index).within_batch, dy.view, walk.probes_, dx[0],
+                        dx[1]);
     });
+  }
+  void operator()(const Scale& n) {
+    computed([&](Views dx) { ops::scale::vjp(pass.ops, n.factor, dy.view, dx[0]); });
+  }
+  void operator()(const Mean& n) {
+    computed([&](Views dx) { ops::mean::vjp(pass.ops, n.factor, dy.view, dx[0]); });
   }
   void operator()(const Gather& n) {
     computed([&](Views dx) {

@@ -10,8 +10,11 @@
 #include "ops/gather.h"
 #include "ops/layer_norm.h"
 #include "ops/linear.h"
+#include "ops/mean.h"
+#include "ops/merge.h"
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
+#include "ops/scale.h"
 #include "ops/scatter.h"
 
 namespace qsweep::graph {
@@ -96,7 +99,9 @@ struct Evaluate {
   Value operator()(const Columns& n) const {
     return {in[0]->block, in[0]->matrix.cols_at(n.first, node.cols)};
   }
-  Value operator()(const Merge&) const {
+  Value operator()(const Merge& n) const {
+    if (n.order == MergeOrder::channels_first)
+      return computed([&](Matrix<float> y) { ops::merge::forward(pass.ops, x(0), n.factor, y); });
     QSWEEP_CHECK(x(0).contiguous(), "rows that are merged must be dense");
     return {in[0]->block, {in[0]->matrix.data, pass.batch.rows(node.rows), node.cols}};
   }
@@ -132,6 +137,12 @@ struct Evaluate {
   }
   Value operator()(const Add&) const {
     return computed([&](Matrix<float> y) { ops::add::forward(pass.ops, x(0), x(1), y); });
+  }
+  Value operator()(const Scale& n) const {
+    return computed([&](Matrix<float> y) { ops::scale::forward(pass.ops, x(0), n.factor, y); });
+  }
+  Value operator()(const Mean& n) const {
+    return computed([&](Matrix<float> y) { ops::mean::forward(pass.ops, x(0), n.factor, y); });
   }
   Value operator()(const Embedding& n) const {
     return computed(

@@ -90,6 +90,10 @@ Builder::Value Builder::add(Value a, Value b) {
   return push(Add{}, {a.node, b.node}, at(a).rows, at(a).cols);
 }
 
+Builder::Value Builder::scale(Value x, double factor) {
+  return push(Scale{static_cast<float>(factor)}, {x.node}, at(x).rows, at(x).cols);
+}
+
 Builder::Value Builder::embedding(TensorView table) {
   const int64_t cols = table.shape[1];
   stage_.tables.push_back(table);
@@ -101,12 +105,20 @@ Builder::Value Builder::scatter(Value tokens, Value features, const std::string&
   return push(Scatter{index}, {tokens.node, features.node}, at(tokens).rows, at(tokens).cols);
 }
 
-Builder::Value Builder::gather(Value x, const std::string& index) {
-  return push(Gather{index}, {x.node}, at(x).rows, at(x).cols);
+Builder::Value Builder::scatter_add(Value x, Value features, const std::string& index) {
+  return add(x, gather(features, index, at(x).rows));
 }
 
-Builder::Value Builder::merge(Value x, int64_t factor, Rows merged) {
-  return push(Merge{factor}, {x.node}, merged, at(x).cols * factor);
+Builder::Value Builder::gather(Value x, const std::string& index, Rows gathered) {
+  return push(Gather{index}, {x.node}, gathered, at(x).cols);
+}
+
+Builder::Value Builder::mean(Value x, int64_t factor, Rows means) {
+  return push(Mean{factor}, {x.node}, means, at(x).cols);
+}
+
+Builder::Value Builder::merge(Value x, int64_t factor, Rows merged, MergeOrder order) {
+  return push(Merge{factor, order}, {x.node}, merged, at(x).cols * factor);
 }
 
 Builder::Value Builder::columns(Value x, int64_t first, int64_t count) {

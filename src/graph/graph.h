@@ -89,6 +89,11 @@ struct Add {
   static constexpr std::string_view kName = "add";
   static constexpr bool vjp_reads_inputs = false;
 };
+struct Scale {
+  static constexpr std::string_view kName = "scale";
+  static constexpr bool vjp_reads_inputs = false;
+  float factor = 1;
+};
 struct Embedding {
   static constexpr std::string_view kName = "embedding";
   static constexpr bool vjp_reads_inputs = false;
@@ -104,10 +109,19 @@ struct Gather {
   static constexpr bool vjp_reads_inputs = false;
   std::string index;
 };
+struct Mean {  // of `factor` consecutive rows
+  static constexpr std::string_view kName = "mean";
+  static constexpr bool vjp_reads_inputs = false;
+  int64_t factor = 1;
+};
+// The columns of merged rows: one row after the other, or all rows' first ones, all rows' second ones and so
+// on.
+enum class MergeOrder { rows_first, channels_first };
 struct Merge {  // `factor` consecutive rows side by side
   static constexpr std::string_view kName = "merge";
   static constexpr bool vjp_reads_inputs = false;
   int64_t factor = 1;
+  MergeOrder order = MergeOrder::rows_first;
 };
 struct Columns {
   static constexpr std::string_view kName = "columns";
@@ -115,7 +129,7 @@ struct Columns {
   int64_t first = 0;
 };
 using Operation = std::variant<Input, Table, Linear, RmsNorm, LayerNorm, Rope, Attention, Activation, Gated,
-                               Add, Embedding, Scatter, Gather, Merge, Columns>;
+                               Add, Scale, Embedding, Scatter, Gather, Mean, Merge, Columns>;
 
 std::string_view name(const Operation& operation);
 bool vjp_reads_inputs(const Operation& operation);
@@ -163,10 +177,15 @@ class Builder {
   Value activation(Value x, ops::activation::Kind kind);
   Value gated(Value gate, Value up, ops::activation::Kind kind);
   Value add(Value a, Value b);
+  Value scale(Value x, double factor);
   Value embedding(TensorView table);
   Value scatter(Value tokens, Value features, const std::string& index);
-  Value gather(Value x, const std::string& index);
-  Value merge(Value x, int64_t factor, Rows merged);
+  // x + features in the rows that the index names, x in the others.
+  Value scatter_add(Value x, Value features, const std::string& index);
+  Value gather(Value x, const std::string& index) { return gather(x, index, at(x).rows); }
+  Value gather(Value x, const std::string& index, Rows gathered);
+  Value mean(Value x, int64_t factor, Rows means);
+  Value merge(Value x, int64_t factor, Rows merged, MergeOrder order = MergeOrder::rows_first);
   Value columns(Value x, int64_t first, int64_t count);
   void output(const std::string& name, Value x);
   // Tables of the samples are made of some rows of this tensor.

@@ -8,8 +8,11 @@
 #include "ops/gated.h"
 #include "ops/gather.h"
 #include "ops/layer_norm.h"
+#include "ops/mean.h"
+#include "ops/merge.h"
 #include "ops/rms_norm.h"
 #include "ops/rope.h"
+#include "ops/scale.h"
 #include "ops/scatter.h"
 
 namespace qsweep::graph {
@@ -201,19 +204,19 @@ struct Change {
   Matrix<const float> x(size_t i) const { return in[i]->matrix; }
   MatrixView dx(size_t i) const { return deltas[i]->view; }
 
-  // `op` fills the delta from those of `sources`, and takes so much beside it for a while.
+  // `op` fills the delta, and takes so much beside it for a while.
   template <class Op, class ScratchBytes>
-  Delta computed(const std::vector<const Delta*>& sources, Op&& op, ScratchBytes&& scratch_bytes) const {
+  Delta computed(Op&& op, ScratchBytes&& scratch_bytes) const {
     const trace::Span span("row kernels", name(node.operation));
     Delta dy = allocate(pass, dtype, pairs, node, ranges);
-    const std::vector<RowBlock> blocks = row_blocks(pass.batch, pairs, dy, sources);
+    const std::vector<RowBlock> blocks = row_blocks(pass.batch, pairs, dy, deltas);
     pass.workspace.pass_through(scratch_bytes(blocks));
     if (!pass.workspace.dry()) op(Blocks(blocks), dy.view);
     return dy;
   }
   template <class Op>
   Delta computed(Op&& op) const {
-    return computed(deltas, op, [](Blocks) { return int64_t{0}; });
+    return computed(op, [](Blocks) { return int64_t{0}; });
   }
 
   Delta operator()(const Columns& n) const {
@@ -222,6 +225,9 @@ struct Change {
     return part;
   }
   Delta operator()(const Merge& n) const {
+    if (n.order == MergeOrder::channels_first)
+      return computed(
+          [&](Blocks blocks, MatrixView dy) { ops::merge::delta(pass.ops, blocks, n.factor, dx(0), dy); });
     QSWEEP_CHECK(dx(0).stride == dx(0).cols, "rows that are merged must be dense");
     const MatrixView merged{dx(0).data, dtype, dx(0).rows / n.factor, node.cols, node.cols};
     return {deltas[0]->block, merged, node.rows, ranges};
@@ -246,7 +252,6 @@ struct Change {
   Delta operator()(const Attention& n) const {
     const ops::attention::Layout layout = pass.batch.layout(n.segments, n.spans);
     return computed(
-        deltas,
         [&](Blocks blocks, MatrixView dy) {
           ops::attention::delta(pass.ops, n.spec, layout, blocks, {x(0), x(1), x(2)}, {dx(0), dx(1), dx(2)},
                                 dy);
@@ -270,13 +275,17 @@ struct Change {
         [&](Blocks blocks, MatrixView dy) { ops::add::delta(pass.ops, blocks, dx(0), dx(1), dy); });
   }
   Delta operator()(const Scatter& n) const {
-    // The first input is the embedding, which never changes.
+    return computed([&](Blocks blocks, MatrixView dy) {
+      ops::scatter::delta(pass.ops, blocks, pass.batch.index(n.index).within_sample, dx(0), dx(1), dy);
+    });
+  }
+  Delta operator()(const Scale& n) const {
     return computed(
-        {deltas[1]},
-        [&](Blocks blocks, MatrixView dy) {
-          ops::scatter::delta(pass.ops, blocks, pass.batch.index(n.index).within_sample, dx(1), dy);
-        },
-        [](Blocks) { return int64_t{0}; });
+        [&](Blocks blocks, MatrixView dy) { ops::scale::delta(pass.ops, blocks, n.factor, dx(0), dy); });
+  }
+  Delta operator()(const Mean& n) const {
+    return computed(
+        [&](Blocks blocks, MatrixView dy) { ops::mean::delta(pass.ops, blocks, n.factor, dx(0), dy); });
   }
   Delta operator()(const Gather& n) const {
     return computed([&](Blocks blocks, MatrixView dy) {

@@ -1,5 +1,6 @@
-// The bodies of sums, rotations, rows by index and conversions. Compiled once per instruction set and for
+// The bodies of sums, multiples, rotations and conversions. Compiled once per instruction set and for
 // CUDA, in the words of lanes.h.
+#include "kernels/elementwise.h"
 #include "kernels/lanes.h"
 #include "kernels/rows.h"
 
@@ -37,20 +38,6 @@ QSWEEP_KERNEL void rotate_row(int64_t cols, int64_t head_dim, const float* cos_s
       L::store(b * c + a * s, out_high, at);
     });
   });
-}
-
-template <class T>
-QSWEEP_KERNEL void gather_block(const RowBlock& b, int64_t first, int64_t count, const int64_t* source,
-                                MatrixView dx, MatrixView dy) {
-  for (int64_t r = first; r < first + count; ++r) {
-    T* out = dy.as<T>().row(b.out + r);
-    const int64_t from = source[b.parent + r];
-    if (from == kAbsent || b.in[0] == kAbsent) {
-      L::fill(dy.cols, T{}, out);
-    } else {
-      L::copy(dy.cols, dx.as<T>().row(b.in[0] + from), out);
-    }
-  }
 }
 
 QSWEEP_KERNEL void Add(int64_t begin, int64_t end, Matrix<const float> a, Matrix<const float> b,
@@ -101,33 +88,15 @@ QSWEEP_KERNEL void RotateDelta(const RowBlock& b, int64_t first, int64_t count, 
   dy.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
 }
 
-QSWEEP_KERNEL void GatherDelta(const RowBlock& b, int64_t first, int64_t count, const int64_t* source,
-                               MatrixView dx, MatrixView dy) {
-  if (dy.dtype == DType::bf16) {
-    gather_block<bf16>(b, first, count, source, dx, dy);
-  } else {
-    gather_block<float>(b, first, count, source, dx, dy);
-  }
-}
-
-QSWEEP_KERNEL void Scatter(int64_t begin, int64_t end, const int64_t* source, Matrix<const float> x,
-                           Matrix<const float> features, Matrix<float> y) {
-  for (int64_t r = begin; r < end; ++r)
-    L::copy(y.cols, source[r] == kAbsent ? x.row(r) : features.row(source[r]), y.row(r));
-}
-
-QSWEEP_KERNEL void SumRows(const RowBlock& b, int64_t first, int64_t count, const int64_t* start,
-                           const int64_t* readers, MatrixView dy, MatrixView dx) {
+QSWEEP_KERNEL void Scale(const RowBlock& b, int64_t first, int64_t count, float factor, MatrixView x,
+                         MatrixView y) {
   const auto run = [&]<class T>(T*) QSWEEP_LANES {
     for (int64_t r = first; r < first + count; ++r)
-      L::each(dx.cols, [&](auto at) QSWEEP_LANES {
-        auto sum = L::zero();
-        for (int64_t i = start[r]; i < start[r + 1]; ++i)
-          sum = sum + L::load(dy.as<T>().row(b.in[0] + readers[i]), at);
-        L::store(sum, dx.as<T>().row(b.out + r), at);
+      L::each(y.cols, [&](auto at) QSWEEP_LANES {
+        L::store(L::load(x.as<T>().row(b.in[0] + r), at) * L::set(factor), y.as<T>().row(b.out + r), at);
       });
   };
-  dx.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
+  y.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
 }
 
 QSWEEP_KERNEL void Convert(int64_t begin, int64_t end, Matrix<const float> x, MatrixView y) {

@@ -12,16 +12,14 @@ namespace qsweep::kernels {
 QSWEEP_EXPORT(Add);
 QSWEEP_EXPORT(AddDelta);
 QSWEEP_EXPORT(AddToParent);
+QSWEEP_EXPORT(Scale);
 QSWEEP_EXPORT(Rotate);
 QSWEEP_EXPORT(RotateDelta);
-QSWEEP_EXPORT(GatherDelta);
-QSWEEP_EXPORT(SumRows);
 QSWEEP_EXPORT(Convert);
 QSWEEP_EXPORT(ToF32);
 QSWEEP_EXPORT(Split);
 QSWEEP_EXPORT(AddParts);
 QSWEEP_EXPORT(SubtractParent);
-QSWEEP_EXPORT(Scatter);
 QSWEEP_EXPORT(SumPieces);
 QSWEEP_EXPORT(SubtractMean);
 
@@ -40,6 +38,10 @@ void add_to_parent(Device device, std::span<const RowBlock> blocks, Matrix<const
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(AddToParent), parent, d, y);
 }
 
+void scale(Device device, std::span<const RowBlock> blocks, float factor, MatrixView x, MatrixView y) {
+  run_blocks(device, blocks, QSWEEP_KERNEL_OF(Scale), factor, x, y);
+}
+
 void rotate(Device device, Matrix<const float> x, Matrix<const float> cos_sin, Matrix<float> y) {
   run_rows(device, y.rows, QSWEEP_KERNEL_OF(Rotate), x, cos_sin, y);
 }
@@ -52,21 +54,6 @@ void rotate_delta(Device device, std::span<const RowBlock> blocks, Matrix<const 
 void rotate_back(Device device, std::span<const RowBlock> blocks, Matrix<const float> cos_sin, MatrixView dy,
                  MatrixView dx) {
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(RotateDelta), cos_sin, -1.0f, dy, dx);
-}
-
-void gather(Device device, std::span<const int64_t> source, Matrix<const float> x, Matrix<float> y) {
-  const RowBlock whole{.rows = y.rows, .parent = 0, .in = {0, kAbsent, kAbsent}, .out = 0};
-  gather_delta(device, {&whole, 1}, source, view_of(x), view_of(y));
-}
-
-void gather_delta(Device device, std::span<const RowBlock> blocks, std::span<const int64_t> source,
-                  MatrixView dx, MatrixView dy) {
-  run_blocks(device, blocks, QSWEEP_KERNEL_OF(GatherDelta), source.data(), dx, dy);
-}
-
-void sum_rows(Device device, std::span<const RowBlock> blocks, std::span<const int64_t> start,
-              std::span<const int64_t> readers, MatrixView dy, MatrixView dx) {
-  run_blocks(device, blocks, QSWEEP_KERNEL_OF(SumRows), start.data(), readers.data(), dy, dx);
 }
 
 void convert(Device device, Matrix<const float> x, MatrixView y) {
@@ -88,11 +75,6 @@ void split(Device device, Matrix<const float> x, Matrix<bf16> parts) {
   QSWEEP_CHECK(parts.rows % x.rows == 0 && parts.cols == x.cols, "[{}, {}] in parts of [{}, {}]", parts.rows,
                parts.cols, x.rows, x.cols);
   run_rows(device, x.rows, QSWEEP_KERNEL_OF(Split), x, parts);
-}
-
-void scatter(Device device, std::span<const int64_t> source, Matrix<const float> x,
-             Matrix<const float> features, Matrix<float> y) {
-  run_rows(device, y.rows, QSWEEP_KERNEL_OF(Scatter), source.data(), x, features, y);
 }
 
 void subtract_mean(Device device, Matrix<const float> x, Matrix<double> sums, Matrix<float> y) {

@@ -112,6 +112,11 @@ struct Words {
   static void copy(int64_t n, const U* from, U* to) {
     std::copy_n(from, n, to);
   }
+  // n elements that stand `from_step` and `to_step` apart.
+  template <class U>
+  static void copy_apart(int64_t n, const U* from, int64_t from_step, U* to, int64_t to_step) {
+    for (int64_t i = 0; i < n; ++i) to[i * to_step] = from[i * from_step];
+  }
 
   // What is done once per row and not per lane: writing what all lanes know.
   template <class Body>

@@ -1,4 +1,4 @@
-// Row kernels (row_block.h) of sums, rotations, rows by index, softmax, conversions, reductions and logits.
+// Row kernels (row_block.h) of softmax, conversions, reductions and logits.
 #pragma once
 
 #include <cstdint>
@@ -14,31 +14,6 @@ struct TensorView;
 }
 
 namespace qsweep::kernels {
-
-// --- y = a + b
-void add(Device device, Matrix<const float> a, Matrix<const float> b, Matrix<float> y);
-void add_delta(Device device, std::span<const RowBlock> blocks, MatrixView da, MatrixView db, MatrixView dy);
-
-// --- rotary position embedding: in every head, elements (i, i + head_dim/2) turn by the row's angle i.
-// cos_sin: [rows, head_dim], the head_dim/2 cosines and then the sines.
-void rotate(Device device, Matrix<const float> x, Matrix<const float> cos_sin, Matrix<float> y);
-void rotate_delta(Device device, std::span<const RowBlock> blocks, Matrix<const float> cos_sin, MatrixView dx,
-                  MatrixView dy);
-// By the opposite angles: the inverse, which is the transpose.
-void rotate_back(Device device, std::span<const RowBlock> blocks, Matrix<const float> cos_sin, MatrixView dy,
-                 MatrixView dx);
-
-// --- rows by index: output row r of a block is input row source[parent + r] of the block (kAbsent: zeros)
-void gather(Device device, std::span<const int64_t> source, Matrix<const float> x, Matrix<float> y);
-void gather_delta(Device device, std::span<const RowBlock> blocks, std::span<const int64_t> source,
-                  MatrixView dx, MatrixView dy);
-// Output row r is row source[r] of features, or, where that is kAbsent, row r of x.
-void scatter(Device device, std::span<const int64_t> source, Matrix<const float> x,
-             Matrix<const float> features, Matrix<float> y);
-// The transpose of gather: output row r of a block is the sum of the block's input rows readers[i], i from
-// start[r] to before start[r + 1].
-void sum_rows(Device device, std::span<const RowBlock> blocks, std::span<const int64_t> start,
-              std::span<const int64_t> readers, MatrixView dy, MatrixView dx);
 
 // --- softmax of attention logits
 // Keys [from, to); every query sees at least one.

@@ -1,5 +1,7 @@
 #include "ops/add.h"
 
+#include "kernels/elementwise.h"
+
 namespace qsweep::ops::add {
 
 using kernels::RowBlock;

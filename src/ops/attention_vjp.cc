@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "base/trace.h"
+#include "kernels/elementwise.h"
 #include "ops/attention_tile.h"
 
 namespace qsweep::ops::attention {

@@ -1,6 +1,7 @@
 #include "ops/gather.h"
 
 #include "kernels/buffer.h"
+#include "kernels/row_moves.h"
 #include "ops/probes.h"
 
 namespace qsweep::ops::gather {

@@ -1,4 +1,5 @@
-// Rows by index: y[r] = x[source[r]] (window reorder and its inverse).  x, y [rows, n].
+// Rows by index: y[r] = x[source[r]], zeros where that is -1 (window reorder and its inverse; image features
+// to where the tokens are).  x [rows, n], y [rows of any kind, n].
 //
 // delta: the same rows of dx. source counts within a sample's own rows; in forward and vjp, within all of x.
 // vjp: dx[r] = the sum of dy's rows that read row r, zero where there is none.

@@ -1,5 +1,6 @@
 #include "ops/rope.h"
 
+#include "kernels/elementwise.h"
 #include "ops/probes.h"
 
 namespace qsweep::ops::rope {

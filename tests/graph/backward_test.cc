@@ -14,7 +14,8 @@ constexpr int64_t kProbes = 3;
 Batch make_batch(bool images = true) {
   std::vector<SampleInputs> samples = make_samples();
   for (SampleInputs& s : samples)
-    s.tables.emplace("table", Tensor::zeros<float>({s.rows_of(Rows::tokens), 2}));
+    for (const auto& [name, cols] : {std::pair("table", 2), std::pair("zeros", 3)})
+      s.tables.emplace(name, Tensor::zeros<float>({s.rows_of(Rows::tokens), cols}));
   if (!images) {
     samples.erase(samples.begin());
     samples.pop_back();
@@ -152,6 +153,29 @@ TEST(Backward, RowsByIndexMergedAndScattered) {
       EXPECT_EQ(got.row(p * 3 + 1)[c], token(1));
       EXPECT_EQ(got.row(p * 3 + 2)[c], token(8 + 4));
     }
+}
+
+TEST(Backward, FeaturesAddedToAValueAndInItsPlace) {
+  Model model;
+  for (const bool changes : {true, false}) {
+    Builder b("deep", model.ops);
+    auto x = changes ? b.input("hidden", Rows::tokens, 3) : b.table("zeros", Rows::tokens, 3);
+    auto units = b.input("units", Rows::units, 3);
+    auto added = b.scatter_add(x, b.linear(units, model.weights.linear("a", 3, 3)), "images");
+    b.output("hidden", b.linear(added, model.weights.linear("b", 3, 3)));
+    b.output("replaced", b.scatter(changes ? added : x, units, "images"));
+    expect_transpose(model, b.build(), make_batch());
+  }
+}
+
+TEST(Backward, NeighboursMergedByChannelScaledAndAveraged) {
+  Model model;
+  Builder b("projector", model.ops);
+  auto patches = b.input("patches", Rows::patches, 2);
+  auto merged = b.merge(patches, 4, Rows::units, MergeOrder::channels_first);
+  b.output("merged", b.linear(merged, model.weights.linear("a", 8, 3)));
+  b.output("pooled", b.mean(b.scale(patches, -2), 4, Rows::units));
+  expect_transpose(model, b.build(), make_batch());
 }
 
 // A stage like a decoder layer's second half: reads what it writes, and one name that later stages read too.

@@ -82,8 +82,9 @@ TEST(Forward, KeepsWhatNoLaterStageReadsAndNothingElse) {
     names.push_back(name);
     if (blocks.insert(value.block.get()).second) bytes += static_cast<int64_t>(value.block->bytes().size());
   }
-  EXPECT_EQ(names, (std::vector<std::string>{"attended", "attended left", "embedded left", "hidden",
-                                             "hidden left", "units left"}));
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"added left", "attended", "attended left", "deep left", "embedded left",
+                                      "hidden left", "pooled left", "replaced left", "units left"}));
   EXPECT_EQ(workspace.held_bytes(), bytes);
 }
 
@@ -129,7 +130,7 @@ TEST(Forward, ReplacementsStandForLinearOpsAndEmbeddings) {
              },
          .embedding = [&](const Node& node) { return filled(batch.rows(node.rows), node.cols, 1000); }});
   using enum SmallStages::Op;
-  const Matrix<const float> hidden = values.at("hidden").matrix;
+  const Matrix<const float> hidden = values.at("hidden left").matrix;
   for (int64_t r = 0; r < hidden.rows; ++r) {
     const bool image = batch.index("images").within_sample[static_cast<size_t>(r)] >= 0;
     EXPECT_EQ(hidden.row(r)[0], (image ? 1 << kMerger : 1000) + (1 << kO) + (1 << kDown));
@@ -147,7 +148,7 @@ TEST(Forward, WithoutImagesTheVisionOpsAreNotRead) {
   EXPECT_EQ(got.inputs, (std::vector<int>{kQ, kK, kV, kO, kGate, kUp, kDown}));
   EXPECT_EQ(got.outputs, got.inputs);
   EXPECT_EQ(got.values.at("units left").matrix.rows, 0);
-  EXPECT_EQ(plain(got.values.at("hidden").matrix), expected.at("hidden"));
+  EXPECT_EQ(plain(got.values.at("hidden left").matrix), expected.at("hidden"));
 }
 
 TEST(Forward, ADryWalkTakesTheSameMemory) {

@@ -31,12 +31,13 @@ PlainValue product(const PlainValue& x, const PlainValue& w) {
   return y;
 }
 
-// Row index[r] of x per row, or that of `otherwise`.
+// Row index[r] of x per row, or that of `otherwise`, or zeros.
 PlainValue chosen_rows(std::span<const int64_t> index, const PlainValue& x, const PlainValue& otherwise) {
   PlainValue y(static_cast<int64_t>(index.size()), x.cols);
   for (int64_t r = 0; r < y.rows; ++r) {
     const int64_t from = index[static_cast<size_t>(r)];
-    for (int64_t c = 0; c < y.cols; ++c) y.at(r, c) = from < 0 ? otherwise.at(r, c) : x.at(from, c);
+    for (int64_t c = 0; c < y.cols; ++c)
+      y.at(r, c) = from >= 0 ? x.at(from, c) : otherwise.rows > 0 ? otherwise.at(r, c) : 0;
   }
   return y;
 }
@@ -73,9 +74,26 @@ struct Compute {
   PlainValue operator()(const Gather& n) const {
     return chosen_rows(batch.index(n.index).within_batch, *in[0], {});
   }
-  PlainValue operator()(const Merge&) const {
+  PlainValue operator()(const Scale& n) const {
     PlainValue y = *in[0];
-    std::tie(y.rows, y.cols) = std::pair(batch.rows(node.rows), node.cols);
+    for (double& v : y.numbers) v *= static_cast<double>(n.factor);
+    return y;
+  }
+  PlainValue operator()(const Mean& n) const {
+    PlainValue y(batch.rows(node.rows), node.cols);
+    for (int64_t r = 0; r < in[0]->rows; ++r)
+      for (int64_t c = 0; c < y.cols; ++c)
+        y.at(r / n.factor, c) += in[0]->at(r, c) / static_cast<double>(n.factor);
+    return y;
+  }
+  PlainValue operator()(const Merge& n) const {
+    PlainValue y(batch.rows(node.rows), node.cols);
+    for (int64_t r = 0; r < in[0]->rows; ++r)
+      for (int64_t c = 0; c < in[0]->cols; ++c) {
+        const int64_t k = r % n.factor;
+        y.at(r / n.factor, n.order == MergeOrder::rows_first ? k * in[0]->cols + c : c * n.factor + k) =
+            in[0]->at(r, c);
+      }
     return y;
   }
   PlainValue operator()(const Columns& n) const {

@@ -1,6 +1,6 @@
-// A family's worth of stages with whole numbers: patches by index, merged and scattered among tokens, and a
-// decoder layer of linear maps. Every value that a stage leaves is left a second time, under a name that no
-// stage reads.
+// A family's worth of stages with whole numbers: patches by index, merged in both orders and averaged,
+// scattered among tokens and added to them, and a decoder layer of linear maps. Every value that a stage
+// leaves is left a second time, under a name that no stage reads.
 #pragma once
 
 #include <string>
@@ -21,12 +21,14 @@ struct SmallStages : Model {
     build_vision();
     build_embedding();
     build_layer();
+    build_deep();
     resolve_lifetimes(stages);
   }
 
   // Of all stages, by the names under which they are only left.
   std::vector<std::string> outputs() const {
-    return {"units left", "embedded left", "attended left", "hidden left"};
+    return {"units left",    "deep left",   "pooled left", "embedded left",
+            "attended left", "hidden left", "added left",  "replaced left"};
   }
 
   Batch batch(bool images = true) const {
@@ -71,7 +73,12 @@ struct SmallStages : Model {
   void build_vision() {
     Builder b("vision", ops);
     auto h = b.gather(b.linear(b.table("pixels", Rows::patches, 2), op("patch", 2, 2)), "order");
-    leave(b, "units", b.linear(b.merge(h, 4, Rows::units), op("merger", 8, 4)));
+    auto units = b.linear(b.merge(h, 4, Rows::units), op("merger", 8, 4));
+    leave(b, "units", units);
+    auto by_channel = b.merge(h, 4, Rows::units, MergeOrder::channels_first);  // [units, 8]
+    auto pooled = b.mean(b.scale(h, 4), 4, Rows::units);                       // [units, 2]
+    leave(b, "deep", b.add(b.add(b.columns(by_channel, 0, 4), b.columns(by_channel, 4, 4)), units));
+    b.output("pooled left", pooled);
     stages.push_back(b.build());
   }
 
@@ -93,6 +100,15 @@ struct SmallStages : Model {
     auto gate = b.linear(h, op("gate", 4, 6)), up = b.linear(h, std::move(biased));
     auto inner = b.add(b.add(b.columns(gate, 0, 3), b.columns(gate, 3, 3)), up);
     leave(b, "hidden", b.add(h, b.linear(inner, op("down", 3, 4))));
+    stages.push_back(b.build());
+  }
+
+  // Features of the images once more: added to what has changed before, and in its place.
+  void build_deep() {
+    Builder b("deep", ops);
+    auto x = b.input("hidden", Rows::tokens, 4), features = b.input("deep", Rows::units, 4);
+    b.output("added left", b.scatter_add(x, features, "images"));
+    b.output("replaced left", b.scatter(x, features, "images"));
     stages.push_back(b.build());
   }
 };

@@ -9,8 +9,10 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/elementwise.h"
 #include "kernels/padded.h"
 #include "kernels/per_target.h"
+#include "kernels/row_moves.h"
 #include "tensor/tensor.h"
 
 namespace qsweep::kernels {

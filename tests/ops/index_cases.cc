@@ -2,9 +2,10 @@
 #include <numeric>
 
 #include "ops/gather.h"
+#include "ops/mean.h"
+#include "ops/merge.h"
 #include "ops/op_case.h"
 #include "ops/scatter.h"
-#include "support/random.h"
 
 namespace qsweep::ops::testing {
 namespace {
@@ -68,44 +69,87 @@ struct Gather : OpCase {
 // Every third row of a sample is an image row, in reverse order.
 struct Scatter : OpCase {
   static constexpr int64_t kCols = 13;
-  std::vector<float> tokens;
   std::vector<int64_t> source;  // within the sample's features; -1: a token
 
   Scatter() {
-    Rng rng(103);
-    tokens = qsweep::testing::normals(rng, total_rows() * kCols);
     for (size_t s = 0; s < sample_rows().size(); ++s)
       for (int64_t r = 0; r < sample_rows()[s]; ++r)
-        source.push_back(r % 3 == 0 ? Scatter::input_rows(0, s) - 1 - r / 3 : kernels::kAbsent);
+        source.push_back(r % 3 == 0 ? Scatter::input_rows(1, s) - 1 - r / 3 : kernels::kAbsent);
   }
   std::string name() const override { return "scatter"; }
-  std::vector<int64_t> input_cols() const override { return {kCols}; }
-  int64_t input_rows(size_t, size_t sample) const override { return (sample_rows()[sample] + 2) / 3; }
+  std::vector<int64_t> input_cols() const override { return {kCols, kCols}; }
+  int64_t input_rows(size_t input, size_t sample) const override {
+    return input == 0 ? sample_rows()[sample] : (sample_rows()[sample] + 2) / 3;
+  }
   int64_t output_cols() const override { return kCols; }
   Table naive(size_t sample, std::span<const Table> x) const override {
     Table y(sample_rows()[sample], kCols);
     for (int64_t r = 0; r < y.rows; ++r) {
-      const int64_t row = first_row(sample) + r, from = source[static_cast<size_t>(row)];
-      if (from >= 0) {
-        copy_row(x[0].row(from), kCols, y.row(r));
-      } else {
-        std::copy_n(tokens.data() + row * kCols, kCols, y.row(r));
-      }
+      const int64_t from = source[static_cast<size_t>(first_row(sample) + r)];
+      copy_row(from >= 0 ? x[1].row(from) : x[0].row(r), kCols, y.row(r));
     }
     return y;
   }
   void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
-    scatter::forward(at, source_of_all(), at.on(Matrix<const float>(tokens.data(), total_rows(), kCols)),
-                     x[0], y);
+    scatter::forward(at, source_of_all(), x[0], x[1], y);
   }
   std::vector<int64_t> source_of_all() const {
-    return within_batch(*this, source, [&](size_t s) { return first_input_row(0, s); });
+    return within_batch(*this, source, [&](size_t s) { return first_input_row(1, s); });
   }
   void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, MatrixView dy) const override {
-    scatter::delta(at, blocks, source, dx[0], dy);
+    scatter::delta(at, blocks, source, dx[0], dx[1], dy);
   }
   void vjp(const Place::Call& at, Inputs, MatrixView dy, int64_t probes, Deltas dx) const override {
-    scatter::vjp(at, source_of_all(), dy, probes, dx[0]);
+    scatter::vjp(at, source_of_all(), dy, probes, dx[0], dx[1]);
+  }
+  double forward_bound() const override { return 0; }
+};
+
+// `kFactor` neighbouring rows become one.
+struct Neighbours : OpCase {
+  static constexpr int64_t kCols = 13, kFactor = 3;
+  std::vector<int64_t> input_cols() const override { return {kCols}; }
+  int64_t input_rows(size_t, size_t sample) const override { return kFactor * sample_rows()[sample]; }
+};
+
+struct Mean : Neighbours {
+  std::string name() const override { return "mean"; }
+  int64_t output_cols() const override { return kCols; }
+  Table naive(size_t sample, std::span<const Table> x) const override {
+    Table y(sample_rows()[sample], kCols);
+    for (int64_t r = 0; r < x[0].rows; ++r)
+      for (int64_t c = 0; c < kCols; ++c) y.row(r / kFactor)[c] += x[0].row(r)[c] / kFactor;
+    return y;
+  }
+  void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
+    mean::forward(at, x[0], kFactor, y);
+  }
+  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, MatrixView dy) const override {
+    mean::delta(at, blocks, kFactor, dx[0], dy);
+  }
+  void vjp(const Place::Call& at, Inputs, MatrixView dy, int64_t, Deltas dx) const override {
+    mean::vjp(at, kFactor, dy, dx[0]);
+  }
+  double forward_bound() const override { return (kFactor + 1) * kUnit; }
+};
+
+struct Merge : Neighbours {
+  std::string name() const override { return "merge"; }
+  int64_t output_cols() const override { return kFactor * kCols; }
+  Table naive(size_t sample, std::span<const Table> x) const override {
+    Table y(sample_rows()[sample], kFactor * kCols);
+    for (int64_t r = 0; r < x[0].rows; ++r)
+      for (int64_t c = 0; c < kCols; ++c) y.row(r / kFactor)[kFactor * c + r % kFactor] = x[0].row(r)[c];
+    return y;
+  }
+  void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
+    merge::forward(at, x[0], kFactor, y);
+  }
+  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, MatrixView dy) const override {
+    merge::delta(at, blocks, kFactor, dx[0], dy);
+  }
+  void vjp(const Place::Call& at, Inputs, MatrixView dy, int64_t, Deltas dx) const override {
+    merge::vjp(at, kFactor, dy, dx[0]);
   }
   double forward_bound() const override { return 0; }
 };
@@ -115,6 +159,8 @@ struct Scatter : OpCase {
 void add_index_cases(Cases& cases) {
   for (const bool repeats : {false, true}) cases.push_back(std::make_shared<Gather>(repeats));
   cases.push_back(std::make_shared<Scatter>());
+  cases.push_back(std::make_shared<Mean>());
+  cases.push_back(std::make_shared<Merge>());
 }
 
 }  // namespace qsweep::ops::testing

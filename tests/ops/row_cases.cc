@@ -7,6 +7,7 @@
 #include "ops/linear.h"
 #include "ops/op_case.h"
 #include "ops/rope.h"
+#include "ops/scale.h"
 #include "support/random.h"
 
 namespace qsweep::ops::testing {
@@ -90,6 +91,30 @@ struct Add : OpCase {
   double forward_bound() const override { return kUnit; }
 };
 
+struct Scale : OpCase {
+  static constexpr int64_t kCols = 19;
+  static constexpr float kFactor = 8.485f;
+  std::string name() const override { return "scale"; }
+  std::vector<int64_t> input_cols() const override { return {kCols}; }
+  int64_t output_cols() const override { return kCols; }
+  Table naive(size_t, std::span<const Table> x) const override {
+    Table y = x[0];
+    for (double& v : y.values) v *= static_cast<double>(kFactor);
+    return y;
+  }
+  void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
+    scale::forward(at, x[0], kFactor, y);
+  }
+  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, MatrixView dy) const override {
+    scale::delta(at, blocks, kFactor, dx[0], dy);
+  }
+  void vjp(const Place::Call& at, Inputs, MatrixView dy, int64_t, Deltas dx) const override {
+    scale::vjp(at, kFactor, dy, dx[0]);
+  }
+  bool row_wise() const override { return true; }
+  double forward_bound() const override { return kUnit; }
+};
+
 struct Rope : OpCase {
   int64_t heads, head_dim;
   std::vector<float> cos_sin;  // [all rows, head_dim]
@@ -142,6 +167,7 @@ void add_linear_cases(Cases& cases) {
 
 void add_row_cases(Cases& cases) {
   cases.push_back(std::make_shared<Add>(19));
+  cases.push_back(std::make_shared<Scale>());
   cases.push_back(std::make_shared<Rope>(3, 10));
   cases.push_back(std::make_shared<Rope>(1, 64));
 }

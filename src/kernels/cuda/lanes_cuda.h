@@ -179,6 +179,12 @@ class TeamWords : PackWords<T> {
     for_packs<elems>(n, [&](auto at) { write_pack(read_pack<elems>(from, at), to, at); });
     team_.sync();
   }
+  template <class U>
+  QSWEEP_INLINE void copy_apart(int64_t n, const U* from, int64_t from_step, U* to, int64_t to_step) const {
+    team_.sync();
+    for (int64_t i = team_.rank(); i < n; i += team_.size()) to[i * to_step] = from[i * from_step];
+    team_.sync();
+  }
   template <class Body>
   QSWEEP_INLINE void once(Body&& body) const {
     team_.sync();
@@ -236,6 +242,10 @@ struct Words : PackWords<T> {
   template <class U>
   static QSWEEP_INLINE void copy(int64_t n, const U* from, U* to) {
     row().copy(n, from, to);
+  }
+  template <class U>
+  static QSWEEP_INLINE void copy_apart(int64_t n, const U* from, int64_t from_step, U* to, int64_t to_step) {
+    row().copy_apart(n, from, from_step, to, to_step);
   }
   template <class Body>
   static QSWEEP_INLINE void once(Body&& body) {
