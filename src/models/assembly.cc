@@ -57,6 +57,7 @@ void Assembly::add_decoder(const TextConfig& c, const Decoder& decoder) {
     Scope s = stage("model.layers." + std::to_string(i), graph::Tower::language, i);
     s.output(kHidden, decoder.layer(s, i, s.input(kHidden, graph::Rows::tokens, c.hidden_size)));
     add(std::move(s));
+    if (decoder.behind) decoder.behind(i);
   }
   Scope norm = stage("model.norm");
   const auto last = norm.input(kHidden, graph::Rows::tokens, c.hidden_size);

@@ -21,7 +21,9 @@ struct Decoder {
   // The token embeddings as the first layer reads them: other features in their place, scaled.
   std::function<Scope::Value(Scope&, Scope::Value embedded)> embed = {};
   std::function<Scope::Value(Scope&, int64_t layer, Scope::Value x)> layer;  // [tokens, hidden] to the same
-  NormWeight norm = NormWeight::as_stored;                                   // of the norm behind the layers
+  // Adds stages behind that of a layer.
+  std::function<void(int64_t layer)> behind = {};
+  NormWeight norm = NormWeight::as_stored;  // of the norm behind the layers
 };
 
 class Assembly {

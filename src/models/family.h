@@ -27,11 +27,15 @@ struct Family {
 
 std::span<const Family> families();
 
+Model load_gemma3(Source source);
+Model load_gemma3_text(Source source);
 Model load_llama(Source source);
 Model load_mistral(Source source);
+Model load_mistral3(Source source);
 Model load_qwen2(Source source);
 Model load_qwen2_5_vl(Source source);
 Model load_qwen2_vl(Source source);
 Model load_qwen3(Source source);
+Model load_qwen3_vl(Source source);
 
 }  // namespace qsweep::models

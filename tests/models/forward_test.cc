@@ -201,8 +201,8 @@ TEST_P(Families, MatchEveryGoldenByTheNewerConfig) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Families,
-                         ::testing::Values("llama", "llama3_tied", "mistral", "qwen2", "qwen3", "qwen2_vl",
-                                           "qwen2_5_vl"),
+                         ::testing::Values("llama", "llama3_tied", "mistral", "qwen2", "qwen3", "gemma3_text",
+                                           "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "mistral3", "gemma3"),
                          [](const auto& one) { return std::string(one.param); });
 
 TEST_F(CudaForwardSlow, RandomUntiedShardedModelMatchesEveryGolden) {

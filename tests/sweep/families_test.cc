@@ -84,8 +84,8 @@ TEST_P(FamilyScores, AgreeWithBruteForce) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, FamilyScores,
-                         ::testing::Values("llama", "llama3_tied", "mistral", "qwen2", "qwen3", "qwen2_vl",
-                                           "qwen2_5_vl"),
+                         ::testing::Values("llama", "llama3_tied", "mistral", "qwen2", "qwen3", "gemma3_text",
+                                           "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "mistral3", "gemma3"),
                          [](const auto& one) { return std::string(one.param); });
 
 class FamilyEstimates : public ::testing::TestWithParam<const char*> {};
@@ -110,7 +110,7 @@ TEST_P(FamilyEstimates, RankAsExactScoresDo) {
   EXPECT_TRUE(agreement >= 0.98);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, FamilyEstimates, ::testing::Values("qwen2_vl"),
+INSTANTIATE_TEST_SUITE_P(All, FamilyEstimates, ::testing::Values("qwen2_vl", "qwen3_vl"),
                          [](const auto& one) { return std::string(one.param); });
 
 }  // namespace
