@@ -105,6 +105,21 @@ MUTATIONS = {
     "proxy_one_block_off": (
         "src/compare/transfer.cc", "(2 * *op.block + 1) * blocks_", "(2 * *op.block + 2) * blocks_", "compare",
         "Transfer.*"),
+    "deepstack_layer_off_by_one": (
+        "src/models/qwen3_vl/model.cc", "if (layer < std::ssize(vision.deepstack_blocks)) add_features(model, c.text, layer);",
+        "if (layer > 0) add_features(model, c.text, layer - 1);", "models", "*Families*"),
+    "post_norms_skipped": (
+        "src/models/gemma3.cc", 'norm(s, c, h, "post_feedforward_layernorm")',
+        '(norm(s, c, h, "post_feedforward_layernorm"), h)', "models", "*Families*"),
+    "embedding_scale_left_out": (
+        "src/models/gemma3.cc", "s.scale(embedded, rounded_to(stored, scale))", "s.scale(embedded, rounded_to(stored, scale) / scale)",
+        "models", "*Families*"),
+    "break_tokens_left_out": (
+        "src/models/mistral3/model.cc", 'row + 1 < grid.h / merge_ ? "[IMG_BREAK]" : "[IMG_END]"',
+        'row + 1 < grid.h / merge_ ? "" : "[IMG_END]"', "sweep", "*FamilyScores*"),
+    "image_tokens_causal": (
+        "src/models/gemma3/model.cc", "inputs.spans[kImageSpans] = image_spans(inputs.token_ids);",
+        "inputs.spans[kImageSpans] = {};", "models", "*Families*"),
     "window_order_not_undone": (
         "src/models/qwen2_5_vl/model.cc", "s.output(kImageFeatures, s.gather(h, kWindowRestore));",
         "s.output(kImageFeatures, h);", "models", "Forward.*"),

@@ -5,8 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include "io/checkpoint.h"
 #include "io/json.h"
 #include "io/safetensors.h"
+#include "io/safetensors_writer.h"
 #include "models/model.h"
 #include "support/changed_model.h"
 #include "support/compare.h"
@@ -199,6 +201,45 @@ TEST_P(Families, MatchEveryGoldenByTheNewerConfig) {
   });
   compare_family(Threads{2}, models::load(newer.path()), folder);
 }
+
+// The same weights under the names of other versions of transformers.
+struct OtherLayout {
+  const char* family;
+  std::vector<std::pair<std::string, std::string>> names;  // prefixes; the first that fits is changed
+};
+
+class Layouts : public ::testing::TestWithParam<OtherLayout> {};
+TEST_P(Layouts, MatchEveryGolden) {
+  const std::string folder = family_folder(GetParam().family);
+  const testing::ChangedModel renamed(folder, [&](const std::string& copy) {
+    const io::Checkpoint stored = io::Checkpoint::open(folder);
+    std::vector<io::NamedTensor> tensors;
+    for (const std::string& name : stored.names()) {
+      const auto row = std::ranges::find_if(
+          GetParam().names, [&](const auto& prefixes) { return name.starts_with(prefixes.first); });
+      ASSERT_NE(row, GetParam().names.end()) << name;
+      tensors.push_back({row->second + name.substr(row->first.size()), *stored.find(name)});
+    }
+    io::write_safetensors(copy + "/model.safetensors", tensors);
+  });
+  compare_family(Threads{2}, models::load(renamed.path()), folder);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, Layouts,
+    ::testing::Values(
+        OtherLayout{"qwen2_vl", {{"visual.", "model.visual."}, {"model.", "model.language_model."}}},
+        OtherLayout{"qwen3_vl", {{"model.visual.", "visual."}, {"model.language_model.", "model."}}},
+        OtherLayout{"mistral3",
+                    {{"vision_tower.", "model.vision_tower."},
+                     {"multi_modal_projector.", "model.multi_modal_projector."},
+                     {"language_model.lm_head.", "lm_head."},
+                     {"language_model.model.", "model.language_model."}}},
+        OtherLayout{"gemma3",
+                    {{"vision_tower.vision_model.", "model.vision_tower."},
+                     {"multi_modal_projector.", "model.multi_modal_projector."},
+                     {"language_model.model.", "model.language_model."}}}),
+    [](const auto& one) { return std::string(one.param.family); });
 
 INSTANTIATE_TEST_SUITE_P(All, Families,
                          ::testing::Values("llama", "llama3_tied", "mistral", "qwen2", "qwen3", "gemma3_text",
