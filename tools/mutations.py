@@ -152,9 +152,6 @@ MUTATIONS = {
     "rms_norm_vjp_sign": (
         "src/kernels/norm-inl.h", "scale_x = L::set(-projection /", "scale_x = L::set(projection /",
         "ops", "VjpTest.*rms_norm*"),
-    "features_added_left_out_of_the_delta": (
-        "src/graph/graph.cc", "return add(x, gather(features, index, at(x).rows));",
-        "static_cast<void>(gather(features, index, at(x).rows));\n  return x;", "graph", "Variants.*"),
     "tokens_left_out_of_a_scattered_delta": (
         "src/kernels/row_moves-inl.h", "row_or_null<T>(x, b.in[0], r)", "row_or_null<T>(x, kAbsent, r)", "ops",
         "*DeltaTest*scatter*"),
