@@ -163,5 +163,27 @@ TEST(Head, AShiftOfAllLogitsTogetherIsTakenOutOfParentsAndLeaves) {
   EXPECT_GT(got.at(kB).kl, 1e-6);
 }
 
+// It moves the logits of the reference, and with them what a change of the logits does; not the change
+// itself.
+TEST(Head, ABiasIsInTheReferencesLogitsAlone) {
+  constexpr int kParent = 0, kA = 1, kHead = 2;
+  const std::vector<const quant::Format*> none(3), everywhere{format(), format(), nullptr};
+  const auto score = [&](CommonShift& model) {
+    return model.score({{.formats = none, .leaves = {{kA, {{0, format()}}}, {kHead, {{2, format()}}}}},
+                        {.formats = everywhere, .leaves = {}}},
+                       {kReference, VariantId{kParent}});
+  };
+  CommonShift plain, biased(/*with_bias=*/true);
+  const auto without = score(plain), with = score(biased);
+  std::vector<float> a = biased.a, b = biased.b;
+  a[0] = 4;
+  biased.expect(with.at(kA), a, biased.b);
+  b[5] = 4.0f / 64;
+  biased.expect(with.at(kParent), a, b);
+  for (const int variant : {kParent, kA, kHead})
+    EXPECT_EQ(with.at(variant).logits_sse, without.at(variant).logits_sse);
+  EXPECT_GT(std::abs(with.at(kParent).kl - without.at(kParent).kl), 1e-3 * without.at(kParent).kl);
+}
+
 }  // namespace
 }  // namespace qsweep::pass

@@ -114,5 +114,46 @@ TEST(ProbePass, TheReferenceOfAnEarlierPassIsTakenToTheSameBits) {
   EXPECT_TRUE(left.inputs.empty() && left.linear_outputs.empty());
 }
 
+// Squared logits of a sample by plain loops.
+double squared_logits(const models::Model& model, const models::Sample& sample) {
+  kernels::Gemm gemm({2});
+  const ops::Context context{gemm};
+  const Ranges none(model.ops.size());
+  const graph::LinearOp& head = model.lm_head();
+  const auto element = [](const TensorView& t, int64_t i) {
+    return visit_floats(t, [&](auto values) { return double{to_float(values[static_cast<size_t>(i)])}; });
+  };
+  double sum = 0;
+  graph::Workspace workspace;
+  run_reference({.model = model, .ops = context, .samples = {&sample}, .ranges = none}, workspace,
+                [&](int op, Matrix<const float> x) {
+                  if (op + 1 < static_cast<int>(model.ops.size())) return;
+                  for (int64_t row = 0; row < x.rows; ++row)
+                    for (int64_t v = 0; v < head.out_features(); ++v) {
+                      double z = head.bias ? element(*head.bias, v) : 0;
+                      for (int64_t c = 0; c < x.cols; ++c)
+                        z += double{x.row(row)[c]} * element(head.weight, v * x.cols + c);
+                      sum += z * z;
+                    }
+                });
+  return sum;
+}
+
+TEST(ProbePass, ABiasOfTheHeadIsInItsLogits) {
+  Tiny tiny({"eval-005"});
+  const auto logits_norm = [&] {
+    double norm = 0;
+    products_of(tiny, {0}, 1, /*keep_linear_outputs=*/false, nullptr, &norm);
+    return norm;
+  };
+  const double without = squared_logits(tiny.model, tiny.data[0]);
+  EXPECT_NEAR(logits_norm(), without, 1e-5 * without);
+  graph::LinearOp& head = tiny.model.ops.back();  // any numbers of the checkpoint will do
+  head.bias = TensorView{head.weight.dtype, {head.out_features()}, head.weight.data};
+  const double with = squared_logits(tiny.model, tiny.data[0]);
+  EXPECT_GT(std::abs(with - without), 1e-4 * without);
+  EXPECT_NEAR(logits_norm(), with, 1e-5 * with);
+}
+
 }  // namespace
 }  // namespace qsweep::pass
