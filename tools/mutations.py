@@ -69,7 +69,7 @@ MUTATIONS = {
         "src/graph/linear_step.cc", "product_of_codes(b.x, b.y, e.f32())", "product_of_codes(b.x, {}, e.f32())",
         "sweep", "SweepSlow.FastAgreesWithStrictW*"),
     "ranges_without_the_head": (
-        "src/pass/pass.cc", "  if (calibrates)\n    find_range(", "  if (calibrates && false)\n    find_range(", "sweep",
+        "src/pass/pass.cc", "if (calibrates_) find_range(op, x);", "if (calibrates_ && false) find_range(op, x);", "sweep",
         "Sweep.RangesAre*"),
     "gram_of_the_last_tile": (
         "src/pass/head.cc", "{.accumulate = true, .purpose = kernels::GemmPurpose::deltas});",
@@ -78,7 +78,7 @@ MUTATIONS = {
         "src/tensor/tensor.cc", "while (used_ + kept_ > most_used_) drop(std::prev(free_.end()));", "",
         "tensor", "Tensor.FreedBlocks*"),
     "head_tile_not_planned": (
-        "src/pass/pass.cc", "batch.size_bytes() + tile_bytes + workspace", "batch.size_bytes() + workspace",
+        "src/pass/walk.cc", "note_peak(std::min(kHeadTile,", "note_peak(0 * std::min(kHeadTile,",
         "pass", "PlanOfText.*"),
     "attention_scratch_not_planned": (
         "src/graph/forward.cc", "scratch_bytes(pass.ops, n.spec, layout, {}, DType::f32));",
@@ -196,9 +196,6 @@ MUTATIONS = {
     "rms_norm_vjp_sign": (
         "src/kernels/norm-inl.h", "scale_x = L::set(-projection /", "scale_x = L::set(projection /",
         "ops", "VjpTest.*rms_norm*"),
-    "features_added_left_out_of_the_delta": (
-        "src/graph/graph.cc", "return add(x, gather(features, index, at(x).rows));",
-        "static_cast<void>(gather(features, index, at(x).rows));\n  return x;", "graph", "Variants.*"),
     "tokens_left_out_of_a_scattered_delta": (
         "src/kernels/row_moves-inl.h", "row_or_null<T>(x, b.in[0], r)", "row_or_null<T>(x, kAbsent, r)", "ops",
         "*DeltaTest*scatter*"),
@@ -314,8 +311,8 @@ MUTATIONS = {
         "src/graph/variants.cc", "pair >= 0 && pair < first_without_rows;", "pair >= 0 + 0 * first_without_rows;",
         "sweep", "ModesSlow.LeavesEqual*"),
     "leaves_unreached_by_a_sample_are_unchanged": (
-        "src/pass/head.cc", "for (const int leaf : b.leaf_ids) sinks.metrics(leaf,",
-        "for (const int leaf : std::vector<int>{}) sinks.metrics(leaf,", "sweep", "ModesSlow.LeavesEqual*"),
+        "src/pass/head.cc", "for (const VariantId leaf : b.leaf_ids) sinks.metrics(leaf,",
+        "for (const VariantId leaf : std::vector<VariantId>{}) sinks.metrics(leaf,", "sweep", "ModesSlow.LeavesEqual*"),
     "probe_reused_across_samples": (
         "src/pass/probe_rows.cc", "int64_t{input.sample_index[static_cast<size_t>(sample)]}, t})", "int64_t{0}, t})",
         "sweep", "Estimate.EverySample*"),
@@ -378,7 +375,7 @@ MUTATIONS = {
     "trace_error_swallowed": (
         "src/base/trace.cc", "if (error_) std::rethrow_exception(error_);", "", "base", "Trace.*"),
     "products_rows_of_unreached_samples": (
-        "src/sweep/rate.cc", "if (sample.rows[k] > 0) delta_rows", "if (sample.rows[k] >= 0) delta_rows", "sweep", "Rate.*"),
+        "src/schedule/work.cc", "if (sample.rows[k] > 0) delta_rows", "if (sample.rows[k] >= 0) delta_rows", "schedule", "Work.*"),
     "rate_by_arithmetic_instead_of_time": (
         "src/sweep/rate.cc", "seconds += product.shape.flops / product.flops_per_s;",
         "seconds += flops / product.flops_per_s;", "sweep", "Rate.*"),
@@ -408,10 +405,10 @@ MUTATIONS = {
     "formats_fit_whatever_they_are": (
         "src/compare/fit.cc", "ours != theirs;", "false;", "compare", "Fit.*"),
     "verified_with_the_runs_own_deltas": (
-        "src/sweep/score.cc", "VariantRun again(in_f32(setting_), std", "VariantRun again(setting_, std", "sweep",
+        "src/sweep/score.cc", "exactly(in_f32(setting_), records)", "exactly(setting_, records)", "sweep",
         "VerifySlow.*"),
-    "verified_without_the_parent": (
-        "src/sweep/outlook.cc", "variant.parent = position[static_cast<size_t>(variant.parent)];", "", "sweep", "Verify.*"),
+    "leaves_of_other_scores_selected": (
+        "src/sweep/outlook.cc", "front().index) == 0;", "front().index) < 0;", "sweep", "Verify.Leaves*"),
     "verified_tops_of_one_format": (
         "src/sweep/verify.cc", "places.emplace_back(place, members", "places.emplace_back(places.size(), members", "sweep",
         "Verify.*"),
@@ -478,11 +475,11 @@ MUTATIONS = {
         "io", "AtomicFolder.*"),
     "reference_of_another_branch": (
         "src/graph/variants.cc", "reference_.output(op_index, reference[index]);",
-        "reference_.output(op_index, states_.back().local[index]);", "sweep",
-        "Estimate.TheReferenceOfAnEarlierPassIsTakenToTheSameBits"),
+        "reference_.output(op_index, states_.back().local[index]);", "pass",
+        "ProbePass.TheReferenceOfAnEarlierPassIsTakenToTheSameBits"),
     "known_output_of_another_op": (
-        "src/graph/backward.cc", "known_->extract(op_index);", "known_->extract(known_->begin());", "sweep",
-        "Estimate.WhatIsKeptChangesNothing"),
+        "src/graph/backward.cc", "known_->extract(op_index);", "known_->extract(known_->begin());", "pass",
+        "ProbePass.WhatIsKeptChangesNothing"),
     "changed_inputs_of_every_tile_to_the_first_rows": (
         "src/graph/linear_step.cc", "b.dy.rows_at(run.blocks[first].out, rows)", "b.dy.rows_at(run.blocks[0].out, rows)",
         "graph", "LinearStep.LivePairs*"),

@@ -12,9 +12,8 @@
 
 #include "base/readable.h"
 #include "cli/commands.h"
-#include "cli/job.h"
 #include "cli/program.h"
-#include "cli/provenance.h"
+#include "cli/run_script.h"
 #include "recipe/recipe.h"
 #include "report/time.h"
 #include "scores/files.h"
@@ -182,10 +181,7 @@ io::Json summary_json(const scores::EvalRun& run, const std::vector<Limit>& limi
           {"recipes", std::move(recipes)}};
 }
 
-// The end of a job: what programs are told, and whether the recipes are good enough.
-void conclude(const Output& output, const scores::EvalRun& run, const std::vector<Limit>& limits,
-              const std::string& out) {
-  output.result(summary_json(run, limits, out));
+void check_limits(const scores::EvalRun& run, const std::vector<Limit>& limits) {
   std::vector<std::string> all;
   for (const scores::EvalRecipe& recipe : run.recipes)
     for (const std::string& sentence : above(recipe, limits)) all.push_back(recipe.name + ": " + sentence);
@@ -200,69 +196,82 @@ std::vector<NamedFile> files_read(const EvalFlags& flags) {
   return files;
 }
 
-scores::EvalRun measure(Job& job, sweep::Evaluation& evaluation, scores::Metric metric,
-                        Provenance& provenance, io::Json settings) {
-  scores::EvalRun result = job.with_progress([&](const auto& report) {
-    return evaluation.run(metric, [&](const sweep::Progress& p) {
-      report(p.done_flops, p.total_flops, p.what, p.earlier_flops);
-    });
-  });
-  result.model = provenance.model();
-  provenance.complete(result.data);
-  settings.update(result.settings);
-  result.settings = std::move(settings);
-  result.provenance = provenance.json(evaluation.report(), evaluation.report().planned_bytes());
-  return result;
-}
+class Evaluating : public Question {
+ public:
+  // All must outlive it.
+  Evaluating(RunScript& script, const EvalFlags& flags, const scores::Metric& metric)
+      : script_(script),
+        flags_(flags),
+        metric_(metric),
+        limits_(limits_of(flags, engine().data)),
+        evaluation_({.model = engine().model,
+                     .devices = *engine().devices,
+                     .data = engine().data,
+                     .calibration = engine().calibration_data(),
+                     .strict = flags.engine.precision == "strict",
+                     .memory_bytes = parse_bytes(flags.engine.memory)},
+                    read_recipes(flags.recipe, engine().model)) {
+    if (!flags.scores.empty()) scored_ = read_scored(flags.scores, script.model());
+  }
+
+  void keep(io::Journal& journal) override { evaluation_.keep({.journal = &journal}); }
+  void prepare() override { evaluation_.prepare(); }
+  std::vector<schedule::ProductShape> main_products() const override { return evaluation_.main_products(); }
+  const sweep::RunReport& report() const override { return evaluation_.report(); }
+  int64_t planned_bytes() const override { return evaluation_.report().planned_bytes(); }
+
+  void announce(std::span<const sweep::MeasuredProduct> rates) override {
+    seconds_ = evaluation_.forecast_s(rates);
+    const size_t recipes = flags_.recipe.size();
+    script_.output().say("{}: {} recipe{}; {} on this machine\nmemory plan: {}\n", engine().model.family,
+                         recipes, recipes == 1 ? "" : "s", about(seconds_), describe(evaluation_.plan()));
+  }
+  io::Json announcement() const override {
+    return {{"schema", "qsweep.summary/1"},
+            {"command", "eval"},
+            {"dry_run", true},
+            {"seconds", seconds_},
+            {"plan", plan_json(evaluation_.plan())}};
+  }
+
+  void answer() override {
+    result_ =
+        script_.measure(*this, [&](const auto& progress) { return evaluation_.run(metric_, progress); });
+    if (scored_) predict(result_, *scored_);
+    scores::write_eval(result_, flags_.job.out);
+    report::write_eval_report(result_, flags_.job.out);
+  }
+  void conclude() override {
+    print_summary(script_.output(), result_, flags_.job.out);
+    tell(result_);
+  }
+  void conclude_earlier() override { tell(scores::read_eval(flags_.job.out)); }
+
+ private:
+  const Engine& engine() const { return script_.engine(); }
+  // What programs are told, and whether the recipes are good enough.
+  void tell(const scores::EvalRun& run) const {
+    script_.output().result(summary_json(run, limits_, flags_.job.out));
+    check_limits(run, limits_);
+  }
+
+  RunScript& script_;
+  const EvalFlags& flags_;
+  const scores::Metric& metric_;
+  std::vector<Limit> limits_;
+  sweep::Evaluation evaluation_;
+  std::optional<scores::Run> scored_;
+  double seconds_ = 0;
+  scores::EvalRun result_;
+};
 
 void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
-  Job job(flags.engine, flags.job, kFiles);
-  Gpus gpus = flags.engine.resolve();
+  RunScript script(flags.engine, flags.job, kFiles, settings);
   const scores::Metric metric =
       with_context("--metric", [&] { return scores::parse_metric(flags.engine.metric); });
-  Engine engine = open_engine(flags.engine, std::move(gpus));
-  check_metric(metric, engine.data);
-  const std::vector<Limit> limits = limits_of(flags, engine.data);
-  job.check_outputs(engine, files_read(flags));
-  warn_without_answers(engine.data);
-  Provenance provenance(engine, flags.engine, job.recorder(), job.start());
-  sweep::Evaluation evaluation({.model = engine.model,
-                                .devices = *engine.devices,
-                                .data = engine.data,
-                                .calibration = engine.calibration_data(),
-                                .strict = flags.engine.precision == "strict",
-                                .memory_bytes = parse_bytes(flags.engine.memory)},
-                               read_recipes(flags.recipe, engine.model));
-  std::optional<scores::Run> scored;
-  if (!flags.scores.empty()) scored = read_scored(flags.scores, provenance.model());
-  if (job.is_finished(identity(engine, flags.engine, settings(), flags.recipe)))
-    return conclude(job.output(), scores::read_eval(flags.job.out), limits, flags.job.out);
-  const bool resumes = job.journal() != nullptr;
-  if (resumes) evaluation.keep({.journal = job.journal()});
-  evaluation.prepare();
-  check_memory(engine, flags.engine);
-  const auto rates = provenance.measure_rates(evaluation.main_products(), evaluation.plan());
-  job.output().say("{}: {} recipe{}; {} on this machine\nmemory plan: {}\n", engine.model.family,
-                   flags.recipe.size(), flags.recipe.size() == 1 ? "" : "s",
-                   about(evaluation.forecast_s(rates)), describe(evaluation.plan()));
-  if (flags.job.dry_run) {
-    job.finish_dry();
-    return job.output().result({{"schema", "qsweep.summary/1"},
-                                {"command", "eval"},
-                                {"dry_run", true},
-                                {"seconds", evaluation.forecast_s(rates)},
-                                {"plan", plan_json(evaluation.plan())}});
-  }
-  pass::check_weights(engine.model, {flags.engine.threads});
-  job.begin(evaluation.report().planned_bytes());
-  if (!resumes) evaluation.keep({.journal = job.journal()});
-  scores::EvalRun result = measure(job, evaluation, metric, provenance, settings());
-  if (scored) predict(result, *scored);
-  scores::write_eval(result, flags.job.out);
-  report::write_eval_report(result, flags.job.out);
-  job.finish();
-  print_summary(job.output(), result, flags.job.out);
-  conclude(job.output(), result, limits, flags.job.out);
+  script.open(metric, files_read(flags));
+  Evaluating evaluating(script, flags, metric);
+  script.run(evaluating, flags.recipe);
 }
 
 }  // namespace

@@ -112,7 +112,7 @@ void Provenance::complete(scores::DataInfo& data) const {
 }
 
 std::span<const sweep::MeasuredProduct> Provenance::measure_rates(
-    const std::vector<sweep::ProductShape>& products, const schedule::MemoryPlan& plan) {
+    const std::vector<schedule::ProductShape>& products, const schedule::MemoryPlan& plan) {
   const trace::Span span(trace::kPhase, "rate");
   rates_ = sweep::measure_rates(*engine_.devices, products, plan);
   return rates_;

@@ -28,7 +28,7 @@ class Provenance {
   scores::ModelInfo model() const;
   void complete(scores::DataInfo& data) const;  // name and hash of the file
   // Before the run: the machine's rate on the products that it will do most.
-  std::span<const sweep::MeasuredProduct> measure_rates(const std::vector<sweep::ProductShape>& products,
+  std::span<const sweep::MeasuredProduct> measure_rates(const std::vector<schedule::ProductShape>& products,
                                                         const schedule::MemoryPlan& plan);
   // At the end of the run.
   io::Json json(const sweep::RunReport& report, int64_t planned_bytes) const;

@@ -7,8 +7,7 @@
 
 #include "cli/alternatives.h"
 #include "cli/commands.h"
-#include "cli/job.h"
-#include "cli/provenance.h"
+#include "cli/run_script.h"
 #include "cli/summary.h"
 #include "inc/mse_v2.h"
 #include "report/report.h"
@@ -108,15 +107,6 @@ sweep::ScoreOptions score_options(ScoreFlags& flags) {
   return options;
 }
 
-inc::Maps inc_maps(Job& job, const Engine& engine, int64_t memory_bytes) {
-  const trace::Span span(trace::kPhase, "inc");
-  return job.with_progress([&](const auto& report) {
-    return inc::mse_v2(engine.model, engine.devices->first(), engine.data,
-                       {.memory_bytes = memory_bytes,
-                        .progress = [&](const inc::Progress& p) { report(p.done, p.total, p.what, 0); }});
-  });
-}
-
 int64_t count_of(const sweep::Sweep& sweep, scores::Status status) {
   return std::ranges::count(sweep.outlook().records, status, &scores::ScoreRecord::status);
 }
@@ -161,72 +151,80 @@ io::Json outlook_json(const sweep::Sweep& sweep, const sweep::Forecast& forecast
       {"estimate_plan", sweep.estimate_plan() ? plan_json(*sweep.estimate_plan()) : io::Json()}};
 }
 
-void warn_of_outlook(const std::vector<scores::ScoreRecord>& records) {
-  warn_of(records, scores::Status::unexercised,
-          "no sample reaches their ops (vision ops need samples with images)");
-  warn_of(records, scores::Status::uncalibrated, "no calibration sample reaches their ops");
-}
+class Scoring : public Question {
+ public:
+  // All must outlive it.
+  Scoring(RunScript& script, const ScoreFlags& flags, const sweep::ScoreOptions& options)
+      : script_(script),
+        flags_(flags),
+        options_(options),
+        sweep_(engine().model, *engine().devices, engine().data, engine().calibration_data(), options) {}
 
-// Whatever finds out what the scores are: measures them, and describes the run.
-scores::Run measure(Job& job, sweep::Sweep& sweep, Provenance& provenance, io::Json settings) {
-  scores::Run result = job.with_progress([&](const auto& report) {
-    return sweep.run(
-        [&](const sweep::Progress& p) { report(p.done_flops, p.total_flops, p.what, p.earlier_flops); });
-  });
-  warn_of(result.scores, scores::Status::non_finite, "the output overflowed or became NaN");
-  result.model = provenance.model();
-  provenance.complete(result.data);
-  settings.update(result.settings);
-  result.settings = std::move(settings);
-  result.provenance = provenance.json(sweep.report(), sweep.planned_bytes());
-  return result;
-}
+  void keep(io::Journal& journal) override {
+    sweep_.keep({.journal = &journal, .boundary_s = flags_.journal_interval_s});
+  }
+  void prepare() override { sweep_.prepare(); }
+  std::vector<schedule::ProductShape> main_products() const override { return sweep_.main_products(); }
+  const sweep::RunReport& report() const override { return sweep_.report(); }
+  int64_t planned_bytes() const override { return sweep_.planned_bytes(); }
+
+  void announce(std::span<const sweep::MeasuredProduct> rates) override {
+    forecast_ = sweep_.forecast(rates);
+    const std::vector<scores::ScoreRecord>& records = sweep_.outlook().records;
+    warn_of(records, scores::Status::unexercised,
+            "no sample reaches their ops (vision ops need samples with images)");
+    warn_of(records, scores::Status::uncalibrated, "no calibration sample reaches their ops");
+    print_outlook(script_.output(), engine(), sweep_, options_, forecast_);
+    say_alternatives(script_.output(), engine(), options_, forecast_, rates);
+  }
+  io::Json announcement() const override { return outlook_json(sweep_, forecast_); }
+
+  void answer() override {
+    const std::string& out = flags_.job.out;
+    std::optional<inc::Maps> inc;
+    if (flags_.inc) inc = inc_maps();
+    result_ = script_.measure(*this, [&](const auto& progress) { return sweep_.run(progress); });
+    warn_of(result_.scores, scores::Status::non_finite, "the output overflowed or became NaN");
+    scores::write_scores(result_, out);
+    report::write_report(result_, out);
+    if (inc) inc::write_maps(*inc, out);
+  }
+  void conclude() override { summarize(script_.output(), result_, flags_.job.out, flags_.inc); }
+  void conclude_earlier() override {
+    const std::string& out = flags_.job.out;
+    if (flags_.job.output.json)
+      script_.output().result(summary_json(scores::read_scores(out), out, flags_.inc));
+  }
+
+ private:
+  const Engine& engine() const { return script_.engine(); }
+
+  inc::Maps inc_maps() {
+    const trace::Span span(trace::kPhase, "inc");
+    return script_.job().with_progress([&](const auto& report) {
+      return inc::mse_v2(engine().model, engine().devices->first(), engine().data,
+                         {.memory_bytes = options_.memory_bytes,
+                          .progress = [&](const inc::Progress& p) { report(p.done, p.total, p.what, 0); }});
+    });
+  }
+
+  RunScript& script_;
+  const ScoreFlags& flags_;
+  const sweep::ScoreOptions& options_;
+  sweep::Sweep sweep_;
+  sweep::Forecast forecast_;
+  scores::Run result_;
+};
 
 void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
-  Job job(flags.engine, flags.job, kFiles);
   if (flags.inc && flags.engine.device != "cpu")
     fail("--inc: expected --device cpu beside it, found {}", flags.engine.device);
-  Gpus gpus = flags.engine.resolve();
+  RunScript script(flags.engine, flags.job, kFiles, settings);
   sweep::ScoreOptions options = score_options(flags);
-  Engine engine = open_engine(flags.engine, std::move(gpus));
-  check_metric(options.metric, engine.data);
-  job.check_outputs(engine);
-  warn_without_answers(engine.data);
-  Provenance provenance(engine, flags.engine, job.recorder(), job.start());
-
-  if (options.time_budget_s)
-    *options.time_budget_s -= std::chrono::duration<double>(Clock::now() - job.start()).count();
-  sweep::Sweep sweep(engine.model, *engine.devices, engine.data, engine.calibration_data(), options);
-  if (job.is_finished(identity(engine, flags.engine, settings()))) {
-    if (flags.job.output.json)
-      job.output().result(summary_json(scores::read_scores(flags.job.out), flags.job.out, flags.inc));
-    return;
-  }
-  const auto keep = [&] { sweep.keep({.journal = job.journal(), .boundary_s = flags.journal_interval_s}); };
-  const bool resumes = job.journal() != nullptr;
-  if (resumes) keep();
-  sweep.prepare();
-  check_memory(engine, flags.engine);
-  warn_of_outlook(sweep.outlook().records);
-  const auto rates = provenance.measure_rates(sweep.main_products(), sweep.plan());
-  const sweep::Forecast forecast = sweep.forecast(rates);
-  print_outlook(job.output(), engine, sweep, options, forecast);
-  say_alternatives(job.output(), engine, options, forecast, rates);
-  if (flags.job.dry_run) {
-    job.finish_dry();
-    return job.output().result(outlook_json(sweep, forecast));
-  }
-  pass::check_weights(engine.model, {flags.engine.threads});
-  job.begin(sweep.planned_bytes());
-  if (!resumes) keep();
-  std::optional<inc::Maps> inc;
-  if (flags.inc) inc = inc_maps(job, engine, options.memory_bytes);
-  const scores::Run result = measure(job, sweep, provenance, settings());
-  scores::write_scores(result, flags.job.out);
-  report::write_report(result, flags.job.out);
-  if (inc) inc::write_maps(*inc, flags.job.out);
-  job.finish();
-  summarize(job.output(), result, flags.job.out, flags.inc);
+  script.open(options.metric);
+  if (options.time_budget_s) *options.time_budget_s -= script.seconds();
+  Scoring scoring(script, flags, options);
+  script.run(scoring);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "quant/format.h"
 #include "report/report.h"
 #include "scores/files.h"
+#include "sweep/records.h"
 
 namespace qsweep::cli {
 namespace {

@@ -27,7 +27,10 @@ std::vector<TensorView> weights_in_order(const models::Model& model) {
       if (const auto* embedding = std::get_if<graph::Embedding>(&node.operation)) add(embedding->table);
     for (const TensorView& weight : stage.weights) add(weight);
   }
-  for (const graph::LinearOp& op : model.ops) add(op.weight);  // the head's
+  for (const graph::LinearOp& op : model.ops) {  // the head's
+    add(op.weight);
+    if (op.bias) add(*op.bias);
+  }
   return weights;
 }
 
@@ -92,7 +95,7 @@ void ReferenceCheck::watch(const std::string& what, Matrix<const float> y) {
 }
 
 void ReferenceCheck::op_output(int op, Matrix<const float> y) {
-  watch(model_.ops[static_cast<size_t>(op)].name, y);
+  watch(setting_.model.ops[static_cast<size_t>(op)].name, y);
 }
 
 void ReferenceCheck::outputs(const graph::Stage& stage, const graph::Values& left) {
@@ -114,7 +117,7 @@ void ReferenceCheck::tell(const graph::Stage& stage, const graph::Values& left) 
       fail(
           "{}: sample \"{}\": expected finite values of the float model, found NaN or infinities; no score "
           "would mean anything",
-          first_, samples_[static_cast<size_t>(s)]->id);
+          first_, setting_.samples[static_cast<size_t>(s)]->id);
     }
   }
   fail("{}: expected finite values of the float model, found NaN or infinities; no score would mean anything",

@@ -2,13 +2,12 @@
 // anything.
 #pragma once
 
-#include <span>
 #include <string>
 
 #include "base/parallel.h"
 #include "graph/value.h"
 #include "graph/workspace.h"
-#include "models/model.h"
+#include "pass/setting.h"
 
 namespace qsweep::pass {
 
@@ -20,10 +19,9 @@ void check_weights(const models::Model& model, Threads threads);
 // numbers are told.
 class ReferenceCheck {
  public:
-  // All must outlive it. samples: of the batch.
-  ReferenceCheck(const models::Model& model, std::span<const models::Sample* const> samples,
-                 const graph::Batch& batch, graph::Workspace& workspace)
-      : model_(model), samples_(samples), batch_(batch), workspace_(workspace) {}
+  // All must outlive it. batch: of the setting's samples.
+  ReferenceCheck(const PassSetting& setting, const graph::Batch& batch, graph::Workspace& workspace)
+      : setting_(setting), batch_(batch), workspace_(workspace) {}
 
   void op_output(int op, Matrix<const float> y);
   // What a stage has left.
@@ -34,8 +32,7 @@ class ReferenceCheck {
  private:
   void watch(const std::string& what, Matrix<const float> y);
 
-  const models::Model& model_;
-  std::span<const models::Sample* const> samples_;
+  const PassSetting& setting_;
   const graph::Batch& batch_;
   graph::Workspace& workspace_;
   std::string first_;  // what was not finite; empty: nothing

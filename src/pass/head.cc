@@ -21,14 +21,19 @@ using kernels::kAbsent;
 using kernels::LogitsSums;
 using kernels::RowBlock;
 
+struct Pair {
+  VariantId variant;
+  int64_t sample = 0;
+};
+
 // Variants whose change of the logits one matrix holds, pair by pair.
 struct Group {
-  std::vector<graph::Pair> pairs;  // variant: of the run
-  std::vector<RowBlock> blocks;    // per pair: its rows in the matrix (in[0]) and among the sums (out)
+  std::vector<Pair> pairs;
+  std::vector<RowBlock> blocks;  // per pair: its rows in the matrix (in[0]) and among the sums (out)
   int64_t rows = 0;
 
   // `block` has the pair's rows and its parent's.
-  void add(graph::Pair pair, RowBlock block, int64_t first_sum) {
+  void add(Pair pair, RowBlock block, int64_t first_sum) {
     block.in = {rows, kAbsent, kAbsent};
     block.out = first_sum + rows;
     rows += block.rows;
@@ -46,14 +51,14 @@ std::vector<RowBlock> in_place(std::span<const RowBlock> blocks) {
 
 // One parent at the head.
 struct HeadBranch {
-  int variant = kReference;
+  VariantId variant = kReference;
   const quant::Format* format = nullptr;  // of lm_head
   graph::Value hidden;
   graph::Delta hidden_delta;  // of the leaves
   Scratch change;             // of the hidden state from the reference's; the reference itself has none
   std::vector<graph::LiveRun> live;
   std::vector<graph::ForkRows> forks;
-  std::vector<int> leaf_ids;
+  std::vector<VariantId> leaf_ids;
   Group leaves;   // live pairs, then every fork's
   Group self;     // the parent itself; empty for the reference
   Group squared;  // in place of leaves: live pairs of which only the squared errors are wanted
@@ -69,11 +74,11 @@ struct HeadBranch {
 class Scoring {
  public:
   Scoring(const PassInput& input, const graph::Pass& pass, graph::Variants& variants,
-          const std::vector<int>& carried)
+          const std::vector<VariantId>& carried)
       : input_(input),
         pass_(pass),
-        tiles_(input.model, pass),
-        rows_(token_rows(input.samples)),
+        tiles_(input.setting.model, pass),
+        rows_(token_rows(input.setting.samples)),
         target_(pass.ops.device(), std::span<const int32_t>(rows_.target)),
         normalizer_(pass.ops.device(), rows_.target.size()),
         ranges_(variants.ranges()) {
@@ -100,7 +105,7 @@ class Scoring {
  private:
   kernels::Device device() const { return pass_.ops.device(); }
   bool dry() const { return pass_.workspace.dry(); }
-  int head_index() const { return static_cast<int>(input_.model.ops.size()) - 1; }
+  int head_op() const { return input_.setting.head_op(); }
   Matrix<const float> hidden() const { return branches_.front().hidden.matrix; }
 
   RowBlock sample_rows(int64_t sample) const {
@@ -108,35 +113,35 @@ class Scoring {
             .parent = pass_.batch.first_row(Rows::tokens, sample)};
   }
 
-  HeadBranch take_branch(graph::Variants& variants, size_t b, int variant) {
+  HeadBranch take_branch(graph::Variants& variants, size_t b, VariantId variant) {
     HeadBranch branch{.variant = variant,
                       .format = variants.branch(b).formats.back(),
                       .hidden = variants.take_value(b, "hidden"),
                       .hidden_delta = variants.take_delta(b, "hidden")};
     const auto& leaves = variants.branch(b).leaves;
-    for (const graph::Leaf& leaf : leaves) branch.leaf_ids.push_back(leaf.id);
+    for (const graph::Leaf& leaf : leaves) branch.leaf_ids.push_back(VariantId{leaf.id});
     const int64_t live_rows = branch.live_rows();
     const bool by_gram = input_.squared_errors_alone && branch.is_reference() && branch.format == nullptr &&
                          live_rows > branch.hidden_delta.view.cols;
-    if (!by_gram) branch.live = variants.live_runs(b, head_index(), branch.hidden_delta);
+    if (!by_gram) branch.live = variants.live_runs(b, head_op(), branch.hidden_delta);
     Group& group = by_gram ? branch.squared : branch.leaves;
     const auto live = graph::row_blocks(pass_.batch, variants.pairs(b), branch.hidden_delta, {});
     size_t places = 0;
     for (const graph::PairRange& range : branch.hidden_delta.ranges)
       for (int64_t i = range.first; i < range.last; ++i) {
         const auto [leaf, sample] = variants.pairs(b)[i];
-        group.add({leaves[static_cast<size_t>(leaf)].id, sample}, live[places++], sum_rows_);
+        group.add({branch.leaf_ids[static_cast<size_t>(leaf)], sample}, live[places++], sum_rows_);
       }
     branch.live_pairs = branch.leaves.pairs.size();
     sum_rows_ += branch.squared.rows;
-    for (const auto& [leaf, sample] : variants.forks(b, head_index(), Rows::tokens, branch.hidden_delta)) {
+    for (const auto& [leaf, sample] : variants.forks(b, head_op(), Rows::tokens, branch.hidden_delta)) {
       const int id = leaves[leaf].id;
       if (branch.forks.empty() || branch.forks.back().leaf != id)
-        branch.forks.push_back({.leaf = id, .format = variants.format_at(b, leaf, head_index())});
+        branch.forks.push_back({.leaf = id, .format = variants.format_at(b, leaf, head_op())});
       graph::ForkRows& fork = branch.forks.back();
       fork.blocks.push_back(sample_rows(sample));
       fork.blocks.back().out = branch.leaves.rows;
-      branch.leaves.add({id, sample}, sample_rows(sample), sum_rows_);
+      branch.leaves.add({VariantId{id}, sample}, sample_rows(sample), sum_rows_);
     }
     sum_rows_ += branch.leaves.rows;
     if (branch.is_reference()) return branch;
@@ -178,7 +183,7 @@ class Scoring {
     for (const kernels::LogitsNormalizer& row : normalizer_.for_host())
       columns.push_back(static_cast<int32_t>(row.argmax));
     ops::embedding::forward(pass_.ops, columns, all_rows, direction.matrix<float>());
-    input_.model.checkpoint.release(all_rows);
+    input_.setting.model.checkpoint.release(all_rows);
     const Matrix<const float> along = direction.matrix<float>();
     for (const HeadBranch& b : branches_) {
       if (b.live_rows() > 0)
@@ -229,8 +234,8 @@ class Scoring {
     graph::run_linear_step({.pass = pass_,
                             .op = tile.op,
                             .weights = tile.weights,
-                            .delta_dtype = input_.delta_dtype,
-                            .range = ranges_.of(head_index()),
+                            .delta_dtype = input_.setting.dtype,
+                            .range = ranges_.of(head_op()),
                             .weight_range = static_cast<const quant::Range*>(weight_range_.data()),
                             .observe = observe,
                             .flops = flops_},
@@ -300,7 +305,7 @@ class Scoring {
   void add_gram(const HeadTile& tile) {
     const int64_t in = hidden().cols;
     flops_ += 2.0 * static_cast<double>(tile.op.weight.elements()) * static_cast<double>(in);
-    const MatrixView w = tile.weights.for_rows(input_.delta_dtype);
+    const MatrixView w = tile.weights.for_rows(input_.setting.dtype);
     if (gram_.view.data == nullptr) {
       gram_ = Scratch(pass_.workspace, DType::f32, in, in);
       if (!dry()) kernels::clear(device(), gram_.view.data, in * in * int64_t{sizeof(float)});
@@ -352,11 +357,11 @@ class Scoring {
       const std::vector<double> self = squared_norms(b.change.view);
       const std::vector<double> leaves = leaves_hidden_sse(b, self);
       // A leaf that no row of a sample reaches does there what its parent does.
-      totals(b.self, self, [&](graph::Pair pair, const scores::ScopedSums& total) {
+      totals(b.self, self, [&](Pair pair, const scores::ScopedSums& total) {
         sinks.metrics(pair.variant, pair.sample, total);
-        for (const int leaf : b.leaf_ids) sinks.metrics(leaf, pair.sample, total);
+        for (const VariantId leaf : b.leaf_ids) sinks.metrics(leaf, pair.sample, total);
       });
-      const auto tell = [&](graph::Pair pair, const scores::ScopedSums& total) {
+      const auto tell = [&](Pair pair, const scores::ScopedSums& total) {
         sinks.metrics(pair.variant, pair.sample, total);
       };
       totals(b.leaves, leaves, tell);
@@ -368,7 +373,7 @@ class Scoring {
       for (const graph::ForkRows& fork : b.forks) {
         stats->error_sse = error_sse_[fork.leaf];
         stats->output_sse = output_sse_;
-        sinks.local(fork.leaf, *stats);
+        sinks.local(VariantId{fork.leaf}, *stats);
       }
     }
   }
@@ -379,8 +384,8 @@ class Scoring {
     const std::span<const kernels::LogitsNormalizer> normalizer = normalizer_.for_host();
     for (size_t i = 0; i < group.pairs.size(); ++i) {
       const RowBlock& block = group.blocks[i];
-      const models::Sample& sample = *input_.samples[static_cast<size_t>(group.pairs[i].sample)];
-      scores::ScopedSums total = position_counts(input_.model, sample);
+      const models::Sample& sample = *input_.setting.samples[static_cast<size_t>(group.pairs[i].sample)];
+      scores::ScopedSums total = position_counts(input_.setting.model, sample);
       for (int64_t r = 0; r < block.rows; ++r) {
         const auto token = static_cast<size_t>(block.parent + r);
         const scores::MetricSums m = row_metrics(sums_[static_cast<size_t>(block.out + r)],
@@ -396,7 +401,7 @@ class Scoring {
   // Of the lists beside the matrices: pairs and blocks as they are here and at a product, and numbers per
   // row.
   int64_t list_bytes() const {
-    constexpr int64_t kPairBytes = 2 * (2 * sizeof(graph::Pair) + 6 * sizeof(RowBlock));
+    constexpr int64_t kPairBytes = 2 * (2 * sizeof(Pair) + 6 * sizeof(RowBlock));
     constexpr int64_t kRowBytes = 2 * sizeof(double);
     constexpr int64_t kTokenBytes = sizeof(kernels::LogitsNormalizer) + 4 * sizeof(int32_t);
     int64_t pairs = 0;
@@ -427,7 +432,7 @@ class Scoring {
 }  // namespace
 
 double score_head(const PassInput& input, const graph::Pass& pass, graph::Variants& variants,
-                  const std::vector<int>& carried, const PassSinks& sinks) {
+                  const std::vector<VariantId>& carried, const PassSinks& sinks) {
   const trace::Span span("head");
   return Scoring(input, pass, variants, carried).run(sinks);
 }

@@ -11,6 +11,6 @@ namespace qsweep::pass {
 // that fork at lm_head included, from what `variants` holds as "hidden". Returns the arithmetic of its
 // products, the reference's own excepted.
 double score_head(const PassInput& input, const graph::Pass& pass, graph::Variants& variants,
-                  const std::vector<int>& carried, const PassSinks& sinks);
+                  const std::vector<VariantId>& carried, const PassSinks& sinks);
 
 }  // namespace qsweep::pass

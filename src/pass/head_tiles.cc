@@ -14,8 +14,13 @@ TensorView HeadTiles::rows(int64_t first, int64_t count) const {
 
 HeadTile HeadTiles::load(int64_t first) const {
   HeadTile tile{.first = first, .op = {}, .weights = {}};
-  tile.op.name = model_.lm_head().name;
-  tile.op.weight = rows(first, rows_from(first));
+  const graph::LinearOp& head = model_.lm_head();
+  tile.op.name = head.name;
+  const int64_t count = rows_from(first);
+  tile.op.weight = rows(first, count);
+  if (head.bias)
+    tile.op.bias =
+        TensorView{head.bias->dtype, {count}, head.bias->data + first * size_bytes(head.bias->dtype)};
   if (!pass_.workspace.dry()) {
     const trace::Span span("weights", tile.op.name,
                            {.bytes = static_cast<double>(tile.op.weight.size_bytes())});
@@ -40,7 +45,7 @@ kernels::Buffer HeadTiles::normalize(Matrix<const float> hidden,
     const Matrix<float> logits{static_cast<float*>(block->data()), hidden.rows, cols};
     const MatrixView w = tile.weights.for_values(hidden.rows);
     if (pass_.workspace.dry()) return;
-    ops::linear::forward(pass_.ops, hidden, w, nullptr, logits);
+    ops::linear::forward(pass_.ops, hidden, w, tile.weights.bias(), logits);
     kernels::update_normalizers(device, logits, tile.first, normalizers);
     const auto place = static_cast<size_t>(tile.first / kHeadTile);
     if (ranged)

@@ -15,7 +15,7 @@ inline constexpr int64_t kHeadTile = 512;
 
 struct HeadTile {
   int64_t first = 0;
-  graph::LinearOp op;  // these rows alone
+  graph::LinearOp op;  // these rows alone, with their part of the bias
   graph::LinearWeights weights;
 };
 
@@ -41,6 +41,7 @@ class HeadTiles {
       if (pass_.workspace.dry()) return;
       pass_.workspace.weights().release({&tile.op.weight, 1});
       model_.checkpoint.release(tile.op.weight);
+      if (tile.op.bias) model_.checkpoint.release(*tile.op.bias);
     }
   }
   // How many times the columns of the tiles that each() visits all columns are.

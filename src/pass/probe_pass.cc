@@ -7,12 +7,13 @@
 #include "base/trace.h"
 #include "graph/backward.h"
 #include "graph/linear_step.h"
+#include "graph/op_ranges.h"
 #include "graph/scratch.h"
 #include "ops/linear.h"
-#include "pass/finite.h"
 #include "pass/head_tiles.h"
 #include "pass/probe_rows.h"
 #include "pass/token_rows.h"
+#include "pass/walk.h"
 
 namespace qsweep::pass {
 namespace {
@@ -31,12 +32,13 @@ class ProbePass {
       : input_(input),
         workspace_(workspace),
         sinks_(sinks),
-        batch_(load_batch(input.model, input.samples, workspace, report_)),
-        pass_{input.ops, workspace, batch_, input.model.ops},
-        rows_(token_rows(input.samples)),
-        normalizer_(input.ops.device(), rows_.target.size()),
-        kinds_(row_kinds(input.model)),
-        ranges_(input.ops.device(), input.ranges) {
+        walk_(input.setting, workspace),
+        batch_(walk_.batch()),
+        pass_(walk_.pass()),
+        rows_(token_rows(input.setting.samples)),
+        normalizer_(device(), rows_.target.size()),
+        kinds_(row_kinds(input.setting.model)),
+        ranges_(device(), input.setting.ranges) {
     // Those at the hidden state come first: they take no part in the products of the head.
     hidden_probes_ = add_probes(true);
     logits_probes_ = add_probes(false);
@@ -45,18 +47,15 @@ class ProbePass {
 
   PassReport run() {
     trace::Span span("pass", "probes");
-    span.arg("samples", static_cast<int64_t>(input_.samples.size()));
+    span.arg("samples", static_cast<int64_t>(input_.setting.samples.size()));
     take_reference();
-    const graph::Value hidden = kept_.inputs.extract(body_stages(input_.model).size()).mapped().at("hidden");
+    const graph::Value hidden = kept_.inputs.extract(walk_.body().size()).mapped().at("hidden");
     graph::Cotangents cotangents;
-    workspace_.reset_peak();
-    cotangents["hidden"] = head(hidden.matrix);
-    report_.weight_bytes += 2 * input_.model.lm_head().weight.size_bytes();
-    note_peak(kHeadTile * input_.model.hidden_size * size_bytes(input_.model.lm_head().weight.dtype));
+    walk_.head([&] { cotangents["hidden"] = head(hidden.matrix); });
     done("lm_head");
     if (!probes_.empty()) backward(cotangents);
-    report_.flops = flops_;
-    return report_;
+    walk_.report().flops = flops_;
+    return walk_.report();
   }
 
  private:
@@ -82,21 +81,13 @@ class ProbePass {
   }
 
   bool dry() const { return workspace_.dry(); }
-  kernels::Device device() const { return input_.ops.device(); }
+  kernels::Device device() const { return pass_.ops.device(); }
   int64_t probe_count() const { return static_cast<int64_t>(probes_.size()); }
-  int head_index() const { return static_cast<int>(input_.model.ops.size()) - 1; }
+  int head_op() const { return input_.setting.head_op(); }
 
-  void note_peak(int64_t weights) {
-    report_.peak_bytes =
-        std::max(report_.peak_bytes, batch_.size_bytes() + weights + workspace_.peak_bytes());
-  }
   void done(const std::string& stage) {
     if (sinks_.stage_done) sinks_.stage_done(stage, flops_ - reported_flops_);
     reported_flops_ = flops_;
-  }
-
-  void run_stage(const graph::Stage& stage, const graph::Stage* next, const std::function<void()>& body) {
-    run_body_stage(input_.model, stage, next, workspace_, batch_, report_, body);
   }
 
   // From an earlier pass, or here.
@@ -105,52 +96,50 @@ class ProbePass {
       kept_ = std::exchange(*input_.reference, {});
       return;
     }
-    const int64_t loading_bytes = report_.peak_bytes;
+    const int64_t loading_bytes = walk_.report().peak_bytes;
     forward();
     if (dry() && input_.reference != nullptr)
-      report_ = {.peak_bytes = loading_bytes + workspace_.held_bytes()};
+      walk_.report() = {.peak_bytes = loading_bytes + workspace_.held_bytes()};
   }
 
   // The reference up to the head; keeps the inputs of every keep_every-th stage.
   void forward() {
     graph::Forward forward(pass_);
-    const auto stages = body_stages(input_.model);
+    const auto stages = walk_.body();
     graph::LinearObserver observer;
     if (probes_.empty()) observer.input = [&](int op, Matrix<const float> x) { local_errors(op, x); };
-    ReferenceCheck finite(input_.model, input_.samples, batch_, workspace_);
     observer.output = [&](int op, const graph::Value& y) {
-      finite.op_output(op, y.matrix);
+      walk_.check(op, y);
       if (input_.keep_linear_outputs) kept_.linear_outputs[op] = y;
     };
     graph::Values values;
     for (size_t i = 0; i < stages.size(); ++i) {
       if (!probes_.empty() && i % static_cast<size_t>(input_.keep_every) == 0) kept_.inputs[i] = values;
-      run_stage(stages[i], following(stages, i), [&] {
+      walk_.forward(i, [&]() -> const graph::Values& {
         forward.run(stages[i], values, observer);
-        finite.outputs(stages[i], values);
+        return values;
       });
-      finite.tell(stages[i], values);
     }
     kept_.inputs[stages.size()] = std::move(values);
   }
 
   // Without probes nothing walks backward, and the errors are measured on the way forward.
   void local_errors(int op_index, Matrix<const float> x) {
-    const graph::LinearOp& op = input_.model.ops[static_cast<size_t>(op_index)];
+    const graph::LinearOp& op = input_.setting.model.ops[static_cast<size_t>(op_index)];
     const graph::LinearWeights weights(pass_, op);
     const Scratch y(workspace_, DType::f32, x.rows, op.out_features());
     const MatrixView w = weights.for_values(x.rows);
-    if (!dry()) ops::linear::forward(input_.ops, x, w, weights.bias(), y.f32());
+    if (!dry()) ops::linear::forward(pass_.ops, x, w, weights.bias(), y.f32());
     errors(op_index, x, y.f32(), {});
   }
 
   void backward(graph::Cotangents& cotangents) {
-    graph::Backward backward(pass_, probe_count(), input_.dtype);
-    const auto stages = body_stages(input_.model);
+    graph::Backward backward(pass_, probe_count(), input_.setting.dtype);
+    const auto stages = walk_.body();
     for (size_t i = stages.size(); i-- > 0;) {
       if (!kept_.inputs.contains(i)) recompute_inputs(i);
       const double before = backward.flops();
-      run_stage(stages[i], preceding(stages, i), [&] {
+      walk_.backward(i, [&] {
         backward.run(
             stages[i], kept_.inputs.at(i), cotangents,
             [&](int op, Matrix<const float> x, Matrix<const float> y, MatrixView g) { errors(op, x, y, g); },
@@ -164,13 +153,15 @@ class ProbePass {
 
   // The inputs of the stages after the last one that kept its own, up to stage i.
   void recompute_inputs(size_t i) {
-    const auto stages = body_stages(input_.model);
     size_t from = i;
     while (!kept_.inputs.contains(from)) --from;
     graph::Forward forward(pass_);
     graph::Values values = kept_.inputs.at(from);
     for (size_t s = from; s < i; ++s) {
-      run_stage(stages[s], following(stages, s), [&] { forward.run(stages[s], values); });
+      walk_.forward(s, [&]() -> const graph::Values& {
+        forward.run(walk_.body()[s], values);
+        return values;
+      });
       kept_.inputs[s + 1] = values;
     }
   }
@@ -178,7 +169,7 @@ class ProbePass {
   // --- errors of one op and their products with the gradients at its output. g: empty without probes.
   void errors(int op_index, Matrix<const float> x, Matrix<const float> y, MatrixView g) {
     const trace::Span span("errors");
-    const graph::LinearOp& op = input_.model.ops[static_cast<size_t>(op_index)];
+    const graph::LinearOp& op = input_.setting.model.ops[static_cast<size_t>(op_index)];
     const graph::LinearWeights weights(pass_, op);
     std::shared_ptr<scores::LocalStats> stats;
     if (!dry()) {
@@ -223,7 +214,7 @@ class ProbePass {
     return {.pass = pass_,
             .op = op,
             .weights = weights,
-            .delta_dtype = input_.dtype,
+            .delta_dtype = input_.setting.dtype,
             .range = ranges_.of(op_index),
             .weight_range = weight_range,
             .observe = no_forks_,
@@ -301,7 +292,7 @@ class ProbePass {
   // y = x w^T.
   void linear(MatrixView x, MatrixView w, MatrixView y) {
     flops_ += 2.0 * static_cast<double>(x.rows * x.cols) * static_cast<double>(w.rows);
-    if (!dry()) input_.ops.gemm.linear(x, w, y, {.purpose = kernels::GemmPurpose::cotangents});
+    if (!dry()) pass_.ops.gemm.linear(x, w, y, {.purpose = kernels::GemmPurpose::cotangents});
   }
 
   // --- the head
@@ -315,7 +306,7 @@ class ProbePass {
   // Gradients of the probes at the final hidden state.
   graph::Cotangent head(Matrix<const float> hidden) {
     const trace::Span span("head");
-    const HeadTiles tiles(input_.model, pass_);
+    const HeadTiles tiles(input_.setting.model, pass_);
     kernels::SharedList<ProbeRow> probes(device(), probe_rows(probes_, input_, batch_, rows_));
     const auto rows = static_cast<int64_t>(probes.for_host().size());
     weight_range_ = tiles.normalize(hidden, input_.formats, normalizer_.for_kernels());
@@ -342,8 +333,8 @@ class ProbePass {
 
     graph::Cotangent cotangent;
     if (rows == 0) return cotangent;
-    cotangent.block = workspace_.allocate(input_.dtype, rows, hidden.cols);
-    cotangent.view = {cotangent.block->data(), input_.dtype, rows, hidden.cols, hidden.cols};
+    cotangent.block = workspace_.allocate(input_.setting.dtype, rows, hidden.cols);
+    cotangent.view = {cotangent.block->data(), input_.setting.dtype, rows, hidden.cols, hidden.cols};
     if (!dry()) kernels::convert(device(), sum.f32(), cotangent.view);
     return cotangent;
   }
@@ -376,14 +367,14 @@ class ProbePass {
   Scratch tile_logits(const HeadTile& tile, Matrix<const float> hidden) {
     Scratch logits(workspace_, DType::f32, hidden.rows, tile.op.out_features());
     const MatrixView w = tile.weights.for_values(hidden.rows);
-    if (!dry()) ops::linear::forward(input_.ops, hidden, w, nullptr, logits.f32());
+    if (!dry()) ops::linear::forward(pass_.ops, hidden, w, tile.weights.bias(), logits.f32());
     return logits;
   }
 
   std::vector<HeadSums> head_sums(int64_t probe_rows) const {
     std::vector<HeadSums> all(input_.formats.size());
     for (size_t f = 0; f < all.size(); ++f) {
-      all[f].wanted = input_.wanted(static_cast<size_t>(head_index()), f);
+      all[f].wanted = input_.wanted(static_cast<size_t>(head_op()), f);
       all[f].sums.resize(static_cast<size_t>(probe_rows));
       all[f].squares.resize(all[f].sums.size());
     }
@@ -394,7 +385,7 @@ class ProbePass {
                   MatrixView sum, std::vector<HeadSums>& sums, std::vector<double>& logits_norm) {
     const Scratch logits = tile_logits(tile, hidden);
     const int64_t first_row = hidden_probes_ * hidden.rows, rows = logits_probes_ * hidden.rows;
-    const Scratch u(workspace_, input_.dtype, rows, tile.op.out_features());
+    const Scratch u(workspace_, input_.setting.dtype, rows, tile.op.out_features());
     if (!dry()) {
       const std::span<double> norms = workspace_.deferred().ask<double>(
           logits_norm.size(), [&sums, &logits_norm](std::span<const double> found) {
@@ -411,10 +402,10 @@ class ProbePass {
     }
     add_product(tile, u.view, sum.rows_at(rows == 0 ? 0 : first_row, rows));
     const graph::LinearStep step =
-        step_at(tile.op, tile.weights, head_index(), static_cast<const quant::Range*>(weight_range_.data()));
+        step_at(tile.op, tile.weights, head_op(), static_cast<const quant::Range*>(weight_range_.data()));
     for (size_t f = 0; f < sums.size(); ++f) {
       if (!sums[f].wanted) continue;
-      const Scratch error = own_error(step, head_index(), f, hidden, logits.f32());
+      const Scratch error = own_error(step, head_op(), f, hidden, logits.f32());
       if (dry()) continue;
       HeadSums& to = sums[f];
       graph::sum_of_squares(workspace_, error.f32(), [&to](double sse) { to.error_sse += sse; });
@@ -426,17 +417,17 @@ class ProbePass {
                  }
                });
     }
-    if (input_.traces) traces(head_index(), hidden, u.view, hidden_probes_);
+    if (input_.traces) traces(head_op(), hidden, u.view, hidden_probes_);
   }
 
   // sum += u W, in f32.
   void add_product(const HeadTile& tile, MatrixView u, MatrixView sum) {
     flops_ += 2.0 * static_cast<double>(u.rows) * static_cast<double>(tile.op.weight.elements());
     if (u.rows == 0) return;
-    const MatrixView w = tile.weights.for_rows(input_.dtype);
+    const MatrixView w = tile.weights.for_rows(input_.setting.dtype);
     if (dry()) return;
-    input_.ops.gemm.multiply(kernels::operand(u), kernels::operand(w), kernels::operand(sum),
-                             {.accumulate = true, .purpose = kernels::GemmPurpose::cotangents});
+    pass_.ops.gemm.multiply(kernels::operand(u), kernels::operand(w), kernels::operand(sum),
+                            {.accumulate = true, .purpose = kernels::GemmPurpose::cotangents});
   }
 
   // stats: of the head's input.
@@ -446,8 +437,8 @@ class ProbePass {
       if (!sums[f].wanted) continue;
       stats.error_sse = sums[f].error_sse;
       stats.output_sse = sums[f].output_sse;
-      sinks_.local(head_index(), f, stats);
-      report_products(head_index(), f, sums[f].sums, sums[f].squares);
+      sinks_.local(head_op(), f, stats);
+      report_products(head_op(), f, sums[f].sums, sums[f].squares);
     }
     for (int64_t s = 0; s < batch_.samples(); ++s) {
       double all = 0, answer = 0;
@@ -463,9 +454,9 @@ class ProbePass {
   const ProbePassInput& input_;
   graph::Workspace& workspace_;
   const ProbeSinks& sinks_;
-  PassReport report_;
-  graph::Batch batch_;
-  graph::Pass pass_;
+  Walk walk_;
+  const graph::Batch& batch_;
+  const graph::Pass& pass_;
   TokenRows rows_;
   kernels::SharedList<kernels::LogitsNormalizer> normalizer_;
   std::vector<Rows> kinds_;  // per op

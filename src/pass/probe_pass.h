@@ -3,9 +3,12 @@
 #pragma once
 
 #include <functional>
+#include <span>
+#include <string>
+#include <tuple>
 
 #include "kernels/probes.h"
-#include "pass/pass.h"
+#include "pass/setting.h"
 
 namespace qsweep::pass {
 
@@ -17,15 +20,11 @@ struct ProbeSet {
 };
 
 struct ProbePassInput {
-  const models::Model& model;
-  const ops::Context& ops;
-  DType dtype = DType::f32;  // of cotangents, and of the products on them and on errors
-  std::vector<const models::Sample*> samples;
+  PassSetting setting;
   std::vector<int> sample_index;  // in the data: a sample's probes do not depend on its neighbours
   std::span<const ProbeSet> sets;
   std::span<const quant::Format* const> formats;
   std::function<bool(size_t op, size_t format)> wanted;  // which errors are computed
-  const Ranges& ranges;
   uint64_t seed = 0;
   bool traces = false;
   int keep_every = 1;  // of so many stages one keeps its inputs; the others are computed once more

@@ -43,7 +43,7 @@ MemoryPlan PhaseLog::plan(const std::function<MemoryPlan()>& make) {
     while (from.left() > 0) {
       Chunk& chunk = plan.chunks.emplace_back();
       chunk.samples = from.get<std::vector<int>>();
-      chunk.variants = from.get<std::vector<int>>();
+      chunk.variants = from.get<std::vector<pass::VariantId>>();
       chunk.keep_every = from.get<int>();
       chunk.keep_linear_outputs = from.get<bool>();
       chunk.plan = from.get<pass::PassReport>();

@@ -12,6 +12,7 @@
 
 #include "io/journal.h"
 #include "kernels/gemm.h"
+#include "pass/pass.h"
 #include "schedule/plan.h"
 #include "schedule/told.h"
 

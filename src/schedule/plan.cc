@@ -4,6 +4,8 @@
 #include <set>
 
 #include "base/process.h"
+#include "schedule/shares.h"
+#include "schedule/work.h"
 
 namespace qsweep::schedule {
 namespace {
@@ -15,18 +17,24 @@ constexpr int64_t kThreadBytes = int64_t{256} << 10;  // of a thread's stack, an
 constexpr int64_t kGpuBytes = int64_t{96} << 20;
 constexpr int kMostRecomputed = 64;  // stages between two that keep their inputs
 
+// What a device gets.
+struct Part {
+  std::vector<int> samples;
+  std::vector<pass::VariantId> variants;
+};
+
 class Planner {
  public:
-  Planner(const PlanProblem& problem, int64_t budget, int64_t base, const Share& share)
-      : problem_(problem), base_(base), budget_(budget - base), share_(share) {}
+  Planner(const PlanProblem& problem, int64_t budget, int64_t base, const Part& part)
+      : problem_(problem), base_(base), budget_(budget - base), part_(part) {}
 
   std::vector<Chunk> plan() {
     for (int first = 0; first < sample_count();) {
-      const int count = most_samples(first, share_.variants);
+      const int count = most_samples(first, part_.variants);
       if (count > 0) {
         first += count;
       } else {
-        split_sample(first++, share_.variants);
+        split_sample(first++, part_.variants);
       }
     }
     if (problem_.may_keep_linear_outputs && chunks_.size() == 1) keep_linear_outputs(chunks_.front());
@@ -34,20 +42,28 @@ class Planner {
   }
 
  private:
-  int sample_count() const { return static_cast<int>(share_.samples.size()); }
+  int sample_count() const { return static_cast<int>(part_.samples.size()); }
 
-  bool fits(int first, int count, const std::vector<int>& variants, Chunk& chunk) const {
-    const auto begin = share_.samples.begin() + first;
+  bool fits(int first, int count, const std::vector<pass::VariantId>& variants, Chunk& chunk) const {
+    const auto begin = part_.samples.begin() + first;
     chunk.samples.assign(begin, begin + count);
     chunk.variants = variants;
-    chunk.plan = problem_.dry_run(chunk);
+    walk(chunk);
     return chunk.plan.peak_bytes <= budget_;
+  }
+
+  kernels::Device device() const { return problem_.devices.first().device(); }
+
+  void walk(Chunk& chunk) const {
+    graph::Workspace workspace(device(), /*dry=*/true);
+    chunk.plan = problem_.dry_run(chunk, workspace);
+    if (device().gpu == nullptr && problem_.told_bytes) chunk.plan.peak_bytes += problem_.told_bytes(chunk);
   }
 
   // Appends the largest chunk of samples from `first` that fits with all variants; 0 where not even one does.
   // Doubles from as many as the last chunk has, then bisects: a walk over far more than fits would take
   // memory itself.
-  int most_samples(int first, const std::vector<int>& variants) {
+  int most_samples(int first, const std::vector<pass::VariantId>& variants) {
     const int left = sample_count() - first;
     int good = 0, bad = left + 1;
     Chunk best;
@@ -66,7 +82,7 @@ class Planner {
     return good;
   }
 
-  void split_sample(int at, const std::vector<int>& variants) {
+  void split_sample(int at, const std::vector<pass::VariantId>& variants) {
     if (variants.size() <= 1) {
       Chunk chunk;
       for (chunk.keep_every = 2; problem_.may_recompute && chunk.keep_every <= kMostRecomputed;
@@ -74,15 +90,14 @@ class Planner {
         if (fits(at, 1, variants, chunk)) return chunks_.push_back(std::move(chunk));
       fits(at, 1, variants, chunk);
       int64_t least = base_ + chunk.plan.peak_bytes;
-      if (problem_.device.gpu == nullptr)
-        least = std::max(least, peak_resident_bytes());  // by reading the data
+      if (device().gpu == nullptr) least = std::max(least, peak_resident_bytes());  // by reading the data
       fail("--memory: sample \"{}\" needs at least {} MiB, the limit is {} MiB",
            problem_.samples[static_cast<size_t>(chunk.samples.front())].id, (least >> 20) + 1,
            (base_ + budget_) >> 20);
     }
     const auto middle = variants.begin() + static_cast<int64_t>(variants.size() / 2);
-    for (const std::vector<int>& half :
-         {std::vector<int>(variants.begin(), middle), std::vector<int>(middle, variants.end())}) {
+    for (const std::vector<pass::VariantId>& half : {std::vector<pass::VariantId>(variants.begin(), middle),
+                                                     std::vector<pass::VariantId>(middle, variants.end())}) {
       Chunk chunk;
       if (fits(at, 1, half, chunk)) {
         chunks_.push_back(std::move(chunk));
@@ -95,16 +110,35 @@ class Planner {
   void keep_linear_outputs(Chunk& chunk) const {
     Chunk keeping = chunk;
     keeping.keep_linear_outputs = true;
-    keeping.plan = problem_.dry_run(keeping);
+    walk(keeping);
     if (keeping.plan.peak_bytes <= budget_) chunk = std::move(keeping);
   }
 
   const PlanProblem& problem_;
   int64_t base_;    // of the process
   int64_t budget_;  // of a pass
-  const Share& share_;
+  const Part& part_;
   std::vector<Chunk> chunks_;
 };
+
+std::vector<Part> parts_of(const PlanProblem& problem) {
+  const auto part_of = [&](const Share& share) {
+    Part part{.samples = share.samples, .variants = {}};
+    for (const int v : share.variants) part.variants.push_back(problem.live[static_cast<size_t>(v)]);
+    return part;
+  };
+  const auto work = [&](const Share& share) {
+    Tally tally(problem.model, problem.samples, problem.variants);
+    tally.add(share.samples, part_of(share).variants);
+    return tally.amount().flops;
+  };
+  std::vector<Part> parts;
+  for (const Share& share :
+       shares_of(static_cast<int>(problem.devices.size()), static_cast<int>(problem.samples.size()),
+                 static_cast<int>(problem.live.size()), work))
+    parts.push_back(part_of(share));
+  return parts;
+}
 
 }  // namespace
 
@@ -149,12 +183,11 @@ size_t MemoryPlan::devices() const {
 MemoryPlan plan_memory(const PlanProblem& problem, int64_t budget_bytes) {
   MemoryPlan plan;
   plan.budget_bytes = budget_bytes;
-  plan.base_bytes = problem.base_bytes ? *problem.base_bytes : base_bytes_of(problem.device);
-  const std::vector<Share> shares =
-      shares_of(static_cast<int>(problem.devices), static_cast<int>(problem.samples.size()),
-                static_cast<int>(problem.variants), problem.work);
-  for (size_t device = 0; device < shares.size(); ++device)
-    for (Chunk& chunk : Planner(problem, budget_bytes, plan.base_bytes, shares[device]).plan()) {
+  plan.base_bytes =
+      problem.base_bytes ? *problem.base_bytes : base_bytes_of(problem.devices.first().device());
+  const std::vector<Part> parts = parts_of(problem);
+  for (size_t device = 0; device < parts.size(); ++device)
+    for (Chunk& chunk : Planner(problem, budget_bytes, plan.base_bytes, parts[device]).plan()) {
       chunk.device = device;
       plan.chunks.push_back(std::move(chunk));
     }

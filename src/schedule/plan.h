@@ -1,18 +1,23 @@
 // The memory plan: cuts a run into passes, each of which fits the memory it is given.
 #pragma once
 
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
-#include "pass/pass.h"
-#include "schedule/shares.h"
+#include "graph/workspace.h"
+#include "pass/setting.h"
+#include "pass/variant.h"
+#include "schedule/devices.h"
 
 namespace qsweep::schedule {
 
-// The samples and variants of one pass over the weights, as indices into the run's.
+// One pass over the weights: some of the samples, by their index, and some of the variants.
 struct Chunk {
   std::vector<int> samples;
-  std::vector<int> variants;
+  std::vector<pass::VariantId> variants;
   int keep_every = 1;                // of so many stages one keeps its inputs for the way back
   bool keep_linear_outputs = false;  // for the way back
   size_t device = 0;                 // that computes it
@@ -46,18 +51,21 @@ int64_t base_bytes_of(kernels::Device device, int64_t results_bytes = 0);
 
 // What is cut into passes.
 struct PlanProblem {
+  const models::Model& model;
+  const Devices& devices;
   const std::vector<models::Sample>& samples;
-  size_t variants = 0;  // none: the samples alone are cut
+  std::span<const pass::Variant> variants = {};
+  std::vector<pass::VariantId> live =
+      {};  // those of the variants that are measured; none: the samples alone are cut
   // Whether a pass can keep the inputs of fewer stages and compute the others once more.
   bool may_recompute = false;
   // Whether a device's single pass keeps outputs of linear ops where they fit.
   bool may_keep_linear_outputs = false;
-  kernels::Device device;
-  size_t devices = 1;                      // of the same kind
-  Work work = {};                          // for more than one
   std::optional<int64_t> base_bytes = {};  // base_bytes_of() where not given
-  // Walks a pass without computing.
-  std::function<pass::PassReport(const Chunk&)> dry_run;
+  // Walks a pass in a dry workspace.
+  std::function<pass::PassReport(const Chunk&, graph::Workspace&)> dry_run;
+  // What a pass has told its journal until it is finished; nothing where not given.
+  std::function<int64_t(const Chunk&)> told_bytes = {};
 };
 
 // As few passes on each device as fit budget_bytes, the memory of each; one device has everything, several

@@ -6,7 +6,7 @@
 
 namespace qsweep::schedule {
 
-// What one device computes: these samples with these variants, ascending.
+// What one device computes: these samples with these of the variants that are measured, ascending.
 struct Share {
   std::vector<int> samples, variants;
 };

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/trace.h"
+#include "pass/pass.h"
 #include "schedule/share_passes.h"
-#include "sweep/rate.h"
 
 namespace qsweep::sweep {
 namespace {
@@ -22,10 +22,11 @@ void tell_range(graph::Workspace& workspace, const pass::RangeSink& sink, int op
                           [&sink, op](const quant::Range& range) { sink(op, range.min, range.max); }));
 }
 
-pass::PassInput reference_pass(const models::Model& model, const std::vector<models::Sample>& samples,
-                               const schedule::Chunk& chunk, const ops::Context& ops,
-                               const pass::Ranges& none) {
-  return {model, ops, DType::f32, schedule::samples_of(samples, chunk.samples), {}, {}, none};
+pass::PassSetting reference_pass(const models::Model& model, const std::vector<models::Sample>& samples,
+                                 const schedule::Chunk& chunk, const ops::Context& ops,
+                                 const pass::Ranges& none) {
+  return {
+      .model = model, .ops = ops, .samples = schedule::samples_of(samples, chunk.samples), .ranges = none};
 }
 
 }  // namespace
@@ -39,18 +40,17 @@ schedule::MemoryPlan plan_calibration(const models::Model& model, const schedule
                                       const std::vector<models::Sample>& samples, int64_t budget_bytes,
                                       std::optional<int64_t> base_bytes) {
   const pass::Ranges none(model.ops.size());
-  const auto dry_run = [&](const schedule::Chunk& chunk) {
-    graph::Workspace workspace(devices.first().device(), /*dry=*/true);
-    return pass::run_reference(reference_pass(model, samples, chunk, devices.first(), none), workspace, {});
-  };
-  return schedule::plan_memory(
-      {.samples = samples,
-       .device = devices.first().device(),
-       .devices = devices.size(),
-       .work = [&](const schedule::Share& share) { return arithmetic(model, samples, {}, share); },
-       .base_bytes = base_bytes,
-       .dry_run = dry_run},
-      budget_bytes);
+  return schedule::plan_memory({.model = model,
+                                .devices = devices,
+                                .samples = samples,
+                                .base_bytes = base_bytes,
+                                .dry_run =
+                                    [&](const schedule::Chunk& chunk, graph::Workspace& workspace) {
+                                      return pass::run_reference(
+                                          reference_pass(model, samples, chunk, devices.first(), none),
+                                          workspace, {});
+                                    }},
+                               budget_bytes);
 }
 
 pass::Ranges calibrate(const models::Model& model, const schedule::Devices& devices,

@@ -4,7 +4,7 @@
 
 #include "schedule/share_passes.h"
 #include "sweep/hybrid.h"
-#include "sweep/rate.h"
+#include "sweep/records.h"
 
 namespace qsweep::sweep {
 namespace {
@@ -78,15 +78,11 @@ Estimator::Estimator(const Setting& setting, EstimateOptions options, const std:
 pass::ProbePassInput Estimator::pass_input(const schedule::Chunk& chunk, const ops::Context& ops,
                                            const pass::Ranges& ranges,
                                            pass::ReferenceValues* reference) const {
-  return {.model = setting_.model,
-          .ops = ops,
-          .dtype = setting_.delta_dtype(),
-          .samples = schedule::samples_of(setting_.data, chunk.samples),
+  return {.setting = setting_.of_pass(chunk, ops, ranges),
           .sample_index = chunk.samples,
           .sets = sets_,
           .formats = options_.formats,
           .wanted = [this](size_t op, size_t format) { return wanted_[record_index(op, format)]; },
-          .ranges = ranges,
           .seed = options_.seed,
           .traces = options_.method == Method::hawq,
           .keep_every = chunk.keep_every,
@@ -107,7 +103,6 @@ int64_t Estimator::results_bytes() const {
   return static_cast<int64_t>(samples()) * (products + of_ops);
 }
 
-// What the pass has told until it is finished, for the journal.
 int64_t Estimator::told_bytes(const schedule::Chunk& chunk) const {
   constexpr int64_t kNames = 1 + sizeof(int) + 4 * sizeof(int64_t);  // of the call, op, format, probe, sample
   const auto probes = static_cast<int64_t>(first_probe_.back());
@@ -120,27 +115,21 @@ int64_t Estimator::told_bytes(const schedule::Chunk& chunk) const {
 void Estimator::prepare(bool reference_is_left, std::optional<int64_t> base_bytes) {
   const pass::Ranges none(ops());
   pass::ReferenceValues left;
-  const ops::Context& first = setting_.devices.first();
-  const auto dry_run = [&](const schedule::Chunk& chunk) {
-    graph::Workspace workspace(first.device(), /*dry=*/true);
-    pass::PassReport report = pass::run_probe_pass(
-        pass_input(chunk, first, none, reference_is_left ? &left : nullptr), workspace, {});
-    if (first.device().gpu == nullptr) report.peak_bytes += told_bytes(chunk);
-    return report;
+  const auto dry_run = [&](const schedule::Chunk& chunk, graph::Workspace& workspace) {
+    pass::ReferenceValues* const reference = reference_is_left ? &left : nullptr;
+    return run_probe_pass(pass_input(chunk, setting_.devices.first(), none, reference), workspace, {});
   };
   plan_ = log_.plan([&] {
-    return schedule::plan_memory({.samples = setting_.data,
-                                  .may_recompute = walks_back(),
-                                  .may_keep_linear_outputs = walks_back(),
-                                  .device = first.device(),
-                                  .devices = setting_.devices.size(),
-                                  .work =
-                                      [&](const schedule::Share& share) {
-                                        return arithmetic(setting_.model, setting_.data, {}, share);
-                                      },
-                                  .base_bytes = base_bytes,
-                                  .dry_run = dry_run},
-                                 setting_.memory_bytes);
+    return schedule::plan_memory(
+        {.model = setting_.model,
+         .devices = setting_.devices,
+         .samples = setting_.data,
+         .may_recompute = walks_back(),
+         .may_keep_linear_outputs = walks_back(),
+         .base_bytes = base_bytes,
+         .dry_run = dry_run,
+         .told_bytes = [&](const schedule::Chunk& chunk) { return told_bytes(chunk); }},
+        setting_.memory_bytes);
   });
 }
 
@@ -196,7 +185,7 @@ void Estimator::run(const pass::Ranges& ranges, pass::ReferenceValues& reference
   const auto run = [&](size_t i, const ops::Context& ops, const pass::ProbeSinks& noted,
                        const pass::Boundaries&) {
     graph::Workspace workspace(ops.device());
-    return pass::run_probe_pass(pass_input(plan_.chunks[i], ops, ranges, &reference), workspace, noted);
+    return run_probe_pass(pass_input(plan_.chunks[i], ops, ranges, &reference), workspace, noted);
   };
   schedule::run_passes(setting_.devices, plan_, log_, sinks_of, run);
   for (size_t i = 0; i < records.size(); ++i) {

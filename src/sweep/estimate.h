@@ -6,7 +6,8 @@
 #include <optional>
 
 #include "pass/probe_pass.h"
-#include "sweep/variant_run.h"
+#include "schedule/phase_log.h"
+#include "sweep/setting.h"
 
 namespace qsweep::sweep {
 

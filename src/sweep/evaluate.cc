@@ -2,6 +2,7 @@
 
 #include "scores/eval.h"
 #include "sweep/outlook.h"
+#include "sweep/records.h"
 
 namespace qsweep::sweep {
 namespace {
@@ -39,14 +40,17 @@ double effective_bits(const models::Model& model, const std::vector<const quant:
 }  // namespace
 
 Evaluation::Evaluation(const Setting& setting, std::vector<RecipeFormats> recipes)
-    : setting_(setting), recipes_(std::move(recipes)), variant_run_(setting, [&] {
+    : setting_(setting),
+      recipes_(std::move(recipes)),
+      variants_([&] {
         std::vector<pass::Variant> variants;
         for (RecipeFormats& recipe : recipes_) {
           uncalibrated_.push_back(drop_uncalibrated(setting, recipe.formats));
           variants.push_back({.carried = true, .formats = recipe.formats});
         }
         return variants;
-      }()) {}
+      }()),
+      variant_run_(setting, variants_, all_of(variants_)) {}
 
 void Evaluation::prepare() {
   constexpr int64_t kOpBytes = 1024;  // of an op of a recipe: its name and format here and as JSON
@@ -78,13 +82,12 @@ scores::EvalRun Evaluation::run(scores::Metric ranking, const ProgressObserver& 
     record.per_sample = unchanged(setting_.model, setting_.data);
   }
   variant_run_.run({.metrics =
-                        [&](int variant, int sample, const scores::ScopedSums& sums) {
-                          run.recipes[static_cast<size_t>(variant)].per_sample[static_cast<size_t>(sample)] =
-                              sums;
+                        [&](pass::VariantId variant, int sample, const scores::ScopedSums& sums) {
+                          at(run.recipes, variant).per_sample[static_cast<size_t>(sample)] = sums;
                         },
                     .local = {}},
                    progress);
-  variant_run_.timed("statistics", [&] { scores::finalize(run, ranking); });
+  variant_run_.report().timed("statistics", [&] { scores::finalize(run, ranking); });
   return run;
 }
 

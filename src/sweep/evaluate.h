@@ -3,6 +3,7 @@
 
 #include "scores/metric.h"
 #include "sweep/forecast.h"
+#include "sweep/variant_run.h"
 
 namespace qsweep::scores {
 struct EvalRun;
@@ -23,13 +24,13 @@ class Evaluation {
   void keep(const schedule::Keeping& keeping) { variant_run_.keep(keeping, "eval"); }  // as Sweep's
   void prepare();
   const schedule::MemoryPlan& plan() const { return variant_run_.report().plan; }
-  std::vector<ProductShape> main_products() const {
-    return sweep::main_products(setting_, variant_run_.variants(), plan());
+  std::vector<schedule::ProductShape> main_products() const {
+    return sweep::main_products(setting_, variants_, plan());
   }
   // After prepare(), with the rates of main_products().
   double forecast_s(std::span<const MeasuredProduct> rates) const {
-    return amount_of(setting_, variant_run_.variants(), plan()).flops *
-           seconds_per_flop(setting_, variant_run_.variants(), plan(), rates);
+    return amount_of(setting_, variants_, plan()).flops *
+           seconds_per_flop(setting_, variants_, plan(), rates);
   }
   // All recipes in one sweep. Metrics are finalized; data, settings, provenance and predictions are the
   // caller's.
@@ -40,6 +41,7 @@ class Evaluation {
   Setting setting_;
   std::vector<RecipeFormats> recipes_;
   std::vector<std::vector<std::string>> uncalibrated_;  // per recipe: ops that have to stay float
+  std::vector<pass::Variant> variants_;
   VariantRun variant_run_;
 };
 

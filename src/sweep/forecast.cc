@@ -16,15 +16,6 @@ namespace {
 // 101 s (fourteen).
 constexpr double kSecondsPerElement = 8e-9;
 
-schedule::Share everything(const Setting& setting, size_t variants) {
-  schedule::Share all;
-  all.samples.resize(setting.data.size());
-  all.variants.resize(variants);
-  std::iota(all.samples.begin(), all.samples.end(), 0);
-  std::iota(all.variants.begin(), all.variants.end(), 0);
-  return all;
-}
-
 // Which exact scores `auto` measures without a time budget, of so many in a format.
 int64_t refined_of(int64_t scores) {
   const auto share = static_cast<int64_t>(kRefinedShare * static_cast<double>(scores));
@@ -35,7 +26,7 @@ int64_t refined_of(int64_t scores) {
 
 double seconds_per_flop(const Setting& setting, std::span<const pass::Variant> variants,
                         const schedule::MemoryPlan& plan, std::span<const MeasuredProduct> rates) {
-  const Amount amount = amount_of(setting, variants, plan);
+  const schedule::Amount amount = amount_of(setting, variants, plan);
   if (!(amount.flops > 0) || rates.empty()) return 0;
   const double threads = static_cast<double>(setting.devices.first().gemm.device().threads.count) *
                          static_cast<double>(setting.devices.size());
@@ -44,9 +35,13 @@ double seconds_per_flop(const Setting& setting, std::span<const pass::Variant> v
 }
 
 Forecast Sweep::forecast(std::span<const MeasuredProduct> rates) const {
-  const double per_flop = seconds_per_flop(setting_, variant_run_.variants(), plan(), rates);
-  const auto arithmetic_of = [&](std::span<const pass::Variant> variants) {
-    return arithmetic(setting_.model, setting_.data, variants, everything(setting_, variants.size()));
+  const double per_flop = seconds_per_flop(setting_, outlook_.variants, plan(), rates);
+  std::vector<int> samples(setting_.data.size());
+  std::iota(samples.begin(), samples.end(), 0);
+  const auto arithmetic_of = [&](const std::vector<pass::VariantId>& variants) {
+    schedule::Tally tally(setting_.model, setting_.data, outlook_.variants);
+    tally.add(samples, variants);
+    return tally.amount().flops;
   };
   const double reference = arithmetic_of({});
   Forecast forecast{.sweep_s = (plan().flops() + reference) * per_flop};
@@ -62,7 +57,8 @@ Forecast Sweep::forecast(std::span<const MeasuredProduct> rates) const {
     forecast.verify_s = verify_plan_->flops() * per_flop *
                         static_cast<double>(std::min(options_.verify, all)) / static_cast<double>(all);
   if (options_.method != scores::Method::automatic) return forecast;
-  const double all_s = (arithmetic_of(outlook_.variants) - arithmetic_of(variant_run_.variants())) * per_flop;
+  const double all_s =
+      (arithmetic_of(all_of(outlook_.variants)) - arithmetic_of(variant_run_.live())) * per_flop;
   if (options_.time_budget_s) {
     const double left_s = *options_.time_budget_s - forecast.sweep_s - forecast.estimate_s;
     const double share = all_s > 0 ? std::clamp(left_s / all_s, 0.0, 1.0) : 1.0;

@@ -4,6 +4,7 @@
 #include <map>
 #include <tuple>
 
+#include "pass/setting.h"
 #include "scores/op_names.h"
 
 namespace qsweep::sweep {
@@ -105,7 +106,7 @@ class Planner {
     return usable(format, op) ? Status::ok : Status::uncalibrated;
   }
 
-  int carried(std::vector<const Format*> formats, const std::string& name, const Format& format) {
+  pass::VariantId carried(std::vector<const Format*> formats, const std::string& name, const Format& format) {
     scores::Baseline baseline;
     baseline.name = name + ":" + std::string(format.name);
     baseline.format = scores::format_of_baseline(baseline.name);
@@ -115,15 +116,15 @@ class Planner {
     outlook_.variants.push_back({.carried = true, .formats = std::move(formats)});
     outlook_.targets.push_back({{Target::Kind::baseline, outlook_.baselines.size()}});
     outlook_.baselines.push_back(std::move(baseline));
-    return static_cast<int>(outlook_.variants.size()) - 1;
+    return pass::VariantId{static_cast<int>(outlook_.variants.size()) - 1};
   }
 
   void plan_format(const Format& format) {
     std::vector<const Format*> all(model_.ops.size());
     for (int op = 0; op < op_count(); ++op)
       if (usable(format, op)) all[static_cast<size_t>(op)] = &format;
-    const int all_quantized = carried(all, "all", format);
-    int parent = options_.mode == Mode::isolated ? pass::kReference : all_quantized;
+    const pass::VariantId all_quantized = carried(all, "all", format);
+    pass::VariantId parent = options_.mode == Mode::isolated ? pass::kReference : all_quantized;
     if (options_.mode == Mode::requantize) {
       const bool everything = std::find(members_.begin(), members_.end(), false) == members_.end();
       for (size_t op = 0; op < all.size(); ++op)
@@ -152,7 +153,7 @@ class Planner {
     }
   }
 
-  void plan_leaf(const Format& format, int op, int parent, Target target) {
+  void plan_leaf(const Format& format, int op, pass::VariantId parent, Target target) {
     std::vector<graph::Override> overrides;
     if (options_.mode == Mode::requantize_cumulative) {
       for (int later = op + 1; later < op_count(); ++later)
@@ -161,7 +162,7 @@ class Planner {
       overrides.push_back({op, options_.mode == Mode::leave_one_out ? nullptr : &format});
     }
     if (overrides.empty()) {  // the last of the members: nothing is left in float
-      outlook_.targets[static_cast<size_t>(parent)].push_back(target);
+      at(outlook_.targets, parent).push_back(target);
       return;
     }
     outlook_.variants.push_back({.parent = parent, .overrides = std::move(overrides)});
@@ -175,16 +176,16 @@ class Planner {
       const pass::Variant& variant = outlook_.variants[v];
       return variant.carried ? -1 : variant.overrides.front().op;
     };
-    std::vector<size_t> order(outlook_.variants.size()), position(order.size());
+    std::vector<size_t> order(outlook_.variants.size());
+    std::vector<pass::VariantId> position(order.size());
     for (size_t i = 0; i < order.size(); ++i) order[i] = i;
     std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return place(a) < place(b); });
-    for (size_t i = 0; i < order.size(); ++i) position[order[i]] = i;
+    for (size_t i = 0; i < order.size(); ++i) position[order[i]] = pass::VariantId{static_cast<int>(i)};
     std::vector<pass::Variant> variants;
     std::vector<std::vector<Target>> targets;
     for (const size_t i : order) {
       pass::Variant& variant = variants.emplace_back(std::move(outlook_.variants[i]));
-      if (variant.parent != pass::kReference)
-        variant.parent = static_cast<int>(position[static_cast<size_t>(variant.parent)]);
+      if (variant.parent != pass::kReference) variant.parent = at(position, variant.parent);
       targets.push_back(std::move(outlook_.targets[i]));
     }
     outlook_.variants = std::move(variants);
@@ -208,25 +209,13 @@ std::vector<bool> reached_ops(const models::Model& model, const std::vector<mode
   return reached;
 }
 
-Selection select_leaves(const Outlook& outlook, std::span<const size_t> records) {
-  const std::vector<pass::Variant>& all = outlook.variants;
-  const auto wanted = [&](size_t v) {
-    const Target& target = outlook.targets[v].front();
-    return !all[v].carried && std::ranges::count(records, target.index) > 0;
-  };
-  std::vector<bool> is_parent(all.size());
-  for (size_t v = 0; v < all.size(); ++v)
-    if (wanted(v) && all[v].parent != pass::kReference) is_parent[static_cast<size_t>(all[v].parent)] = true;
-  Selection selection;
-  std::vector<int> position(all.size());
-  for (size_t v = 0; v < all.size(); ++v) {  // parents come before their leaves
-    if (!is_parent[v] && !wanted(v)) continue;
-    position[v] = static_cast<int>(selection.variants.size());
-    pass::Variant& variant = selection.variants.emplace_back(all[v]);
-    if (variant.parent != pass::kReference) variant.parent = position[static_cast<size_t>(variant.parent)];
-    selection.targets.push_back(is_parent[v] ? std::vector<Target>() : outlook.targets[v]);
-  }
-  return selection;
+std::vector<pass::VariantId> select_leaves(const Outlook& outlook, std::span<const size_t> records) {
+  std::vector<pass::VariantId> leaves = all_of(outlook.variants);
+  std::erase_if(leaves, [&](pass::VariantId v) {
+    return at(outlook.variants, v).carried ||
+           std::ranges::count(records, at(outlook.targets, v).front().index) == 0;
+  });
+  return leaves;
 }
 
 Outlook make_outlook(const models::Model& model, const std::vector<models::Sample>& data,

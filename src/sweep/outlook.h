@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "pass/pass.h"
+#include "models/model.h"
+#include "pass/variant.h"
 #include "scores/record.h"
 
 namespace qsweep::sweep {
@@ -55,13 +56,8 @@ struct Outlook {
   std::vector<std::vector<Target>> targets;  // per variant
 };
 
-// Some leaves of an outlook with the parents that they need.
-struct Selection {
-  std::vector<pass::Variant> variants;
-  std::vector<std::vector<Target>> targets;  // per variant; none of parents
-};
-// Those that give the scores at these indices.
-Selection select_leaves(const Outlook& outlook, std::span<const size_t> records);
+// The variants that give the scores at these indices, ascending; of leaves alone.
+std::vector<pass::VariantId> select_leaves(const Outlook& outlook, std::span<const size_t> records);
 
 Outlook make_outlook(const models::Model& model, const std::vector<models::Sample>& data,
                      const std::vector<models::Sample>& calibration, const ScoreOptions& options);

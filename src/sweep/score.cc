@@ -1,11 +1,11 @@
 #include "sweep/score.h"
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 
 #include "scores/finalize.h"
 #include "scores/run.h"
+#include "sweep/records.h"
 #include "sweep/refinement.h"
 
 namespace qsweep::sweep {
@@ -18,14 +18,11 @@ using scores::ScoreRecord;
 // or that finish within the other; until less than the last one of the budget is left.
 constexpr double kRoundShareOfTime = 0.7, kSafeShareOfTime = 0.85, kLeastShareOfBudget = 0.05;
 
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 // What is measured exactly from the start: with estimated scores only the baselines.
-std::vector<pass::Variant> exact_variants(const Outlook& outlook, Method method) {
-  std::vector<pass::Variant> variants = outlook.variants;
-  if (method != Method::exact) std::erase_if(variants, [](const pass::Variant& v) { return !v.carried; });
+std::vector<pass::VariantId> exact_variants(const Outlook& outlook, Method method) {
+  std::vector<pass::VariantId> variants = all_of(outlook.variants);
+  if (method != Method::exact)
+    std::erase_if(variants, [&](pass::VariantId v) { return !at(outlook.variants, v).carried; });
   return variants;
 }
 
@@ -84,7 +81,8 @@ Sweep::Sweep(const models::Model& model, const schedule::Devices& devices,
                squared_errors_alone(options)},
       options_(std::move(options)),
       outlook_(make_outlook(model, data, calibration, options_)),
-      variant_run_(first_setting(setting_, options_.method), exact_variants(outlook_, options_.method)) {
+      variant_run_(first_setting(setting_, options_.method), outlook_.variants,
+                   exact_variants(outlook_, options_.method)) {
   if (options_.method == Method::exact) return;
   estimator_.emplace(first_setting(setting_, options_.method), estimate_options(options_), outlook_.records);
   if (estimator_->walks_back()) variant_run_.leave_reference();
@@ -100,9 +98,9 @@ void Sweep::prepare() {
   start_s_ = now_s();
   variant_run_.prepare(schedule::base_bytes_of(setting_.devices.first().device(), results_bytes()));
   if (estimator_)
-    variant_run_.timed("plan",
-                       [&] { estimator_->prepare(variant_run_.reference_is_left(), plan().base_bytes); });
-  if (options_.verify > 0) variant_run_.timed("plan", [&] { plan_verification(); });
+    variant_run_.report().timed(
+        "plan", [&] { estimator_->prepare(variant_run_.reference_is_left(), plan().base_bytes); });
+  if (options_.verify > 0) variant_run_.report().timed("plan", [&] { plan_verification(); });
 }
 
 // Of the records with their sums per sample, as far as the method has them, and of what is written in the
@@ -125,39 +123,36 @@ scores::Run Sweep::run(const ProgressObserver& progress) {
   run.data = data_counts(setting_.data);
   run.scores = outlook_.records;
   run.baselines = outlook_.baselines;
-  measure(variant_run_, outlook_.targets, run, progress);
+  measure(variant_run_, run, progress);
   if (estimator_) estimate(run, progress);
   if (options_.method == Method::automatic) refine(run, progress);
   if (options_.verify > 0) verify(run, progress);
-  variant_run_.timed("statistics", [&] { scores::finalize(run, options_.metric, options_.seed); });
+  variant_run_.report().timed("statistics", [&] { scores::finalize(run, options_.metric, options_.seed); });
   return run;
 }
 
-void Sweep::measure(VariantRun& variants, const std::vector<std::vector<Target>>& targets, scores::Run& run,
-                    const ProgressObserver& progress) const {
+void Sweep::measure(VariantRun& variants, scores::Run& run, const ProgressObserver& progress) const {
   const auto of = [&](Target target) -> scores::Measurement& {
     if (target.kind == Target::Kind::score) return run.scores[target.index];
     return run.baselines[target.index];
   };
-  for (size_t v = 0; v < variants.variants().size(); ++v)
-    for (const Target target : targets[v]) of(target).per_sample = unchanged(setting_.model, setting_.data);
-  variants.run({.metrics =
-                    [&](int variant, int sample, const scores::ScopedSums& sums) {
-                      for (const Target target : targets[static_cast<size_t>(variant)])
-                        of(target).per_sample[static_cast<size_t>(sample)] = sums;
-                    },
-                .local =
-                    [&](int variant, const scores::LocalStats& stats) {
-                      // Of a variant that changes more than the scored op, its statistics cannot be told.
-                      const auto& overrides = variants.variants()[static_cast<size_t>(variant)].overrides;
-                      for (const Target target : targets[static_cast<size_t>(variant)]) {
-                        if (overrides.size() != 1 || overrides.front().op != run.scores[target.index].op)
-                          continue;
-                        auto& local = run.scores[target.index].local;
-                        local ? local->add(stats) : void(local = stats);
-                      }
-                    }},
-               progress);
+  for (const pass::VariantId v : variants.live())
+    for (const Target target : at(outlook_.targets, v))
+      of(target).per_sample = unchanged(setting_.model, setting_.data);
+  const auto metrics = [&](pass::VariantId v, int sample, const scores::ScopedSums& sums) {
+    for (const Target target : at(outlook_.targets, v))
+      of(target).per_sample[static_cast<size_t>(sample)] = sums;
+  };
+  const auto local = [&](pass::VariantId v, const scores::LocalStats& stats) {
+    // Of a variant that changes more than the scored op, its statistics cannot be told.
+    const auto& overrides = at(outlook_.variants, v).overrides;
+    for (const Target target : at(outlook_.targets, v)) {
+      if (overrides.size() != 1 || overrides.front().op != run.scores[target.index].op) continue;
+      auto& sum = run.scores[target.index].local;
+      sum ? sum->add(stats) : void(sum = stats);
+    }
+  };
+  variants.run({.metrics = metrics, .local = local}, progress);
 }
 
 void Sweep::estimate(scores::Run& run, const ProgressObserver& progress) {
@@ -167,7 +162,7 @@ void Sweep::estimate(scores::Run& run, const ProgressObserver& progress) {
     if (progress) progress(state);
   };
   const kernels::GemmCount before = all_products(setting_.devices);
-  variant_run_.timed("estimate", [&] {
+  variant_run_.report().timed("estimate", [&] {
     estimator_->run(variant_run_.ranges(), variant_run_.reference(), run.scores, report);
   });
   const schedule::Cost earlier = estimator_->earlier();
@@ -175,6 +170,11 @@ void Sweep::estimate(scores::Run& run, const ProgressObserver& progress) {
   kernels::GemmCount& products = variant_run_.report().estimates;
   products = all_products(setting_.devices).since(before);
   for (const kernels::GemmCount& count : earlier.products) products.add(count);
+}
+
+// A run of the variants that give these scores.
+VariantRun Sweep::exactly(const Setting& setting, std::span<const size_t> records) const {
+  return {setting, outlook_.variants, select_leaves(outlook_, records), variant_run_.ranges()};
 }
 
 double Sweep::seconds_left() const {
@@ -188,7 +188,7 @@ size_t Sweep::fitting(std::span<const size_t> records, double rate) const {
   const double left = seconds_left();
   if (records.empty() || left < kLeastShareOfBudget * options_.time_budget_s.value_or(0)) return 0;
   const auto seconds = [&](size_t count) {
-    VariantRun round(setting_, select_leaves(outlook_, records.first(count)).variants, variant_run_.ranges());
+    VariantRun round = exactly(setting_, records.first(count));
     round.prepare(plan().base_bytes);
     return round.report().plan.flops() / rate;
   };
@@ -218,8 +218,7 @@ void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
     }
     if (count == 0) return;
     if (count > left.size()) fail("the journal measures {} of {} scores", count, left.size());
-    Selection selection = select_leaves(outlook_, left.first(count));
-    VariantRun round(setting_, std::move(selection.variants), variant_run_.ranges());
+    VariantRun round = exactly(setting_, left.first(count));
     round.keep(keeping_, phase);
     round.prepare(plan().base_bytes);
     for (const size_t i : left.first(count)) {
@@ -231,7 +230,7 @@ void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
       record.local.reset();
     }
     const double before = now_s();
-    variant_run_.timed("refine", [&] { measure(round, selection.targets, run, progress); });
+    variant_run_.report().timed("refine", [&] { measure(round, run, progress); });
     const double earlier = round.report().all_earlier_s();
     variant_run_.report().add_earlier("refine", earlier);
     rate = round.report().plan.flops() / (now_s() - before + earlier);
@@ -243,7 +242,7 @@ void Sweep::refine(scores::Run& run, const ProgressObserver& progress) {
 void Sweep::plan_verification() {
   std::vector<size_t> all(outlook_.records.size());
   std::iota(all.begin(), all.end(), size_t{0});
-  VariantRun again(in_f32(setting_), select_leaves(outlook_, all).variants, variant_run_.ranges());
+  VariantRun again = exactly(in_f32(setting_), all);
   again.prepare(plan().base_bytes);
   verify_plan_ = again.report().plan;
 }
@@ -253,14 +252,13 @@ void Sweep::verify(scores::Run& run, const ProgressObserver& progress) {
       choose_for_verification(run, options_.metric, options_.verify, options_.seed);
   std::vector<size_t> records;
   for (const Chosen& c : chosen) records.push_back(c.record);
-  Selection selection = select_leaves(outlook_, records);
-  VariantRun again(in_f32(setting_), std::move(selection.variants), variant_run_.ranges());
+  VariantRun again = exactly(in_f32(setting_), records);
   again.keep(keeping_, "verify");
   scores::Run measured;
   measured.scores = outlook_.records;
-  variant_run_.timed("verify", [&] {
+  variant_run_.report().timed("verify", [&] {
     again.prepare(plan().base_bytes);
-    measure(again, selection.targets, measured, progress);
+    measure(again, measured, progress);
   });
   variant_run_.report().add_earlier("verify", again.report().all_earlier_s());
   verify_bytes_ = again.report().plan.peak_bytes();

@@ -8,6 +8,7 @@
 #include "sweep/forecast.h"
 #include "sweep/outlook.h"
 #include "sweep/rate.h"
+#include "sweep/variant_run.h"
 #include "sweep/verify.h"
 
 namespace qsweep::sweep {
@@ -30,8 +31,8 @@ class Sweep {
   const schedule::MemoryPlan* estimate_plan() const { return estimator_ ? &estimator_->plan() : nullptr; }
 
   // Of the passes of plan(), once they are there.
-  std::vector<ProductShape> main_products() const {
-    return sweep::main_products(setting_, variant_run_.variants(), plan());
+  std::vector<schedule::ProductShape> main_products() const {
+    return sweep::main_products(setting_, outlook_.variants, plan());
   }
 
   // Of all scores that might be verified, at once; null where none is.
@@ -52,8 +53,8 @@ class Sweep {
 
  private:
   int64_t results_bytes() const;
-  void measure(VariantRun& variants, const std::vector<std::vector<Target>>& targets, scores::Run& run,
-               const ProgressObserver& progress) const;
+  void measure(VariantRun& variants, scores::Run& run, const ProgressObserver& progress) const;
+  VariantRun exactly(const Setting& setting, std::span<const size_t> records) const;
   void estimate(scores::Run& run, const ProgressObserver& progress);
   // auto: exact scores in place of the estimates that matter most.
   void refine(scores::Run& run, const ProgressObserver& progress);

@@ -2,59 +2,22 @@
 #pragma once
 
 #include <functional>
-#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "base/trace.h"
-#include "schedule/devices.h"
-#include "schedule/plan.h"
-#include "sweep/calibrate.h"
+#include "schedule/phase_log.h"
+#include "sweep/setting.h"
 
 namespace qsweep::sweep {
 
-struct Progress {
-  std::string what;       // the stage that was finished; empty: what an earlier process has done
-  double done_flops = 0;  // of products, the reference's excepted
-  double total_flops = 0;
-  double earlier_flops = 0;  // of the done ones, by an earlier process
-
-  void add(const std::string& stage, double flops);
-};
-using ProgressObserver = std::function<void(const Progress&)>;
-
-struct RunReport {
-  std::map<std::string, double> phases_s;
-  std::map<std::string, double> earlier_s;  // of these, by processes before this one
-  schedule::MemoryPlan plan;
-  std::optional<schedule::MemoryPlan> calibration;  // of passes of its own, where there are some
-  kernels::GemmCount reference, deltas;             // of the sweep phase
-  kernels::GemmCount estimates;                     // all products of the estimate phase
-
-  void add_earlier(const std::string& phase, double seconds);
-  double all_earlier_s() const;
-  int64_t planned_bytes() const;  // of all its passes
-};
-
-// What a model, its data and the machine give to a run. Everything must outlive the run.
-struct Setting {
-  const models::Model& model;
-  schedule::Devices devices;
-  const std::vector<models::Sample>& data;
-  const std::vector<models::Sample>& calibration;
-  bool strict = false;                // deltas in f32 instead of bf16
-  int64_t memory_bytes = 0;           // of each device
-  bool squared_errors_alone = false;  // see PassInput
-
-  DType delta_dtype() const { return strict ? DType::f32 : DType::bf16; }
-};
-
 class VariantRun {
  public:
-  // Carried variants first, leaves in the order of their forks. ranges: of an earlier run; without them it
-  // calibrates where a format needs it.
-  VariantRun(const Setting& setting, std::vector<pass::Variant> variants,
-             std::optional<pass::Ranges> ranges = {});
+  // variants: carried ones first, leaves in the order of their forks; they must outlive the run. live: those
+  // that are measured, ascending. ranges: of an earlier run; without them it calibrates
+  // where a format needs it.
+  VariantRun(const Setting& setting, std::span<const pass::Variant> variants,
+             std::vector<pass::VariantId> live, std::optional<pass::Ranges> ranges = {});
 
   // Keeps what is finished in a journal, and goes on from what it holds already, the plan included where it
   // comes before prepare().
@@ -65,12 +28,12 @@ class VariantRun {
   // The memory plan; nothing is computed yet. base_bytes: what is held besides passes
   // (schedule::base_bytes_of); what the process holds now where not given.
   void prepare(std::optional<int64_t> base_bytes = {});
-  const std::vector<pass::Variant>& variants() const { return variants_; }
+  const std::vector<pass::VariantId>& live() const { return live_; }
 
   struct Sinks {
     // Once or more per (variant, sample of the data that it can change).
-    std::function<void(int variant, int sample, const scores::ScopedSums&)> metrics;
-    std::function<void(int variant, const scores::LocalStats&)> local;
+    std::function<void(pass::VariantId, int sample, const scores::ScopedSums&)> metrics;
+    std::function<void(pass::VariantId, const scores::LocalStats&)> local;
   };
   void run(const Sinks& sinks, const ProgressObserver& progress);
 
@@ -81,52 +44,25 @@ class VariantRun {
   bool reference_is_left() const;
   pass::ReferenceValues& reference() { return reference_; }
 
-  // Adds the time that body takes to a phase.
-  template <class Body>
-  void timed(const std::string& phase, Body&& body) {
-    const trace::Span span(trace::kPhase, phase);
-    const Stopwatch watch(report_.phases_s[phase]);
-    body();
-  }
-
  private:
   // Whether some format needs ranges, and they are not there yet.
   bool wants_ranges() const;
   bool first_pass_calibrates() const;
   bool first_pass_has_all_samples() const;
+  schedule::MemoryPlan plan(std::optional<int64_t> base_bytes) const;
   int64_t told_bytes(const schedule::Chunk& chunk) const;
-
-  struct Stopwatch {
-    explicit Stopwatch(double& seconds);
-    ~Stopwatch();
-    double& seconds;
-    double start;
-  };
-  pass::PassInput pass_input(const schedule::Chunk& chunk, const ops::Context& ops) const {
-    return {.model = setting_.model,
-            .ops = ops,
-            .delta_dtype = setting_.delta_dtype(),
-            .samples = schedule::samples_of(setting_.data, chunk.samples),
-            .variants = variants_,
-            .live = chunk.variants,
-            .ranges = ranges_,
-            .squared_errors_alone = setting_.squared_errors_alone};
-  }
+  pass::PassInput pass_input(const schedule::Chunk& chunk, const ops::Context& ops) const;
+  pass::PassSinks pass_sinks(const schedule::Chunk& chunk, const Sinks& sinks,
+                             std::function<void(const std::string&, double)> stage_done);
 
   Setting setting_;
-  std::vector<pass::Variant> variants_;
+  std::span<const pass::Variant> variants_;
+  std::vector<pass::VariantId> live_;
   schedule::PhaseLog calibration_log_, log_;
   bool has_ranges_, leaves_reference_ = false;
   pass::Ranges ranges_;  // empty ones before calibration
   pass::ReferenceValues reference_;
   RunReport report_;
 };
-
-// The records of a model's ops, and the counts of some data.
-std::vector<scores::OpRecord> op_records(const models::Model& model);
-scores::DataInfo data_counts(const std::vector<models::Sample>& data);
-// Zero errors with their counts, for every sample: what stands where nothing is measured.
-std::vector<scores::ScopedSums> unchanged(const models::Model& model,
-                                          const std::vector<models::Sample>& data);
 
 }  // namespace qsweep::sweep

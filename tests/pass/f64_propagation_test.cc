@@ -75,10 +75,14 @@ struct Data {
     }
   }
 
+  PassSetting setting(const ops::Context& context) const {
+    PassSetting setting{.model = model, .ops = context, .samples = {}, .ranges = ranges};
+    for (const models::Sample& s : samples) setting.samples.push_back(&s);
+    return setting;
+  }
   PassInput pass(const ops::Context& context, std::span<const Variant> variants) const {
-    PassInput input{model, context, DType::f32, {}, variants, {}, ranges};
-    for (const models::Sample& s : samples) input.samples.push_back(&s);
-    for (size_t v = 0; v < variants.size(); ++v) input.live.push_back(static_cast<int>(v));
+    PassInput input{.setting = setting(context), .variants = variants, .live = {}};
+    for (size_t v = 0; v < variants.size(); ++v) input.live.push_back(VariantId{static_cast<int>(v)});
     return input;
   }
 };
@@ -153,7 +157,7 @@ std::vector<Tensor> op_inputs(kernels::Device device, const Data& data) {
   const ops::Context context{gemm};
   graph::Workspace workspace(device);
   std::vector<Tensor> inputs(data.model.ops.size());
-  run_reference(data.pass(context, {}), workspace, [&](int op, Matrix<const float> x) {
+  run_reference(data.setting(context), workspace, [&](int op, Matrix<const float> x) {
     Tensor copy(DType::f32, {x.rows, x.cols});
     const int64_t extent = x.rows == 0 ? 0 : (x.rows - 1) * x.stride + x.cols;
     const kernels::HostCopy there(device, std::span(const_cast<float*>(x.data), static_cast<size_t>(extent)));
@@ -175,12 +179,12 @@ EngineScores engine_scores(kernels::Device device, const Data& data, std::span<c
   graph::Workspace workspace(device);
   EngineScores scores{std::vector<Errors>(variants.size()), std::vector<int>(variants.size())};
   PassSinks sinks;
-  sinks.metrics = [&](int variant, int64_t, const scores::ScopedSums& sums) {
+  sinks.metrics = [&](VariantId variant, int64_t, const scores::ScopedSums& sums) {
     const auto v = static_cast<size_t>(variant);
     scores.sums[v].add({sums.all.hidden_sse, sums.all.logits_sse, sums.all.kl});
     ++scores.samples_hit[v];
   };
-  sinks.local = [](int, const scores::LocalStats&) {};
+  sinks.local = [](VariantId, const scores::LocalStats&) {};
   run_pass(data.pass(context, variants), workspace, sinks);
   return scores;
 }

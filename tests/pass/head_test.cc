@@ -1,4 +1,5 @@
-// The head alone, on a model of one stage: parents and leaves that move all logits of a row together.
+// The head alone, on a model of one stage: parents and leaves that move all logits of a row together, and a
+// bias.
 #include "pass/head.h"
 
 #include <cmath>
@@ -23,7 +24,7 @@ struct CommonShift {
   std::vector<float> x{8, 1, 2, -1, -8, 2, 1, 1, 16, -4, 1, 2};
   std::vector<float> a{5, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1};
   std::vector<float> b{0, 1, 0, 0, 0, 5.0f / 64, 1.0f / 64, 0, 0, 0, 1, 0, 1, 0, 0, 0};
-  std::vector<float> head;
+  std::vector<float> head, bias;  // bias: zeros where it has none
   std::string folder = ::testing::TempDir() + "qsweep-head-" + std::to_string(getpid());
   kernels::Gemm gemm{Threads{1}};
   ops::Context context{gemm};
@@ -31,12 +32,15 @@ struct CommonShift {
   models::Sample sample{
       .id = "sample", .token_ids = {3, 599, 1}, .answer_mask = {0, 1, 1}, .rows = {0, 0, kTokens}};
 
-  CommonShift() {
+  explicit CommonShift(bool with_bias = false) {
     Rng rng(17);
     for (int64_t i = 0; i < kVocabulary * kWidth; ++i)
       head.push_back(i % kWidth == 0 ? kCommon : static_cast<float>(rng.below(15)) / 4 - 1.75f);
+    for (int64_t v = 0; v < kVocabulary; ++v)
+      bias.push_back(with_bias ? static_cast<float>(rng.below(33)) / 4 - 4 : 0);
     std::filesystem::create_directories(folder);
-    const std::vector<io::NamedTensor> tensors{{"lm_head.weight", view(head, kVocabulary)}};
+    const std::vector<io::NamedTensor> tensors{{"lm_head.weight", view(head, kVocabulary)},
+                                               {"lm_head.bias", {DType::f32, {kVocabulary}, bytes(bias)}}};
     io::write_safetensors(folder + "/model.safetensors", tensors);
     model.emplace(models::Model{.family = "small", .checkpoint = io::Checkpoint::open(folder)});
     graph::Builder body("body", model->ops);
@@ -45,14 +49,18 @@ struct CommonShift {
     body.output("hidden", body.add(by_a, by_b));
     model->stages.push_back(body.build());
     model->ops.push_back(op("lm_head", *model->checkpoint.find("lm_head.weight")));
+    if (with_bias) model->ops.back().bias = *model->checkpoint.find("lm_head.bias");
     model->stages.push_back({.name = "head"});
     model->hidden_size = kWidth;
     model->vocab_size = kVocabulary;
   }
   ~CommonShift() { std::filesystem::remove_all(folder); }
 
+  static const std::byte* bytes(const std::vector<float>& m) {
+    return reinterpret_cast<const std::byte*>(m.data());
+  }
   static TensorView view(const std::vector<float>& m, int64_t rows) {
-    return {DType::f32, {rows, kWidth}, reinterpret_cast<const std::byte*>(m.data())};
+    return {DType::f32, {rows, kWidth}, bytes(m)};
   }
   static graph::LinearOp op(const std::string& name, const TensorView& weight) {
     graph::LinearOp made;
@@ -63,7 +71,7 @@ struct CommonShift {
 
   // By variant.
   std::map<int, scores::MetricSums> score(std::vector<graph::Branch> branches,
-                                          const std::vector<int>& carried) {
+                                          const std::vector<VariantId>& carried) {
     std::vector<graph::SampleInputs> inputs(1);
     inputs[0].rows = sample.rows;
     inputs[0].tables.emplace("x", Tensor::from<float>(x, {kTokens, kWidth}));
@@ -76,10 +84,12 @@ struct CommonShift {
     variants.run(model->stages[0]);
     std::map<int, scores::MetricSums> metrics;
     score_head(
-        {.model = *model, .ops = context, .samples = {&sample}, .variants = {}, .live = {}, .ranges = none},
+        {.setting = {.model = *model, .ops = context, .samples = {&sample}, .ranges = none},
+         .variants = {},
+         .live = {}},
         pass, variants, carried,
-        {.metrics = [&](int variant, int64_t,
-                        const scores::ScopedSums& sums) { metrics[variant] = sums.all; },
+        {.metrics = [&](VariantId variant, int64_t,
+                        const scores::ScopedSums& sums) { metrics[static_cast<int>(variant)] = sums.all; },
          .range = {},
          .local = [](auto&&...) {},
          .stage_done = {}});
@@ -89,7 +99,7 @@ struct CommonShift {
   // Logits of a row with these weights, which f32 holds exactly.
   std::vector<double> logits(int64_t row, const std::vector<float>& of_a,
                              const std::vector<float>& of_b) const {
-    std::vector<double> z(kVocabulary);
+    std::vector<double> z(bias.begin(), bias.end());
     for (size_t i = 0; i < kWidth; ++i) {
       double hidden = 0;
       for (size_t j = 0; j < kWidth; ++j)
@@ -139,7 +149,7 @@ TEST(Head, AShiftOfAllLogitsTogetherIsTakenOutOfParentsAndLeaves) {
   const auto got = model.score(
       {{.formats = none, .leaves = {{kA, {{0, format()}}}, {kB, {{1, format()}}}}},
        {.formats = everywhere, .leaves = {{kWithoutA, {{0, nullptr}}}, {kWithoutB, {{1, nullptr}}}}}},
-      {kReference, kParent});
+      {kReference, VariantId{kParent}});
   std::vector<float> a = model.a, b = model.b;
   a[0] = 4;  // of 5: the tie goes to the even code
   b[5] = 4.0f / 64;
@@ -151,6 +161,28 @@ TEST(Head, AShiftOfAllLogitsTogetherIsTakenOutOfParentsAndLeaves) {
   model.expect(got.at(kA), a, model.b);
   model.expect(got.at(kB), model.a, b);
   EXPECT_GT(got.at(kB).kl, 1e-6);
+}
+
+// It moves the logits of the reference, and with them what a change of the logits does; not the change
+// itself.
+TEST(Head, ABiasIsInTheReferencesLogitsAlone) {
+  constexpr int kParent = 0, kA = 1, kHead = 2;
+  const std::vector<const quant::Format*> none(3), everywhere{format(), format(), nullptr};
+  const auto score = [&](CommonShift& model) {
+    return model.score({{.formats = none, .leaves = {{kA, {{0, format()}}}, {kHead, {{2, format()}}}}},
+                        {.formats = everywhere, .leaves = {}}},
+                       {kReference, VariantId{kParent}});
+  };
+  CommonShift plain, biased(/*with_bias=*/true);
+  const auto without = score(plain), with = score(biased);
+  std::vector<float> a = biased.a, b = biased.b;
+  a[0] = 4;
+  biased.expect(with.at(kA), a, biased.b);
+  b[5] = 4.0f / 64;
+  biased.expect(with.at(kParent), a, b);
+  for (const int variant : {kParent, kA, kHead})
+    EXPECT_EQ(with.at(variant).logits_sse, without.at(variant).logits_sse);
+  EXPECT_GT(std::abs(with.at(kParent).kl - without.at(kParent).kl), 1e-3 * without.at(kParent).kl);
 }
 
 }  // namespace

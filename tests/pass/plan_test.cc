@@ -1,11 +1,11 @@
 // A memory plan is read off a walk without arithmetic: a pass that computes must hold the same.
-#include <numeric>
-
 #include <gtest/gtest.h>
 
-#include "pass/head.h"
+#include "pass/head_tiles.h"
+#include "pass/pass.h"
 #include "pass/probe_pass.h"
 #include "pass/tiny.h"
+#include "pass/walk.h"
 #include "tensor/usage.h"
 
 namespace qsweep::pass {
@@ -26,7 +26,7 @@ class Plan : public ::testing::Test {
       all.push_back({.carried = true, .formats = std::vector<const quant::Format*>(ops, format)});
     for (size_t op = first; op < ops; ++op)
       for (size_t f = 0; f < formats_.size(); ++f)
-        all.push_back({.parent = leave_one_out ? static_cast<int>(f) : kReference,
+        all.push_back({.parent = leave_one_out ? VariantId{static_cast<int>(f)} : kReference,
                        .overrides = {{static_cast<int>(op), leave_one_out ? nullptr : formats_[f]}}});
     return all;
   }
@@ -37,20 +37,18 @@ class Plan : public ::testing::Test {
   }
   // All variants in one pass.
   PassReport run(const std::vector<Variant>& variants, graph::Workspace& workspace) const {
-    std::vector<int> live(variants.size());
-    std::iota(live.begin(), live.end(), 0);
-    return run_pass({.model = tiny_.model,
-                     .ops = context_,
-                     .delta_dtype = DType::bf16,
-                     .samples = samples(),
-                     .variants = variants,
-                     .live = live,
-                     .ranges = no_ranges_},
-                    workspace,
-                    {.metrics = [](int, int64_t, const scores::ScopedSums&) {},
+    return run_pass({.setting = setting(), .variants = variants, .live = all_of(variants)}, workspace,
+                    {.metrics = [](VariantId, int64_t, const scores::ScopedSums&) {},
                      .range = {},
-                     .local = [](int, const scores::LocalStats&) {},
+                     .local = [](VariantId, const scores::LocalStats&) {},
                      .stage_done = {}});
+  }
+  PassSetting setting() const {
+    return {.model = tiny_.model,
+            .ops = context_,
+            .dtype = DType::bf16,
+            .samples = samples(),
+            .ranges = no_ranges_};
   }
   const Tiny& tiny() const { return tiny_; }
   const std::vector<const quant::Format*>& formats() const { return formats_; }
@@ -82,15 +80,11 @@ TEST_F(Plan, APassOfProbesHoldsWhatIsPlanned) {
                            .weight_error = {},
                            .logits_norm = [](int64_t, scores::Scope, double) {},
                            .stage_done = {}};
-    return run_probe_pass({.model = tiny().model,
-                           .ops = context(),
-                           .dtype = DType::bf16,
-                           .samples = samples(),
+    return run_probe_pass({.setting = setting(),
                            .sample_index = {0, 1},
                            .sets = sets,
                            .formats = formats(),
                            .wanted = [](size_t, size_t) { return true; },
-                           .ranges = no_ranges(),
                            .keep_every = keep_every},
                           workspace, sinks);
   };
@@ -109,25 +103,26 @@ class PlanOfText : public Plan {
 TEST_F(PlanOfText, TheHeadsWeightsAreInIt) {
   const std::vector<Variant> variants = this->variants(/*leave_one_out=*/false, tiny().model.ops.size() - 1);
   graph::Workspace dry(/*dry=*/true);
-  PassReport loading;
-  const graph::Batch batch = load_batch(tiny().model, samples(), dry, loading);
+  const PassSetting setting = this->setting();
+  const int64_t batch_bytes = Walk(setting, dry).batch().size_bytes();
   const int64_t peak = run(variants, dry).peak_bytes;  // the workspace's own is that of the head
   const graph::LinearOp& head = tiny().model.lm_head();
   const int64_t tile_bytes =
       std::min(kHeadTile, head.out_features()) * head.in_features() * size_bytes(head.weight.dtype);
-  EXPECT_EQ(peak, batch.size_bytes() + tile_bytes + dry.peak_bytes());
+  EXPECT_EQ(peak, batch_bytes + tile_bytes + dry.peak_bytes());
 }
 
 // Attention takes its tiles from outside of the workspace, so what tensors really take is asked for.
 TEST_F(Plan, AttentionsTilesAreInIt) {
   const models::Model model = models::load(testing::kData + "/tiny-qwen2.5-vl", {.image_size = 672});
   const std::vector<models::Sample> data = testing::prepare(model, "eval.jsonl", {"eval-000"});
-  const PassInput input{model, context(), DType::f32, {&data.front()}, {}, {}, no_ranges()};
+  const PassSetting setting{
+      .model = model, .ops = context(), .samples = {&data.front()}, .ranges = no_ranges()};
   graph::Workspace dry(/*dry=*/true), real(Threads{2});
-  const int64_t planned = run_reference(input, dry, {}).peak_bytes;
+  const int64_t planned = run_reference(setting, dry, {}).peak_bytes;
   release_kept_memory();
   const int64_t before = most_tensor_bytes();
-  run_reference(input, real, [](int, Matrix<const float>) {});
+  run_reference(setting, real, [](int, Matrix<const float>) {});
   const int64_t taken = most_tensor_bytes() - before;
   EXPECT_LE(taken, planned);
   EXPECT_GE(taken, planned / 10 * 6);

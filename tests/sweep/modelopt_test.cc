@@ -134,14 +134,15 @@ std::vector<double> kl_scores(const Case& c, const Format& format, const std::ve
   }
   kernels::Gemm gemm({2});
   const ops::Context context{gemm};
-  sweep::VariantRun run({c.model, context, c.samples, c.samples, /*strict=*/true, kPlenty}, variants);
+  sweep::VariantRun run({c.model, context, c.samples, c.samples, /*strict=*/true, kPlenty}, variants,
+                        all_of(variants));
   run.prepare();
   std::vector<std::vector<double>> per_sample(groups.size(), std::vector<double>(c.samples.size()));
   run.run({.metrics =
-               [&](int variant, int sample, const scores::ScopedSums& sums) {
-                 per_sample[order[static_cast<size_t>(variant)]][static_cast<size_t>(sample)] = sums.all.kl;
+               [&](pass::VariantId variant, int sample, const scores::ScopedSums& sums) {
+                 per_sample[at(order, variant)][static_cast<size_t>(sample)] = sums.all.kl;
                },
-           .local = [](int, const scores::LocalStats&) {}},
+           .local = [](pass::VariantId, const scores::LocalStats&) {}},
           {});
   std::vector<double> scores;
   for (const std::vector<double>& kl : per_sample)

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/stats.h"
+#include "sweep/records.h"
 #include "sweep/tiny.h"
 
 namespace qsweep {
@@ -21,14 +22,14 @@ Totals measure(const TinyRun& tiny, const std::vector<Variant>& variants) {
   kernels::Gemm gemm({2});
   const ops::Context context{gemm};
   sweep::VariantRun run({tiny.model, context, tiny.data, tiny.calibration, /*strict=*/true, int64_t{4} << 30},
-                        variants);
+                        variants, all_of(variants));
   run.prepare();
   std::vector<Totals> per_sample(variants.size(), sweep::unchanged(tiny.model, tiny.data));
   run.run({.metrics =
-               [&](int variant, int sample, const scores::ScopedSums& sums) {
-                 per_sample[static_cast<size_t>(variant)][static_cast<size_t>(sample)] = sums;
+               [&](pass::VariantId variant, int sample, const scores::ScopedSums& sums) {
+                 at(per_sample, variant)[static_cast<size_t>(sample)] = sums;
                },
-           .local = [](int, const scores::LocalStats&) {}},
+           .local = [](pass::VariantId, const scores::LocalStats&) {}},
           {});
   Totals totals(variants.size());
   for (size_t v = 0; v < variants.size(); ++v)
@@ -40,7 +41,7 @@ Totals measure(const TinyRun& tiny, const std::vector<Variant>& variants) {
 Variant alone(const std::vector<Variant>& variants, const Variant& leaf) {
   Variant all{.carried = true};
   all.formats = leaf.parent == pass::kReference ? std::vector<const Format*>(variants[0].formats.size())
-                                                : variants[static_cast<size_t>(leaf.parent)].formats;
+                                                : at(variants, leaf.parent).formats;
   for (const graph::Override& o : leaf.overrides) all.formats[static_cast<size_t>(o.op)] = o.format;
   return all;
 }

@@ -1,0 +1,17 @@
+// What every run says of its model and data, whatever it measures.
+#pragma once
+
+#include <vector>
+
+#include "models/model.h"
+#include "scores/record.h"
+
+namespace qsweep::sweep {
+
+std::vector<scores::OpRecord> op_records(const models::Model& model);
+scores::DataInfo data_counts(const std::vector<models::Sample>& data);
+// Zero errors with their counts, for every sample: what stands where nothing is measured.
+std::vector<scores::ScopedSums> unchanged(const models::Model& model,
+                                          const std::vector<models::Sample>& data);
+
+}  // namespace qsweep::sweep
