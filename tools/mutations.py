@@ -106,8 +106,8 @@ MUTATIONS = {
         "src/compare/transfer.cc", "(2 * *op.block + 1) * blocks_", "(2 * *op.block + 2) * blocks_", "compare",
         "Transfer.*"),
     "deepstack_layer_off_by_one": (
-        "src/models/qwen3_vl/model.cc", "if (layer < std::ssize(vision.deepstack_blocks)) add_features(model, c.text, layer);",
-        "if (layer > 0) add_features(model, c.text, layer - 1);", "models", "*Families*"),
+        "src/models/qwen3_vl/model.cc", "add_features(model, c.text, layer);",
+        "add_features(model, c.text, layer > 0 ? layer - 1 : layer);", "models", "*Families*"),
     "post_norms_skipped": (
         "src/models/gemma3.cc", 'norm(s, c, h, "post_feedforward_layernorm")',
         '(norm(s, c, h, "post_feedforward_layernorm"), h)', "models", "*Families*"),
