@@ -7,6 +7,7 @@
 #include "schedule/cpus.h"
 #include "scores/eval.h"
 #include "scores/schema.h"
+#include "sweep/calibrate.h"
 #include "sweep/evaluate.h"
 #include "sweep/tiny.h"
 

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "base/stats.h"
+#include "sweep/calibrate.h"
 #include "sweep/tiny.h"
 
 namespace qsweep {
