@@ -8,7 +8,7 @@ namespace qsweep::text::jinja {
 namespace {
 
 // Of work, counted in statements, expressions, and the values that these make: their parts and their bytes.
-constexpr int64_t kMaxSteps = 10'000'000, kBytesOfAStep = 16, kStepsOfARound = 20;
+constexpr int64_t kMaxSteps = 10'000'000, kBytesOfAStep = 16, kStepsOfARound = 500;
 constexpr int kMaxCalls = 100;  // of macros within each other
 
 template <class... Cases>
