@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "schedule/cpus.h"
+#include "schedule/shares.h"
 
 namespace qsweep {
 namespace {
