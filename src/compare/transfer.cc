@@ -5,6 +5,7 @@
 #include <map>
 #include <numeric>
 #include <optional>
+#include <tuple>
 
 #include "base/error.h"
 #include "base/stats.h"
@@ -126,11 +127,7 @@ class Proxy {
     return weighted(below->second.sums, above->second.sums, between);
   }
 
-  struct Place {
-    std::string tower, what;
-    bool in_a_block = false;
-    auto operator<=>(const Place&) const = default;
-  };
+  using Place = std::tuple<std::string, std::string, bool>;  // tower, role or purpose, whether in a block
   std::map<Place, ByBlock> means_;
   std::map<std::string, int64_t> blocks_;  // of each tower
   scores::Measured measured_ = scores::Measured::none();

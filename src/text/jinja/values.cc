@@ -307,7 +307,8 @@ Value CallArguments::get(size_t place, std::string_view name, Value absent) cons
   if (place < values.size()) return values[place];
   const auto found =
       std::ranges::find_if(named, [&](const auto& argument) { return argument.first == name; });
-  return found == named.end() ? std::move(absent) : found->second;
+  if (found == named.end()) return absent;
+  return found->second;
 }
 
 Value apply_filter(std::string_view name, const Value& of, const CallArguments& arguments) {
