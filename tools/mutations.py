@@ -83,7 +83,6 @@ MUTATIONS = {
     "attention_scratch_not_planned": (
         "src/graph/forward.cc", "scratch_bytes(pass.ops, n.spec, layout, {}, DType::f32));",
         "scratch_bytes(pass.ops, n.spec, {}, {}, DType::f32));", "pass", "Plan.Attention*"),
-    "src/pass/head.cc", "    set_shifts();", "    if (!dry()) set_shifts();", "pass", "Plan.APassOfVariants*"),
     "limit_of_the_innermost_group_alone": (
         "src/base/limits.cc", "if (below.empty()) return folders;", "return folders;", "base", "Limits.*"),
     "sections_of_positions_in_turn": (
