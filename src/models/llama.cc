@@ -7,7 +7,11 @@
 namespace qsweep::models {
 namespace {
 
-constexpr io::KnownKey kKeys[] = {{"attention_bias"}};
+using enum io::KeyUse;
+
+// The last two are in SmolLM's files, as nanotron writes them.
+constexpr io::KnownKey kKeys[] = {
+    {"attention_bias"}, {"is_llama_config", ignored}, {"rope_interleaved", only, "false"}};
 constexpr TextRules kRules{.keys = kKeys};
 
 }  // namespace
