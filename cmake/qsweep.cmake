@@ -47,11 +47,16 @@ function(qsweep_module name)
 endfunction()
 
 # qsweep_test(NAME DEPS modules...): builds tests/NAME/*.cc as qsweep_test_NAME and registers its cases with ctest;
-# those with Slow in their name get the label "slow", which the sanitizer runs leave out, those of a GPU "cuda".
+# those with Slow in their name get the label "slow", which the sanitizer runs leave out, those of a GPU "cuda". Both begin
+# first, so that none is left alone at the end.
 function(qsweep_test name)
   cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
   add_executable(qsweep_test_${name} ${sources} ${QSWEEP_TEST_SOURCES})
+  # Where files name their cases alike, they are compiled one by one.
+  if(name MATCHES "^(kernels|ops|graph|pass)$")
+    set_target_properties(qsweep_test_${name} PROPERTIES UNITY_BUILD OFF)
+  endif()
   target_include_directories(qsweep_test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_compile_definitions(qsweep_test_${name} PRIVATE QSWEEP_TESTDATA="${PROJECT_SOURCE_DIR}/testdata")
   # To compile a test takes longer than to run it, the more so with sanitizers; but for those that compute much, and
@@ -67,9 +72,9 @@ function(qsweep_test name)
   list(TRANSFORM ARG_DEPS PREPEND qsweep_)
   target_link_libraries(qsweep_test_${name} PRIVATE ${ARG_DEPS} qsweep_options GTest::gtest_main GTest::gmock)
   qsweep_discover_tests(${name} ordinary -*Slow*:*/CUDA:*_cuda:*Cuda*)
-  qsweep_discover_tests(${name} slow *Slow* LABELS slow)
+  qsweep_discover_tests(${name} slow *Slow* LABELS slow COST 2)
   if(QSWEEP_CUDA)
-    qsweep_discover_tests(${name} cuda */CUDA:*_cuda:*Cuda* LABELS cuda)
+    qsweep_discover_tests(${name} cuda */CUDA:*_cuda:*Cuda* LABELS cuda COST 1)
   endif()
 endfunction()
 

@@ -67,6 +67,12 @@ def check_using(root, path, violations):
             violations.append(f"{where}: nothing uses {match[1]}")
 
 
+def check_temporary_files(root, path, violations):
+    """Tests run side by side: a place that two of them share makes them fail now and then."""
+    if path.name != "temporary_folder.h" and "TempDir()" in path.read_text(encoding="utf-8"):
+        violations.append(f"{path.relative_to(root)}: TempDir(): use testing::TemporaryFolder")
+
+
 def check_kernels(root, violations):
     found = {}
     for part, (where, pattern) in KERNEL.items():
@@ -111,6 +117,7 @@ def check(root):
         for path in sorted(p for p in (root / top).rglob("*") if p.suffix in CPP):
             if (lines := count_lines(path)) > MAX_SOURCE_LINES:
                 violations.append(f"{path.relative_to(root)}:{lines}: {lines} lines, at most {MAX_SOURCE_LINES}")
+            check_temporary_files(root, path, violations)
     size_bytes = sum(path.stat().st_size for path in (root / "testdata").rglob("*") if path.is_file())
     if size_bytes > MAX_TESTDATA_BYTES:
         violations.append(f"testdata: {size_bytes / 2**20:.1f} MiB, at most {MAX_TESTDATA_BYTES / 2**20:.0f}")
@@ -136,6 +143,8 @@ SELF_TEST = {  # file -> (text, the violations it must cause, as the beginnings 
     "src/kernels/cuda/k.cu": ("QSWEEP_LAUNCH(Good);\nQSWEEP_LAUNCH(Twice);\nQSWEEP_KERNEL void Twice(int n) {}\n",
                               ["src/kernels: CpuOnly has 0 times a launcher"]),
     "src/kernels/l-inl.h": ("QSWEEP_KERNEL void Twice(int n) {}\n", ["src/kernels: Twice has 2 times a body"]),
+    "tests/io/shared.cc": ("testing::TempDir() + name\n", ["tests/io/shared.cc: TempDir()"]),
+    "tests/support/temporary_folder.h": ("testing::TempDir() + name\n", []),
     "tests/io/long.cc": ("\n" * 501, ["tests/io/long.cc:501"]),
     "tools/mutations.py": ('MUTATIONS = {"here": ("src/cli/c.cc", "exit(0)"), "gone": ("src/cli/c.cc", "abort()")}\n',
                            ["tools/mutations.py: gone: its text stands 0 times in src/cli/c.cc"]),

@@ -104,7 +104,7 @@ def mutated_program(processes, tree, target, file, content, folder, limit_s):
         args = list(tree.commands[name])
         again[name] = str(folder / f"{number}.o")
         args[args.index("-o") + 1] = again[name]
-        args = [str(copy) if arg == str(tree.root / file) else arg for arg in args]
+        args = [compiled_instead(arg, tree.root / file, copy, folder / f"{number}.cxx") for arg in args]
         source = args.index(f"-I{tree.root / 'src'}")
         # Warnings that a defect draws do not count; it need not be fast, nor debugged.
         args[source:source] = [f"-I{folder / 'src'}"]
@@ -117,6 +117,14 @@ def mutated_program(processes, tree, target, file, content, folder, limit_s):
     own = [path for object_name, path in again.items() if path not in words]
     run(processes, words[:name - 1] + own + words[name - 1:], limit_s, tree.folder)
     return program
+
+
+def compiled_instead(arg, file, copy, batch):
+    """An argument of the compiler, where a copy of a file takes its place, by itself or in CMake's batch of files."""
+    if not arg.endswith(".cxx"):
+        return str(copy) if arg == str(file) else arg
+    batch.write_text(Path(arg).read_text().replace(f'#include "{file}"', f'#include "{copy}"'))
+    return str(batch)
 
 
 def run(processes, args, limit_s, folder):

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include <fmt/format.h>
 #include <omp.h>
 
 #include "base/process.h"
@@ -93,7 +94,7 @@ std::vector<Level> levels(const std::string& root, const std::string& controller
   for (std::string line; std::getline(file, line);) {  // number:controllers:group
     const size_t first = line.find(':'), second = line.find(':', first + 1);
     if (second == std::string::npos) continue;
-    const std::string of = "," + line.substr(first + 1, second - first - 1) + ",";
+    const std::string of = fmt::format(",{},", line.substr(first + 1, second - first - 1));
     const bool unified = of == ",,";
     if (!unified && of.find(name) == std::string::npos) continue;
     for (const Mount& mount : all) {

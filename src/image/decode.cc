@@ -26,11 +26,12 @@ bool is_webp(std::span<const std::byte> bytes) {
   return has_at(bytes, 0, "RIFF") && has_at(bytes, 8, "WEBP");
 }
 
-struct Codec {
+struct ImageFormat {
   bool (*recognises)(std::span<const std::byte>);
   std::unique_ptr<ImageReader> (*open)(std::span<const std::byte>, int64_t max_pixels);
 };
-constexpr std::array<Codec, 3> kCodecs{{{is_jpeg, open_jpeg}, {is_png, open_png}, {is_webp, open_webp}}};
+constexpr std::array<ImageFormat, 3> kFormats{
+    {{is_jpeg, open_jpeg}, {is_png, open_png}, {is_webp, open_webp}}};
 
 // What a file that is no image may be. Its bytes are not quoted: they may be anybody's.
 struct OtherFormat {
@@ -51,8 +52,8 @@ constexpr std::array<OtherFormat, 9> kOthers{
 }  // namespace
 
 std::unique_ptr<ImageReader> open_image(std::span<const std::byte> bytes, int64_t max_pixels) {
-  for (const Codec& codec : kCodecs)
-    if (codec.recognises(bytes)) return codec.open(bytes, max_pixels);
+  for (const ImageFormat& format : kFormats)
+    if (format.recognises(bytes)) return format.open(bytes, max_pixels);
   for (const OtherFormat& other : kOthers)
     if (has_at(bytes, 0, other.start)) fail("expected a JPEG, PNG or WebP image, found {}", other.name);
   fail("expected a JPEG, PNG or WebP image, found {} bytes that start as none of them does", bytes.size());

@@ -16,7 +16,7 @@ namespace {
 // A legitimate progressive file has about ten scans; each one costs a pass over the whole image.
 constexpr int kMaxScans = 100;
 
-struct Codec {
+struct JpegDecoder {
   jpeg_decompress_struct jpeg{};
   jpeg_error_mgr errors{};
   jpeg_source_mgr source{};
@@ -24,13 +24,13 @@ struct Codec {
   Trap trap;
   char damage[JMSG_LENGTH_MAX] = "";
 
-  Codec() = default;
-  Codec(const Codec&) = delete;
-  Codec& operator=(const Codec&) = delete;
-  ~Codec() { jpeg_destroy_decompress(&jpeg); }
+  JpegDecoder() = default;
+  JpegDecoder(const JpegDecoder&) = delete;
+  JpegDecoder& operator=(const JpegDecoder&) = delete;
+  ~JpegDecoder() { jpeg_destroy_decompress(&jpeg); }
 };
 
-Codec& codec_of(j_common_ptr jpeg) { return *static_cast<Codec*>(jpeg->client_data); }
+JpegDecoder& codec_of(j_common_ptr jpeg) { return *static_cast<JpegDecoder*>(jpeg->client_data); }
 
 [[noreturn]] void jump_out(j_common_ptr jpeg) {
   char text[JMSG_LENGTH_MAX];
@@ -44,7 +44,7 @@ Codec& codec_of(j_common_ptr jpeg) { return *static_cast<Codec*>(jpeg->client_da
 // do with the pixels.
 void on_message(j_common_ptr jpeg, int level) {
   const int code = jpeg->err->msg_code;
-  Codec& codec = codec_of(jpeg);
+  JpegDecoder& codec = codec_of(jpeg);
   if (level >= 0 || codec.damage[0] != '\0' || code == JWRN_JFIF_MAJOR || code == JWRN_ADOBE_XFORM ||
       code == JWRN_BOGUS_ICC)
     return;
@@ -112,7 +112,7 @@ class JpegReader : public ImageReader {
   }
   int64_t codec_bytes() const;
 
-  Codec codec_;
+  JpegDecoder codec_;
 };
 
 JpegReader::JpegReader(std::span<const std::byte> bytes, int64_t max_pixels) {

@@ -12,8 +12,8 @@ using kernels::Device;
 using kernels::GemmOperand;
 using kernels::GemmPurpose;
 
-int64_t tile_bytes(const Context& context, const Spec& spec, const Visible& visible, int64_t queries,
-                   int64_t probes, DType dtype) {
+int64_t vjp_tile_bytes(const Context& context, const Spec& spec, const Visible& visible, int64_t queries,
+                       int64_t probes, DType dtype) {
   const int64_t keys = visible.most_keys(queries);
   const int64_t logits = spec.n_heads * queries * logits_stride(context, keys);
   const int64_t kv = 2 * visible.rows() * spec.n_kv_heads * spec.head_dim;
@@ -25,10 +25,10 @@ int64_t tile_bytes(const Context& context, const Spec& spec, const Visible& visi
   return reference + probes * per_probe;
 }
 
-Tiling choose_tiling(const Context& context, const Spec& spec, const Visible& visible, int64_t probes,
-                     DType dtype) {
+Tiling choose_vjp_tiling(const Context& context, const Spec& spec, const Visible& visible, int64_t probes,
+                         DType dtype) {
   return fit_tiling(context, visible, probes, [&](int64_t queries, int64_t probes_at_once) {
-    return tile_bytes(context, spec, visible, queries, probes_at_once, dtype);
+    return vjp_tile_bytes(context, spec, visible, queries, probes_at_once, dtype);
   });
 }
 
@@ -182,7 +182,7 @@ void vjp(const Context& context, const Spec& spec, const Layout& layout, const Q
   for (const Segment& segment : layout.segments) {
     if (segment.rows == 0) continue;
     const Visible visible(spec, layout, segment);
-    const Tiling tiling = choose_tiling(context, spec, visible, probes, d_o.dtype);
+    const Tiling tiling = choose_vjp_tiling(context, spec, visible, probes, d_o.dtype);
     const Reference reference(context, spec, visible, x.q, x.k);
     const Buffer k_centered = centered_rows(context, x.k, segment),
                  v_centered = centered_rows(context, x.v, segment);
@@ -203,7 +203,7 @@ int64_t vjp_scratch_bytes(const Context& context, const Spec& spec, const Layout
                           DType dtype) {
   int64_t bytes = 0;
   for (const Segment& s : layout.segments)
-    bytes = std::max(bytes, choose_tiling(context, spec, {spec, layout, s}, probes, dtype).bytes);
+    bytes = std::max(bytes, choose_vjp_tiling(context, spec, {spec, layout, s}, probes, dtype).bytes);
   return bytes;
 }
 

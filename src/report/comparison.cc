@@ -12,7 +12,7 @@ using compare::Indistinct;
 using compare::Statistics;
 using compare::Unit;
 
-constexpr const char* kHowToRead =
+constexpr const char* kHowToReadComparison =
     "## How to read this\n\n"
     "- Rank 1 is the most sensitive op on either side. Equal scores share the mean of their ranks.\n"
     "- Spearman and Kendall (tau-b) are 1 for the same order, 0 for unrelated ones, -1 for the reverse.\n"
@@ -135,7 +135,7 @@ std::string comparison_markdown(const std::vector<Agreement>& agreements) {
     if (agreements.size() > 1) text += "# " + code(agreement.run.what) + "\n\n";
     text += comparison_section(agreement);
   }
-  return text + kHowToRead;
+  return text + kHowToReadComparison;
 }
 
 void write_comparison(const std::vector<Agreement>& agreements, const std::string& folder) {

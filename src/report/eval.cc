@@ -1,7 +1,6 @@
 #include "report/eval.h"
 
 #include <algorithm>
-#include <limits>
 #include <set>
 
 #include "io/atomic_file.h"
@@ -16,10 +15,9 @@ namespace {
 
 using namespace scores;
 
-constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
 constexpr Metric kKl{Which::kl, Scope::all}, kFlips{Which::top1_flips, Scope::all};
 
-constexpr const char* kHowToRead =
+constexpr const char* kHowToReadEval =
     "## How to read this\n\n"
     "- Every number compares the model quantized by the recipe with the float model on the same data; zero "
     "is "
@@ -178,7 +176,7 @@ std::string eval_markdown(const EvalRun& run) {
   for (const std::string& warning : eval_warnings(run)) warnings += "- " + warning + "\n";
   if (!warnings.empty()) text += "## Warnings\n\n" + warnings + "\n";
   return text + run_section(run) + recipe_table(run) + prediction_section(run) +
-         time_section(run.provenance) + kHowToRead;
+         time_section(run.provenance) + kHowToReadEval;
 }
 
 void write_eval_report(const EvalRun& run, const std::string& folder) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <limits>
 #include <map>
 #include <vector>
 
@@ -19,7 +18,6 @@ using namespace scores;
 constexpr size_t kTopOps = 20, kExplainedOps = 5;
 constexpr double kMostOfTheError = 0.8;
 constexpr std::string_view kCoherence = "coherence";
-constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
 
 // One group in rank order, with what its columns are measured against.
 struct Ranking {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <set>
 
@@ -20,7 +19,6 @@ constexpr size_t kLeastOps = 3;
 constexpr double kMostly = 0.5;
 // Rankings from 8 and from 48 samples have 7 to 10 of the first 10 in common (docs/interpretation.md).
 constexpr double kLeastInCommon = 0.7;
-constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
 Metric in_other_scope(Metric metric) {
   return {metric.which, metric.scope == Scope::all ? Scope::answer : Scope::all};
@@ -39,7 +37,7 @@ double share_of(const std::vector<double>& values, const std::vector<size_t>& ch
   const double all = std::accumulate(values.begin(), values.end(), 0.0);
   double part = 0;
   for (const size_t i : chosen) part += values[i];
-  return all > 0 ? part / all : kUnknown;
+  return all > 0 ? part / all : kUndefined;
 }
 
 std::string described(const ScopeAgreement& a) {
@@ -74,8 +72,8 @@ std::optional<ScopeAgreement> agreement_of(const Run& run, const ScoreGroup& gro
   a.overlap = std::count_if(first_of_other.begin(), first_of_other.end(),
                             [&](size_t i) { return chosen.contains(i); });
   const bool additive = group.mode == Mode::isolated;
-  a.carried = additive ? share_of(others, first) : kUnknown;
-  a.own = additive ? share_of(others, first_of_other) : kUnknown;
+  a.carried = additive ? share_of(others, first) : kUndefined;
+  a.own = additive ? share_of(others, first_of_other) : kUndefined;
   return a;
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "io/json.h"
@@ -15,9 +14,8 @@ using io::Json;
 
 constexpr double kLongPhase = 0.05;              // of the run: its work is listed
 constexpr std::string_view kRatePhase = "rate";  // no work of the run
-constexpr double kListed = 0.005;                // of a phase: less is summed up as other
+constexpr double kListedShare = 0.005;           // of a phase: less is summed up as other
 constexpr size_t kInLine = 4;
-constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
 
 struct KindLabel {
   std::string_view kind, label;
@@ -101,7 +99,7 @@ std::string work_table(const Json& provenance, const Entry& phase) {
   Table table({"Work in the phase " + plain(phase.name), ">Calls", ">Time", ">Share", ">Rate, or amount"});
   double listed_s = 0;
   for (const Entry& entry : work(provenance, phase.name)) {
-    if (entry.name == "phase" || entry.seconds < kListed * phase.seconds) continue;
+    if (entry.name == "phase" || entry.seconds < kListedShare * phase.seconds) continue;
     listed_s += entry.seconds;
     table.row({plain(label(entry.name)), whole(number_at(*entry.json, "calls")), seconds(entry.seconds),
                percent(entry.seconds / phase.seconds), rate_cell(entry)});

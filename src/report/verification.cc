@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "base/stats.h"
@@ -12,8 +11,6 @@ namespace qsweep::report {
 namespace {
 
 using namespace scores;
-
-constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
 bool any_estimate(const Run& run) {
   return std::ranges::any_of(run.verification,
@@ -46,7 +43,7 @@ std::string verification_section(const Run& run) {
   if (run.verification.empty()) return "";
   const Metric metric = run.verification.front().metric;
   // The sums of all scores of a run are over the same positions.
-  double positions = kUnknown;
+  double positions = kUndefined;
   for (const ScoreRecord& score : run.scores)
     if (score.total) positions = static_cast<double>(count(score.total->of(metric.scope), metric.which));
   Table table({"Op", "Format", "Chosen", "Method", ">" + name(metric) + " per position", ">Measured again",

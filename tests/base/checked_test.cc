@@ -20,11 +20,11 @@ TEST(Checked, ExactUpToTheLimits) {
 
 TEST(Checked, OverflowIsAnErrorWithTheOperands) {
   EXPECT_THAT([] { checked_mul<int64_t>(int64_t{1} << 32, int64_t{1} << 31); },
-              testing::ThrowsMessage<Error>(std::string("4294967296 x 2147483648 is too large")));
+              ::testing::ThrowsMessage<Error>(std::string("4294967296 x 2147483648 is too large")));
   EXPECT_THROW(checked_mul<int64_t>(kMin, -1), Error);
   EXPECT_THROW(checked_mul<uint64_t>(uint64_t{1} << 32, uint64_t{1} << 32), Error);
   EXPECT_THAT([] { checked_add<int64_t>(kMax, 1); },
-              testing::ThrowsMessage<Error>(std::string("9223372036854775807 + 1 is too large")));
+              ::testing::ThrowsMessage<Error>(std::string("9223372036854775807 + 1 is too large")));
   EXPECT_THROW(checked_add<uint64_t>(UINT64_MAX, 1), Error);
 }
 

@@ -10,8 +10,8 @@
 namespace qsweep {
 namespace {
 
-using testing::HasSubstr;
-using testing::ThrowsMessage;
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
 
 TEST(Error, ContextsReadFromTheOutsideIn) {
   const auto load = [] {
@@ -33,7 +33,7 @@ TEST(Check, NamesPlaceConditionAndDetail) {
   EXPECT_NO_THROW(QSWEEP_CHECK(1 + 1 == 2, "never"));
   EXPECT_THAT([] { QSWEEP_CHECK(1 + 1 == 3, "rows {}", 5); },
               ThrowsMessage<ContractError>(
-                  testing::AllOf(HasSubstr("error_test.cc:"), HasSubstr("`1 + 1 == 3`: rows 5"))));
+                  ::testing::AllOf(HasSubstr("error_test.cc:"), HasSubstr("`1 + 1 == 3`: rows 5"))));
 }
 
 TEST(Log, GoesToTheSinkIfThereIsOne) {

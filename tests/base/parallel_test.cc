@@ -20,7 +20,7 @@ TEST(ParallelFor, CoversTheRangeOnceWhateverTheThreads) {
       parallel_for(Threads{threads}, n, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) ++visits[static_cast<size_t>(i)];
       });
-      EXPECT_THAT(visits, testing::Each(1)) << threads << " threads, " << n;
+      EXPECT_THAT(visits, ::testing::Each(1)) << threads << " threads, " << n;
     }
 }
 
@@ -31,7 +31,8 @@ TEST(ParallelFor, PiecesDependOnCountsOnly) {
     const std::lock_guard lock(mutex);
     pieces.emplace(begin, end);
   });
-  EXPECT_THAT(pieces, testing::ElementsAre(testing::Pair(0, 3), testing::Pair(3, 6), testing::Pair(6, 10)));
+  EXPECT_THAT(pieces,
+              ::testing::ElementsAre(::testing::Pair(0, 3), ::testing::Pair(3, 6), ::testing::Pair(6, 10)));
 }
 
 TEST(ParallelFor, ExceptionsReachTheCallerAfterAllPieces) {
@@ -42,7 +43,7 @@ TEST(ParallelFor, ExceptionsReachTheCallerAfterAllPieces) {
       if (begin == 2) fail("piece at {}", begin);
     });
   };
-  EXPECT_THAT(run, testing::ThrowsMessage<Error>(std::string("piece at 2")));
+  EXPECT_THAT(run, ::testing::ThrowsMessage<Error>(std::string("piece at 2")));
   EXPECT_EQ(pieces, 4);
 }
 

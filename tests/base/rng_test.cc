@@ -54,7 +54,7 @@ TEST(Rng, ShufflePermutesEvenly) {
     std::vector<int> items(5);
     std::iota(items.begin(), items.end(), 0);
     rng.shuffle(std::span(items));
-    EXPECT_THAT(items, testing::UnorderedElementsAre(0, 1, 2, 3, 4));
+    EXPECT_THAT(items, ::testing::UnorderedElementsAre(0, 1, 2, 3, 4));
     ++first_counts[static_cast<size_t>(items[0])];
   }
   for (const int count : first_counts) EXPECT_LE(std::abs(count - 2000), 5 * std::sqrt(10'000 * .16));

@@ -9,11 +9,11 @@
 namespace qsweep::trace {
 namespace {
 
-using testing::AllOf;
-using testing::EndsWith;
-using testing::HasSubstr;
-using testing::Not;
-using testing::StartsWith;
+using ::testing::AllOf;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
 
 void pass_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
 

@@ -7,8 +7,8 @@
 namespace qsweep::cli {
 namespace {
 
-using testing::HasSubstr;
-using testing::StartsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 constexpr int64_t kEnoughBytes = int64_t{1} << 30;  // refusing takes no memory to speak of
 
@@ -35,7 +35,7 @@ Arguments BadInput::score(const std::string& model, const std::string& data, con
 
 void BadInput::expect_refused(const Arguments& arguments, const std::vector<std::string>& words) const {
   const Outcome outcome = run_qsweep(arguments);
-  SCOPED_TRACE(testing::PrintToString(arguments));
+  SCOPED_TRACE(::testing::PrintToString(arguments));
   EXPECT_EQ(outcome.code, 2) << outcome.err;
   EXPECT_THAT(outcome.err, StartsWith("error: "));
   EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;

@@ -8,7 +8,7 @@
 
 namespace qsweep::cli {
 
-class BadInput : public testing::Test {
+class BadInput : public ::testing::Test {
  protected:
   // Every case writes into the folder of a good run.
   void SetUp() override;

@@ -79,7 +79,7 @@ TEST_F(BadNumbers, AReferenceThatOverflows) {
     all.insert(all.end(), words.begin(), words.end());
     const Outcome outcome = run_qsweep(arguments);
     EXPECT_EQ(outcome.code, 2) << outcome.err;
-    for (const std::string& word : all) EXPECT_THAT(outcome.err, testing::HasSubstr(word));
+    for (const std::string& word : all) EXPECT_THAT(outcome.err, ::testing::HasSubstr(word));
     EXPECT_FALSE(std::filesystem::exists(place.at("new/scores.json")));
     std::filesystem::remove_all(place.at("new"));
   };

@@ -10,9 +10,9 @@
 namespace qsweep::cli {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
-class ChangingFiles : public testing::Test {
+class ChangingFiles : public ::testing::Test {
  protected:
   // Begins a run of many passes, does something to the weights while it computes, and waits for its end.
   Outcome change_during(Arguments run, const std::string& journal,

@@ -8,10 +8,10 @@
 namespace qsweep::cli {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
-class CoarseRun : public testing::Test {
+class CoarseRun : public ::testing::Test {
  protected:
   ScoreRun score(const std::string& name, Arguments flags) const {
     const Arguments few{"--samples", "2", "--threads", "1"};
@@ -75,7 +75,7 @@ TEST_F(CoarseRun, EstimatesAreSpreadAsTheyAreInTheEnd) {
   std::set<std::string> methods;
   for (const io::Json& s : run.scores())
     if (s["status"] == "spread") methods.insert(s["method"]);
-  EXPECT_THAT(methods, testing::Contains("exact")) << "all eight ops that are estimated are then measured";
+  EXPECT_THAT(methods, ::testing::Contains("exact")) << "all eight ops that are estimated are then measured";
   const Outcome inspected = run_qsweep({"inspect", testdata("tiny-qwen2.5-vl"), "--coarse", "role"});
   EXPECT_THAT(inspected.out, AllOf(HasSubstr("to score     8\n"), HasSubstr("spread       35\n")));
 }

@@ -10,11 +10,11 @@
 namespace qsweep::cli {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
-using testing::StartsWith;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
-class Compare : public testing::Test {
+class Compare : public ::testing::Test {
  protected:
   // A run with w8a8 and nvfp4 scores of four ops, and the other tool's file.
   void SetUp() override {

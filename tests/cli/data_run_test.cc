@@ -7,10 +7,10 @@
 namespace qsweep::cli {
 namespace {
 
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
-class DataRun : public testing::Test {
+class DataRun : public ::testing::Test {
  protected:
   ScoreRun run(const std::string& lines, const std::string& name = "data.jsonl") const {
     return score_run(place, "run", tiny, {"--data", place.write(name, lines), "--ops", "lm_head"});

@@ -10,9 +10,9 @@
 namespace qsweep::cli {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr int64_t kOps = 76, kVisionOps = 33;  // of the tiny model
 
@@ -24,7 +24,7 @@ double difference(double a, double b) {
   return std::isnan(relative) ? INFINITY : relative;
 }
 
-class Eval : public testing::Test {
+class Eval : public ::testing::Test {
  protected:
   std::string recipe(const std::string& name, const std::string& rules) const {
     return place.write(name + ".json", R"({"name": ")" + name + R"(", "rules": [)" + rules + "]}");
@@ -81,11 +81,11 @@ TEST_F(Eval, RecipesBesideWhatScoresPredict) {
       EXPECT_TRUE(difference(kl(run.recipe(2)), kl(score)) <= 1e-2);
       EXPECT_EQ(run.recipe(2)["predicted"][0]["plain_sum"], kl(score));
     }
-  EXPECT_THAT(run.outcome.err,
-              testing::MatchesRegex("warning: one: several formats in model.layers.2.mlp.gate_up, [^\n]*\n"));
+  EXPECT_THAT(run.outcome.err, ::testing::MatchesRegex(
+                                   "warning: one: several formats in model.layers.2.mlp.gate_up, [^\n]*\n"));
   EXPECT_THAT(run.outcome.out,
-              testing::ContainsRegex("recipe +bits per weight +kl:all per position +predicted\n"
-                                     "mixed +[0-9.]+ +[0-9.]+ +[0-9.]+\n"));
+              ::testing::ContainsRegex("recipe +bits per weight +kl:all per position +predicted\n"
+                                       "mixed +[0-9.]+ +[0-9.]+ +[0-9.]+\n"));
   const std::string report = read_text(run.folder + "/eval.md"), csv = read_text(run.folder + "/eval.csv");
   EXPECT_THAT(report, AllOf(HasSubstr("| KL predicted | KL, plain sum | Measured / predicted |"),
                             HasSubstr("| `mixed` | "), HasSubstr("## Predicted and measured")));

@@ -8,15 +8,15 @@
 namespace qsweep::cli {
 namespace {
 
-using testing::AllOf;
-using testing::ContainsRegex;
-using testing::Each;
-using testing::HasSubstr;
-using testing::StartsWith;
+using ::testing::AllOf;
+using ::testing::ContainsRegex;
+using ::testing::Each;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 constexpr size_t kOps = 76, kLanguageOps = 43, kVisionOps = 33;  // of the tiny model
 
-class GoodRun : public testing::Test {
+class GoodRun : public ::testing::Test {
  protected:
   const std::string tiny = testdata("tiny-qwen2.5-vl");
   const std::string with_images = testdata("data/eval.jsonl");
@@ -131,9 +131,9 @@ TEST_F(GoodRun, OpsThatAreNotAskedForAreSkipped) {
 
   const ScoreRun five = score_run(place, "five", tiny, {"--ops", "model.*", "--max-ops", "5"});
   EXPECT_THAT(five.ops_with("ok"),
-              testing::ElementsAre("model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj",
-                                   "model.layers.0.self_attn.v_proj", "model.layers.0.self_attn.o_proj",
-                                   StartsWith("model.layers.0.mlp.")));
+              ::testing::ElementsAre("model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj",
+                                     "model.layers.0.self_attn.v_proj", "model.layers.0.self_attn.o_proj",
+                                     StartsWith("model.layers.0.mlp.")));
   EXPECT_EQ(five.ops_with("skipped").size(), kOps - 5);
 }
 

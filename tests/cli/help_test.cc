@@ -6,8 +6,8 @@
 namespace qsweep::cli {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 std::string help_of(const Arguments& arguments) {
   const Outcome outcome = run_qsweep(arguments);
@@ -18,14 +18,14 @@ std::string help_of(const Arguments& arguments) {
 
 // The flag, its type, then a description, there or on the next line.
 auto describes(const std::string& flag) {
-  return testing::ContainsRegex("\n  " + flag + "( [A-Z]{3,}[^ \n]*)*( \\.\\.\\.)?[ \n]+[A-Za-z][^\n]{9,}");
+  return ::testing::ContainsRegex("\n  " + flag + "( [A-Z]{3,}[^ \n]*)*( \\.\\.\\.)?[ \n]+[A-Za-z][^\n]{9,}");
 }
 
 TEST(Help, NamesTheSubcommands) {
   const std::string help = help_of({"--help"});
   EXPECT_THAT(help, AllOf(HasSubstr("inspect "), HasSubstr("score "), HasSubstr("eval "),
                           HasSubstr("report "), HasSubstr("compare "), HasSubstr("--version")));
-  EXPECT_THAT(help_of({"--version"}), testing::MatchesRegex("[0-9]+\\.[0-9]+\\.[0-9]+\n"));
+  EXPECT_THAT(help_of({"--version"}), ::testing::MatchesRegex("[0-9]+\\.[0-9]+\\.[0-9]+\n"));
 }
 
 TEST(Help, DescribesEveryFlag) {
@@ -70,12 +70,12 @@ TEST(Help, HasExactlyTheRecordedSettings) {
   const ScoreRun run =
       score_run(place, "run", testdata("tiny-qwen2.5-vl"), {"--samples", "1", "--ops", "lm_head"});
   EXPECT_THAT(settings_of(run.json),
-              testing::UnorderedElementsAreArray(flags_of(help_of({"score", "--help"}))));
+              ::testing::UnorderedElementsAreArray(flags_of(help_of({"score", "--help"}))));
   EXPECT_EQ(run.json["settings"]["probes"], 4) << "as resolved";
   const EvalRun eval = eval_run(place, "eval", testdata("tiny-qwen2.5-vl"),
                                 {"--samples", "1", "--recipe", testdata("recipes/mixed.json")});
   EXPECT_THAT(settings_of(eval.json),
-              testing::UnorderedElementsAreArray(flags_of(help_of({"eval", "--help"}))));
+              ::testing::UnorderedElementsAreArray(flags_of(help_of({"eval", "--help"}))));
 }
 
 }  // namespace

@@ -9,9 +9,9 @@
 namespace qsweep::cli {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 class Images : public BadInput {
  protected:

@@ -11,13 +11,13 @@
 namespace qsweep::cli {
 namespace {
 
-using testing::AllOf;
-using testing::ContainsRegex;
-using testing::HasSubstr;
-using testing::Not;
-using testing::StartsWith;
+using ::testing::AllOf;
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
 
-class Jobs : public testing::Test {
+class Jobs : public ::testing::Test {
  protected:
   // Scores lm_head of one caption unless `more` says otherwise.
   Arguments score(const std::string& model, const std::string& out, const Arguments& more = {}) const {
@@ -60,7 +60,7 @@ TEST_F(Jobs, PathsMayBeNoUtf8) {
   const io::Json run = scores_of(arguments, out);
   EXPECT_EQ(run["model"]["path_name"], "m\\xff");
   EXPECT_EQ(run["data"]["file_name"], "d\\xfd.txt");
-  EXPECT_THAT(run["settings"]["out"].get<std::string>(), testing::EndsWith("/out\\xfe"));
+  EXPECT_THAT(run["settings"]["out"].get<std::string>(), ::testing::EndsWith("/out\\xfe"));
   arguments.push_back("--resume");
   EXPECT_EQ(run_qsweep(arguments).code, 0);
   const Outcome compared = run_qsweep({"compare", out, out});
@@ -89,8 +89,8 @@ TEST_F(Jobs, OpsMayBeNamedAsInNewerCheckpoints) {
   EXPECT_EQ(scored("model.language_model.layers.0.*"), layer);
   EXPECT_EQ(scored("language_model.model.layers.0.*"), layer);
   EXPECT_THAT(scored("model.language_model.layers.0.self_attn.qkv_proj.weight"),
-              testing::ElementsAre("model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj",
-                                   "model.layers.0.self_attn.v_proj"));
+              ::testing::ElementsAre("model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.k_proj",
+                                     "model.layers.0.self_attn.v_proj"));
   const Arguments requantize{"--mode", "requantize", "--keep-float", "model.language_model.layers.0.mlp.*"};
   EXPECT_EQ(scored("*", requantize).size(), 3u);
   const ScoreRun vision =

@@ -11,9 +11,9 @@
 namespace qsweep::cli {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
-class Layouts : public testing::Test {
+class Layouts : public ::testing::Test {
  protected:
   const std::string tiny = testdata("tiny-qwen2.5-vl");
   const Arguments with_images{"--data", testdata("data/eval.jsonl"), "--samples", "2"};
@@ -104,7 +104,7 @@ class SameScores : public Layouts {
     Arguments few = with_images;
     few.insert(few.end(), {"--max-ops", "3", "--format", "w8a8_dynamic"});
     const ScoreRun expected = score_run(place, "expected", tiny, few);
-    EXPECT_THAT(expected.outcome.err, testing::IsEmpty());
+    EXPECT_THAT(expected.outcome.err, ::testing::IsEmpty());
     const std::string model = place.copy_model("model");
     change(model);
     ScoreRun run = score_run(place, "run", model, few);
@@ -113,7 +113,7 @@ class SameScores : public Layouts {
     return run;
   }
   void expect_same_without_a_word(const std::function<void(const std::string& model)>& change) const {
-    EXPECT_THAT(expect_same(change).outcome.err, testing::IsEmpty());
+    EXPECT_THAT(expect_same(change).outcome.err, ::testing::IsEmpty());
   }
 };
 
@@ -322,7 +322,7 @@ TEST_F(Layouts, HeadOfItsOwnAndShards) {
   const std::string data = place.write("ids.jsonl", R"({"input_ids": [5, 6, 7, 8, 9, 10, 11]})");
   const std::string family = testdata("families/qwen2_5_vl");
   const ScoreRun run = score_run(place, "run", family, {"--data", data});
-  EXPECT_THAT(run.ops_with("ok"), testing::Contains("lm_head"));
+  EXPECT_THAT(run.ops_with("ok"), ::testing::Contains("lm_head"));
   EXPECT_THAT(run_qsweep({"inspect", family}).out, HasSubstr("lm_head     its own"));
 }
 

@@ -12,10 +12,10 @@
 namespace qsweep::cli {
 namespace {
 
-using testing::AllOf;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr size_t kLanguageOps = 43;  // of the tiny model
 const std::vector<std::string> kMetrics{"hidden_sse", "logits_sse", "kl", "nll_delta", "top1_flips"};
@@ -61,7 +61,7 @@ std::vector<std::string> baseline_names(const ScoreRun& run) {
   return names;
 }
 
-class Modes : public testing::Test {
+class Modes : public ::testing::Test {
  protected:
   ScoreRun score(const std::string& name, Arguments flags) const {
     const Arguments few{"--samples", "2", "--threads", "1"};
@@ -189,11 +189,11 @@ struct MethodCase {
   std::vector<std::string> estimates;  // beside them
 
   friend void PrintTo(const MethodCase& c, std::ostream* out) {
-    *out << c.method << " " << testing::PrintToString(c.flags);
+    *out << c.method << " " << ::testing::PrintToString(c.flags);
   }
 };
 
-class Methods : public Modes, public testing::WithParamInterface<MethodCase> {};
+class Methods : public Modes, public ::testing::WithParamInterface<MethodCase> {};
 
 TEST_P(Methods, MarkTheirScores) {
   const auto& [method, flags, metrics, estimates] = GetParam();
@@ -227,7 +227,7 @@ TEST_P(Methods, MarkTheirScores) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, Methods,
-    testing::Values(
+    ::testing::Values(
         MethodCase{
             "adjoint", {}, {"kl:all"}, {"token_form", "whole_form", "coherence", "relative_standard_error"}},
         MethodCase{"adjoint",
@@ -303,10 +303,10 @@ TEST_F(Modes, AutoRefinesWhatMattersMostWhileThereIsTime) {
   expect_reads_back(enough);
 
   const ScoreRun all = score("all", {"--method", "auto", "--format", "w8a16", "--time-budget", "1h"});
-  EXPECT_THAT(methods(all), ElementsAre(testing::Pair("exact", 43)));
+  EXPECT_THAT(methods(all), ElementsAre(::testing::Pair("exact", 43)));
 
   const ScoreRun none = score("none", {"--method", "auto", "--format", "w8a16", "--time-budget", "0.001s"});
-  EXPECT_THAT(methods(none), ElementsAre(testing::Pair("adjoint", 43)));
+  EXPECT_THAT(methods(none), ElementsAre(::testing::Pair("adjoint", 43)));
   expect_ranks(none, false, kl);
 }
 
@@ -367,8 +367,9 @@ TEST_F(Modes, IncWritesItsMapsBesideTheScores) {
           << op;
     }
   EXPECT_EQ(ops[0], ops[1]);
-  EXPECT_THAT(ops[0], testing::IsSupersetOf({"model.language_model.embed_tokens.module", "lm_head.module"}));
-  EXPECT_THAT(run.json["provenance"]["phases_s"]["inc"].get<double>(), testing::Gt(0));
+  EXPECT_THAT(ops[0],
+              ::testing::IsSupersetOf({"model.language_model.embed_tokens.module", "lm_head.module"}));
+  EXPECT_THAT(run.json["provenance"]["phases_s"]["inc"].get<double>(), ::testing::Gt(0));
   expect_reads_back(run);
 
   const ScoreRun without = score("without", {"--ops", "lm_head"});

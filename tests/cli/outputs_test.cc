@@ -10,8 +10,8 @@
 namespace qsweep::cli {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 class Outputs : public BadInput {
  protected:
@@ -93,9 +93,9 @@ TEST_F(Outputs, ResultsThatCannotBeWrittenAreAnError) {
          {Arguments{"inspect", tiny}, Arguments{"--help"}, Arguments{"--version"},
           Arguments{"score", "--help"}, Arguments{"report", place.at("run")}, score(tiny, captions)}) {
       const Outcome outcome = run_qsweep(arguments, {.out = out});
-      EXPECT_EQ(outcome.code, 2) << testing::PrintToString(arguments);
-      EXPECT_THAT(outcome.err, testing::StartsWith("error: standard output: cannot be written: "));
-      EXPECT_THAT(outcome.err, testing::Not(HasSubstr("internal error")));
+      EXPECT_EQ(outcome.code, 2) << ::testing::PrintToString(arguments);
+      EXPECT_THAT(outcome.err, ::testing::StartsWith("error: standard output: cannot be written: "));
+      EXPECT_THAT(outcome.err, ::testing::Not(HasSubstr("internal error")));
     }
 }
 
@@ -119,7 +119,7 @@ TEST_F(Outputs, MessagesHoldNoControlCharactersAndNoLongValues) {
                                 R"({"id": "\u001b[31mred\nline", "messages": [{"role": "user", "content": [)"
                                 R"({"type": "image", "image": "none.png"}]}]})"))}) {
     const std::string message = message_of(arguments);
-    EXPECT_THAT(message, AllOf(HasSubstr("\\x1b[31mred"), testing::Not(HasSubstr("\x1b"))));
+    EXPECT_THAT(message, AllOf(HasSubstr("\\x1b[31mred"), ::testing::Not(HasSubstr("\x1b"))));
     EXPECT_EQ(std::count(message.begin(), message.end(), '\n'), 1) << message;
   }
   for (const Arguments& arguments :
@@ -136,9 +136,9 @@ TEST_F(Outputs, LittleAddressSpaceIsSaid) {
   for (const int mebibytes : {60, 100, 150, 200, 300, 400, 600}) {
     const Outcome outcome = run_qsweep(score(tiny, with_images, {"--threads", "8", "--memory", "200M"}),
                                        {.address_space_bytes = int64_t{mebibytes} << 20});
-    EXPECT_THAT(outcome.code, testing::AnyOf(0, 2)) << mebibytes << ": " << outcome.err;
+    EXPECT_THAT(outcome.code, ::testing::AnyOf(0, 2)) << mebibytes << ": " << outcome.err;
     if (outcome.code == 2) {
-      EXPECT_THAT(outcome.err, testing::StartsWith("error: ")) << mebibytes;
+      EXPECT_THAT(outcome.err, ::testing::StartsWith("error: ")) << mebibytes;
     }
   }
 }

@@ -131,29 +131,11 @@ double number_after(const std::string& text, const std::string& words) {
 
 std::string testdata(const std::string& path) { return testing::testdata_folder() + "/" + path; }
 
-std::string read_text(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  EXPECT_TRUE(file.is_open()) << path;
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 std::map<std::string, std::string> files_in(const std::string& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder))
     files[entry.path().filename().string()] = entry.is_regular_file() ? read_text(entry.path().string()) : "";
   return files;
-}
-
-Workplace::Workplace() {
-  std::string pattern = ::testing::TempDir() + "qsweep-cli-XXXXXX";
-  path_ = mkdtemp(pattern.data());
-}
-
-std::string Workplace::write(const std::string& name, const std::string& content) const {
-  const std::filesystem::path path = at(name);
-  std::filesystem::create_directories(path.parent_path());
-  std::ofstream(path, std::ios::binary) << content;
-  return path.string();
 }
 
 std::string Workplace::copy_model(const std::string& name) const {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "io/json.h"
+#include "support/temporary_folder.h"
 
 namespace qsweep::cli {
 
@@ -46,26 +47,14 @@ Outcome run_qsweep_synth(const Arguments& arguments);
 double number_after(const std::string& text, const std::string& words);
 
 std::string testdata(const std::string& path);
-std::string read_text(const std::string& path);
+using testing::read_text;
 // The names and contents of all files in a folder.
 std::map<std::string, std::string> files_in(const std::string& folder);
 
-// A temporary folder.
-class Workplace {
+class Workplace : public testing::TemporaryFolder {
  public:
-  Workplace();
-  Workplace(const Workplace&) = delete;
-  Workplace& operator=(const Workplace&) = delete;
-  ~Workplace() { std::filesystem::remove_all(path_); }
-
-  std::string at(const std::string& name) const { return path_ + "/" + name; }
-  // Writes a file, creating the folders above it, and returns its path.
-  std::string write(const std::string& name, const std::string& content) const;
   // A copy of testdata/tiny-qwen2.5-vl that may be changed; returns its path.
   std::string copy_model(const std::string& name) const;
-
- private:
-  std::string path_;
 };
 
 // Replaces a JSON file by what `edit` makes of it.

@@ -14,10 +14,10 @@
 namespace qsweep::cli {
 namespace {
 
-using testing::AllOf;
-using testing::EndsWith;
-using testing::HasSubstr;
-using testing::StartsWith;
+using ::testing::AllOf;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 // What a run measured, as text: every digit counts.
 std::string measured(const io::Json& json) {
@@ -27,7 +27,7 @@ std::string measured(const io::Json& json) {
   return parts.dump();
 }
 
-class KilledSlow : public testing::Test {
+class KilledSlow : public ::testing::Test {
  protected:
   // Kills the run at random moments, twice in every other trial, and expects the results of a run left alone.
   // Goes on until half as many kills as trials have met a run: on a busy machine the first one may have taken
@@ -296,7 +296,7 @@ TEST_F(OtherFiles, SlowEverythingElseIsInTheIdentity) {
                            "flags: time-budget",
                            "flags: verify",
                            "flags: inc"})
-    EXPECT_THAT(paths, testing::Contains(path));
+    EXPECT_THAT(paths, ::testing::Contains(path));
   for (const std::string& path : paths) {
     io::Json other = identity;
     io::Json* value = &other;

@@ -6,7 +6,7 @@
 namespace qsweep::cli {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 TEST(Synth, WritesWhatQsweepScores) {
   const Workplace place;
@@ -29,7 +29,7 @@ TEST(Synth, RefusesBadInput) {
   const auto expect_refused = [&](const Arguments& arguments, const std::string& reason) {
     const Outcome outcome = run_qsweep_synth(arguments);
     EXPECT_EQ(outcome.code, 2);
-    EXPECT_THAT(outcome.err, testing::StartsWith("error: "));
+    EXPECT_THAT(outcome.err, ::testing::StartsWith("error: "));
     EXPECT_THAT(outcome.err, HasSubstr(reason));
     EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
     EXPECT_FALSE(std::filesystem::exists(out));

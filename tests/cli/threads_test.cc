@@ -8,8 +8,8 @@
 namespace qsweep::cli {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 // What a program that is started meanwhile finds in its environment.
 class Variable {
@@ -23,7 +23,7 @@ class Variable {
   const char* name_;
 };
 
-class Threads : public testing::Test {
+class Threads : public ::testing::Test {
  protected:
   ScoreRun run(const std::string& name, const std::string& threads) const {
     return score_run(place, name, testdata("tiny-qwen2.5-vl"),

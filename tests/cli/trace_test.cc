@@ -10,11 +10,11 @@
 namespace qsweep::cli {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
-using testing::IsSupersetOf;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsSupersetOf;
 
-class TraceRun : public testing::Test {
+class TraceRun : public ::testing::Test {
  protected:
   const std::string tiny = testdata("tiny-qwen2.5-vl");
   const Arguments few_ops{"--data", testdata("data/eval.jsonl"), "--samples", "1", "--ops", "*.2.*"};
@@ -54,7 +54,7 @@ TEST_F(TraceRun, HasTheWorkOfEveryPhase) {
     if (event["cat"] == "linear") ops.insert(event["name"]);
     if (event["cat"] != "gemm deltas") continue;
     const io::Json& args = event["args"];
-    EXPECT_THAT(args["dtype"], testing::AnyOf("F32", "BF16", "U8"));
+    EXPECT_THAT(args["dtype"], ::testing::AnyOf("F32", "BF16", "U8"));
     EXPECT_EQ(args["flops"].get<double>(), 2.0 * args["batch"].get<double>() * args["rows"].get<double>() *
                                                args["in"].get<double>() * args["out"].get<double>())
         << event;
@@ -92,11 +92,11 @@ TEST_F(TraceRun, IsWrittenByDryRunsAndEvaluations) {
   dry.insert(dry.end(), few_ops.begin(), few_ops.end());
   EXPECT_EQ(run_qsweep(dry).code, 0);
   const io::Json planning = io::read_json_file(path);
-  EXPECT_THAT(kinds_within(planning, "plan"), testing::Contains("pass"));
+  EXPECT_THAT(kinds_within(planning, "plan"), ::testing::Contains("pass"));
   EXPECT_TRUE(kinds_within(planning, "sweep").empty());
   const EvalRun eval = eval_run(
       place, "eval", tiny, {"--samples", "1", "--recipe", testdata("recipes/mixed.json"), "--trace", path});
-  EXPECT_THAT(kinds_within(io::read_json_file(path), "sweep"), testing::Contains("gemm reference"));
+  EXPECT_THAT(kinds_within(io::read_json_file(path), "sweep"), ::testing::Contains("gemm reference"));
   EXPECT_THAT(read_text(eval.folder + "/eval.md"), HasSubstr("## Where the time went"));
 }
 

@@ -7,11 +7,11 @@
 namespace qsweep::cli {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
-using testing::StartsWith;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
-class Transfer : public testing::Test {
+class Transfer : public ::testing::Test {
  protected:
   const Workplace place;
   const std::string tiny = testdata("tiny-qwen2.5-vl"), other = testdata("families/qwen2_5_vl");
@@ -29,7 +29,7 @@ TEST_F(Transfer, WritesARunOfTheOtherModel) {
   for (const io::Json& score : json["scores"]) {
     EXPECT_EQ(score["method"], "transfer");
     if (score["status"] != "ok") continue;
-    EXPECT_THAT(score["flags"].get<std::vector<std::string>>(), testing::Contains("approximate"));
+    EXPECT_THAT(score["flags"].get<std::vector<std::string>>(), ::testing::Contains("approximate"));
     ++transferred;
   }
   EXPECT_EQ(transferred, 14 + 1) << "two layers and the head: the proxy's captions have no images";

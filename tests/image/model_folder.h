@@ -2,23 +2,18 @@
 #pragma once
 
 #include <filesystem>
-#include <fstream>
 #include <optional>
 #include <string>
 
-#include <gtest/gtest.h>
-#include <unistd.h>
-
 #include "image/processor_config.h"
 #include "io/json.h"
+#include "support/temporary_folder.h"
 
 namespace qsweep::image {
 
 class ModelFolder {
  public:
-  explicit ModelFolder(const ModelImages& images) : model(images) {
-    std::filesystem::create_directory(path_);
-  }
+  explicit ModelFolder(const ModelImages& images) : model(images) {}
   // A case of tools/processor_goldens.py, which must outlive the folder.
   explicit ModelFolder(const io::Json& golden) : ModelFolder(ModelImages{}) {
     const io::Json& config = golden["model"];
@@ -31,15 +26,10 @@ class ModelFolder {
     for (const char* file : {"preprocessor_config", "processor_config"})
       if (golden.contains(file)) write(std::string(file) + ".json", golden[file]);
   }
-  ~ModelFolder() { std::filesystem::remove_all(path_); }
-  ModelFolder(const ModelFolder&) = delete;
-  ModelFolder& operator=(const ModelFolder&) = delete;
 
-  void write(const std::string& name, const io::Json& content) const {
-    std::ofstream(path_ + "/" + name) << content.dump();
-  }
-  void remove(const std::string& name) const { std::filesystem::remove(path_ + "/" + name); }
-  std::optional<Processor> find_if_any() const { return find_processor(path_, model); }
+  void write(const std::string& name, const io::Json& content) const { folder_.write(name, content.dump()); }
+  void remove(const std::string& name) const { std::filesystem::remove(folder_.at(name)); }
+  std::optional<Processor> find_if_any() const { return find_processor(folder_.path(), model); }
   Processor find() const { return find_if_any().value(); }
   std::string error() const {
     try {
@@ -53,8 +43,7 @@ class ModelFolder {
   ModelImages model;
 
  private:
-  // Other test processes may run at the same time.
-  const std::string path_ = fmt::format("{}model-{}", ::testing::TempDir(), getpid());
+  testing::TemporaryFolder folder_;
 };
 
 }  // namespace qsweep::image

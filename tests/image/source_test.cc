@@ -5,9 +5,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "base/error.h"
+#include "support/temporary_folder.h"
 
 namespace qsweep::image {
 namespace {
@@ -24,7 +24,8 @@ std::string text_of(const std::vector<std::byte>& bytes) {
 // ROOT/data with files, and ROOT/outside with one more.
 class ImageSourceFiles : public ::testing::Test {
  protected:
-  const std::string root = fmt::format("{}sources-{}", ::testing::TempDir(), getpid());
+  testing::TemporaryFolder folder;
+  const std::string root = folder.path();
   const std::string data = root + "/data";
   Folders folders{.data = data};
 
@@ -39,7 +40,6 @@ class ImageSourceFiles : public ::testing::Test {
     fs::create_symlink(data + "/a.png", data + "/inner.png");
     fs::create_directory_symlink(root + "/outside", data + "/away");
   }
-  void TearDown() override { fs::remove_all(root); }
 
   std::string read(const std::string& location) const {
     try {

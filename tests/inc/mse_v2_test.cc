@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <set>
 #include <sstream>
 
@@ -15,6 +14,7 @@
 
 #include "inc/peer.h"
 #include "support/targets.h"
+#include "support/temporary_folder.h"
 
 namespace qsweep {
 namespace {
@@ -187,13 +187,11 @@ TEST(IncMaps, LittleMemoryGivesTheSameScoresAndTooLittleAnError) {
 }
 
 TEST(IncMaps, WrittenFile) {
-  const std::string folder = ::testing::TempDir() + "qsweep_inc";
-  std::filesystem::create_directories(folder);
-  inc::write_maps(testing::tiny_text_run(), folder);
-  const io::Json json = io::read_json_file(folder + "/inc_mse_v2.json");
+  const testing::TemporaryFolder folder;
+  inc::write_maps(testing::tiny_text_run(), folder.path());
+  const io::Json json = io::read_json_file(folder.at("inc_mse_v2.json"));
   EXPECT_EQ(to_map(json.at("fallback")), testing::tiny_text_run().fallback);
   EXPECT_EQ(to_map(json.at("requant")), testing::tiny_text_run().requant);
-  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ class FileSizeLimit {
 };
 
 TEST(AtomicFile, CreatesAndReplaces) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.path() + "/f";
   write_file_atomically(path, "one");
   EXPECT_EQ(read_text(path), "one");
@@ -40,7 +40,7 @@ TEST(AtomicFile, CreatesAndReplaces) {
 }
 
 TEST(AtomicFile, WithoutCommitNothingChanges) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.write("f", "old");
   {
     AtomicFile file(path);
@@ -52,7 +52,7 @@ TEST(AtomicFile, WithoutCommitNothingChanges) {
 }
 
 TEST(AtomicFile, TwoWritersDoNotMix) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.path() + "/f";
   AtomicFile first(path), second(path);
   first.write("first");
@@ -65,7 +65,7 @@ TEST(AtomicFile, TwoWritersDoNotMix) {
 }
 
 TEST(AtomicFile, FullDiskKeepsTheOldFile) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.write("f", "old");
   std::string message;
   {
@@ -76,13 +76,13 @@ TEST(AtomicFile, FullDiskKeepsTheOldFile) {
       message = error.what();
     }
   }
-  EXPECT_THAT(message, testing::HasSubstr("/f: cannot write: File too large"));
+  EXPECT_THAT(message, ::testing::HasSubstr("/f: cannot write: File too large"));
   EXPECT_EQ(read_text(path), "old");
   EXPECT_EQ(folder.entries(), 1);
 }
 
 TEST(AtomicFile, FailedRenameRemovesTheTemporary) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.path() + "/taken";
   std::filesystem::create_directory(path);
   EXPECT_THAT([&] { write_file_atomically(path, "x"); },
@@ -92,7 +92,7 @@ TEST(AtomicFile, FailedRenameRemovesTheTemporary) {
 }
 
 TEST(AtomicFile, FolderMustExist) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string file = folder.write("file", "old");
   EXPECT_THAT([&] { write_file_atomically(folder.path() + "/none/f", "x"); },
               fails_with("No such file or directory"));
@@ -102,7 +102,7 @@ TEST(AtomicFile, FolderMustExist) {
 }
 
 TEST(EnsureFolder, CreatesParentsAndAcceptsWhatExists) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.path() + "/a/b/c";
   ensure_folder(path);
   EXPECT_TRUE(std::filesystem::is_directory(path));
@@ -111,7 +111,7 @@ TEST(EnsureFolder, CreatesParentsAndAcceptsWhatExists) {
 }
 
 TEST(EnsureFolder, RefusesFilesAndImpossiblePlaces) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string file = folder.write("file", "x");
   EXPECT_THAT([&] { ensure_folder(file); }, fails_with("/file: expected a folder, found a file"));
   EXPECT_THAT([&] { ensure_folder(file + "/below"); },
@@ -120,7 +120,7 @@ TEST(EnsureFolder, RefusesFilesAndImpossiblePlaces) {
 }
 
 TEST(AtomicFolder, AppearsWithAllItsFilesOrNotAtAll) {
-  const TempFolder place;
+  const TemporaryFolder place;
   const std::string target = place.path() + "/a/b/";
   {
     const AtomicFolder folder(target);
@@ -141,7 +141,7 @@ TEST(AtomicFolder, AppearsWithAllItsFilesOrNotAtAll) {
 }
 
 TEST(AtomicFolder, ReplacesNothing) {
-  const TempFolder place;
+  const TemporaryFolder place;
   const std::string file = place.write("f", "old");
   EXPECT_THAT([&] { AtomicFolder folder(place.path()); }, fails_with("expected a new or an empty folder"));
   EXPECT_THAT([&] { AtomicFolder folder(file); }, fails_with("found a file"));

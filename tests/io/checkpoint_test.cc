@@ -9,7 +9,7 @@ namespace {
 const TensorView kEmpty{DType::f32, {0}, nullptr};
 
 // A folder with two shards, s1 (a, b) and s2 (c), and this weight_map.
-void write_shards(const TempFolder& folder, const std::string& weight_map) {
+void write_shards(const TemporaryFolder& folder, const std::string& weight_map) {
   write_safetensors(folder.path() + "/s1", std::vector<NamedTensor>{{"a", kEmpty}, {"b", kEmpty}});
   write_safetensors(folder.path() + "/s2", std::vector<NamedTensor>{{"c", kEmpty}});
   folder.write("model.safetensors.index.json", R"({"metadata":{},"weight_map":)" + weight_map + "}");
@@ -17,7 +17,7 @@ void write_shards(const TempFolder& folder, const std::string& weight_map) {
 
 // Expects that a folder with this weight_map cannot be opened, for this reason.
 void expect_refused(const std::string& weight_map, const std::string& reason) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_shards(folder, weight_map);
   EXPECT_THAT([&] { Checkpoint::open(folder.path()); }, fails_with(reason));
 }
@@ -55,7 +55,7 @@ TEST(Checkpoint, GetNamesWhatWasExpectedAndFound) {
 }
 
 TEST(Checkpoint, GetTakesFloatsOnly) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   std::vector<NamedTensor> tensors;
   for (const DType dtype : {DType::f32, DType::f16, DType::bf16, DType::f64, DType::i8, DType::f8_e4m3})
     tensors.push_back({std::string(name(dtype)), {dtype, {0}, nullptr}});
@@ -85,7 +85,7 @@ TEST(Checkpoint, ReleasedAndPrefetchedTensorsStayReadable) {
 }
 
 TEST(Checkpoint, NeedsWeights) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   EXPECT_THAT(
       [&] { Checkpoint::open(folder.path()); },
       fails_with(
@@ -95,11 +95,11 @@ TEST(Checkpoint, NeedsWeights) {
 }
 
 TEST(Checkpoint, IndexAndShardsAgree) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_shards(folder, R"({"a":"s1","b":"s1","c":"s2"})");
   const auto checkpoint = Checkpoint::open(folder.path());
-  EXPECT_THAT(checkpoint.names(), testing::ElementsAre("a", "b", "c"));
-  EXPECT_THAT(checkpoint.warnings(), testing::IsEmpty());
+  EXPECT_THAT(checkpoint.names(), ::testing::ElementsAre("a", "b", "c"));
+  EXPECT_THAT(checkpoint.warnings(), ::testing::IsEmpty());
 
   expect_refused(R"({"a":"s1","b":"s1","c":"s2","d":"s2"})",
                  "tensor \"d\": weight_map says s2, which does not hold it");
@@ -109,11 +109,11 @@ TEST(Checkpoint, IndexAndShardsAgree) {
 // As transformers loads them: it reads whole shards.
 TEST(Checkpoint, TheIndexMayForgetATensorOrNameAnotherShard) {
   const auto expect_warning = [](const std::string& weight_map, const std::string& warning) {
-    const TempFolder folder;
+    const TemporaryFolder folder;
     write_shards(folder, weight_map);
     const auto checkpoint = Checkpoint::open(folder.path());
-    EXPECT_THAT(checkpoint.names(), testing::ElementsAre("a", "b", "c"));
-    EXPECT_THAT(checkpoint.warnings(), testing::ElementsAre(warning));
+    EXPECT_THAT(checkpoint.names(), ::testing::ElementsAre("a", "b", "c"));
+    EXPECT_THAT(checkpoint.warnings(), ::testing::ElementsAre(warning));
   };
   expect_warning(R"({"a":"s1","c":"s2"})", "tensor \"b\" is not in weight_map; that of s1 is used");
   expect_warning(R"({"a":"s1","b":"s2","c":"s2"})", "tensor \"b\": weight_map says s2; that of s1 is used");
@@ -128,7 +128,7 @@ struct Repeated {
     write_safetensors(folder.path() + "/s2", std::vector<NamedTensor>{{"a", two.view()}, {"b", kEmpty}});
     folder.write("model.safetensors.index.json", R"({"weight_map":)" + weight_map + "}");
   }
-  const TempFolder folder;
+  const TemporaryFolder folder;
 };
 
 TEST(Checkpoint, OfRepeatedTensorsTheIndexChooses) {
@@ -137,40 +137,40 @@ TEST(Checkpoint, OfRepeatedTensorsTheIndexChooses) {
     const auto checkpoint = Checkpoint::open(files.folder.path());
     EXPECT_EQ(checkpoint.get("a", {1}).as<float>()[0], value);
     EXPECT_THAT(checkpoint.warnings(),
-                testing::ElementsAre(
+                ::testing::ElementsAre(
                     fmt::format("tensor \"a\" is in 2 shards, which differ; that of {} is used", shard)));
     EXPECT_EQ(checkpoint.parameters(), 1);
   }
   const Repeated same(3, 3, R"({"b":"s2","z":"s1"})");
   EXPECT_THAT(Checkpoint::open(same.folder.path()).warnings(),
-              testing::ElementsAre("tensor \"a\" is in 2 shards; that of s1 is used"));
+              ::testing::ElementsAre("tensor \"a\" is in 2 shards; that of s1 is used"));
   const Repeated differ(1, 2, R"({"b":"s2","z":"s1"})");
   EXPECT_THAT([&] { Checkpoint::open(differ.folder.path()); },
               fails_with("tensor \"a\" is not in weight_map, and s1 and s2 hold different ones"));
 }
 
 TEST(Checkpoint, OneFileGoesBeforeAnIndex) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_shards(folder, R"({"a":"s1","b":"s1","c":"s2"})");
   write_safetensors(folder.path() + "/model.safetensors", std::vector<NamedTensor>{{"one", kEmpty}});
   const auto checkpoint = Checkpoint::open(folder.path());
-  EXPECT_THAT(checkpoint.names(), testing::ElementsAre("one"));
+  EXPECT_THAT(checkpoint.names(), ::testing::ElementsAre("one"));
   EXPECT_THAT(
       checkpoint.warnings(),
-      testing::ElementsAre(testing::EndsWith("index.json: not read, as model.safetensors is there too")));
+      ::testing::ElementsAre(::testing::EndsWith("index.json: not read, as model.safetensors is there too")));
 }
 
 TEST(Checkpoint, WhatWasNotAskedForIsUnread) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_shards(folder, R"({"a":"s1","b":"s1","c":"s2"})");
   const auto checkpoint = Checkpoint::open(folder.path());
   checkpoint.get("b", {0});
   EXPECT_NE(checkpoint.find("c"), nullptr);
-  EXPECT_THAT(checkpoint.unread(), testing::ElementsAre("a", "c"));
+  EXPECT_THAT(checkpoint.unread(), ::testing::ElementsAre("a", "c"));
 }
 
 TEST(Checkpoint, AChangedShardIsNoticed) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_shards(folder, R"({"a":"s1","b":"s1","c":"s2"})");
   const auto checkpoint = Checkpoint::open(folder.path());
   EXPECT_NO_THROW(checkpoint.check_unchanged());
@@ -190,18 +190,18 @@ TEST(Checkpoint, IndexIsChecked) {
 }
 
 TEST(Checkpoint, ATransposedTensorIsACopyOfItsOwn) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::vector<float> values{0, 1, 2, 3, 4, 5};
   const TensorView stored{DType::f32, {2, 3}, reinterpret_cast<const std::byte*>(values.data())};
   write_safetensors(folder.path() + "/model.safetensors", std::vector<NamedTensor>{{"m", stored}});
   const Checkpoint opened = Checkpoint::open(folder.path());
   const TensorView m = opened.get_transposed("m", {2, 3});
   EXPECT_EQ(m.shape, (Shape{3, 2}));
-  EXPECT_THAT(m.as<float>(), testing::ElementsAre(0, 3, 1, 4, 2, 5));
+  EXPECT_THAT(m.as<float>(), ::testing::ElementsAre(0, 3, 1, 4, 2, 5));
   opened.release(m);
   opened.prefetch(m);
   opened.populate(m);
-  EXPECT_THAT(m.as<float>(), testing::ElementsAre(0, 3, 1, 4, 2, 5));
+  EXPECT_THAT(m.as<float>(), ::testing::ElementsAre(0, 3, 1, 4, 2, 5));
   EXPECT_THAT([&] { opened.get_transposed("m", {3, 2}); }, fails_with("expected shape [3, 2], found [2, 3]"));
   EXPECT_EQ(Checkpoint::wanted("folder").get_transposed("m", {2, 3}).shape, (Shape{3, 2}));
 }
@@ -215,7 +215,7 @@ TEST(Checkpoint, WantedTensorsAreThoseAskedFor) {
   EXPECT_EQ(checkpoint.get("a", {2, 3}).shape, a.shape);
   EXPECT_THAT([&] { checkpoint.get("a", {6}); },
               fails_with("folder: tensor \"a\": expected shape [6], found [2, 3]"));
-  EXPECT_THAT(checkpoint.names(), testing::ElementsAre("a"));
+  EXPECT_THAT(checkpoint.names(), ::testing::ElementsAre("a"));
   EXPECT_EQ(checkpoint.size_bytes(), 12);
 }
 

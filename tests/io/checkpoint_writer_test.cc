@@ -21,23 +21,23 @@ void source(const NamedTensor& item, const TakeBytes& sink) {
 
 void expect_content(const std::string& folder) {
   const auto checkpoint = Checkpoint::open(folder);
-  EXPECT_THAT(checkpoint.names(), testing::ElementsAre("a", "b", "c"));
+  EXPECT_THAT(checkpoint.names(), ::testing::ElementsAre("a", "b", "c"));
   for (const NamedTensor& item : kTensors) {
     const TensorView* tensor = checkpoint.find(item.name);
     EXPECT_EQ(tensor->shape, item.tensor.shape);
-    EXPECT_THAT(tensor->as<uint8_t>(), testing::Each(item.name[0] - 'a' + 1)) << item.name;
+    EXPECT_THAT(tensor->as<uint8_t>(), ::testing::Each(item.name[0] - 'a' + 1)) << item.name;
   }
 }
 
 TEST(CheckpointWriter, OneFileWhereAllFits) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_checkpoint(folder.path(), kTensors, 30, source);
   EXPECT_EQ(folder.entries(), 1);
   expect_content(folder.path());
 }
 
 TEST(CheckpointWriter, ShardsAndTheirIndex) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   write_checkpoint(folder.path(), kTensors, 10, source);  // c is larger than a shard
   EXPECT_EQ(folder.entries(), 3);
   expect_content(folder.path());
@@ -52,7 +52,7 @@ TEST(CheckpointWriter, ShardsAndTheirIndex) {
 }
 
 TEST(CheckpointWriter, ASourceGivesAllBytes) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   EXPECT_THROW(write_checkpoint(folder.path(), kTensors, 30,
                                 [](const NamedTensor&, const TakeBytes& sink) { sink(as_bytes("xy")); }),
                ContractError);

@@ -15,7 +15,7 @@
 namespace qsweep::io {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 constexpr size_t kPiece = size_t{1} << 20;  // a record's rows hold so many bytes
 const Json kIdentity = {{"format", {"w8a8"}}, {"threads", 2}};
@@ -41,9 +41,9 @@ std::optional<std::vector<std::byte>> read(const Journal& journal, const std::st
   return bytes;
 }
 
-class JournalTest : public testing::Test {
+class JournalTest : public ::testing::Test {
  protected:
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.path() + "/journal.sqlite";
 };
 

@@ -83,14 +83,14 @@ TEST(ParseJson, ErrorsStayShort) {
 }
 
 TEST(ReadJsonFile, NamesTheFile) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   EXPECT_EQ(read_json_file(folder.write("good", "[1]")).dump(), "[1]");
   EXPECT_THAT([&] { read_json_file(folder.write("bad", "[1")); }, fails_with("/bad: not valid JSON"));
   EXPECT_THAT([&] { read_json_file(folder.path()); }, fails_with("expected a file, found a folder"));
   EXPECT_THAT([&] { read_json_file(folder.path() + "/none"); }, fails_with("/none: cannot open the file"));
 }
 
-class ObjectReaderTest : public testing::Test {
+class ObjectReaderTest : public ::testing::Test {
  protected:
   const Json json_ = parse_json(
       R"({"i":-3,"big":9223372036854775808,"d":1.5,"b":true,"s":"x","is":[1,2],"ds":[1,2.5],"o":{"k":1},"n":null,
@@ -106,8 +106,8 @@ TEST_F(ObjectReaderTest, ReadsWhatIsThere) {
   EXPECT_EQ(reader_.number("i"), -3);
   EXPECT_TRUE(reader_.boolean("b"));
   EXPECT_EQ(reader_.string("s"), "x");
-  EXPECT_THAT(reader_.integers("is"), testing::ElementsAre(1, 2));
-  EXPECT_THAT(reader_.numbers("ds"), testing::ElementsAre(1, 2.5));
+  EXPECT_THAT(reader_.integers("is"), ::testing::ElementsAre(1, 2));
+  EXPECT_THAT(reader_.numbers("ds"), ::testing::ElementsAre(1, 2.5));
   EXPECT_EQ(reader_.object("o").integer("k"), 1);
   EXPECT_TRUE(reader_.has("i"));
   EXPECT_FALSE(reader_.has("n"));

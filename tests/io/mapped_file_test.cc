@@ -21,7 +21,7 @@ int64_t resident_file_bytes() {
 }
 
 TEST(MappedFile, ShowsTheContent) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   MappedFile file = MappedFile::open(folder.write("f", "some text"));
   EXPECT_EQ(file.path(), folder.path() + "/f");
   EXPECT_EQ(std::memcmp(file.bytes().data(), "some text", 9), 0);
@@ -32,7 +32,7 @@ TEST(MappedFile, ShowsTheContent) {
 }
 
 TEST(MappedFile, RefusesWhatIsNotAFileWithContent) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   EXPECT_THAT([&] { MappedFile::open(folder.path() + "/none"); },
               fails_with("/none: cannot open the file: No such file"));
   EXPECT_THAT([&] { MappedFile::open(folder.path()); }, fails_with("expected a file, found a folder"));
@@ -41,7 +41,7 @@ TEST(MappedFile, RefusesWhatIsNotAFileWithContent) {
 }
 
 TEST(MappedFile, APointerOfGitLfsIsNotTheFile) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4348600\n";
   EXPECT_THAT([&] { MappedFile::open(folder.write("f", pointer)); },
               fails_with("/f: found a Git LFS pointer; the file itself has not been downloaded"));
@@ -49,7 +49,7 @@ TEST(MappedFile, APointerOfGitLfsIsNotTheFile) {
 }
 
 TEST(MappedFile, ChangesAreNoticed) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.write("f", "some text");
   const auto expect_change = [&](const std::function<void()>& change, const std::string& words) {
     folder.write("f", "some text");
@@ -72,7 +72,7 @@ TEST(MappedFile, ChangesAreNoticed) {
 
 // What is mapped goes on to be the old file.
 TEST(MappedFile, OneThatIsReplacedIsUnchanged) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const MappedFile file = MappedFile::open(folder.write("f", "some text"));
   std::filesystem::rename(folder.write("g", "other"), folder.path() + "/f");
   EXPECT_NO_THROW(file.check_unchanged());
@@ -81,7 +81,7 @@ TEST(MappedFile, OneThatIsReplacedIsUnchanged) {
 }
 
 TEST(MappedFile, IsFoundByAddress) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::byte* inside = nullptr;
   {
     MappedFile file = MappedFile::open(folder.write("f", "some text"));
@@ -97,7 +97,7 @@ TEST(MappedFile, IsFoundByAddress) {
 }
 
 TEST(MappedFile, MoreThanTheTableHoldsAndLongPaths) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string deep =
       folder.path() + "/" + std::string(200, 'a') + "/" + std::string(200, 'b') + "/" + std::string(200, 'c');
   std::filesystem::create_directories(deep);
@@ -114,7 +114,7 @@ TEST(MappedFile, MoreThanTheTableHoldsAndLongPaths) {
 }
 
 TEST(MappedFile, ReleaseLowersResidentMemoryAndKeepsTheData) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   constexpr int64_t kBytes = int64_t{32} << 20;
   const std::string content(kBytes, 'x');
   const MappedFile file = MappedFile::open(folder.write("big", content));
@@ -125,13 +125,13 @@ TEST(MappedFile, ReleaseLowersResidentMemoryAndKeepsTheData) {
   EXPECT_GE(before - after, kBytes / 10 * 9);
   file.populate(file.bytes());  // does nothing on old systems
   EXPECT_THAT(resident_file_bytes() - after,
-              testing::AnyOf(testing::Le(kBytes / 10), testing::Ge(kBytes / 10 * 9)));
+              ::testing::AnyOf(::testing::Le(kBytes / 10), ::testing::Ge(kBytes / 10 * 9)));
   file.prefetch(file.bytes());
   EXPECT_EQ(std::memcmp(file.bytes().data(), content.data(), content.size()), 0);
 }
 
 TEST(MappedFile, PartsNeedNotBeWholePages) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string content(3 * static_cast<size_t>(sysconf(_SC_PAGESIZE)) + 5, 'x');
   const MappedFile file = MappedFile::open(folder.write("f", content));
   for (const size_t first : {size_t{0}, size_t{1}, size_t{5000}, content.size() - 1, content.size()}) {

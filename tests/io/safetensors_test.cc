@@ -167,7 +167,7 @@ TEST(SafetensorsFile, EveryFixtureOpens) {
 }
 
 TEST(SafetensorsFile, UnalignedTensorIsAnErrorWhenViewed) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string header = R"({"t":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";
   const auto file = SafetensorsFile::open(
       folder.write("odd", safetensors(header + std::string(8 - header.size() % 8 + 1, ' '), "1234")));
@@ -176,7 +176,7 @@ TEST(SafetensorsFile, UnalignedTensorIsAnErrorWhenViewed) {
 }
 
 TEST(SafetensorsFile, ErrorsNameTheFile) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   EXPECT_THAT([&] { SafetensorsFile::open(folder.path() + "/none"); },
               fails_with("/none: cannot open the file: No such file"));
   EXPECT_THAT([&] { SafetensorsFile::open(folder.write("short", "abc")); },
@@ -184,7 +184,7 @@ TEST(SafetensorsFile, ErrorsNameTheFile) {
 }
 
 TEST(SafetensorsWriter, RoundTripsEveryDtype) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::vector<std::byte> data(64, std::byte{0x5a});
   std::vector<NamedTensor> tensors;
   for (const char* dtype :
@@ -209,7 +209,7 @@ TEST(SafetensorsWriter, RoundTripsEveryDtype) {
 }
 
 TEST(SafetensorsWriter, KeepsEachTensorsValues) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::vector<float> floats{1.5f, -2, 3};
   const std::vector<uint8_t> bytes{7, 8, 9};
   const std::vector<int64_t> longs{-1, int64_t{1} << 40};
@@ -223,13 +223,13 @@ TEST(SafetensorsWriter, KeepsEachTensorsValues) {
                     std::vector<NamedTensor>{{"a", view(bytes)}, {"b", view(floats)}, {"c", view(longs)}});
   const auto file = SafetensorsFile::open(path);
   EXPECT_EQ(file.entries()[0].name, "c");
-  EXPECT_THAT(file.view(*file.find("a")).as<uint8_t>(), testing::ElementsAreArray(bytes));
-  EXPECT_THAT(file.view(*file.find("b")).as<float>(), testing::ElementsAreArray(floats));
-  EXPECT_THAT(file.view(*file.find("c")).as<int64_t>(), testing::ElementsAreArray(longs));
+  EXPECT_THAT(file.view(*file.find("a")).as<uint8_t>(), ::testing::ElementsAreArray(bytes));
+  EXPECT_THAT(file.view(*file.find("b")).as<float>(), ::testing::ElementsAreArray(floats));
+  EXPECT_THAT(file.view(*file.find("c")).as<int64_t>(), ::testing::ElementsAreArray(longs));
 }
 
 TEST(SafetensorsWriter, RefusesBadNames) {
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.path() + "/t";
   const TensorView empty{DType::i8, {0}, nullptr};
   EXPECT_THROW(write_safetensors(path, std::vector<NamedTensor>{{"a", empty}, {"a", empty}}), ContractError);

@@ -24,7 +24,7 @@ TEST(Sha256, PiecesGiveTheSameDigestAndHexDoesNotEndIt) {
 TEST(Sha256, OfAFile) {
   EXPECT_EQ(sha256_hex_of_file(testdata("tiny-qwen2.5-vl/model.safetensors")),
             "2db486684536ecd474e201449951d17a7d52727bf1d0442899df3b816958c32f");
-  const TempFolder folder;
+  const TemporaryFolder folder;
   const std::string content((size_t{16} << 20) + 3, 'x');  // more than one piece
   EXPECT_EQ(sha256_hex_of_file(folder.write("f", content)), sha256_hex(as_bytes(content)));
   EXPECT_THAT([&] { sha256_hex_of_file(folder.path() + "/none"); }, fails_with("/none: cannot open"));

@@ -5,11 +5,11 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "io/json.h"
 #include "io/sha256.h"
 #include "models/qwen2_5_vl/inputs.h"
+#include "support/temporary_folder.h"
 #include "support/testdata.h"
 
 namespace qsweep::models::qwen2_5_vl {
@@ -23,8 +23,7 @@ class DoorFolder {
  public:
   explicit DoorFolder(const Json& merges) {
     const std::string tiny = testing::testdata_folder() + "/tiny-qwen2.5-vl";
-    std::filesystem::create_directory(path_);
-    std::filesystem::copy_file(tiny + "/preprocessor_config.json", path_ + "/preprocessor_config.json");
+    std::filesystem::copy_file(tiny + "/preprocessor_config.json", folder_.at("preprocessor_config.json"));
     Json tokenizer = io::read_json_file(tiny + "/tokenizer.json");
     Json& vocab = tokenizer["model"]["vocab"];
     Json& others = tokenizer["model"]["merges"];
@@ -40,21 +39,15 @@ class DoorFolder {
     }
     for (const Json& merge : others) all.push_back(merge);
     others = std::move(all);
-    std::ofstream(path_ + "/tokenizer.json") << tokenizer.dump();
-    inputs_.emplace(path_, read_config(io::read_json_file(tiny + "/config.json"), "config.json"),
+    folder_.write("tokenizer.json", tokenizer.dump());
+    inputs_.emplace(folder_.path(), read_config(io::read_json_file(tiny + "/config.json"), "config.json"),
                     LoadOptions{});
   }
-  DoorFolder(const DoorFolder&) = delete;
-  ~DoorFolder() { std::filesystem::remove_all(path_); }
 
   const Inputs& inputs() const { return *inputs_; }
 
  private:
-  static std::string new_path() {
-    static int count = 0;
-    return fmt::format("{}door-{}-{}", ::testing::TempDir(), getpid(), count++);
-  }
-  const std::string path_ = new_path();
+  testing::TemporaryFolder folder_;
   std::optional<Inputs> inputs_;
 };
 

@@ -3,12 +3,12 @@
 #include "pass/head.h"
 
 #include <cmath>
-#include <filesystem>
 
 #include <gtest/gtest.h>
 
 #include "base/rng.h"
 #include "io/safetensors_writer.h"
+#include "support/temporary_folder.h"
 
 namespace qsweep::pass {
 namespace {
@@ -25,7 +25,7 @@ struct CommonShift {
   std::vector<float> a{5, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1};
   std::vector<float> b{0, 1, 0, 0, 0, 5.0f / 64, 1.0f / 64, 0, 0, 0, 1, 0, 1, 0, 0, 0};
   std::vector<float> head, bias;  // bias: zeros where it has none
-  std::string folder = ::testing::TempDir() + "qsweep-head-" + std::to_string(getpid());
+  testing::TemporaryFolder folder;
   kernels::Gemm gemm{Threads{1}};
   ops::Context context{gemm};
   std::optional<models::Model> model;
@@ -38,11 +38,10 @@ struct CommonShift {
       head.push_back(i % kWidth == 0 ? kCommon : static_cast<float>(rng.below(15)) / 4 - 1.75f);
     for (int64_t v = 0; v < kVocabulary; ++v)
       bias.push_back(with_bias ? static_cast<float>(rng.below(33)) / 4 - 4 : 0);
-    std::filesystem::create_directories(folder);
     const std::vector<io::NamedTensor> tensors{{"lm_head.weight", view(head, kVocabulary)},
                                                {"lm_head.bias", {DType::f32, {kVocabulary}, bytes(bias)}}};
-    io::write_safetensors(folder + "/model.safetensors", tensors);
-    model.emplace(models::Model{.family = "small", .checkpoint = io::Checkpoint::open(folder)});
+    io::write_safetensors(folder.at("model.safetensors"), tensors);
+    model.emplace(models::Model{.family = "small", .checkpoint = io::Checkpoint::open(folder.path())});
     graph::Builder body("body", model->ops);
     auto h = body.table("x", graph::Rows::tokens, kWidth);
     auto by_a = body.linear(h, op("a", view(a, kWidth))), by_b = body.linear(h, op("b", view(b, kWidth)));
@@ -54,7 +53,6 @@ struct CommonShift {
     model->hidden_size = kWidth;
     model->vocab_size = kVocabulary;
   }
-  ~CommonShift() { std::filesystem::remove_all(folder); }
 
   static const std::byte* bytes(const std::vector<float>& m) {
     return reinterpret_cast<const std::byte*>(m.data());

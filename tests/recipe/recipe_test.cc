@@ -1,18 +1,18 @@
 #include "recipe/recipe.h"
 
 #include <filesystem>
-#include <fstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "support/temporary_folder.h"
 
 namespace qsweep::recipe {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 const std::vector<std::string> kOps{"visual.blocks.0.attn.qkv", "model.layers.0.mlp.up_proj",
                                     "model.layers.1.mlp.up_proj", "model.layers.10.mlp.up_proj", "lm_head"};
@@ -33,7 +33,7 @@ template <class Body>
 void expect_error(Body&& body, const std::vector<std::string>& words) {
   try {
     body();
-    FAIL() << "no Error, expected one with " << testing::PrintToString(words);
+    FAIL() << "no Error, expected one with " << ::testing::PrintToString(words);
   } catch (const Error& e) {
     for (const std::string& word : words) EXPECT_THAT(e.what(), HasSubstr(word));
   }
@@ -68,7 +68,7 @@ TEST(Recipe, PatternsAreThoseOfTheShellAndCrossDots) {
               ElementsAre("-", "w8a8", "w8a8", "-", "-"));
   EXPECT_THAT(formats(R"({"ops": "model.layers.[!0].*", "format": "w8a8"})"),
               ElementsAre("-", "-", "w8a8", "-", "-"));
-  EXPECT_THAT(formats(R"({"ops": "*", "format": "inc_w8a8"})"), testing::Each("inc_w8a8"));
+  EXPECT_THAT(formats(R"({"ops": "*", "format": "inc_w8a8"})"), ::testing::Each("inc_w8a8"));
 }
 
 TEST(Recipe, LaterRulesOverride) {
@@ -76,7 +76,7 @@ TEST(Recipe, LaterRulesOverride) {
                          {"ops": "model.layers.0.*", "format": "nvfp4"}, {"ops": "lm_head", "format": "float"})"),
               ElementsAre("w8a8", "nvfp4", "w4a8", "w4a8", "-"));
   EXPECT_THAT(formats(R"({"ops": "lm_head", "format": "w4a8"}, {"ops": "*", "format": "w8a8"})"),
-              testing::Each("w8a8"));
+              ::testing::Each("w8a8"));
   EXPECT_THAT(formats(R"({"ops": "*", "format": "float"}, {"ops": "lm_head", "format": "w8a8"})"),
               ElementsAre("-", "-", "-", "-", "w8a8"));
 }
@@ -123,14 +123,15 @@ TEST(Recipe, RulesThatAreNone) {
 }
 
 TEST(Recipe, FilesAreRead) {
-  const std::filesystem::path path = std::filesystem::path(testing::TempDir()) / "qsweep-recipe.json";
-  std::ofstream(path) << R"({"name": "from a file", "rules": [{"ops": "*", "format": "w8a8"}]})";
-  const Recipe recipe = read_recipe(path.string());
+  const testing::TemporaryFolder folder;
+  const std::string path =
+      folder.write("mine.json", R"({"name": "from a file", "rules": [{"ops": "*", "format": "w8a8"}]})");
+  const Recipe recipe = read_recipe(path);
   std::filesystem::remove(path);
   EXPECT_EQ(recipe.name, "from a file");
-  EXPECT_EQ(recipe.file_name, "qsweep-recipe.json");
-  expect_error([&] { read_recipe(path.string()); }, {path.string(), "cannot open"});
-  expect_error([] { read_recipe(testing::TempDir()); }, {"expected a file, found a folder"});
+  EXPECT_EQ(recipe.file_name, "mine.json");
+  expect_error([&] { read_recipe(path); }, {path, "cannot open"});
+  expect_error([&] { read_recipe(folder.path()); }, {"expected a file, found a folder"});
 }
 
 }  // namespace

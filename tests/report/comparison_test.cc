@@ -49,7 +49,7 @@ TEST(Comparison, AWholeTowerWithOneScoreHasNoRanking) {
   a.indistinct = {{false, "vision", 0, 33, 33}};
   EXPECT_THAT(
       comparison_notes(a),
-      testing::Contains("All 33 of OTHER's vision ops have the same score 0: it has no ranking there."));
+      ::testing::Contains("All 33 of OTHER's vision ops have the same score 0: it has no ranking there."));
 }
 
 TEST(Comparison, FilesAreWritten) {

@@ -15,12 +15,7 @@ using scores::Mode;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-scores::Run steady_run() {
-  auto run = scores::make_run();
-  run.scores = {scores::make_score(0, {2, 2, 2}), scores::make_score(1, {1, 1, 1}),
-                scores::make_score(2, {4, 4, 4}), scores::make_score(3, {3, 3, 3})};
-  return run;
-}
+using scores::steady_run;
 
 std::string report_of(scores::Run run, const std::string& metric = "kl") {
   scores::finalize(run, scores::parse_metric(metric), 1);

@@ -27,12 +27,7 @@ scores::Run finalized(scores::Run run) {
 }
 
 // Samples that agree on the order of the ops.
-scores::Run steady_run() {
-  auto run = scores::make_run();
-  run.scores = {scores::make_score(0, {2, 2, 2}), scores::make_score(1, {1, 1, 1}),
-                scores::make_score(2, {4, 4, 4}), scores::make_score(3, {3, 3, 3})};
-  return run;
-}
+using scores::steady_run;
 
 TEST(Text, ThreeSignificantDigits) {
   EXPECT_EQ(number(0), "0");
@@ -73,7 +68,7 @@ TEST(Report, HoldsTheEssentialRows) {
   EXPECT_THAT(text, HasSubstr("| `all:w8a8` | all | 30 | 2.00 ["));
   EXPECT_THAT(text, HasSubstr("| `w8a8` | isolated | exact | 1.00 | yes |"));
   EXPECT_THAT(text, HasSubstr("## How to read this"));
-  EXPECT_THAT(warnings(run), testing::ElementsAre(HasSubstr("The data has only 3 samples")));
+  EXPECT_THAT(warnings(run), ::testing::ElementsAre(HasSubstr("The data has only 3 samples")));
   EXPECT_THAT(text, Not(HasSubstr("## Without a score")));
 }
 

@@ -9,9 +9,9 @@ namespace qsweep::report {
 namespace {
 
 using io::Json;
-using testing::AllOf;
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 Json provenance() {
   return {

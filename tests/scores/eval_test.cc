@@ -41,9 +41,9 @@ TEST(Eval, KeysAsPublished) {
   std::vector<std::string> keys;
   const io::Json json = to_json(make_eval());
   for (const auto& item : json["recipes"][1].items()) keys.push_back(item.key());
-  EXPECT_THAT(keys, testing::ElementsAre("name", "rules_file", "formats", "float_ops", "quantized_ops",
-                                         "effective_bits", "uncalibrated", "unexercised", "ops",
-                                         "mixed_groups", "metrics", "predicted"));
+  EXPECT_THAT(keys, ::testing::ElementsAre("name", "rules_file", "formats", "float_ops", "quantized_ops",
+                                           "effective_bits", "uncalibrated", "unexercised", "ops",
+                                           "mixed_groups", "metrics", "predicted"));
   EXPECT_EQ(json["recipes"][1]["formats"], (io::Json{{"mxfp4", 1}, {"w8a8", 2}}));
   EXPECT_EQ(json["recipes"][1]["predicted"][0]["missing"], io::Json({"model.layers.0.mlp.down_proj"}));
   EXPECT_TRUE(json["recipes"][2]["predicted"].is_null());
@@ -63,7 +63,7 @@ TEST(Eval, OneRowPerRecipe) {
     EXPECT_THAT(lines[0],
                 HasSubstr(fmt::format("predicted_{}_{}_corrected", name(metric.which), name(metric.scope))));
   EXPECT_THAT(lines[1],
-              testing::StartsWith(
+              ::testing::StartsWith(
                   "mixed,mixed.json,6.5,2,2,,visual.blocks.0.attn.qkv,60,120,30,3.75,3,30,27,240,480,"));
   EXPECT_THAT(lines[2], HasSubstr(",18,30,1,")) << "plain sum 18 of 30 positions with 1 op missing";
 }

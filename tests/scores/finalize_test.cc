@@ -14,17 +14,9 @@ namespace qsweep::scores {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kT2 = 4.302652729911275;  // t(0.975, 2 degrees of freedom), from tables
-constexpr Metric kKl{};
 
 void expect_near(double found, double expected) {
   EXPECT_TRUE(std::fabs(found - expected) <= 1e-9 * std::fabs(expected)) << found << " for " << expected;
-}
-
-std::vector<int64_t> ranks(const Run& run) {
-  std::vector<int64_t> found;
-  for (const ScoreRecord& score : run.scores) found.push_back(score.rank.value_or(-1));
-  return found;
 }
 
 TEST(Finalize, RanksTheLargestFirstAndTiesInOpOrder) {

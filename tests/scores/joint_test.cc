@@ -12,7 +12,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::Pair;
 
-constexpr Metric kKl{};
 using Formats = std::map<std::string, std::string>;
 
 // Sums of w8a8 are 6, 12, 12, 3 of 33, of nvfp4 twice that; all:w8a8 has 66, all:nvfp4 99.
@@ -80,7 +79,7 @@ TEST(Joint, NamesWhatHasNoScore) {
   EXPECT_DOUBLE_EQ(model.formats().at("w8a8").kappa.value(), 66.0 / 27) << "it adds nothing to all:w8a8";
   const Prediction p = model.predict({{run.ops[0].name, "w8a8"}, {run.ops[3].name, "mxfp4"}});
   EXPECT_THAT(p.missing,
-              testing::UnorderedElementsAre(Pair(run.ops[0].name, "w8a8"), Pair(run.ops[3].name, "mxfp4")));
+              ::testing::UnorderedElementsAre(Pair(run.ops[0].name, "w8a8"), Pair(run.ops[3].name, "mxfp4")));
   EXPECT_FALSE(p.complete());
   EXPECT_EQ(p.plain_sum, 0);
 }

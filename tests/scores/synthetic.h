@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "scores/run.h"
+#include "support/temporary_folder.h"
 
 namespace qsweep::scores {
 
@@ -72,30 +73,24 @@ inline Run make_run() {
   return run;
 }
 
-// A folder of its own for the running test, removed at the end.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "qsweep_test_XXXXXX").string();
-    path_ = mkdtemp(pattern.data());
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+// The same run, where each op scores alike for all samples.
+inline Run steady_run() {
+  Run run = make_run();
+  run.scores = {make_score(0, {2, 2, 2}), make_score(1, {1, 1, 1}), make_score(2, {4, 4, 4}),
+                make_score(3, {3, 3, 3})};
+  return run;
+}
 
-  const std::string& path() const { return path_; }
-  std::string read(const std::string& file) const {
-    std::ifstream stream(path_ + "/" + file, std::ios::binary);
-    std::ostringstream text;
-    text << stream.rdbuf();
-    return text.str();
-  }
-  void write(const std::string& file, const std::string& text) const {
-    std::ofstream(path_ + "/" + file) << text;
-  }
+inline constexpr Metric kKl{};
+inline constexpr double kT2 = 4.302652729911275;  // t(0.975, 2 degrees of freedom), from tables
 
- private:
-  std::string path_;
-};
+// Of the scores in their order; -1 where one is not ranked.
+inline std::vector<int64_t> ranks(const Run& run) {
+  std::vector<int64_t> found;
+  for (const ScoreRecord& score : run.scores) found.push_back(score.rank.value_or(-1));
+  return found;
+}
+
+using testing::TemporaryFolder;
 
 }  // namespace qsweep::scores

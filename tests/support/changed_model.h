@@ -4,8 +4,7 @@
 #include <filesystem>
 #include <string>
 
-#include <gtest/gtest.h>
-#include <unistd.h>
+#include "support/temporary_folder.h"
 
 namespace qsweep::testing {
 
@@ -14,20 +13,14 @@ class ChangedModel {
  public:
   template <class Change>
   ChangedModel(const std::string& folder, Change&& change) {
-    std::filesystem::copy(folder, path_);
-    change(path_);
+    std::filesystem::copy(folder, folder_.path());
+    change(folder_.path());
   }
-  ChangedModel(const ChangedModel&) = delete;
-  ~ChangedModel() { std::filesystem::remove_all(path_); }
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return folder_.path(); }
 
  private:
-  static std::string new_path() {
-    static int count = 0;
-    return ::testing::TempDir() + "model-" + std::to_string(getpid()) + "-" + std::to_string(count++);
-  }
-  const std::string path_ = new_path();
+  TemporaryFolder folder_;
 };
 
 }  // namespace qsweep::testing

@@ -18,9 +18,8 @@ using scores::Method;
 using scores::Mode;
 using sweep::ScoreOptions;
 using testing::Cpus;
+using testing::scores_text;
 using testing::TinyRun;
-
-std::string scores_text(const scores::Run& run) { return scores::to_text(scores::to_json(run)); }
 
 // Relative differences of all that two runs measured.
 struct Differences {

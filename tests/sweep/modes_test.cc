@@ -14,7 +14,7 @@ using quant::Format;
 using scores::Mode;
 using testing::TinyRun;
 
-const std::vector<std::string> kSamples = {"eval-000", "eval-005"};  // one image, none
+const std::vector<std::string> kTwoSamples = {"eval-000", "eval-005"};  // one image, none
 
 using Totals = std::vector<scores::ScopedSums>;
 
@@ -78,7 +78,7 @@ sweep::ScoreOptions options_of(const std::string& format, Mode mode, const std::
 }
 
 TEST(ModesSlow, LeavesEqualTheVariantsAlone) {
-  const TinyRun tiny(kSamples);
+  const TinyRun tiny(kTwoSamples);
   for (const auto& [mode, keep_float] : {std::pair{Mode::leave_one_out, "*"},
                                          {Mode::requantize, "*.layers.*"},
                                          {Mode::requantize_cumulative, "*"},
@@ -96,7 +96,7 @@ TEST(ModesSlow, LeavesEqualTheVariantsAlone) {
 // Rounding decisions of activations cascade when everything is quantized: a sum in another order moves the
 // result.
 TEST(ModesSlow, LeavesWithQuantizedActivationsAreCloseToTheVariantsAlone) {
-  const TinyRun tiny(kSamples);
+  const TinyRun tiny(kTwoSamples);
   for (const auto& [format, mode] : {std::pair{"w8a8", Mode::leave_one_out},
                                      {"w8a8_dynamic", Mode::requantize_cumulative},
                                      {"nvfp4", Mode::requantize_cumulative}}) {
@@ -108,7 +108,7 @@ TEST(ModesSlow, LeavesWithQuantizedActivationsAreCloseToTheVariantsAlone) {
 
 // Deltas of leaves in bf16 against those in f32: they move rounding decisions of the parent's activations.
 TEST(ModesSlow, FastAgreesWithStrict) {
-  const TinyRun tiny(kSamples);
+  const TinyRun tiny(kTwoSamples);
   for (const Mode mode : {Mode::leave_one_out, Mode::requantize_cumulative}) {
     sweep::ScoreOptions options = options_of("w8a8_dynamic", mode);
     const auto fast = tiny.score(options).run;
@@ -130,7 +130,7 @@ TEST(ModesSlow, FastAgreesWithStrict) {
 
 // With everything in float to begin with, re-quantizing one op is quantizing it alone.
 TEST(Modes, RequantizeOfEverythingIsIsolated) {
-  const TinyRun tiny(kSamples);
+  const TinyRun tiny(kTwoSamples);
   const auto isolated = tiny.score(options_of("w8a8", Mode::isolated)).run;
   const auto requantize = tiny.score(options_of("w8a8", Mode::requantize)).run;
   ASSERT_EQ(isolated.scores.size(), requantize.scores.size());

@@ -4,10 +4,10 @@
 #include <set>
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "schedule/cpus.h"
 #include "scores/schema.h"
+#include "support/temporary_folder.h"
 #include "sweep/tiny.h"
 
 namespace qsweep {
@@ -17,6 +17,7 @@ using io::Journal;
 using scores::Method;
 using scores::Mode;
 using sweep::ScoreOptions;
+using testing::scores_text;
 using testing::TinyRun;
 
 constexpr int64_t kMemory = int64_t{4} << 30;
@@ -30,13 +31,8 @@ TinyRun tiny_run(const std::vector<std::string>& ids) {
   return tiny;
 }
 
-std::string scores_text(const scores::Run& run) { return scores::to_text(scores::to_json(run)); }
-
 class Resume : public ::testing::Test {
  protected:
-  Resume() { std::filesystem::create_directory(folder_); }
-  ~Resume() override { std::filesystem::remove_all(folder_); }
-
   // What one process finds; no scores where `progress` interrupts it.
   struct Found {
     std::optional<scores::Run> run;
@@ -112,9 +108,9 @@ class Resume : public ::testing::Test {
     return c;
   }
 
-  const std::string folder_ = ::testing::TempDir() + "qsweep-resume-" + std::to_string(getpid());
+  testing::TemporaryFolder folder_;
   size_t devices_ = 1;
-  const std::string interrupted_ = folder_ + "/interrupted", left_alone_ = folder_ + "/left-alone";
+  const std::string interrupted_ = folder_.at("interrupted"), left_alone_ = folder_.at("left-alone");
 };
 
 TEST_F(Resume, IsolatedScoresStageByStage) {

@@ -12,6 +12,7 @@ namespace qsweep {
 namespace {
 
 using scores::Which;
+using testing::scores_text;
 using testing::TinyRun;
 
 const std::vector<std::string> kFormats = {"w8a8", "w8a8_dynamic"};
@@ -42,8 +43,6 @@ Difference difference(const scores::Run& a, const scores::Run& b, Which which) {
   d.spearman = spearman(va, vb);
   return d;
 }
-
-std::string scores_text(const scores::Run& run) { return scores::to_text(scores::to_json(run)); }
 
 TEST(SweepSlow, FastAgreesWithStrict) {
   const TinyRun tiny(kThreeSamples);

@@ -6,9 +6,13 @@
 
 #include "pass/tiny.h"
 #include "scores/run.h"
+#include "scores/schema.h"
 #include "sweep/score.h"
 
 namespace qsweep::testing {
+
+// What scores.json would hold.
+inline std::string scores_text(const scores::Run& run) { return scores::to_text(scores::to_json(run)); }
 
 struct TinyRun : Tiny {
   explicit TinyRun(const std::vector<std::string>& ids) : Tiny(ids) {}

@@ -12,32 +12,27 @@
 #include "graph/forward.h"
 #include "io/json.h"
 #include "models/outline.h"
+#include "support/temporary_folder.h"
 
 namespace qsweep::synth {
 namespace {
 
 namespace fs = std::filesystem;
 using io::Json;
+using testing::read_text;
 
 const std::string kData = QSWEEP_TESTDATA;
 
-std::string read_text(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+auto fails_with(const std::string& part) {
+  return ::testing::ThrowsMessage<Error>(::testing::HasSubstr(part));
 }
 
-auto fails_with(const std::string& part) { return testing::ThrowsMessage<Error>(testing::HasSubstr(part)); }
-
-class Synthesize : public testing::Test {
+class Synthesize : public ::testing::Test {
  protected:
   Synthesize() {
-    std::string pattern = testing::TempDir() + "qsweep-synth-XXXXXX";
-    place_ = mkdtemp(pattern.data());
     use(kData + "/tiny-qwen2.5-vl", [](Json&) {});
   }
-  ~Synthesize() override { fs::remove_all(place_); }
-
-  std::string at(const std::string& name) const { return place_ + "/" + name; }
+  std::string at(const std::string& name) const { return place_.at(name); }
   // Makes the folder "config" from a model's config.json, changed, and its preprocessor.
   void use(const std::string& model, const std::function<void(Json&)>& edit) const {
     fs::create_directories(at("config"));
@@ -53,11 +48,11 @@ class Synthesize : public testing::Test {
   // The only folder is "config", so nothing was left behind.
   void expect_refused(const Options& options, const std::string& reason) const {
     EXPECT_THAT([&] { synthesize(at("config"), at("out"), options); }, fails_with(reason));
-    EXPECT_EQ(std::distance(fs::directory_iterator(place_), fs::directory_iterator()), 1) << reason;
+    EXPECT_EQ(place_.entries(), 1) << reason;
   }
 
  private:
-  std::string place_;
+  testing::TemporaryFolder place_;
 };
 
 void expect_same_tensors(const io::Checkpoint& found, const io::Checkpoint& expected) {

@@ -20,7 +20,7 @@ Tensor floats(DType dtype, const std::vector<float>& values) {
   return t;
 }
 
-class EachFloat : public testing::TestWithParam<DType> {};
+class EachFloat : public ::testing::TestWithParam<DType> {};
 
 // Blocks are looked at as a whole first: at their ends and inside.
 TEST_P(EachFloat, TheFirstNonFiniteElementIsFound) {
@@ -44,7 +44,7 @@ TEST_P(EachFloat, TheLargestNumbersAreFinite) {
   EXPECT_EQ(first_non_finite(floats(GetParam(), {}).view()), std::nullopt);
 }
 
-INSTANTIATE_TEST_SUITE_P(Floats, EachFloat, testing::Values(DType::bf16, DType::f16, DType::f32),
+INSTANTIATE_TEST_SUITE_P(Floats, EachFloat, ::testing::Values(DType::bf16, DType::f16, DType::f32),
                          [](const auto& tested) { return std::string(name(tested.param)); });
 
 TEST(EqualValues, AcrossTypes) {

@@ -12,8 +12,8 @@
 namespace qsweep {
 namespace {
 
-using testing::HasSubstr;
-using testing::ThrowsMessage;
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
 
 TEST(DType, TableKnowsEveryName) {
   const std::pair<const char*, int> rows[] = {{"F64", 64}, {"I64", 64},  {"F32", 32},    {"I32", 32},
@@ -67,9 +67,9 @@ TEST(Tensor, HoldsItsValuesAligned) {
   EXPECT_EQ(tensor.elements(), 6);
   EXPECT_EQ(tensor.size_bytes(), 24);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(tensor.bytes()) % 64, 0u);
-  EXPECT_THAT(tensor.view().as<float>(), testing::ElementsAreArray(values));
+  EXPECT_THAT(tensor.view().as<float>(), ::testing::ElementsAreArray(values));
   const Tensor moved = std::move(tensor);
-  EXPECT_THAT(moved.as<float>(), testing::ElementsAreArray(values));
+  EXPECT_THAT(moved.as<float>(), ::testing::ElementsAreArray(values));
   EXPECT_EQ(moved.matrix<float>().row(1)[2], 6);
 }
 

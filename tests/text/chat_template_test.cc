@@ -1,11 +1,11 @@
 #include "text/chat_template.h"
 
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <set>
 
 #include "fixtures.h"
+#include "support/temporary_folder.h"
 #include "text/chat_format.h"
 #include "text/encode.h"
 
@@ -183,18 +183,14 @@ TEST(ChatFormat, EveryDialogueIsCheckedAgainstTheTemplate) {
   EXPECT_EQ(write_prompt(chosen, question("x"), {}).answers.size(), 1u);
 }
 
-class ChatFiles : public testing::Test {
+class ChatFiles : public ::testing::Test {
  protected:
-  void SetUp() override { std::filesystem::create_directories(folder_); }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  void write(const std::string& name, const std::string& text) {
-    std::ofstream(folder_ + "/" + name) << text;
-  }
+  void write(const std::string& name, const std::string& text) { folder_.write(name, text); }
   ChatFormat found(const std::optional<std::string>& chosen = {}) const {
-    return find_chat_format(folder_, chosen, "llama3");
+    return find_chat_format(folder_.path(), chosen, "llama3");
   }
 
-  const std::string folder_ = testing::TempDir() + "/chat_files";
+  testing::TemporaryFolder folder_;
 };
 
 TEST_F(ChatFiles, AreLookedForWhereTransformersLooks) {

@@ -5,7 +5,7 @@
 namespace qsweep::text {
 namespace {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 
 TEST(Dataset, ReadsDialoguesWithTheirImages) {
   const auto samples = read_dataset(testdata("data/eval.jsonl"));

@@ -8,7 +8,7 @@
 namespace qsweep::text {
 namespace {
 
-using testing::ElementsAre;
+using ::testing::ElementsAre;
 using Counts = std::vector<int64_t>;
 
 const ModelTokens kModel{
@@ -139,7 +139,7 @@ TEST(EncodeSample, MarksWholeCharactersWhateverNfcMakesOfThem) {
   EXPECT_EQ(all_marked("e\u0301"), "\u00e9<|im_end|>");
   EXPECT_EQ(all_marked("\u1100\u1161\u11a7"), "\uac00\u11a7<|im_end|>");
   EXPECT_THAT(answers(R"([{"role":"assistant","content":"\u0301"}])"),
-              testing::Contains("<|im_end|>").Times(1));
+              ::testing::Contains("<|im_end|>").Times(1));
   const std::vector<std::string> bytes = answers("[{\"role\":\"assistant\",\"content\":\"日\"}]");
   EXPECT_EQ(bytes.size(), 4u);  // three bytes and the end
 }

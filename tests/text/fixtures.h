@@ -34,6 +34,19 @@ inline Json patched_json(const Json& patch) {
   return json;
 }
 
+// That the spans of `tokens` follow each other and leave out nothing of the text.
+inline void expect_covered(const std::vector<Token>& tokens, const std::string& text) {
+  size_t end = 0, begin = 0;
+  for (const Token& token : tokens) {
+    EXPECT_LT(token.span.begin, token.span.end) << text;
+    EXPECT_GE(token.span.begin, begin) << text;
+    EXPECT_LE(token.span.begin, end) << text;
+    begin = token.span.begin;
+    end = std::max(end, token.span.end);
+  }
+  EXPECT_EQ(end, text.size()) << text;
+}
+
 // The message of the Error that body throws; empty if it throws none.
 template <class Body>
 std::string error_of(Body&& body) {
@@ -46,6 +59,6 @@ std::string error_of(Body&& body) {
 }
 
 #define EXPECT_ERROR(statement, part) \
-  EXPECT_THAT(error_of([&] { (void)(statement); }), testing::HasSubstr(part))
+  EXPECT_THAT(error_of([&] { (void)(statement); }), ::testing::HasSubstr(part))
 
 }  // namespace qsweep::text

@@ -11,16 +11,6 @@ namespace {
 using Ids = std::vector<int32_t>;
 
 // That the tokens follow each other and leave out nothing of the text.
-void expect_covered(const std::vector<Token>& tokens, const std::string& text) {
-  size_t begin = 0, end = 0;
-  for (const auto& [id, span] : tokens) {
-    EXPECT_TRUE(begin <= span.begin && span.begin <= end && span.begin < span.end) << text;
-    begin = span.begin;
-    end = std::max(end, span.end);
-  }
-  EXPECT_EQ(end, text.size()) << text;
-}
-
 void compare(const std::string& path) {
   const Json golden = io::read_json_file(path);
   const Tokenizer tokenizer = parse_tokenizer(golden.at("tokenizer"));
@@ -30,7 +20,7 @@ void compare(const std::string& path) {
     const Ids ids = tokenizer.with_template(tokenizer.encode(text));
     EXPECT_TRUE(ids == sample.at("ids").get<Ids>() || ++differing > 5)
         << path << ": " << sample.at("text") << "\n"
-        << testing::PrintToString(ids) << "\n"
+        << ::testing::PrintToString(ids) << "\n"
         << sample.at("ids");
     expect_covered(tokenizer.tokenize(text), text);
   }
@@ -64,7 +54,7 @@ std::vector<std::string> sources(const std::string& kind, const std::string& tex
 }
 
 TEST(TokenSamples, SpansSeeThroughNormalizers) {
-  using testing::ElementsAre;
+  using ::testing::ElementsAre;
   EXPECT_THAT(sources("gemma", "  q\u65e5"), ElementsAre(" ", " ", "q", "\xE6", "\x97", "\xA5"));
   EXPECT_THAT(sources("gemma", "q <mark> z"), ElementsAre("q", " <mark> ", "z"));
   // The space before the text stands for its first byte.

@@ -133,19 +133,6 @@ TEST(Tokenizer, AnyTextComesBackInNfc) {
   }
 }
 
-// That the spans of `tokens` follow each other and leave out nothing of the text.
-void expect_covered(const std::vector<Token>& tokens, const std::string& text) {
-  size_t end = 0, begin = 0;
-  for (const Token& token : tokens) {
-    EXPECT_LT(token.span.begin, token.span.end) << text;
-    EXPECT_GE(token.span.begin, begin) << text;
-    EXPECT_LE(token.span.begin, end) << text;
-    begin = token.span.begin;
-    end = std::max(end, token.span.end);
-  }
-  EXPECT_EQ(end, text.size()) << text;
-}
-
 // What each token stands for.
 std::vector<std::string> sources(const Tokenizer& tokenizer, const std::string& text) {
   const std::vector<Token> tokens = tokenizer.tokenize(text);

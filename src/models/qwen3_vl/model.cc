@@ -55,8 +55,9 @@ struct VisionConfig {
 };
 
 std::vector<int64_t> read_deepstack(const io::ObjectReader& r, int64_t depth, int64_t n_layers) {
-  if (!r.has("deepstack_visual_indexes")) return {8, 16, 24};
-  const std::vector<int64_t> blocks = r.integers("deepstack_visual_indexes");
+  const bool given = r.has("deepstack_visual_indexes");
+  const std::vector<int64_t> blocks =
+      given ? r.integers("deepstack_visual_indexes") : std::vector<int64_t>{8, 16, 24};
   for (const int64_t block : blocks)
     if (block < 0 || block >= depth || std::ranges::count(blocks, block) > 1)
       fail("{}: \"deepstack_visual_indexes\": expected different ones of {} blocks, found {}", r.path(),
