@@ -11,8 +11,9 @@ namespace qsweep::scores {
 namespace {
 
 constexpr std::array<std::string_view, 2> kScopeNames{"all", "answer"};
-constexpr std::array<std::string_view, 5> kWhichNames{"hidden_sse", "logits_sse", "kl", "nll_delta",
-                                                      "top1_flips"};
+constexpr auto kWhichNames =
+    std::to_array<std::string_view>({"hidden_sse", "logits_sse", "kl", "nll_delta", "top1_flips"});
+static_assert(kWhichNames.size() == kAllWhich.size());
 
 double ratio(double numerator, int64_t denominator) {
   return denominator == 0 ? std::numeric_limits<double>::quiet_NaN()
