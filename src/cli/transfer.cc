@@ -54,9 +54,10 @@ void print(const compare::Check& check) {
       per_cent(check.protected_error), per_cent(check.own_protected_error));
   say("  {:<10} {:<12} {:>4} {:>9} {:>9} {:>9}\n", "tower", "role", "ops", "spearman", "error", "foretold");
   for (const compare::Foretold& group : check.groups)
-    say("  {:<10} {:<12} {:>4} {:>9} {:>9} {:>9}\n", group.tower, group.role.empty() ? "all" : group.role,
-        group.ops, std::isfinite(group.spearman) ? fmt::format("{:.3f}", group.spearman) : "-",
-        per_cent(group.share), per_cent(group.foretold_share));
+    say("  {:<10} {:<12} {:>4} {:>9} {:>9} {:>9}\n", group.tower.empty() ? "all" : group.tower,
+        group.role.empty() ? "all" : group.role, group.ops,
+        std::isfinite(group.spearman) ? fmt::format("{:.3f}", group.spearman) : "-", per_cent(group.share),
+        per_cent(group.foretold_share));
 }
 
 void run(const TransferFlags& flags) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <optional>
@@ -166,15 +167,24 @@ std::vector<size_t> first_by(const std::vector<Pair>& pairs, double Pair::*value
   return order;
 }
 
+// Two ops are in the same order by half a chance.
+constexpr size_t kFewestRanked = 3;
+
+double rank_correlation(const std::vector<Pair>& pairs) {
+  return pairs.size() < kFewestRanked ? std::numeric_limits<double>::quiet_NaN()
+                                      : spearman(column(pairs, &Pair::foretold), column(pairs, &Pair::own));
+}
+
+// An empty tower or role: of every one.
 Foretold foretold(const std::vector<Pair>& all, const std::string& tower, const std::string& role) {
   std::vector<Pair> some;
   std::ranges::copy_if(all, std::back_inserter(some), [&](const Pair& pair) {
-    return pair.op->tower == tower && (role.empty() || pair.op->role == role);
+    return (tower.empty() || pair.op->tower == tower) && (role.empty() || pair.op->role == role);
   });
   return {.tower = tower,
           .role = role,
           .ops = std::ssize(some),
-          .spearman = spearman(column(some, &Pair::foretold), column(some, &Pair::own)),
+          .spearman = rank_correlation(some),
           .share = sum_of(some, &Pair::own) / sum_of(all, &Pair::own),
           .foretold_share = sum_of(some, &Pair::foretold) / sum_of(all, &Pair::foretold)};
 }
@@ -184,7 +194,7 @@ void push_unique(std::vector<std::string>& names, const std::string& name) {
 }
 
 Check check_group(const std::vector<Pair>& pairs, const scores::ScoreGroup& group) {
-  Check check{.format = group.format, .mode = group.mode};
+  Check check{.format = group.format, .mode = group.mode, .groups = {foretold(pairs, "", "")}};
   std::vector<std::string> towers;
   for (const Pair& pair : pairs) push_unique(towers, pair.op->tower);
   for (const std::string& tower : towers) {

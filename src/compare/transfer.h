@@ -15,16 +15,16 @@ namespace qsweep::compare {
 // the models differ; its model, settings, provenance and effective bits are the caller's. Ranked by `metric`.
 scores::Run transfer(const scores::Run& proxy, std::vector<scores::OpRecord> ops, scores::Metric metric);
 
-// How well one score of a tower and role foretold the other: over its ops, by the metric.
+// How well the scores of some ops foretold the others, by the metric.
 struct Foretold {
   std::string tower, role;
   int64_t ops = 0;
-  double spearman = 0;        // NaN with fewer than two different scores on a side
+  double spearman = 0;        // NaN below three ops, or without two different scores on a side
   double share = 0;           // of the model's own error that these ops make
   double foretold_share = 0;  // by the proxy
 };
 
-// By tower, with an empty role, and by tower and role; towers in the order of the ops.
+// Groups: all ops (no tower, no role), then each tower (no role) and its roles, in the order of the ops.
 struct Check {
   std::string format;
   scores::Mode mode = scores::Mode::isolated;

@@ -101,14 +101,30 @@ TEST(Transfer, CheckSaysWhatTheProxyForetold) {
   const double error = 210 - 8 + 60;
   EXPECT_TRUE(std::fabs(check.protected_error - (5 + 20) / error) <= 1e-12) << check.protected_error;
   EXPECT_TRUE(std::fabs(check.own_protected_error - (60 + 20) / error) <= 1e-12);
-  ASSERT_EQ(check.groups.size(), 4u);  // two towers, one role each
-  EXPECT_EQ(check.groups[0].tower, "vision");
-  EXPECT_EQ(check.groups[0].ops, 10);
-  EXPECT_TRUE(std::fabs(check.groups[0].share - (55 - 8 + 60) / error) <= 1e-12);
-  EXPECT_TRUE(std::fabs(check.groups[0].foretold_share - (55 - 5 + 30) / (210 - 5 + 30.0)) <= 1e-12);
-  EXPECT_EQ(check.groups[2].tower, "language");
-  EXPECT_TRUE(check.groups[2].spearman == 1);
-  EXPECT_TRUE(check.groups[0].spearman < 1);
+  ASSERT_EQ(check.groups.size(), 5u);  // all, and two towers with one role each
+  EXPECT_EQ(check.groups[0].tower, "");
+  EXPECT_EQ(check.groups[0].ops, 20);
+  EXPECT_TRUE(check.groups[0].share == 1 && check.groups[0].foretold_share == 1);
+  const Foretold &vision = check.groups[1], &language = check.groups[3];
+  EXPECT_EQ(vision.tower, "vision");
+  EXPECT_EQ(vision.ops, 10);
+  EXPECT_TRUE(std::fabs(vision.share - (55 - 8 + 60) / error) <= 1e-12);
+  EXPECT_TRUE(std::fabs(vision.foretold_share - (55 - 5 + 30) / (210 - 5 + 30.0)) <= 1e-12);
+  EXPECT_EQ(language.tower, "language");
+  EXPECT_TRUE(language.spearman == 1);
+  EXPECT_TRUE(vision.spearman < 1);
+  EXPECT_TRUE(check.groups[0].spearman < 1 && check.groups[0].spearman > 0);
+}
+
+TEST(Transfer, TwoOpsHaveNoRankCorrelation) {
+  const auto groups_of = [](int64_t n) {
+    std::vector<std::pair<scores::OpRecord, double>> ops;
+    for (int64_t i = 0; i < n; ++i) ops.emplace_back(op("language", i, "o_proj"), static_cast<double>(i + 1));
+    const scores::Run run = run_of(ops);
+    return check_transfer(transfer(run, run.ops, {}), run)[0].groups;
+  };
+  EXPECT_TRUE(std::isnan(groups_of(2)[0].spearman));
+  EXPECT_TRUE(groups_of(3)[0].spearman == 1);
 }
 
 TEST(Transfer, RunsWithoutACommonRankingAreRefused) {
