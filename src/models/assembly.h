@@ -58,12 +58,10 @@ class Assembly {
   Weights weights_;
 };
 
-// Decoder::embed of a model whose image features stand where the image tokens
-// are.
+// Decoder::embed of a model whose image features stand where the image tokens are.
 std::function<Scope::Value(Scope&, Scope::Value)> image_features(const TextConfig& config);
 
-// A model of text alone.
-// dialect: see TextInputs.
+// A model of text alone. dialect: see TextInputs.
 Model language_model(Source source, std::string family, const TextConfig& config, const Decoder& decoder,
                      std::string_view dialect);
 

@@ -31,6 +31,11 @@ void check_start_token(const std::string& folder, const text::Tokenizer& tokeniz
 
 }  // namespace
 
+int32_t read_image_token(const io::ObjectReader& top, int64_t vocab_size) {
+  const char* key = top.has("image_token_id") ? "image_token_id" : "image_token_index";
+  return static_cast<int32_t>(top.integer_in(key, 0, vocab_size - 1));
+}
+
 Shape ImageConfig::kernel(int64_t hidden_size) const {
   const int64_t side = geometry.patch_size;
   return {hidden_size, 3, geometry.temporal_patch_size, side, side};

@@ -44,6 +44,9 @@ struct ImageConfig {
   }
 };
 
+// The id of the token that stands for a unit of an image, under the key that older or newer files have.
+int32_t read_image_token(const io::ObjectReader& top, int64_t vocab_size);
+
 class ImageInputs : public TextInputs {
  public:
   // The settings of the folder's image processor may be missing: then only data without images can be read.

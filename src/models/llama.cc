@@ -1,5 +1,5 @@
-// Llama (Touvron et al. 2023; its third generation, Dubey et al. 2024, stretches long waves of its
-// positions).
+// Llama (Touvron et al. 2023); its third generation (Dubey et al. 2024) stretches long waves of its
+// positions.
 #include "models/assembly.h"
 #include "models/decoder_layers.h"
 #include "models/text_inputs.h"
@@ -19,10 +19,9 @@ constexpr TextRules kRules{.keys = kKeys};
 Scope::Value llama_layer(Scope& s, const TextConfig& c, int64_t layer, Scope::Value x) {
   const Bias bias = c.attention_bias ? Bias::added : Bias::none;
   auto h = s.rms_norm(x, "input_layernorm", c.norm_eps);
-  auto q =
-      s.rope(s.linear(h, "self_attn.q_proj", c.q_size(), bias), kTextCosSin);  // [tokens, heads * head_dim]
-  auto k = s.rope(s.linear(h, "self_attn.k_proj", c.kv_size(), bias),
-                  kTextCosSin);  // [tokens, kv heads * head_dim]
+  // Queries [tokens, heads * head_dim], keys and values [tokens, kv heads * head_dim].
+  auto q = s.rope(s.linear(h, "self_attn.q_proj", c.q_size(), bias), kTextCosSin);
+  auto k = s.rope(s.linear(h, "self_attn.k_proj", c.kv_size(), bias), kTextCosSin);
   auto v = s.linear(h, "self_attn.v_proj", c.kv_size(), bias);
   h = s.attention(q, k, v, c.attention(layer), kSequence);
   x = s.add(x, s.linear(h, "self_attn.o_proj", c.hidden_size, bias));

@@ -113,6 +113,16 @@ void check_features(const ObjectReader& vision, const char* key, int64_t width, 
          text.hidden_size, width);
 }
 
+Scope::Value attention(Scope& s, Scope::Value h, const ops::attention::Spec& heads,
+                       const std::string& segments) {
+  const int64_t hidden_size = heads.n_heads * heads.head_dim;
+  auto qkv = s.linear(h, "attn.qkv", 3 * hidden_size, Bias::added);
+  auto q = s.rope(s.columns(qkv, 0, hidden_size), kVisionCosSin);
+  auto k = s.rope(s.columns(qkv, hidden_size, hidden_size), kVisionCosSin);
+  auto v = s.columns(qkv, 2 * hidden_size, hidden_size);
+  return s.linear(s.attention(q, k, v, heads, segments), "attn.proj", hidden_size, Bias::added);
+}
+
 Inputs::Inputs(std::string folder, const Config& config, int64_t vision_head_dim, LoadOptions options,
                std::string_view dialect)
     : ImageInputs(std::move(folder), config.text, config.images, std::move(options), dialect),

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "models/image_inputs.h"
+#include "models/scope.h"
 #include "models/weights.h"
 
 namespace qsweep::models::qwen_vl {
@@ -37,6 +38,11 @@ Config read_config(const io::Json& json, const std::string& where, const TextRul
 int64_t read_head_dim(const io::ObjectReader& vision, int64_t hidden_size, int64_t n_heads);
 // Error unless the tower's features, whose width is under `key`, are as wide as the language model.
 void check_features(const io::ObjectReader& vision, const char* key, int64_t width, const TextConfig& text);
+
+// A block's attention, with one linear for queries, keys and values: [patches, hidden] from h [patches,
+// hidden].
+Scope::Value attention(Scope& s, Scope::Value h, const ops::attention::Spec& heads,
+                       const std::string& segments);
 
 class Inputs : public ImageInputs {
  public:

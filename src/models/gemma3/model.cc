@@ -107,8 +107,7 @@ Config read_config(const io::Json& json, const std::string& where) {
   c.text = read_gemma3_text(top.object("text_config"));
   if (top.has("tie_word_embeddings")) c.text.tie_word_embeddings = top.boolean("tie_word_embeddings");
   c.vision = read_vision(vision, tokens);
-  const char* token = top.has("image_token_id") ? "image_token_id" : "image_token_index";
-  c.images.image_token = static_cast<int32_t>(top.integer_in(token, 0, c.text.vocab_size - 1));
+  c.images.image_token = read_image_token(top, c.text.vocab_size);
   c.images.image_token_text = "<image_soft_token>";
   c.images.geometry = {.processor = "Gemma3ImageProcessor",
                        .patch_size = size_or(vision, "patch_size", 16, 1024),

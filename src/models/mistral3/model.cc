@@ -107,8 +107,7 @@ Config read_config(const io::Json& json, const std::string& where) {
   c.projector_bias = top.has("multimodal_projector_bias") && top.boolean("multimodal_projector_bias")
                          ? Bias::added
                          : Bias::none;
-  const char* token = top.has("image_token_id") ? "image_token_id" : "image_token_index";
-  c.images.image_token = static_cast<int32_t>(top.integer_in(token, 0, c.text.vocab_size - 1));
+  c.images.image_token = read_image_token(top, c.text.vocab_size);
   c.images.image_token_text = kImageToken;
   c.images.geometry = {.processor = "PixtralImageProcessor",
                        .patch_size = size_or(vision, "patch_size", 16, 1024),

@@ -31,12 +31,8 @@ void block(Assembly& model, const VisionConfig& c, int64_t i) {
   Scope s = model.stage("visual.blocks." + std::to_string(i), Tower::vision, i);
   auto x = s.input("patches", Rows::patches, c.hidden_size);  // [patches, hidden]
   auto h = s.rms_norm(x, "norm1", kNormEps);
-  auto qkv = s.linear(h, "attn.qkv", 3 * c.hidden_size, Bias::added);
-  auto q = s.rope(s.columns(qkv, 0, c.hidden_size), qwen_vl::kVisionCosSin);
-  auto k = s.rope(s.columns(qkv, c.hidden_size, c.hidden_size), qwen_vl::kVisionCosSin);
-  auto v = s.columns(qkv, 2 * c.hidden_size, c.hidden_size);
-  h = s.attention(q, k, v, both_ways(c.n_heads, c.head_dim), full ? qwen_vl::kImages : kWindows);
-  x = s.add(x, s.linear(h, "attn.proj", c.hidden_size, Bias::added));
+  x = s.add(x,
+            qwen_vl::attention(s, h, both_ways(c.n_heads, c.head_dim), full ? qwen_vl::kImages : kWindows));
   h = s.rms_norm(x, "norm2", kNormEps);
   auto gate = s.linear(h, "mlp.gate_proj", c.intermediate_size, Bias::added);
   auto up = s.linear(h, "mlp.up_proj", c.intermediate_size, Bias::added);
