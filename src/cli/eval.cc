@@ -23,7 +23,7 @@ namespace qsweep::cli {
 namespace {
 
 // The folder may be that of the scores.
-const JobFiles kFiles{
+const JobFiles kEvalFiles{
     .journal = "eval_journal.sqlite", .results = "eval.json", .others = {"eval.csv", "eval.md"}};
 
 struct EvalFlags {
@@ -157,7 +157,7 @@ void print_summary(const Output& output, const scores::EvalRun& run, const std::
   output.say("{0}/eval.md  {0}/eval.json  {0}/eval.csv\n", out);
 }
 
-io::Json summary_json(const scores::EvalRun& run, const std::vector<Limit>& limits, const std::string& out) {
+io::Json eval_summary(const scores::EvalRun& run, const std::vector<Limit>& limits, const std::string& out) {
   const scores::Metric metric = run.ranking_metric;
   io::Json recipes = io::Json::array();
   for (const scores::EvalRecipe& recipe : run.recipes) {
@@ -251,7 +251,7 @@ class Evaluating : public Question {
   const Engine& engine() const { return script_.engine(); }
   // What programs are told, and whether the recipes are good enough.
   void tell(const scores::EvalRun& run) const {
-    script_.output().result(summary_json(run, limits_, flags_.job.out));
+    script_.output().result(eval_summary(run, limits_, flags_.job.out));
     check_limits(run, limits_);
   }
 
@@ -266,7 +266,7 @@ class Evaluating : public Question {
 };
 
 void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
-  RunScript script(flags.engine, flags.job, kFiles, settings);
+  RunScript script(flags.engine, flags.job, kEvalFiles, settings);
   const scores::Metric metric =
       with_context("--metric", [&] { return scores::parse_metric(flags.engine.metric); });
   script.open(metric, files_read(flags));

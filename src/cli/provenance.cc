@@ -133,6 +133,7 @@ io::Json Provenance::json(const sweep::RunReport& report, int64_t planned_bytes)
           {"peak_rss_bytes", peak_resident_bytes()},
           {"planned_bytes", planned_bytes},
           {"unused_tensors", engine_.model.unused_tensors},
+          {"input_warnings", engine_.warnings},
           {"gemm", gemm_provenance(report, rates_, *engine_.devices)},
           {"phases_s", phases},
           {"work", work_provenance(recorded)}};

@@ -22,7 +22,7 @@ double RunScript::seconds() const {
 }
 
 void RunScript::run(Question& question, const std::vector<std::string>& recipes) {
-  warn_without_answers(engine_->data);
+  warn_without_answers(*engine_);
   if (job_.is_finished(identity(*engine_, flags_, settings_(), recipes))) return question.conclude_earlier();
   const bool resumes = job_.journal() != nullptr;
   if (resumes) question.keep(*job_.journal());

@@ -18,9 +18,9 @@ namespace {
 
 constexpr uint64_t kMaxProbes = 1024;
 constexpr int64_t kProbes = 4;  // where --probes is not given
-const JobFiles kFiles{.journal = "journal.sqlite",
-                      .results = "scores.json",
-                      .others = {"scores.csv", "report.md", "inc_mse_v2.json"}};
+const JobFiles kScoreFiles{.journal = "journal.sqlite",
+                           .results = "scores.json",
+                           .others = {"scores.csv", "report.md", "inc_mse_v2.json"}};
 
 struct ScoreFlags {
   EngineFlags engine;
@@ -219,7 +219,7 @@ class Scoring : public Question {
 void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
   if (flags.inc && flags.engine.device != "cpu")
     fail("--inc: expected --device cpu beside it, found {}", flags.engine.device);
-  RunScript script(flags.engine, flags.job, kFiles, settings);
+  RunScript script(flags.engine, flags.job, kScoreFiles, settings);
   sweep::ScoreOptions options = score_options(flags);
   script.open(options.metric);
   if (options.time_budget_s) *options.time_budget_s -= script.seconds();

@@ -25,14 +25,14 @@ constexpr double kMemoryShare = 0.8;    // of what is available, where --memory 
 constexpr int64_t kTileShare = 8;       // attention may take an eighth of the memory for its tiles,
 constexpr int64_t kMaxTileBytes = int64_t{256} << 20;  // at most this much
 
-std::vector<models::Sample> read_samples(const models::Model& model, const std::string& path,
+std::vector<models::Sample> read_samples(Engine& engine, const std::string& path,
                                          std::optional<int64_t> first_n) {
   std::vector<models::Sample> samples;
   std::set<std::string> told;
   for (const text::Sample& sample : text::read_dataset(path, first_n)) {
-    samples.push_back(with_context(path, [&] { return model.inputs->prepare(sample); }));
+    samples.push_back(with_context(path, [&] { return engine.model.inputs->prepare(sample); }));
     for (const std::string& warning : samples.back().warnings)
-      if (told.insert(warning).second) spdlog::warn("{}: {}", path, warning);
+      if (told.insert(warning).second) engine.warn(fmt::format("{}: {}", path, warning));
   }
   return samples;
 }
@@ -116,10 +116,10 @@ std::string thread_limits() {
 constexpr uint64_t kAnyNumber = INT64_MAX;
 
 // What of the checkpoint and the data is not as it should be, though it can be computed with.
-void warn_of(const models::Model& model) {
-  for (const std::string& warning : model.warnings) spdlog::warn("{}", warning);
+void warn_of_model(Engine& engine) {
+  for (const std::string& warning : engine.model.warnings) engine.warn(warning);
   constexpr size_t kShown = 3;
-  const std::vector<std::string>& unused = model.unused_tensors;
+  const std::vector<std::string>& unused = engine.model.unused_tensors;
   if (unused.empty()) return;
   const auto shown = std::span(unused).first(std::min(unused.size(), kShown));
   spdlog::warn("{} tensor{} of the checkpoint that the model does not use: {}{}", unused.size(),
@@ -129,24 +129,29 @@ void warn_of(const models::Model& model) {
                    : "");
 }
 
-void warn_of_long_samples(const models::Model& model, const std::vector<models::Sample>& samples,
+void warn_of_long_samples(Engine& engine, const std::vector<models::Sample>& samples,
                           const std::string& path) {
   int64_t beyond = 0, longest = 0;
   const models::Sample* first = nullptr;
   for (const models::Sample& sample : samples) {
     const auto tokens = static_cast<int64_t>(sample.token_ids.size());
     longest = std::max(longest, tokens);
-    if (tokens <= model.max_positions) continue;
+    if (tokens <= engine.model.max_positions) continue;
     if (beyond++ == 0) first = &sample;
   }
   if (first != nullptr)
-    spdlog::warn(
+    engine.warn(fmt::format(
         "{}: {} sample{} longer than the {} tokens of \"max_position_embeddings\" in config.json, the first "
         "\"{}\", the longest of {} tokens",
-        path, beyond, beyond == 1 ? " is" : "s are", model.max_positions, first->id, longest);
+        path, beyond, beyond == 1 ? " is" : "s are", engine.model.max_positions, first->id, longest));
 }
 
 }  // namespace
+
+void Engine::warn(std::string warning) {
+  spdlog::warn("{}", warning);
+  warnings.push_back(std::move(warning));
+}
 
 void add_scoring_flags(Flags& flags, EngineFlags& v) {
   add_engine_flags(flags, v);
@@ -265,12 +270,13 @@ Engine open_engine(const EngineFlags& flags, Gpus gpus) {
                 .calibration = {},
                 .gpus = std::move(gpus),
                 .gemms = {},
-                .devices = {}};
-  warn_of(engine.model);
-  if (!flags.data.empty()) engine.data = read_samples(engine.model, flags.data, flags.samples);
-  if (!flags.calib.empty()) engine.calibration = read_samples(engine.model, flags.calib, std::nullopt);
-  warn_of_long_samples(engine.model, engine.data, flags.data);
-  warn_of_long_samples(engine.model, engine.calibration, flags.calib);
+                .devices = {},
+                .warnings = {}};
+  warn_of_model(engine);
+  if (!flags.data.empty()) engine.data = read_samples(engine, flags.data, flags.samples);
+  if (!flags.calib.empty()) engine.calibration = read_samples(engine, flags.calib, std::nullopt);
+  warn_of_long_samples(engine, engine.data, flags.data);
+  warn_of_long_samples(engine, engine.calibration, flags.calib);
   open_devices(engine, flags);
   return engine;
 }
@@ -288,9 +294,9 @@ void check_memory(const Engine& engine, const EngineFlags& flags) {
          memory >> 20);
 }
 
-void warn_without_answers(const std::vector<models::Sample>& data) {
-  if (!any_answer(data))
-    spdlog::warn("no position of --data is an answer: sums over answer positions are all 0");
+void warn_without_answers(Engine& engine) {
+  if (!any_answer(engine.data))
+    engine.warn("no position of --data is an answer: sums over answer positions are all 0");
 }
 
 std::string describe(const schedule::MemoryPlan& plan) {

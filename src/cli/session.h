@@ -52,7 +52,9 @@ struct Engine {
   Gpus gpus;
   std::vector<std::unique_ptr<kernels::Gemm>> gemms;  // of each device
   std::optional<schedule::Devices> devices;
+  std::vector<std::string> warnings;  // of model and data, that the user was told
 
+  void warn(std::string warning);
   const std::vector<models::Sample>& calibration_data() const {
     return calibration.empty() ? data : calibration;
   }
@@ -63,7 +65,7 @@ Engine open_engine(const EngineFlags& flags, Gpus gpus);
 // Ranking by answers needs positions that predict one: an Error where the data has none.
 void check_metric(const scores::Metric& metric, const std::vector<models::Sample>& data);
 // After all checks, as a refusal is one line.
-void warn_without_answers(const std::vector<models::Sample>& data);
+void warn_without_answers(Engine& engine);
 
 // Once the passes are planned: an Error where reading model and data has taken more than the run may.
 void check_memory(const Engine& engine, const EngineFlags& flags);

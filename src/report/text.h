@@ -2,14 +2,14 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <vector>
 
+#include "scores/metric.h"
+
 namespace qsweep::report {
 
-// What is not known or not defined; number(kUndefined) is "–".
-inline constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
+using scores::kUndefined;  // number(kUndefined) is "–"
 
 // Three significant digits; "–" for NaN, "∞" for an infinity.
 std::string number(double value);

@@ -151,10 +151,23 @@ void warn_of_unused_tensors(const Run& run, std::vector<std::string>& out) {
       io::shortened(unused->front())));
 }
 
+void warn_of_inputs(const Run& run, std::vector<std::string>& out) {
+  const auto told = run.provenance.find("input_warnings");
+  if (told == run.provenance.end() || !told->is_array()) return;
+  constexpr size_t kShown = 5;
+  for (size_t i = 0; i < std::min(told->size(), kShown); ++i)
+    if ((*told)[i].is_string()) out.push_back(plain((*told)[i].get<std::string>()) + ".");
+  if (told->size() > kShown)
+    out.push_back(
+        fmt::format("{} more about the checkpoint and the data: `provenance.input_warnings` in scores.json.",
+                    counted(static_cast<int64_t>(told->size() - kShown), "warning")));
+}
+
 }  // namespace
 
 std::vector<std::string> warnings(const Run& run) {
   std::vector<std::string> out;
+  warn_of_inputs(run, out);
   warn_of_unused_tensors(run, out);
   warn_of_samples(run, out);
   warn_of_reliability(run, out);

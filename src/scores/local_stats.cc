@@ -2,14 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+
+#include "scores/metric.h"
 
 namespace qsweep::scores {
-namespace {
-
-constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
-
-}  // namespace
+namespace {}  // namespace
 
 void LocalStats::add(const LocalStats& other) {
   if (other.rows == 0) return;

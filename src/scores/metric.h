@@ -4,10 +4,14 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 
 namespace qsweep::scores {
+
+// What was not measured, or is not defined for what was.
+inline constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
 
 // `answer`: the positions whose next token is an answer token.
 enum class Scope { all, answer };

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <span>
 
 #include "base/error.h"
@@ -18,7 +17,6 @@ constexpr std::array<std::string_view, 7> kMethodNames{"exact", "adjoint",  "fis
                                                        "local", "transfer", "auto"};
 
 constexpr std::string_view kEverything = "all:";  // before the format, in a baseline's name
-constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
 
 size_t find_name(std::string_view text, std::span<const std::string_view> names, const char* what) {
   const auto found = std::find(names.begin(), names.end(), text);

@@ -14,10 +14,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr int64_t kOps = 76, kVisionOps = 33;  // of the tiny model
-
-double kl(const io::Json& measurement) { return measurement["metrics"]["all"]["kl"]; }
-
 // Relative difference; infinite for NaN.
 double difference(double a, double b) {
   const double relative = std::abs(a - b) / std::abs(b);

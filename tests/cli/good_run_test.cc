@@ -14,8 +14,6 @@ using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-constexpr size_t kOps = 76, kLanguageOps = 43, kVisionOps = 33;  // of the tiny model
-
 class GoodRun : public ::testing::Test {
  protected:
   const std::string tiny = testdata("tiny-qwen2.5-vl");
@@ -24,7 +22,7 @@ class GoodRun : public ::testing::Test {
 };
 
 // What the run measured: scores.json without what may differ between two equal runs.
-std::string measured(io::Json json) {
+std::string without_provenance(io::Json json) {
   json.erase("provenance");
   json["settings"].erase("out");
   return json.dump();
@@ -116,10 +114,10 @@ TEST_F(GoodRun, EqualRunsGiveEqualScores) {
   const Arguments flags{"--data", with_images, "--samples", "3", "--ops", "*.1.*"};
   const ScoreRun first = score_run(place, "first", tiny, flags);
   const ScoreRun second = score_run(place, "second", tiny, flags);
-  EXPECT_TRUE(measured(first.json) == measured(second.json));
+  EXPECT_TRUE(without_provenance(first.json) == without_provenance(second.json));
   const ScoreRun other =
       score_run(place, "other", tiny, {"--data", with_images, "--samples", "2", "--ops", "*.1.*"});
-  EXPECT_FALSE(measured(first.json) == measured(other.json));
+  EXPECT_FALSE(without_provenance(first.json) == without_provenance(other.json));
 }
 
 TEST_F(GoodRun, OpsThatAreNotAskedForAreSkipped) {

@@ -139,6 +139,10 @@ TEST_F(Images, ADamagedFileIsReadWithOneWarning) {
   const size_t at = odd.outcome.err.find(warning);
   EXPECT_NE(at, std::string::npos) << odd.outcome.err;
   EXPECT_EQ(odd.outcome.err.find("damaged", at + warning.size()), std::string::npos) << odd.outcome.err;
+  const io::Json& kept = odd.json["provenance"]["input_warnings"];
+  ASSERT_EQ(kept.size(), 1u) << kept;
+  EXPECT_NE((kept[0].get<std::string>() + "\n").find(warning), std::string::npos) << kept;
+  EXPECT_EQ(good.json["provenance"]["input_warnings"], io::Json::array());
 }
 
 }  // namespace

@@ -17,11 +17,10 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr size_t kLanguageOps = 43;  // of the tiny model
 const std::vector<std::string> kMetrics{"hidden_sse", "logits_sse", "kl", "nll_delta", "top1_flips"};
 
 // The metrics of a score or baseline that are not null, such as "kl:all".
-std::vector<std::string> measured(const io::Json& metrics) {
+std::vector<std::string> names_of(const io::Json& metrics) {
   std::vector<std::string> names;
   for (const char* scope : {"all", "answer"})
     for (const std::string& metric : kMetrics)
@@ -52,8 +51,6 @@ void expect_ranks(const ScoreRun& run, bool ascending, const std::function<doubl
       EXPECT_TRUE(score["rank"].is_null() && score["metrics"].is_null()) << score;
     }
 }
-
-double kl(const io::Json& measurement) { return measurement["metrics"]["all"]["kl"]; }
 
 std::vector<std::string> baseline_names(const ScoreRun& run) {
   std::vector<std::string> names;
@@ -87,7 +84,7 @@ TEST_F(Modes, LeaveOneOut) {
   EXPECT_THAT(baseline_names(run), ElementsAre("all:w8a8"));
   for (const io::Json& score : ok_scores(run)) {
     EXPECT_EQ(score["mode"], "leave-one-out");
-    EXPECT_EQ(measured(score["metrics"]).size(), 10u);
+    EXPECT_EQ(names_of(score["metrics"]).size(), 10u);
     EXPECT_FALSE(score["local"].is_null());
   }
   expect_ranks(run, /*ascending=*/true, kl);
@@ -204,7 +201,7 @@ TEST_P(Methods, MarkTheirScores) {
   ASSERT_EQ(ok.size(), 7u);
   for (const io::Json& score : ok) {
     EXPECT_EQ(score["method"], method);
-    EXPECT_EQ(measured(score["metrics"]), metrics) << score;
+    EXPECT_EQ(names_of(score["metrics"]), metrics) << score;
     EXPECT_GT(score["metrics"]["all"]["positions"], 0);
     EXPECT_FALSE(score["local"].is_null());
     EXPECT_EQ(score["flags"].back(), "approximate") << score;
@@ -219,7 +216,7 @@ TEST_P(Methods, MarkTheirScores) {
     });
   else
     expect_ranks(run, false, kl);
-  EXPECT_EQ(measured(run.json["baselines"][0]["metrics"]).size(), 10u) << "baselines are always measured";
+  EXPECT_EQ(names_of(run.json["baselines"][0]["metrics"]).size(), 10u) << "baselines are always measured";
   EXPECT_THAT(run.outcome.out, HasSubstr("  of the estimates: "));
   EXPECT_THAT(read_text(run.folder + "/report.md"), HasSubstr("### `w8a8`, isolated, " + method));
   expect_reads_back(run);
@@ -293,7 +290,7 @@ TEST_F(Modes, AutoRefinesWhatMattersMostWhileThereIsTime) {
   for (const io::Json& score : ok_scores(enough)) {
     const bool exact = score["method"] == "exact";
     EXPECT_EQ(score["flags"], exact ? io::Json::array() : io::Json({"approximate"})) << score;
-    EXPECT_EQ(measured(score["metrics"]).size(), exact ? 10u : 1u);
+    EXPECT_EQ(names_of(score["metrics"]).size(), exact ? 10u : 1u);
   }
   expect_ranks(enough, false, kl);
   EXPECT_THAT(enough.outcome.out, HasSubstr(fmt::format("of 43 scored ops ({} exact, {} adjoint)",

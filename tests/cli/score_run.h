@@ -8,6 +8,11 @@
 
 namespace qsweep::cli {
 
+inline constexpr size_t kOps = 76, kLanguageOps = 43, kVisionOps = 33;  // of the tiny model
+
+// Nats over all positions, of an entry of scores.json or eval.json.
+inline double kl(const io::Json& measurement) { return measurement["metrics"]["all"]["kl"]; }
+
 // The files of a finished run and what the program said.
 struct ScoreRun {
   Outcome outcome;

@@ -72,6 +72,19 @@ TEST(Report, HoldsTheEssentialRows) {
   EXPECT_THAT(text, Not(HasSubstr("## Without a score")));
 }
 
+TEST(Report, RepeatsWhatTheUserWasToldOfTheInput) {
+  auto run = steady_run();
+  scores::finalize(run, scores::parse_metric("kl"), 1);
+  run.provenance["input_warnings"] = {"a|b.jpg: a damaged image", 7, "c", "d", "e", "f", "g"};
+  EXPECT_THAT(warnings(run),
+              ::testing::IsSupersetOf({std::string("a\\|b.jpg: a damaged image."), std::string("e."),
+                                       std::string("2 warnings more about the checkpoint and the data: "
+                                                   "`provenance.input_warnings` in scores.json.")}));
+  EXPECT_THAT(warnings(run), Not(::testing::Contains("f.")));
+  run.provenance["input_warnings"] = "none";
+  EXPECT_THAT(warnings(run), Not(::testing::Contains(HasSubstr("damaged"))));
+}
+
 TEST(Report, AddsKlWhereItIsNotTheRankingMetric) {
   auto run = steady_run();
   scores::finalize(run, scores::parse_metric("logits_sse"), 1);

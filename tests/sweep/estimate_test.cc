@@ -18,12 +18,10 @@ using scores::Method;
 using scores::Metric;
 using scores::ScoreRecord;
 using scores::Which;
+using testing::full;
+using testing::kKl;
+using testing::kLogits;
 using testing::TinyRun;
-
-constexpr Metric kKl{Which::kl};
-constexpr Metric kLogits{Which::logits_sse};
-
-bool full() { return std::getenv("QSWEEP_FULL") != nullptr; }
 
 std::vector<std::string> first_ids(int n) {
   std::vector<std::string> ids;

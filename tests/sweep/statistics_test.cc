@@ -17,11 +17,9 @@ namespace qsweep {
 namespace {
 
 using scores::Which;
+using testing::full;
+using testing::kLogits;
 using testing::TinyRun;
-
-constexpr scores::Metric kLogits{Which::logits_sse};
-
-bool full() { return std::getenv("QSWEEP_FULL") != nullptr; }
 
 // Random sets of a quarter, a half and three quarters of the ops.
 std::vector<sweep::RecipeFormats> random_subsets(const quant::Format& format, size_t ops, int count) {

@@ -1,6 +1,7 @@
 // Score runs of the tiny model.
 #pragma once
 
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,12 @@
 #include "sweep/score.h"
 
 namespace qsweep::testing {
+
+inline constexpr scores::Metric kKl{};
+inline constexpr scores::Metric kLogits{scores::Which::logits_sse};
+
+// Whether the tests that take minutes are to take all they can.
+inline bool full() { return std::getenv("QSWEEP_FULL") != nullptr; }
 
 // What scores.json would hold.
 inline std::string scores_text(const scores::Run& run) { return scores::to_text(scores::to_json(run)); }

@@ -19,9 +19,8 @@ using scores::Status;
 using sweep::choose_for_verification;
 using sweep::Chosen;
 using ::testing::ElementsAre;
+using testing::kKl;
 using testing::TinyRun;
-
-constexpr scores::Metric kKl{};
 
 // Ten ops in two formats; the score of op i is 10 - i, in the second format the other way round.
 scores::Run ten_ops() {
