@@ -15,7 +15,7 @@ std::vector<models::Sample> nominal_data() {
   models::Sample caption;
   caption.token_ids.assign(static_cast<size_t>(kNominalTokens), 0);
   caption.answer_mask.assign(static_cast<size_t>(kNominalTokens), 1);
-  caption.rows[static_cast<size_t>(graph::Rows::tokens)] = kNominalTokens;
+  caption.rows[graph::Rows::tokens] = kNominalTokens;
   std::vector<models::Sample> data(static_cast<size_t>(kNominalSamples), caption);
   for (size_t i = 0; i < data.size(); ++i) data[i].id = fmt::format("caption-{}", i);
   return data;

@@ -19,7 +19,8 @@ Batch::Batch(const std::vector<SampleInputs>& samples, Contents contents, kernel
   QSWEEP_CHECK(!samples.empty(), "a batch without samples");
   for (size_t kind = 0; kind < kRowKinds; ++kind) {
     first_row_[kind].push_back(0);
-    for (const SampleInputs& s : samples) first_row_[kind].push_back(first_row_[kind].back() + s.rows[kind]);
+    for (const SampleInputs& s : samples)
+      first_row_[kind].push_back(first_row_[kind].back() + s.rows.by_kind[kind]);
   }
   for (const auto& [name, table] : samples.front().tables) {
     Table& all = tables_[name];
@@ -51,6 +52,12 @@ Batch::Batch(const std::vector<SampleInputs>& samples, Contents contents, kernel
     }
     if (contents == Contents::values) fill(static_cast<int64_t>(i), s);
   }
+}
+
+int64_t Batch::most_rows() const {
+  int64_t most = 0;
+  for (const std::vector<int64_t>& starts : first_row_) most = std::max(most, starts.back());
+  return most;
 }
 
 void Batch::add_index(Index& all, const RowIndex& index, int64_t sample) const {

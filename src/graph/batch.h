@@ -14,31 +14,34 @@
 
 namespace qsweep::graph {
 
-// What one row of a value stands for. Their number differs per sample, and may be 0.
-enum class Rows {
-  patches,
-  units,
-  tokens
-};  // units: merged groups of patches, as the language model sees them
-inline constexpr size_t kRowKinds = 3;
+// What one row of a value stands for; a model names the kinds that it has beside tokens. Their number differs
+// per sample, and may be 0.
+enum class Rows : uint8_t { tokens };
+inline constexpr size_t kRowKinds = 3;  // the most of a model
+
+// How many rows of each kind a sample has.
+struct RowCounts {
+  std::array<int64_t, kRowKinds> by_kind{};
+
+  int64_t operator[](Rows kind) const { return by_kind[static_cast<size_t>(kind)]; }
+  int64_t& operator[](Rows kind) { return by_kind[static_cast<size_t>(kind)]; }
+};
 
 // For every output row, the row of `source` kind within the same sample that it comes from, or -1.
 struct RowIndex {
-  Rows source = Rows::patches;
+  Rows source = Rows::tokens;
   std::vector<int32_t> rows;
 };
 
 // One sample as a model family prepares it. Tables and indices are named by the family's stages.
 struct SampleInputs {
-  std::array<int64_t, kRowKinds> rows{};
+  RowCounts rows;
   std::vector<int32_t> token_ids;
   std::map<std::string, Tensor> tables;                  // f32 [rows of some kind, n]
   std::map<std::string, RowIndex> indices;               // one entry per output row
   std::map<std::string, std::vector<int32_t>> segments;  // attention segments: their lengths, in order
   // Tokens, counted within the sample, that see each other both ways in causal segments; in order.
   std::map<std::string, std::vector<ops::attention::Segment>> spans;
-
-  int64_t rows_of(Rows kind) const { return rows[static_cast<size_t>(kind)]; }
 };
 
 class Batch {
@@ -59,6 +62,7 @@ class Batch {
 
   int64_t samples() const { return static_cast<int64_t>(first_row_[0].size()) - 1; }
   int64_t rows(Rows kind) const { return starts(kind).back(); }
+  int64_t most_rows() const;  // of any kind
   int64_t rows(Rows kind, int64_t sample) const {
     return first_row(kind, sample + 1) - first_row(kind, sample);
   }

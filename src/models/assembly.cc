@@ -84,7 +84,7 @@ Scope::Value gated_mlp(Scope& s, const TextConfig& c, Scope::Value x) {
 
 std::function<Scope::Value(Scope&, Scope::Value)> image_features(const TextConfig& config) {
   return [width = config.hidden_size](Scope& s, Scope::Value embedded) {
-    return s.scatter(embedded, s.input(kImageFeatures, graph::Rows::units, width), kImageRows);
+    return s.scatter(embedded, s.input(kImageFeatures, kUnits, width), kImageRows);
   };
 }
 

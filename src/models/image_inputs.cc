@@ -117,8 +117,8 @@ std::vector<text::ImageText> ImageInputs::examine_images(const text::Sample& dat
     const Grid grid = examine(source, sample);
     sample.image_grids.push_back({grid.t, grid.h, grid.w});
     texts.push_back(image_text(grid));
-    sample.rows[static_cast<size_t>(graph::Rows::patches)] += grid.patches();
-    sample.rows[static_cast<size_t>(graph::Rows::units)] += texts.back().image_tokens;
+    sample.rows[kPatches] += grid.patches();
+    sample.rows[kUnits] += texts.back().image_tokens;
   }
   return texts;
 }
@@ -135,7 +135,7 @@ std::vector<ops::attention::Segment> ImageInputs::image_spans(std::span<const in
 }
 
 Tensor ImageInputs::pixel_values(const Sample& sample, Pixels pixels) const {
-  Tensor table(DType::f32, {sample.rows[static_cast<size_t>(graph::Rows::patches)], images_.patch_dim()});
+  Tensor table(DType::f32, {sample.rows[kPatches], images_.patch_dim()});
   if (pixels != Pixels::decode) return table;
   std::span<float> left = table.as<float>();
   for (size_t i = 0; i < sample.images.size(); ++i) {
@@ -161,7 +161,7 @@ graph::SampleInputs ImageInputs::load(const Sample& sample, Pixels pixels) const
   add_tower(grids_of(sample), pixels, inputs);
   inputs.tables[kPixelValues] =
       with_context(fmt::format("sample \"{}\"", sample.id), [&] { return pixel_values(sample, pixels); });
-  graph::RowIndex image_rows{.source = graph::Rows::units, .rows = {}};
+  graph::RowIndex image_rows{.source = kUnits, .rows = {}};
   int32_t unit = 0;
   for (const int32_t id : sample.token_ids)
     image_rows.rows.push_back(id == images_.image_token ? unit++ : -1);

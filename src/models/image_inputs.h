@@ -9,6 +9,10 @@
 
 namespace qsweep::models {
 
+// Rows of a vision tower.
+inline constexpr graph::Rows kPatches{1};
+inline constexpr graph::Rows kUnits{2};  // merged groups of patches, as the language model sees them
+
 // Names under which the stages find them.
 inline constexpr char kPixelValues[] =
     "pixel_values";                                 // table [patches, patch_dim], in the images' own order

@@ -25,7 +25,7 @@ struct Sample {
   // resized image (image::decode_bytes). Images are read one after the other.
   int64_t decode_bytes = 0;
   std::vector<std::string> warnings;  // what the user should know of the images; once per file and run
-  std::array<int64_t, graph::kRowKinds> rows{};
+  graph::RowCounts rows;
 };
 
 // Turns data into a family's inputs.

@@ -32,7 +32,7 @@ Sample TextInputs::prepare(const text::Sample& data) const {
         text::encode_sample(tokenizer_ ? &*tokenizer_ : nullptr, data, images, tokens_, chat_format_);
     sample.token_ids = std::move(encoded.ids);
     sample.answer_mask = std::move(encoded.answer_mask);
-    sample.rows[static_cast<size_t>(graph::Rows::tokens)] = std::ssize(sample.token_ids);
+    sample.rows[graph::Rows::tokens] = std::ssize(sample.token_ids);
     return sample;
   });
 }

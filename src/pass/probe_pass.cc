@@ -71,8 +71,7 @@ class ProbePass {
   // the head.
   int64_t list_bytes() const {
     const int64_t tokens = batch_.rows(Rows::tokens);
-    const int64_t rows = std::max<int64_t>(1, probe_count()) *
-                         std::max({batch_.rows(Rows::patches), batch_.rows(Rows::units), tokens});
+    const int64_t rows = std::max<int64_t>(1, probe_count()) * batch_.most_rows();
     constexpr int64_t kOpRowBytes = 6 * sizeof(double);  // sums and squares, where they are found and told
     constexpr int64_t kTokenBytes = sizeof(kernels::LogitsNormalizer) + 2 * sizeof(double);
     const int64_t head_row_bytes =

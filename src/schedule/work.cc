@@ -32,9 +32,9 @@ void Tally::add(const std::vector<int>& samples, const std::vector<pass::Variant
     int64_t rows = 0, delta_rows = 0;
     for (const int s : samples) {
       const models::Sample& sample = data_[static_cast<size_t>(s)];
-      rows += sample.rows[kind];
+      rows += sample.rows[kinds_[op]];
       for (size_t k = 0; k < kRowKinds; ++k)
-        if (sample.rows[k] > 0) delta_rows += sample.rows[kind] * live[k];
+        if (sample.rows.by_kind[k] > 0) delta_rows += sample.rows[kinds_[op]] * live[k];
     }
     for (size_t i = 0; i < parents.size(); ++i) add(DType::f32, op, rows);
     add(delta_dtype_, op, delta_rows);

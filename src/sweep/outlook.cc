@@ -203,9 +203,8 @@ class Planner {
 std::vector<bool> reached_ops(const models::Model& model, const std::vector<models::Sample>& samples) {
   std::vector<bool> reached;
   for (const graph::Rows kind : pass::row_kinds(model))
-    reached.push_back(std::any_of(samples.begin(), samples.end(), [&](const models::Sample& s) {
-      return s.rows[static_cast<size_t>(kind)] > 0;
-    }));
+    reached.push_back(
+        std::ranges::any_of(samples, [&](const models::Sample& s) { return s.rows[kind] > 0; }));
   return reached;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "models/image_inputs.h"
 #include "pass/setting.h"
 
 namespace qsweep::sweep {
@@ -31,7 +32,7 @@ scores::DataInfo data_counts(const std::vector<models::Sample>& data) {
     info.tokens += static_cast<int64_t>(sample.token_ids.size());
     info.answer_tokens += std::count(sample.answer_mask.begin(), sample.answer_mask.end(), 1);
     info.images += static_cast<int64_t>(sample.images.size());
-    *info.image_tokens += sample.rows[static_cast<size_t>(graph::Rows::units)];
+    *info.image_tokens += sample.rows[models::kUnits];
   }
   return info;
 }

@@ -35,7 +35,7 @@ struct Attending : Model {
     Rng rng(5);
     std::vector<SampleInputs> samples = make_samples();
     for (SampleInputs& s : samples) {
-      const int64_t tokens = s.rows_of(Rows::tokens);
+      const int64_t tokens = s.rows[Rows::tokens];
       Tensor x = Tensor::zeros<float>({tokens, kHeadDim});
       for (float& number : x.as<float>()) number = static_cast<float>(small(rng));
       s.tables.emplace("x", std::move(x));

@@ -15,7 +15,7 @@ Batch make_batch(bool images = true) {
   std::vector<SampleInputs> samples = make_samples();
   for (SampleInputs& s : samples)
     for (const auto& [name, cols] : {std::pair("table", 2), std::pair("zeros", 3)})
-      s.tables.emplace(name, Tensor::zeros<float>({s.rows_of(Rows::tokens), cols}));
+      s.tables.emplace(name, Tensor::zeros<float>({s.rows[Rows::tokens], cols}));
   if (!images) {
     samples.erase(samples.begin());
     samples.pop_back();
@@ -125,8 +125,8 @@ TEST(Backward, ColumnsOfAValueWhoseCotangentIsShared) {
 TEST(Backward, RowsByIndexMergedAndScattered) {
   Model model;
   Builder b("stage", model.ops);
-  auto patches = b.gather(b.input("patches", Rows::patches, 2), "order");
-  auto units = b.merge(patches, 4, Rows::units);
+  auto patches = b.gather(b.input("patches", kPatches, 2), "order");
+  auto units = b.merge(patches, 4, kUnits);
   units = b.add(units, b.linear(units, model.weights.linear("a", 8, 8)));
   b.output("units", units);
   const Stage stage = b.build();
@@ -134,7 +134,7 @@ TEST(Backward, RowsByIndexMergedAndScattered) {
 
   Builder e("embedding", model.ops);
   e.output("hidden",
-           e.scatter(e.embedding(model.weights.matrix(2, 8)), e.input("units", Rows::units, 8), "images"));
+           e.scatter(e.embedding(model.weights.matrix(2, 8)), e.input("units", kUnits, 8), "images"));
   const Stage embedding = e.build();
   // Not linear, because of the tokens' own embeddings: whole numbers by hand.
   const Batch batch = make_batch();
@@ -160,7 +160,7 @@ TEST(Backward, FeaturesAddedToAValueAndInItsPlace) {
   for (const bool changes : {true, false}) {
     Builder b("deep", model.ops);
     auto x = changes ? b.input("hidden", Rows::tokens, 3) : b.table("zeros", Rows::tokens, 3);
-    auto units = b.input("units", Rows::units, 3);
+    auto units = b.input("units", kUnits, 3);
     auto added = b.scatter_add(x, b.linear(units, model.weights.linear("a", 3, 3)), "images");
     b.output("hidden", b.linear(added, model.weights.linear("b", 3, 3)));
     b.output("replaced", b.scatter(changes ? added : x, units, "images"));
@@ -171,10 +171,10 @@ TEST(Backward, FeaturesAddedToAValueAndInItsPlace) {
 TEST(Backward, NeighboursMergedByChannelScaledAndAveraged) {
   Model model;
   Builder b("projector", model.ops);
-  auto patches = b.input("patches", Rows::patches, 2);
-  auto merged = b.merge(patches, 4, Rows::units, MergeOrder::channels_first);
+  auto patches = b.input("patches", kPatches, 2);
+  auto merged = b.merge(patches, 4, kUnits, MergeOrder::channels_first);
   b.output("merged", b.linear(merged, model.weights.linear("a", 8, 3)));
-  b.output("pooled", b.mean(b.scale(patches, -2), 4, Rows::units));
+  b.output("pooled", b.mean(b.scale(patches, -2), 4, kUnits));
   expect_transpose(model, b.build(), make_batch());
 }
 
@@ -313,11 +313,11 @@ TEST(Backward, ADryWalkTakesTheSameMemory) {
 TEST(Backward, AStageWithoutRowsDoesNothing) {
   Model model;
   Builder b("vision", model.ops);
-  b.output("units", b.linear(b.input("patches", Rows::patches, 2), model.weights.linear("a", 2, 2)));
+  b.output("units", b.linear(b.input("patches", kPatches, 2), model.weights.linear("a", 2, 2)));
   const Stage vision = b.build();
   Builder e("embedding", model.ops);
   e.output("hidden",
-           e.scatter(e.embedding(model.weights.matrix(2, 2)), e.input("units", Rows::units, 2), "images"));
+           e.scatter(e.embedding(model.weights.matrix(2, 2)), e.input("units", kUnits, 2), "images"));
   const Stage embedding = e.build();
   const Batch text_only = make_batch(false);
   Workspace workspace;

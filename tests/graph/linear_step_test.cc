@@ -54,7 +54,7 @@ struct Step {
 
   static Batch one_sample() {
     std::vector<SampleInputs> samples(1);
-    samples[0].rows = {0, 0, kRows};
+    samples[0].rows = {kRows};
     return Batch(std::move(samples));
   }
 

@@ -19,18 +19,20 @@ inline int64_t whole_number(Rng& rng, uint64_t limit) {
 }
 inline int64_t small(Rng& rng) { return whole_number(rng, 3); }
 
+inline constexpr Rows kPatches{1}, kUnits{2};
+
 // Two samples with images (8 and 4 patches, 2 and 1 units) and one without.
 inline std::vector<SampleInputs> make_samples() {
   std::vector<SampleInputs> samples(3);
-  samples[0].rows = {8, 2, 5};
-  samples[1].rows = {0, 0, 3};
-  samples[2].rows = {4, 1, 7};
-  samples[0].indices["order"] = {Rows::patches, {7, 1, 1, 4, 0, 3, 2, 7}};  // 5 and 6 are never read
-  samples[0].indices["images"] = {Rows::units, {-1, 1, -1, 0, 0}};
-  samples[2].indices["order"] = {Rows::patches, {2, 3, 0, 1}};
-  samples[2].indices["images"] = {Rows::units, {-1, -1, -1, -1, 0, -1, -1}};
-  samples[1].indices = {{"order", {Rows::patches, {}}}, {"images", {Rows::units, {-1, -1, -1}}}};
-  for (SampleInputs& s : samples) s.token_ids.assign(static_cast<size_t>(s.rows_of(Rows::tokens)), 1);
+  samples[0].rows = {5, 8, 2};
+  samples[1].rows = {3, 0, 0};
+  samples[2].rows = {7, 4, 1};
+  samples[0].indices["order"] = {kPatches, {7, 1, 1, 4, 0, 3, 2, 7}};  // 5 and 6 are never read
+  samples[0].indices["images"] = {kUnits, {-1, 1, -1, 0, 0}};
+  samples[2].indices["order"] = {kPatches, {2, 3, 0, 1}};
+  samples[2].indices["images"] = {kUnits, {-1, -1, -1, -1, 0, -1, -1}};
+  samples[1].indices = {{"order", {kPatches, {}}}, {"images", {kUnits, {-1, -1, -1}}}};
+  for (SampleInputs& s : samples) s.token_ids.assign(static_cast<size_t>(s.rows[Rows::tokens]), 1);
   return samples;
 }
 

@@ -36,7 +36,7 @@ struct SmallStages : Model {
     std::vector<SampleInputs> samples = make_samples();
     for (SampleInputs& s : samples) {
       for (int32_t& id : s.token_ids) id = static_cast<int32_t>(rng.below(kVocabulary));
-      Tensor pixels = Tensor::zeros<float>({s.rows_of(Rows::patches), 2});
+      Tensor pixels = Tensor::zeros<float>({s.rows[kPatches], 2});
       for (float& x : pixels.as<float>()) x = static_cast<float>(whole_number(rng, 9));
       s.tables.emplace("pixels", std::move(pixels));
     }
@@ -72,11 +72,11 @@ struct SmallStages : Model {
 
   void build_vision() {
     Builder b("vision", ops);
-    auto h = b.gather(b.linear(b.table("pixels", Rows::patches, 2), op("patch", 2, 2)), "order");
-    auto units = b.linear(b.merge(h, 4, Rows::units), op("merger", 8, 4));
+    auto h = b.gather(b.linear(b.table("pixels", kPatches, 2), op("patch", 2, 2)), "order");
+    auto units = b.linear(b.merge(h, 4, kUnits), op("merger", 8, 4));
     leave(b, "units", units);
-    auto by_channel = b.merge(h, 4, Rows::units, MergeOrder::channels_first);  // [units, 8]
-    auto pooled = b.mean(b.scale(h, 4), 4, Rows::units);                       // [units, 2]
+    auto by_channel = b.merge(h, 4, kUnits, MergeOrder::channels_first);  // [units, 8]
+    auto pooled = b.mean(b.scale(h, 4), 4, kUnits);                       // [units, 2]
     leave(b, "deep", b.add(b.add(b.columns(by_channel, 0, 4), b.columns(by_channel, 4, 4)), units));
     b.output("pooled left", pooled);
     stages.push_back(b.build());
@@ -84,7 +84,7 @@ struct SmallStages : Model {
 
   void build_embedding() {
     Builder b("embedding", ops);
-    auto units = b.input("units", Rows::units, 4);
+    auto units = b.input("units", kUnits, 4);
     leave(b, "embedded", b.scatter(b.embedding(weights.matrix(kVocabulary, 4, 9)), units, "images"));
     stages.push_back(b.build());
   }
@@ -106,7 +106,7 @@ struct SmallStages : Model {
   // Features of the images once more: added to what has changed before, and in its place.
   void build_deep() {
     Builder b("deep", ops);
-    auto x = b.input("hidden", Rows::tokens, 4), features = b.input("deep", Rows::units, 4);
+    auto x = b.input("hidden", Rows::tokens, 4), features = b.input("deep", kUnits, 4);
     b.output("added left", b.scatter_add(x, features, "images"));
     b.output("replaced left", b.scatter(x, features, "images"));
     stages.push_back(b.build());

@@ -6,12 +6,14 @@
 namespace qsweep::graph {
 namespace {
 
-// Samples with (patches, units, tokens) rows; the second has no image.
+constexpr Rows kUnits{2};
+
+// Samples with rows of tokens, patches and units; the second has no image.
 Batch three_samples() {
   std::vector<SampleInputs> samples(3);
-  samples[0].rows = {8, 2, 5};
-  samples[1].rows = {0, 0, 3};
-  samples[2].rows = {4, 1, 7};
+  samples[0].rows = {5, 8, 2};
+  samples[1].rows = {3, 0, 0};
+  samples[2].rows = {7, 4, 1};
   return Batch(std::move(samples));
 }
 
@@ -64,7 +66,7 @@ TEST(RowBlocks, AGapHasNoRowsAndLaterPairsMoveUp) {
 TEST(RowBlocks, InputsOfAnotherKindCountTheirOwnRows) {
   const Batch batch = three_samples();
   const PairTable pairs = table_of(batch);
-  const Delta units = delta_of({{0, 2}}, Rows::units), tokens = delta_of({{0, 2}}, Rows::tokens);
+  const Delta units = delta_of({{0, 2}}, kUnits), tokens = delta_of({{0, 2}}, Rows::tokens);
   const auto blocks = row_blocks(batch, pairs, tokens, {&units, nullptr});
   ASSERT_EQ(blocks.size(), 2u);
   EXPECT_EQ(blocks[1].in[0], 2);

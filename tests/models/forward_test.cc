@@ -179,7 +179,7 @@ models::Sample sample_of(const io::Json& row, const io::SafetensorsFile& golden,
     sample.image_grids.push_back({1, grid.high, grid.wide});
     patches += grid.high * grid.wide;
   }
-  sample.rows = {patches, patches / patches_of_unit(folder), std::ssize(ids)};
+  sample.rows = {std::ssize(ids), patches, patches / patches_of_unit(folder)};
   return sample;
 }
 
@@ -297,7 +297,7 @@ TEST(Forward, RealModelMatchesItsGoldens) {
   models::Sample sample{.id = "real-1"};
   const auto ids = golden.view(*golden.find("input_ids")).as<int64_t>();
   sample.token_ids.assign(ids.begin(), ids.end());
-  sample.rows = {0, 0, std::ssize(ids)};
+  sample.rows = {std::ssize(ids)};
   for (const Tap& tap : taps(model)) EXPECT_NE(golden.find(tap.golden), nullptr) << tap.golden;
   const double worst = run_and_compare(Threads{2}, model, sample, golden);
   RecordProperty("worst_relative_error", fmt::format("{}", worst));

@@ -165,7 +165,7 @@ class Exact {
     const Seen& seen = walk_.seen.at(op);
     graph::Rows kind = graph::Rows::tokens;
     if (op.starts_with("visual."))
-      kind = op.starts_with("visual.merger.") ? graph::Rows::units : graph::Rows::patches;
+      kind = op.starts_with("visual.merger.") ? models::kUnits : models::kPatches;
     const double size = std::sqrt(squared_norm(seen.y) / static_cast<double>(seen.y.size()));
     std::vector<double> got, want;
     Rng rng(2);

@@ -99,9 +99,8 @@ std::vector<Variant> all_variants(const models::Model& model) {
 // Rows of the op's input that each sample brings.
 int64_t input_rows(const std::string& op, const models::Sample& sample) {
   graph::Rows kind = graph::Rows::tokens;
-  if (op.starts_with("visual."))
-    kind = op.starts_with("visual.merger.") ? graph::Rows::units : graph::Rows::patches;
-  return sample.rows[static_cast<size_t>(kind)];
+  if (op.starts_with("visual.")) kind = op.starts_with("visual.merger.") ? models::kUnits : models::kPatches;
+  return sample.rows[kind];
 }
 
 // What an output differs by from the reference's, over all positions.

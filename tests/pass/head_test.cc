@@ -30,7 +30,7 @@ struct CommonShift {
   ops::Context context{gemm};
   std::optional<models::Model> model;
   models::Sample sample{
-      .id = "sample", .token_ids = {3, 599, 1}, .answer_mask = {0, 1, 1}, .rows = {0, 0, kTokens}};
+      .id = "sample", .token_ids = {3, 599, 1}, .answer_mask = {0, 1, 1}, .rows = {kTokens}};
 
   explicit CommonShift(bool with_bias = false) {
     Rng rng(17);

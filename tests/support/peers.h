@@ -42,7 +42,7 @@ inline ImageCase read_image_case() {
     models::Sample& sample = images.samples.emplace_back();
     sample.id = "image-" + std::to_string(i);
     sample.image_grids = {{at(0), at(1), at(2)}};
-    sample.rows = {patches, patches / 4, tokens};
+    sample.rows = {tokens, patches, patches / 4};
     sample.answer_mask.resize(static_cast<size_t>(tokens));
     for (const int64_t id :
          ids.as<int64_t>().subspan(static_cast<size_t>(i * tokens), static_cast<size_t>(tokens)))

@@ -10,7 +10,6 @@
 namespace qsweep::models {
 namespace {
 
-using graph::Rows;
 using graph::Tower;
 using io::KnownKey;
 using ops::activation::Kind;
@@ -118,17 +117,17 @@ Config read_config(const io::Json& json, const std::string& where) {
 
 void patch_embedding(Assembly& model, const Config& c, const TensorView& positions) {
   Scope s = model.stage("vision_tower.embeddings", Tower::vision);
-  auto x = s.table(kPixelValues, Rows::patches, c.images.patch_dim());
+  auto x = s.table(kPixelValues, kPatches, c.images.patch_dim());
   const int64_t side = c.images.geometry.patch_size;
   x = s.patch_linear(x, "patch_embedding", {c.vision.hidden_size, 3, side, side}, Bias::added);
   s.reads(positions);
-  s.output("patches", s.add(x, s.table(kPositions, Rows::patches, c.vision.hidden_size)));
+  s.output("patches", s.add(x, s.table(kPositions, kPatches, c.vision.hidden_size)));
   model.add(std::move(s));
 }
 
 void block(Assembly& model, const VisionConfig& c, int64_t i) {
   Scope s = model.stage("vision_tower.encoder.layers." + std::to_string(i), Tower::vision, i);
-  auto x = s.input("patches", Rows::patches, c.hidden_size);  // [patches, hidden]
+  auto x = s.input("patches", kPatches, c.hidden_size);  // [patches, hidden]
   auto h = s.layer_norm(x, "layer_norm1", c.norm_eps);
   auto q = s.linear(h, "self_attn.q_proj", c.hidden_size, Bias::added);
   auto k = s.linear(h, "self_attn.k_proj", c.hidden_size, Bias::added);
@@ -143,15 +142,15 @@ void block(Assembly& model, const VisionConfig& c, int64_t i) {
 
 void final_norm(Assembly& model, const VisionConfig& c) {
   Scope s = model.stage("vision_tower.post_layernorm", Tower::vision);
-  s.output("patches", s.layer_norm(s.input("patches", Rows::patches, c.hidden_size), "", c.norm_eps));
+  s.output("patches", s.layer_norm(s.input("patches", kPatches, c.hidden_size), "", c.norm_eps));
   model.add(std::move(s));
 }
 
 // The mean of every pool of patches, as wide as the language model.
 void projector(Assembly& model, const Config& c) {
   Scope s = model.stage("multi_modal_projector", Tower::projector);
-  auto x = s.gather(s.input("patches", Rows::patches, c.vision.hidden_size), kPoolOrder);
-  auto h = s.mean(x, c.vision.pool * c.vision.pool, Rows::units);  // [units, hidden]
+  auto x = s.gather(s.input("patches", kPatches, c.vision.hidden_size), kPoolOrder);
+  auto h = s.mean(x, c.vision.pool * c.vision.pool, kUnits);  // [units, hidden]
   h = s.rms_norm(h, "mm_soft_emb_norm", c.vision.norm_eps, NormWeight::one_plus);
   s.output(kImageFeatures, s.transposed_linear(h, "mm_input_projection", c.text.hidden_size));
   model.add(std::move(s));
@@ -174,7 +173,7 @@ class Inputs : public ImageInputs {
 
   void add_tower(std::span<const Grid> grids, Pixels pixels, graph::SampleInputs& inputs) const override {
     const int64_t patches = config_.side * config_.side;
-    graph::RowIndex order{.source = Rows::patches, .rows = {}};
+    graph::RowIndex order{.source = kPatches, .rows = {}};
     Tensor table(DType::f32, {patches * std::ssize(grids), config_.hidden_size});
     for (int64_t image = 0; image < std::ssize(grids); ++image) {
       inputs.segments[kImages].push_back(static_cast<int32_t>(patches));

@@ -12,7 +12,6 @@
 namespace qsweep::models {
 namespace {
 
-using graph::Rows;
 using graph::Tower;
 using io::KnownKey;
 using ops::activation::Kind;
@@ -118,7 +117,7 @@ Config read_config(const io::Json& json, const std::string& where) {
 
 void patch_embedding(Assembly& model, const Config& c) {
   Scope conv = model.stage("vision_tower", Tower::vision);
-  auto x = conv.table(kPixelValues, Rows::patches, c.images.patch_dim());
+  auto x = conv.table(kPixelValues, kPatches, c.images.patch_dim());
   const int64_t side = c.images.geometry.patch_size;
   x = conv.patch_linear(x, "patch_conv", {c.vision.hidden_size, 3, side, side});
   conv.output("patches", conv.rms_norm(x, "ln_pre", kNormEps));
@@ -127,7 +126,7 @@ void patch_embedding(Assembly& model, const Config& c) {
 
 void block(Assembly& model, const VisionConfig& c, int64_t i) {
   Scope s = model.stage("vision_tower.transformer.layers." + std::to_string(i), Tower::vision, i);
-  auto x = s.input("patches", Rows::patches, c.hidden_size);  // [patches, hidden]
+  auto x = s.input("patches", kPatches, c.hidden_size);  // [patches, hidden]
   auto h = s.rms_norm(x, "attention_norm", kNormEps);
   auto q = s.rope(s.linear(h, "attention.q_proj", c.hidden_size), kVisionCosSin);
   auto k = s.rope(s.linear(h, "attention.k_proj", c.hidden_size), kVisionCosSin);
@@ -146,9 +145,9 @@ void block(Assembly& model, const VisionConfig& c, int64_t i) {
 void projector(Assembly& model, const Config& c) {
   const int64_t hidden = c.vision.hidden_size, factor = c.images.merge() * c.images.merge();
   Scope s = model.stage("multi_modal_projector", Tower::projector);
-  auto x = s.input("patches", Rows::patches, hidden);
+  auto x = s.input("patches", kPatches, hidden);
   auto h = s.gather(s.rms_norm(x, "norm", c.text.norm_eps), kUnitOrder);
-  h = s.merge(h, factor, Rows::units, graph::MergeOrder::channels_first);  // [units, 4 * hidden]
+  h = s.merge(h, factor, kUnits, graph::MergeOrder::channels_first);  // [units, 4 * hidden]
   h = s.linear(h, "patch_merger.merging_layer", hidden);
   h = s.activation(s.linear(h, "linear_1", c.text.hidden_size, c.projector_bias), Kind::gelu);
   s.output(kImageFeatures, s.linear(h, "linear_2", c.text.hidden_size, c.projector_bias));
@@ -174,7 +173,7 @@ class Inputs : public ImageInputs {
   }
 
   void add_tower(std::span<const Grid> grids, Pixels pixels, graph::SampleInputs& inputs) const override {
-    graph::RowIndex order{.source = Rows::patches, .rows = {}};
+    graph::RowIndex order{.source = kPatches, .rows = {}};
     auto& images = inputs.segments[kImages];
     int64_t first = 0;
     for (const Grid& g : grids) {

@@ -32,8 +32,8 @@ void Inputs::add_tower(std::span<const Grid> grids, Pixels pixels, graph::Sample
   qwen_vl::Inputs::add_tower(grids, Pixels::shapes, inputs);
   const WindowOrder order = window_order(grids, images().merge(), window_side_);
   const auto patches_of_unit = static_cast<int32_t>(images().merge() * images().merge());
-  graph::RowIndex reorder{.source = graph::Rows::patches, .rows = {}};
-  graph::RowIndex restore{.source = graph::Rows::units, .rows = std::vector<int32_t>(order.units.size())};
+  graph::RowIndex reorder{.source = kPatches, .rows = {}};
+  graph::RowIndex restore{.source = kUnits, .rows = std::vector<int32_t>(order.units.size())};
   for (size_t position = 0; position < order.units.size(); ++position) {
     for (int32_t inner = 0; inner < patches_of_unit; ++inner)
       reorder.rows.push_back(order.units[position] * patches_of_unit + inner);

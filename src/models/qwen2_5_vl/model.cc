@@ -9,7 +9,6 @@
 namespace qsweep::models::qwen2_5_vl {
 namespace {
 
-using graph::Rows;
 using graph::Tower;
 using ops::activation::Kind;
 
@@ -20,7 +19,7 @@ constexpr double kNormEps = 1e-6;  // of every norm in the tower; not in the con
 void patch_embedding(Assembly& model, const Config& config) {
   const ImageConfig& c = config.images;
   Scope s = model.stage("visual.patch_embed", Tower::vision);
-  auto x = s.table(kPixelValues, Rows::patches, c.patch_dim());
+  auto x = s.table(kPixelValues, kPatches, c.patch_dim());
   x = s.patch_linear(x, "proj", c.kernel(config.vision.hidden_size));
   s.output("patches", s.gather(x, kWindowOrder));  // [patches, hidden]
   model.add(std::move(s));
@@ -29,7 +28,7 @@ void patch_embedding(Assembly& model, const Config& config) {
 void block(Assembly& model, const VisionConfig& c, int64_t i) {
   const bool full = std::ranges::count(c.full_attention_blocks, i) > 0;
   Scope s = model.stage("visual.blocks." + std::to_string(i), Tower::vision, i);
-  auto x = s.input("patches", Rows::patches, c.hidden_size);  // [patches, hidden]
+  auto x = s.input("patches", kPatches, c.hidden_size);  // [patches, hidden]
   auto h = s.rms_norm(x, "norm1", kNormEps);
   x = s.add(x,
             qwen_vl::attention(s, h, both_ways(c.n_heads, c.head_dim), full ? qwen_vl::kImages : kWindows));
@@ -46,8 +45,8 @@ void merger(Assembly& model, const Config& config) {
   const int64_t factor = config.images.merge() * config.images.merge(),
                 merged = config.vision.hidden_size * factor;
   Scope s = model.stage("visual.merger", Tower::projector);
-  auto x = s.input("patches", Rows::patches, config.vision.hidden_size);
-  auto h = s.merge(s.rms_norm(x, "ln_q", kNormEps), factor, Rows::units);  // [units, 4 * hidden]
+  auto x = s.input("patches", kPatches, config.vision.hidden_size);
+  auto h = s.merge(s.rms_norm(x, "ln_q", kNormEps), factor, kUnits);  // [units, 4 * hidden]
   h = s.activation(s.linear(h, "mlp.0", merged, Bias::added), Kind::gelu);
   h = s.linear(h, "mlp.2", config.text.hidden_size, Bias::added);
   s.output(kImageFeatures, s.gather(h, kWindowRestore));

@@ -9,7 +9,6 @@
 namespace qsweep::models {
 namespace {
 
-using graph::Rows;
 using graph::Tower;
 using io::KnownKey;
 using ops::activation::Kind;
@@ -67,14 +66,14 @@ VisionConfig read_vision(const io::ObjectReader& r, const TextConfig& text) {
 
 void patch_embedding(Assembly& model, const VisionConfig& vision, const ImageConfig& c) {
   Scope s = model.stage("visual.patch_embed", Tower::vision);
-  auto x = s.table(kPixelValues, Rows::patches, c.patch_dim());
+  auto x = s.table(kPixelValues, kPatches, c.patch_dim());
   s.output("patches", s.patch_linear(x, "proj", c.kernel(vision.hidden_size)));
   model.add(std::move(s));
 }
 
 void block(Assembly& model, const VisionConfig& c, int64_t i) {
   Scope s = model.stage("visual.blocks." + std::to_string(i), Tower::vision, i);
-  auto x = s.input("patches", Rows::patches, c.hidden_size);  // [patches, hidden]
+  auto x = s.input("patches", kPatches, c.hidden_size);  // [patches, hidden]
   auto h = s.layer_norm(x, "norm1", kNormEps);
   x = s.add(x, qwen_vl::attention(s, h, both_ways(c.n_heads, c.head_dim), qwen_vl::kImages));
   h = s.layer_norm(x, "norm2", kNormEps);
@@ -86,8 +85,8 @@ void block(Assembly& model, const VisionConfig& c, int64_t i) {
 // Neighbouring patches become one unit, a token of the language model.
 void merger(Assembly& model, const VisionConfig& c, int64_t merge, int64_t features) {
   Scope s = model.stage("visual.merger", Tower::projector);
-  auto x = s.input("patches", Rows::patches, c.hidden_size);
-  auto h = s.merge(s.layer_norm(x, "ln_q", kNormEps), merge * merge, Rows::units);  // [units, 4 * hidden]
+  auto x = s.input("patches", kPatches, c.hidden_size);
+  auto h = s.merge(s.layer_norm(x, "ln_q", kNormEps), merge * merge, kUnits);  // [units, 4 * hidden]
   h = s.activation(s.linear(h, "mlp.0", s.cols(h), Bias::added), Kind::gelu);
   s.output(kImageFeatures, s.linear(h, "mlp.2", features, Bias::added));
   model.add(std::move(s));

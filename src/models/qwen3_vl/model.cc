@@ -91,16 +91,16 @@ VisionConfig read_vision(const io::ObjectReader& r, const TextConfig& text) {
 void patch_embedding(Assembly& model, const VisionConfig& vision, const ImageConfig& c,
                      const TensorView& positions) {
   Scope s = model.stage("visual.patch_embed", Tower::vision);
-  auto x = s.table(kPixelValues, Rows::patches, c.patch_dim());
+  auto x = s.table(kPixelValues, kPatches, c.patch_dim());
   x = s.patch_linear(x, "proj", c.kernel(vision.hidden_size), Bias::added);
   s.reads(positions);
-  s.output("patches", s.add(x, s.table(kPatchPositions, Rows::patches, vision.hidden_size)));
+  s.output("patches", s.add(x, s.table(kPatchPositions, kPatches, vision.hidden_size)));
   model.add(std::move(s));
 }
 
 void block(Assembly& model, const VisionConfig& c, int64_t i) {
   Scope s = model.stage("visual.blocks." + std::to_string(i), Tower::vision, i);
-  auto x = s.input("patches", Rows::patches, c.hidden_size);  // [patches, hidden]
+  auto x = s.input("patches", kPatches, c.hidden_size);  // [patches, hidden]
   auto h = s.layer_norm(x, "norm1", kNormEps);
   x = s.add(x, qwen_vl::attention(s, h, both_ways(c.n_heads, c.head_dim), qwen_vl::kImages));
   h = s.layer_norm(x, "norm2", kNormEps);
@@ -114,9 +114,9 @@ enum class Norm { of_patches, of_units };
 void merger(Assembly& model, const std::string& stage, Norm norm, const VisionConfig& c, int64_t merge,
             int64_t features, const std::string& output) {
   Scope s = model.stage(stage, Tower::projector);
-  auto h = s.input("patches", Rows::patches, c.hidden_size);
+  auto h = s.input("patches", kPatches, c.hidden_size);
   if (norm == Norm::of_patches) h = s.layer_norm(h, "norm", kNormEps);
-  h = s.merge(h, merge * merge, Rows::units);  // [units, 4 * hidden]
+  h = s.merge(h, merge * merge, kUnits);  // [units, 4 * hidden]
   if (norm == Norm::of_units) h = s.layer_norm(h, "norm", kNormEps);
   h = s.activation(s.linear(h, "linear_fc1", s.cols(h), Bias::added), Kind::gelu);
   s.output(output, s.linear(h, "linear_fc2", features, Bias::added));
@@ -144,7 +144,7 @@ void vision_tower(Assembly& model, const VisionConfig& c, const qwen_vl::Config&
 void add_features(Assembly& model, const TextConfig& c, int64_t layer) {
   Scope s = model.stage("model.deepstack." + std::to_string(layer));
   const auto x = s.input(kHidden, Rows::tokens, c.hidden_size);
-  const auto features = s.input(deepstack_features(layer), Rows::units, c.hidden_size);
+  const auto features = s.input(deepstack_features(layer), kUnits, c.hidden_size);
   s.output(kHidden, s.scatter_add(x, features, kImageRows));
   model.add(std::move(s));
 }
@@ -172,7 +172,7 @@ class Inputs : public qwen_vl::Inputs {
  protected:
   void add_tower(std::span<const Grid> grids, Pixels pixels, graph::SampleInputs& inputs) const override {
     qwen_vl::Inputs::add_tower(grids, pixels, inputs);
-    Tensor table(DType::f32, {inputs.rows_of(Rows::patches), positions_.shape[1]});
+    Tensor table(DType::f32, {inputs.rows[kPatches], positions_.shape[1]});
     if (pixels != Pixels::shapes) interpolate(grids, table.matrix<float>());
     inputs.tables[kPatchPositions] = std::move(table);
   }
