@@ -373,7 +373,7 @@ MUTATIONS = {
     "trace_error_swallowed": (
         "src/base/trace.cc", "if (error_) std::rethrow_exception(error_);", "", "base", "Trace.*"),
     "products_rows_of_unreached_samples": (
-        "src/schedule/work.cc", "if (sample.rows[k] > 0) delta_rows", "if (sample.rows[k] >= 0) delta_rows", "schedule", "Work.*"),
+        "src/schedule/work.cc", "if (sample.rows.by_kind[k] > 0) delta_rows", "if (sample.rows.by_kind[k] >= 0) delta_rows", "schedule", "Work.*"),
     "rate_by_arithmetic_instead_of_time": (
         "src/sweep/rate.cc", "seconds += product.shape.flops / product.flops_per_s;",
         "seconds += flops / product.flops_per_s;", "sweep", "Rate.*"),
