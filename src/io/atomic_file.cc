@@ -58,6 +58,11 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
   }
 }
 
+void AtomicFile::skip(int64_t bytes) {
+  const off_t end = lseek(descriptor_, bytes, SEEK_CUR);
+  if (end < 0 || ftruncate(descriptor_, end) != 0) fail_with_errno("cannot write");
+}
+
 void AtomicFile::commit() {
   if (fsync(descriptor_) != 0) fail_with_errno("cannot write to the disk");
   if (close(std::exchange(descriptor_, -1)) != 0) fail_with_errno("cannot write to the disk");

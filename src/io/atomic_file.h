@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +20,8 @@ class AtomicFile {
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+  // So many zeros, which take no room on the disk where the file system has holes.
+  void skip(int64_t bytes);
   // Once, last: the content is on the disk before it takes the name.
   void commit();
 

@@ -62,6 +62,16 @@ std::string header_text(std::span<const NamedTensor* const> order,
   return text;
 }
 
+void write_tensor(AtomicFile& file, const NamedTensor& item, const TensorSource& source) {
+  size_t written_bytes = 0;
+  source(item, [&](std::span<const std::byte> bytes) {
+    file.write(bytes);
+    written_bytes += bytes.size();
+  });
+  QSWEEP_CHECK(written_bytes == static_cast<size_t>(item.tensor.size_bytes()), "{}: {} bytes for shape {}",
+               item.name, written_bytes, to_string(item.tensor.shape));
+}
+
 }  // namespace
 
 void write_safetensors(const std::string& path, std::span<const NamedTensor> tensors,
@@ -83,13 +93,11 @@ void write_safetensors(const std::string& path, std::span<const NamedTensor> ten
   file.write(std::as_bytes(std::span(&header_bytes, 1)));
   file.write(header);
   for (const NamedTensor* item : order) {
-    size_t written_bytes = 0;
-    source(*item, [&](std::span<const std::byte> bytes) {
-      file.write(bytes);
-      written_bytes += bytes.size();
-    });
-    QSWEEP_CHECK(written_bytes == static_cast<size_t>(item->tensor.size_bytes()), "{}: {} bytes for shape {}",
-                 item->name, written_bytes, to_string(item->tensor.shape));
+    if (source) {
+      write_tensor(file, *item, source);
+    } else {
+      file.skip(item->tensor.size_bytes());
+    }
   }
   file.commit();
 }

@@ -1,5 +1,7 @@
 #include "io/checkpoint_writer.h"
 
+#include <sys/stat.h>
+
 #include "io/checkpoint.h"
 #include "io/json.h"
 #include "test_files.h"
@@ -49,6 +51,23 @@ TEST(CheckpointWriter, ShardsAndTheirIndex) {
   EXPECT_EQ(
       SafetensorsFile::open(folder.path() + "/model-00002-of-00002.safetensors").metadata().at("format"),
       "pt");
+}
+
+// The large tensor's zeros are on no disk.
+TEST(CheckpointWriter, WithoutASourceAllIsZero) {
+  const TemporaryFolder folder;
+  constexpr int64_t kLarge = int64_t{1} << 30;
+  write_checkpoint(
+      folder.path(),
+      std::vector<NamedTensor>{{"a", {DType::u8, {4}, nullptr}}, {"b", {DType::u8, {kLarge}, nullptr}}},
+      2 * kLarge, {});
+  const auto checkpoint = Checkpoint::open(folder.path());
+  EXPECT_THAT(checkpoint.find("a")->as<uint8_t>(), ::testing::ElementsAre(0, 0, 0, 0));
+  EXPECT_EQ(checkpoint.find("b")->as<uint8_t>().back(), 0);
+  struct stat file {};
+  ASSERT_EQ(stat((folder.path() + "/model.safetensors").c_str(), &file), 0);
+  EXPECT_GT(file.st_size, kLarge);
+  EXPECT_LT(file.st_blocks * 512, kLarge / 2);
 }
 
 TEST(CheckpointWriter, ASourceGivesAllBytes) {
