@@ -465,6 +465,12 @@ MUTATIONS = {
         "src/synth/values.cc", "first / kDrawsPerWord + word", "word", "synth", "Values.Depend*"),
     "synthetic_weights_too_large": (
         "src/synth/values.cc", '{"", 1, true}', '{"", 4, true}', "synth", "Synthesize.ActivationsStaySane"),
+    "synthetic_norms_all_around_one": (
+        "src/synth/synthesize.cc", "less_one ? 0 : 1", "less_one ? 1 : 1", "synth", "*Families.HaveNorms*"),
+    "synthetic_tokens_anywhere": (
+        "src/synth/tokenizer.cc", "if (!token.key.empty()) {", "if (false) {", "synth", "*Families.HaveTheTokens*"),
+    "synthetic_heads_all_tied": (
+        "src/models/assembly.cc", ": c.usually_tied", ": true", "synth", "*Families.HaveTheWeights*"),
     "synthetic_config_of_all_layers": (
         "src/synth/config.cc", "if (layer < layers) left.push_back(layer);", "left.push_back(layer);",
         "synth", "Synthesize.OnlyTheFirstLayers"),

@@ -40,7 +40,8 @@ int main(int argc, char** argv) {
   Arguments arguments;
   qsweep::cli::Flags flags(app);
   flags.add_argument("config", "CONFIG_DIR", arguments.config,
-                     "Folder with config.json and preprocessor_config.json; a tokenizer.json is copied");
+                     "Folder with config.json, of any family, and the settings of its image processor; a "
+                     "tokenizer.json there is copied, else one is made");
   flags.add_argument("out", "OUT", arguments.out, "Folder to write, new or empty");
   flags.add("seed", arguments.options.seed, "Seed of the weights")
       ->check(whole_number(0, UINT64_MAX))
@@ -49,6 +50,8 @@ int main(int argc, char** argv) {
       ->check(whole_number(1, kMaxLayers));
   flags.add("vision-layers", arguments.options.vision_layers, "Only the first so many vision blocks")
       ->check(whole_number(1, kMaxLayers));
+  flags.add_switch("sparse", arguments.options.sparse,
+                   "Weights of zeros that take no room on the disk: for inspect and --dry-run");
   flags
       .add("threads", arguments.threads,
            "Threads; where not given as many as the affinity and the CPU quota of control groups give")

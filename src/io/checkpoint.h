@@ -22,6 +22,8 @@ class Checkpoint {
   // without data; find() knows what get() was asked for.
   static Checkpoint wanted(const std::string& model_folder);
 
+  bool is_stored() const { return exists_; }  // weights that are there, not wanted ones
+
   // nullptr where no tensor has this name. Views are valid while this object (or what it was moved to) lives.
   const TensorView* find(const std::string& name) const;
   // The tensor `name`, which must be bf16, f16 or f32 and of this shape; otherwise an Error that names it

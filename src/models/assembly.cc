@@ -45,7 +45,8 @@ void Assembly::add_decoder(const TextConfig& c, const Decoder& decoder) {
   model_.hidden_size = c.hidden_size;
   model_.vocab_size = c.vocab_size;
   model_.max_positions = c.max_positions;
-  model_.tied_embeddings = c.tie_word_embeddings.value_or(!weights_.has(kHead));
+  model_.tied_embeddings =
+      c.tie_word_embeddings.value_or(model_.checkpoint.is_stored() ? !weights_.has(kHead) : c.usually_tied);
   with_context(folder_, [&] { check_head(c); });
   const TensorView embedding = weights_.get(kEmbeddingWeight, {c.vocab_size, c.hidden_size});
 
@@ -71,6 +72,7 @@ void Assembly::add_decoder(const TextConfig& c, const Decoder& decoder) {
 
 Model Assembly::model(std::unique_ptr<InputBuilder> inputs) && {
   graph::resolve_lifetimes(model_.stages);
+  model_.norms_less_one = weights_.less_one();
   model_.unused_tensors = weights_.unused();
   model_.inputs = std::move(inputs);
   return std::move(model_);

@@ -51,7 +51,8 @@ constexpr TextRules kRules{.keys = kKeys,
                            .activation_key = "hidden_activation",
                            .activations = {"gelu_pytorch_tanh"},
                            .sliding = Sliding::in_turn,
-                           .local_rope = true};
+                           .local_rope = true,
+                           .usually_tied = true};
 
 // The layer's norms: x / rms(x) (1 + w).
 Scope::Value norm(Scope& s, const TextConfig& c, Scope::Value x, const std::string& part) {

@@ -18,22 +18,31 @@ image::SizeChoice size_choice(const text::ImageSource& source, const LoadOptions
   return choice;
 }
 
-// The prompt's token before an image, by which other programs find the image's place.
-void check_start_token(const std::string& folder, const text::Tokenizer& tokenizer,
-                       const ImageConfig& config) {
-  const auto found = tokenizer.id_of("<|vision_start|>");
-  if (found && config.start_token && *found != *config.start_token)
-    fail(
-        "{}/tokenizer.json: <|vision_start|>: expected id {} as in config.json (\"vision_start_token_id\"), "
-        "found {}",
-        folder, *config.start_token, *found);
+// The tokens by which the model, and other programs, find an image's place.
+void check_tokens(const std::string& folder, const text::Tokenizer& tokenizer,
+                  std::span<const PromptToken> named) {
+  for (const PromptToken& token : named) {
+    const std::optional<int32_t> found = tokenizer.id_of(token.text);
+    if (found && *found != token.id)
+      fail("{}/tokenizer.json: {}: expected id {} as in config.json (\"{}\"), found {}", folder, token.text,
+           token.id, token.key, *found);
+  }
 }
 
 }  // namespace
 
-int32_t read_image_token(const io::ObjectReader& top, int64_t vocab_size) {
-  const char* key = top.has("image_token_id") ? "image_token_id" : "image_token_index";
-  return static_cast<int32_t>(top.integer_in(key, 0, vocab_size - 1));
+int32_t ImageConfig::read_token(const io::ObjectReader& config, const char* key, std::string_view token_text,
+                                int64_t vocab_size) {
+  const auto id = static_cast<int32_t>(config.integer_in(key, 0, vocab_size - 1));
+  named_tokens.push_back({.text = std::string(token_text), .key = key, .id = id});
+  return id;
+}
+
+void ImageConfig::read_image_token(const io::ObjectReader& config, std::string_view token_text,
+                                   int64_t vocab_size) {
+  const bool older = !config.has("image_token_id") && config.has("image_token_index");
+  image_token = read_token(config, older ? "image_token_index" : "image_token_id", token_text, vocab_size);
+  image_token_text = token_text;
 }
 
 Shape ImageConfig::kernel(int64_t hidden_size) const {
@@ -68,8 +77,16 @@ ImageInputs::ImageInputs(std::string folder, const TextConfig& text, const Image
   tokens().image_pad = images.image_token;
   tokens().video_pad = images.video_token;
   tokens().image_text = images.image_token_text;
-  if (tokenizer()) check_start_token(this->folder(), *tokenizer(), images);
+  if (tokenizer()) check_tokens(this->folder(), *tokenizer(), images.named_tokens);
   processor_ = image::find_processor(this->folder(), images.geometry);
+}
+
+std::vector<PromptToken> ImageInputs::prompt_tokens() const {
+  std::vector<PromptToken> tokens = images_.named_tokens;
+  for (PromptToken& token : TextInputs::prompt_tokens())
+    if (std::ranges::find(tokens, token.text, &PromptToken::text) == tokens.end())
+      tokens.push_back(std::move(token));
+  return tokens;
 }
 
 const image::Processor& ImageInputs::processor() const {

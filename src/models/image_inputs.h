@@ -35,8 +35,14 @@ struct ImageConfig {
   int32_t image_token = 0;
   std::string image_token_text;  // as the tokenizer writes it
   std::optional<int32_t> video_token;
-  std::optional<int32_t> start_token;  // stands before every image
+  std::vector<PromptToken> named_tokens;  // of which config.json says the ids, image_token among them
   image::ModelImages geometry;
+
+  // Adds a named token, and gives its id. Error where that is missing, or not below vocab_size.
+  int32_t read_token(const io::ObjectReader& config, const char* key, std::string_view token_text,
+                     int64_t vocab_size);
+  // The same of the token that stands for a unit of an image, under the key that older or newer files have.
+  void read_image_token(const io::ObjectReader& config, std::string_view token_text, int64_t vocab_size);
 
   // Patches per side of a unit, which is a token.
   int64_t merge() const { return geometry.merge_size; }
@@ -48,9 +54,6 @@ struct ImageConfig {
   }
 };
 
-// The id of the token that stands for a unit of an image, under the key that older or newer files have.
-int32_t read_image_token(const io::ObjectReader& top, int64_t vocab_size);
-
 class ImageInputs : public TextInputs {
  public:
   // The settings of the folder's image processor may be missing: then only data without images can be read.
@@ -58,6 +61,7 @@ class ImageInputs : public TextInputs {
   ImageInputs(std::string folder, const TextConfig& text, const ImageConfig& images, LoadOptions options,
               std::string_view dialect);
 
+  std::vector<PromptToken> prompt_tokens() const override;
   graph::SampleInputs load(const Sample& sample, Pixels pixels) const override;
 
  protected:

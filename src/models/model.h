@@ -28,10 +28,20 @@ struct Sample {
   graph::RowCounts rows;
 };
 
+// A token that prompts are made of.
+struct PromptToken {
+  std::string text;
+  std::string key = {};  // of config.json, which has its id; empty: the tokenizer alone knows it
+  int32_t id = -1;
+  bool begins = false;  // stands before every text
+};
+
 // Turns data into a family's inputs.
 class InputBuilder {
  public:
   virtual ~InputBuilder() = default;
+  // Those of the dialect and of images, each once: what a tokenizer of the model must know.
+  virtual std::vector<PromptToken> prompt_tokens() const = 0;
   // Tokenizes, and decodes the images to check them and to learn their sizes. Errors name the sample.
   virtual Sample prepare(const text::Sample& sample) const = 0;
   // Everything the stages read; decodes the images again. Without pixels their table is there but not filled
@@ -50,6 +60,7 @@ struct Model {
   int64_t vocab_size = 0;
   int64_t max_positions = INT64_MAX;  // tokens of a sample that the model was made for
   bool tied_embeddings = false;
+  std::vector<std::string> norms_less_one = {};  // tensors of the checkpoint that norms add 1 to
   std::vector<std::string> unused_tensors = {};  // of the checkpoint: nothing here reads them
   std::vector<std::string> warnings = {};        // of what the folder holds
   std::unique_ptr<InputBuilder> inputs = nullptr;

@@ -14,23 +14,20 @@ using io::ObjectReader;
 using enum io::KeyUse;
 
 constexpr KnownKey kTopKeys[] = {
-    {"image_token_id"},
-    {"model_type"},
-    {"text_config"},
-    {"tie_word_embeddings"},
-    {"video_token_id"},
-    {"vision_config"},
-    {"vision_start_token_id"},
-    {"vision_end_token_id", ignored},
+    {"image_token_id"},           {"model_type"},    {"text_config"},           {"tie_word_embeddings"},
+    {"video_token_id"},           {"vision_config"}, {"vision_start_token_id"}, {"vision_end_token_id"},
     {"vision_token_id", ignored},  // of a frame that stands for nothing; no prompt has it
 };
 
 // What text_config may say again.
 constexpr KnownKey kRepeatedKeys[] = {
-    {"image_token_id"},           {"video_token_id"},
-    {"vision_start_token_id"},    {"vision_end_token_id", ignored},
-    {"vision_token_id", ignored},
+    {"image_token_id"},      {"video_token_id"},           {"vision_start_token_id"},
+    {"vision_end_token_id"}, {"vision_token_id", ignored},
 };
+
+// What stands around every image; of some files config.json says where.
+constexpr std::pair<const char*, std::string_view> kFrameTokens[] = {
+    {"vision_start_token_id", "<|vision_start|>"}, {"vision_end_token_id", "<|vision_end|>"}};
 
 // What vision_config may say of positions: what is implemented.
 constexpr double kVisionRopeTheta = 10000;
@@ -81,13 +78,11 @@ Config read_config(const io::Json& json, const std::string& where, const TextRul
   const ObjectReader top(json, where);
   Config c;
   c.text = read_text_part(top, rules, text_types);
-  const auto token = [&](const char* key) {
-    return static_cast<int32_t>(top.integer_in(key, 0, c.text.vocab_size - 1));
-  };
-  c.images.image_token = token("image_token_id");
-  c.images.image_token_text = "<|image_pad|>";
-  c.images.video_token = token("video_token_id");
-  if (top.has("vision_start_token_id")) c.images.start_token = token("vision_start_token_id");
+  const int64_t vocab_size = c.text.vocab_size;
+  c.images.read_image_token(top, "<|image_pad|>", vocab_size);
+  c.images.video_token = c.images.read_token(top, "video_token_id", "<|video_pad|>", vocab_size);
+  for (const auto& [key, text] : kFrameTokens)
+    if (top.has(key)) c.images.read_token(top, key, text, vocab_size);
   const ObjectReader vision = top.object("vision_config");
   for (const char* key : {"in_channels", "in_chans"})  // two names of one number
     if (vision.has(key)) vision.integer_in(key, 3, 3);

@@ -79,8 +79,13 @@ std::string Scope::tensor(const std::string& part, const char* name) {
   return part.empty() ? name : part + "." + name;
 }
 
+TensorView Scope::norm_weight(const std::string& part, int64_t width, NormWeight form) const {
+  const std::string name = prefix_ + "." + tensor(part, "weight");
+  return form == NormWeight::one_plus ? weights_.get_less_one(name, {width}) : weights_.get(name, {width});
+}
+
 Scope::Value Scope::rms_norm(Value x, const std::string& part, double eps, NormWeight form) {
-  return Builder::rms_norm(x, weight(tensor(part, "weight"), {cols(x)}), eps, form);
+  return Builder::rms_norm(x, norm_weight(part, cols(x), form), eps, form);
 }
 
 Scope::Value Scope::layer_norm(Value x, const std::string& part, double eps) {
@@ -90,7 +95,7 @@ Scope::Value Scope::layer_norm(Value x, const std::string& part, double eps) {
 
 Scope::Value Scope::head_norm(Value x, const std::string& part, int64_t head_dim, double eps,
                               NormWeight form) {
-  return Builder::rms_norm(x, weight(tensor(part, "weight"), {head_dim}), eps, form);
+  return Builder::rms_norm(x, norm_weight(part, head_dim, form), eps, form);
 }
 
 }  // namespace qsweep::models

@@ -108,6 +108,7 @@ TextConfig read_text(const ObjectReader& given, const TextRules& rules, std::spa
   divided(r, c.n_heads, "num_attention_heads", c.n_kv_heads, "num_key_value_heads");
   c.attention_bias = r.has("attention_bias") && r.boolean("attention_bias");
   c.attention_scale = 1 / std::sqrt(static_cast<double>(c.head_dim));
+  c.usually_tied = rules.usually_tied;
   if (r.has("tie_word_embeddings")) c.tie_word_embeddings = r.boolean("tie_word_embeddings");
   read_windows(r, rules.sliding, c);
   if (rules.local_rope) {

@@ -30,7 +30,8 @@ struct TextConfig {
   Rope rope;
   std::optional<Rope> local_rope;  // of the layers with a window, where theirs is another
   std::vector<int64_t> windows;    // per layer: tokens that a token sees, itself included; 0: all before it
-  std::optional<bool> tie_word_embeddings;  // empty: the checkpoint decides
+  std::optional<bool> tie_word_embeddings;  // empty: the checkpoint decides,
+  bool usually_tied = false;                // or where there is none yet, the family's class
 
   int64_t q_size() const { return n_heads * head_dim; }
   int64_t kv_size() const { return n_kv_heads * head_dim; }
@@ -61,6 +62,7 @@ struct TextRules {
   Sliding sliding = Sliding::where_used;
   Mrope mrope = Mrope::none;
   bool local_rope = false;  // layers with a window have positions of their own
+  bool usually_tied = false;
 };
 
 // Of every decoder, and of this one.

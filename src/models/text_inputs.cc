@@ -11,9 +11,19 @@ TextInputs::TextInputs(std::string folder, const TextConfig& config, const LoadO
       rope_(config.rope),
       local_rope_(config.local_rope),
       tokens_{.vocab_size = config.vocab_size, .image_pad = {}, .video_pad = {}},
-      chat_format_(text::find_chat_format(folder_, options.chat_template, dialect)) {
+      chat_format_(text::find_chat_format(folder_, options.chat_template, dialect)),
+      usual_dialect_(text::find_dialect(dialect)) {
   const std::string path = folder_ + "/tokenizer.json";
   if (std::filesystem::exists(path)) tokenizer_ = text::Tokenizer::load(path);
+}
+
+std::vector<PromptToken> TextInputs::prompt_tokens() const {
+  const text::Dialect& dialect = chat_format_.dialect == nullptr ? usual_dialect_ : *chat_format_.dialect;
+  std::vector<PromptToken> tokens;
+  for (const auto& texts : {dialect.tokens, dialect.reserved})
+    for (const std::string_view text : texts)
+      tokens.push_back({.text = std::string(text), .begins = text == dialect.begin});
+  return tokens;
 }
 
 std::vector<text::ImageText> TextInputs::examine_images(const text::Sample& data, Sample&) const {

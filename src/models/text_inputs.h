@@ -24,6 +24,7 @@ class TextInputs : public InputBuilder {
   TextInputs(std::string folder, const TextConfig& config, const LoadOptions& options,
              std::string_view dialect);
 
+  std::vector<PromptToken> prompt_tokens() const override;
   Sample prepare(const text::Sample& data) const override;
   graph::SampleInputs load(const Sample& sample, Pixels pixels) const override;
 
@@ -44,6 +45,7 @@ class TextInputs : public InputBuilder {
   text::ModelTokens tokens_;
   std::optional<text::Tokenizer> tokenizer_;
   text::ChatFormat chat_format_;
+  const text::Dialect& usual_dialect_;  // the family's
 };
 
 }  // namespace qsweep::models

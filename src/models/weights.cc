@@ -37,6 +37,11 @@ TensorView Weights::get(const std::string& name, const Shape& shape) const {
   return checkpoint_.get(stored_name(name), shape);
 }
 
+TensorView Weights::get_less_one(const std::string& name, const Shape& shape) const {
+  less_one_.push_back(stored_name(name));
+  return get(name, shape);
+}
+
 TensorView Weights::get_transposed(const std::string& name, const Shape& stored_shape) const {
   return checkpoint_.get_transposed(stored_name(name), stored_shape);
 }

@@ -25,6 +25,8 @@ class Weights {
 
   // By the canonical name. Error where the tensor is missing or has another shape.
   TensorView get(const std::string& name, const Shape& shape) const;
+  // The same of a norm that multiplies by 1 + what is stored.
+  TensorView get_less_one(const std::string& name, const Shape& shape) const;
   // Of a small matrix that is stored the other way round.
   TensorView get_transposed(const std::string& name, const Shape& stored_shape) const;
   bool has(const std::string& name) const;
@@ -32,6 +34,9 @@ class Weights {
   // Names in the checkpoint that were not asked for, without those that no model reads: modules that predict
   // further tokens, tables of rotary positions.
   std::vector<std::string> unused() const;
+
+  // Names in the checkpoint of what get_less_one() was asked for.
+  const std::vector<std::string>& less_one() const { return less_one_; }
 
   const io::Checkpoint& checkpoint() const { return checkpoint_; }
 
@@ -41,6 +46,7 @@ class Weights {
   const io::Checkpoint& checkpoint_;
   std::vector<NameRow>
       names_;  // of rows with the same canonical prefix first what the checkpoint has most of
+  mutable std::vector<std::string> less_one_;
 };
 
 }  // namespace qsweep::models

@@ -1,5 +1,7 @@
 #include "synth/config.h"
 
+#include <algorithm>
+
 #include "io/json.h"
 
 namespace qsweep::synth {
@@ -8,6 +10,8 @@ namespace {
 using io::Json;
 using io::ObjectReader;
 
+constexpr const char* kTextLayers = "num_hidden_layers";
+constexpr const char* kVisionLayers[] = {"depth", "num_hidden_layers"};  // one of them
 constexpr const char* kListsByLayer[] = {"layer_types"};
 constexpr const char* kListsOfLayers[] = {"fullatt_block_indexes", "deepstack_visual_indexes"};
 
@@ -35,15 +39,17 @@ void cut(Json& tower, const std::string& where, const std::string& key, int64_t 
 
 Json with_layers(Json config, const std::string& where, std::optional<int64_t> layers,
                  std::optional<int64_t> vision_layers) {
-  const std::string count = "num_hidden_layers";
   if (layers) {
     const bool nested = ObjectReader(config, where).has("text_config");
-    if (nested) cut(config["text_config"], where + ": text_config", count, *layers);
-    if (!nested || ObjectReader(config, where).has(count)) cut(config, where, count, *layers);
+    if (nested) cut(config["text_config"], where + ": text_config", kTextLayers, *layers);
+    if (!nested || ObjectReader(config, where).has(kTextLayers)) cut(config, where, kTextLayers, *layers);
   }
   if (vision_layers) {
-    ObjectReader(config, where).object("vision_config");
-    cut(config["vision_config"], where + ": vision_config", "depth", *vision_layers);
+    const ObjectReader vision = ObjectReader(config, where).object("vision_config");
+    const auto* const count =
+        std::ranges::find_if(kVisionLayers, [&](const char* key) { return vision.has(key); });
+    cut(config["vision_config"], where + ": vision_config",
+        count == std::end(kVisionLayers) ? kVisionLayers[0] : *count, *vision_layers);
   }
   return config;
 }

@@ -50,13 +50,13 @@ std::vector<io::NamedTensor> tensors_of(const io::Checkpoint& checkpoint) {
   return tensors;
 }
 
-void write_weights(const std::string& folder, const io::Checkpoint& checkpoint, const Options& options) {
-  const std::vector<io::NamedTensor> tensors = tensors_of(checkpoint);
-  const int64_t total_bytes = checkpoint.size_bytes();
-  int64_t done_bytes = 0;
-  std::vector<bf16> piece;
-  io::write_checkpoint(folder, tensors, kMaxShardBytes, [&](const io::NamedTensor& item, const auto& sink) {
-    const Values values(options.seed, item.name, item.tensor.shape);
+// Draws a tensor's numbers after the other.
+io::TensorSource drawn(const models::Model& model, const Options& options) {
+  const int64_t total_bytes = model.checkpoint.size_bytes();
+  return [&model, &options, total_bytes, done_bytes = int64_t{0}, piece = std::vector<bf16>()](
+             const io::NamedTensor& item, const io::TakeBytes& sink) mutable {
+    const bool less_one = std::ranges::count(model.norms_less_one, item.name) > 0;
+    const Values values(options.seed, item.name, item.tensor.shape, less_one ? 0 : 1);
     const int64_t elements = item.tensor.elements();
     for (int64_t first = 0; first < elements; first += kPieceElems) {
       piece.resize(static_cast<size_t>(std::min(kPieceElems, elements - first)));
@@ -65,7 +65,12 @@ void write_weights(const std::string& folder, const io::Checkpoint& checkpoint, 
       done_bytes += static_cast<int64_t>(piece.size() * sizeof(bf16));
       if (options.progress) options.progress(done_bytes, total_bytes, item.name);
     }
-  });
+  };
+}
+
+void write_weights(const std::string& folder, const models::Model& model, const Options& options) {
+  io::write_checkpoint(folder, tensors_of(model.checkpoint), kMaxShardBytes,
+                       options.sparse ? io::TensorSource() : drawn(model, options));
 }
 
 }  // namespace
@@ -76,13 +81,12 @@ void synthesize(const std::string& config_folder, const std::string& out, const 
       with_layers(io::read_json_file(config_path), config_path, options.layers, options.vision_layers);
   const models::Model model = models::outline(config_folder, config);
   io::AtomicFolder folder(out);
-  check_room(folder.path(), model.checkpoint.size_bytes() + kOtherBytes);
+  check_room(folder.path(), (options.sparse ? 0 : model.checkpoint.size_bytes()) + kOtherBytes);
   copy_files(config_folder, folder.path());
   const std::string tokenizer_path = folder.path() + "/tokenizer.json";
   if (!std::filesystem::exists(tokenizer_path))
-    io::write_file_atomically(tokenizer_path,
-                              tokenizer(config, config_path, model.vocab_size).dump(1) + "\n");
-  write_weights(folder.path(), model.checkpoint, options);
+    io::write_file_atomically(tokenizer_path, tokenizer(config, config_path, model).dump(1) + "\n");
+  write_weights(folder.path(), model, options);
   io::write_file_atomically(folder.path() + "/config.json", config.dump(1) + "\n");
   folder.commit();
 }

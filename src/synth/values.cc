@@ -27,7 +27,7 @@ constexpr Spread kSpreads[] = {
     {"k_proj.weight", 0.8, true},
     {"", 1, true},
 };
-constexpr double kNormDeviation = 0.1;  // around 1
+constexpr double kNormDeviation = 0.1;
 
 // One channel of so many is an outlier: of norms, the same in all layers, as massive activations are in
 // trained models; of the biases of keys, as Qwen2 has them.
@@ -87,10 +87,10 @@ std::map<int64_t, bf16> outliers_of(uint64_t seed, std::string_view name, int64_
 
 }  // namespace
 
-Values::Values(uint64_t seed, const std::string& name, const Shape& shape)
+Values::Values(uint64_t seed, const std::string& name, const Shape& shape, double norm_mean)
     : key_(Rng(seed, stream_of(name)).next()) {
   const bool norm = shape.size() == 1 && !name.ends_with(".bias");
-  const double mean = norm ? 1 : 0, deviation = norm ? kNormDeviation : deviation_of(name, shape);
+  const double mean = norm ? norm_mean : 0, deviation = norm ? kNormDeviation : deviation_of(name, shape);
   table_.reserve(kQuantiles);
   for (const double q : normal_quantiles())
     table_.push_back(to_bf16(static_cast<float>(mean + deviation * q)));

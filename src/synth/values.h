@@ -18,8 +18,9 @@ namespace qsweep::synth {
 // the piece it is drawn in nor on the threads.
 class Values {
  public:
-  // `name` is the checkpoint's; its end says what the tensor is.
-  Values(uint64_t seed, const std::string& name, const Shape& shape);
+  // `name` is the checkpoint's; its end says what the tensor is. norm_mean: around which the weights of a
+  // norm lie, 0 where the model adds 1 to them.
+  Values(uint64_t seed, const std::string& name, const Shape& shape, double norm_mean = 1);
 
   // The elements from `first`, a multiple of 4, on.
   void draw(Threads threads, int64_t first, std::span<bf16> out) const;

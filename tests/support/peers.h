@@ -61,6 +61,7 @@ class GivenPixels : public models::InputBuilder {
   GivenPixels(std::unique_ptr<InputBuilder> inputs, std::map<std::string, Tensor> pixels)
       : inputs_(std::move(inputs)), pixels_(std::move(pixels)) {}
 
+  std::vector<models::PromptToken> prompt_tokens() const override { return inputs_->prompt_tokens(); }
   models::Sample prepare(const text::Sample& sample) const override { return inputs_->prepare(sample); }
   graph::SampleInputs load(const models::Sample& sample, Pixels wanted) const override {
     graph::SampleInputs inputs =

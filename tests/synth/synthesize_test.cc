@@ -1,7 +1,6 @@
 // Synthetic checkpoints of tiny configs.
 #include "synth/synthesize.h"
 
-#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -9,7 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "graph/forward.h"
+#include "activations.h"
 #include "io/json.h"
 #include "models/outline.h"
 #include "support/temporary_folder.h"
@@ -99,14 +98,6 @@ TEST_F(Synthesize, CopiesATokenizer) {
   EXPECT_EQ(read_text(at("out/preprocessor_config.json")), read_text(at("config/preprocessor_config.json")));
 }
 
-double root_mean_square(const graph::Value& value) {
-  double sum = 0;
-  for (int64_t r = 0; r < value.matrix.rows; ++r)
-    for (int64_t c = 0; c < value.matrix.cols; ++c)
-      sum += static_cast<double>(value.matrix.row(r)[c]) * static_cast<double>(value.matrix.row(r)[c]);
-  return std::sqrt(sum / static_cast<double>(value.matrix.rows * value.matrix.cols));
-}
-
 // Wide enough for outlier channels, deep enough to see growth.
 TEST_F(Synthesize, ActivationsStaySane) {
   use(kData + "/tiny-qwen2.5-vl", [](Json& config) {
@@ -118,19 +109,9 @@ TEST_F(Synthesize, ActivationsStaySane) {
   });
   const models::Model model = make("out");
   const auto data = text::read_dataset(kData + "/data/eval.jsonl", 1);
-  std::vector<graph::SampleInputs> inputs;
-  inputs.push_back(model.inputs->load(model.inputs->prepare(data[0]), models::InputBuilder::Pixels::decode));
-  const graph::Batch batch(std::move(inputs));
-  kernels::Gemm gemm({2});
-  const ops::Context context{gemm};
-  graph::Workspace workspace;
-  graph::Forward forward({context, workspace, batch, model.ops});
-  graph::Values values;
-  for (const graph::Stage& stage : model.stages) {
-    forward.run(stage, values);
-    if (stage.name == "model.embed_tokens") continue;  // far smaller than what the layers add, as trained
-    const double size = root_mean_square(values.at(stage.outputs[0].first));
-    EXPECT_TRUE(size > 0.2 && size < 20) << stage.name << ": " << size;
+  for (const auto& [stage, size] : stage_sizes(model, data[0])) {
+    if (stage == "model.embed_tokens") continue;  // far smaller than what the layers add, as trained
+    EXPECT_TRUE(size > 0.2 && size < 20) << stage << ": " << size;
   }
 }
 

@@ -86,6 +86,15 @@ TEST(Values, NormsShareTheirOutlierChannels) {
       4);
 }
 
+TEST(Values, NormsMayLieAroundZero) {
+  const Shape shape{200};
+  std::vector<bf16> around_one(200), around_zero(200);
+  Values(0, "model.norm.weight", shape).draw({1}, 0, around_one);
+  Values(0, "model.norm.weight", shape, 0).draw({1}, 0, around_zero);
+  for (size_t i = 0; i < around_one.size(); ++i)
+    EXPECT_NEAR(to_float(around_one[i]), 1 + to_float(around_zero[i]), 0.01);
+}
+
 TEST(Values, KeysHaveLargeBiases) {
   const size_t found = outliers("model.layers.0.self_attn.k_proj.bias", 256).size();
   EXPECT_TRUE(found >= 2 && found <= 4) << found;  // four draws, some may meet

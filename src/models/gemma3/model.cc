@@ -34,16 +34,14 @@ constexpr NameRow kNames[] = {
 };
 
 constexpr KnownKey kTopKeys[] = {
-    {"image_token_id"},
-    {"image_token_index"},
-    {"mm_tokens_per_image"},
-    {"model_type"},
-    {"text_config"},
-    {"tie_word_embeddings"},
-    {"vision_config"},
-    {"boi_token_index", ignored},  // of prompts
-    {"eoi_token_index", ignored},
+    {"boi_token_index"},   {"eoi_token_index"},     {"image_token_id"},
+    {"image_token_index"}, {"mm_tokens_per_image"}, {"model_type"},
+    {"text_config"},       {"tie_word_embeddings"}, {"vision_config"},
 };
+
+// What stands around every image; of some files config.json says where.
+constexpr std::pair<const char*, std::string_view> kFrameTokens[] = {{"boi_token_index", "<start_of_image>"},
+                                                                     {"eoi_token_index", "<end_of_image>"}};
 
 constexpr KnownKey kVisionKeys[] = {
     {"hidden_act"},
@@ -106,8 +104,9 @@ Config read_config(const io::Json& json, const std::string& where) {
   c.text = read_gemma3_text(top.object("text_config"));
   if (top.has("tie_word_embeddings")) c.text.tie_word_embeddings = top.boolean("tie_word_embeddings");
   c.vision = read_vision(vision, tokens);
-  c.images.image_token = read_image_token(top, c.text.vocab_size);
-  c.images.image_token_text = "<image_soft_token>";
+  c.images.read_image_token(top, "<image_soft_token>", c.text.vocab_size);
+  for (const auto& [key, text] : kFrameTokens)
+    if (top.has(key)) c.images.read_token(top, key, text, c.text.vocab_size);
   c.images.geometry = {.processor = "Gemma3ImageProcessor",
                        .patch_size = size_or(vision, "patch_size", 16, 1024),
                        .image_size = size_or(vision, "image_size", 224),

@@ -106,8 +106,7 @@ Config read_config(const io::Json& json, const std::string& where) {
   c.projector_bias = top.has("multimodal_projector_bias") && top.boolean("multimodal_projector_bias")
                          ? Bias::added
                          : Bias::none;
-  c.images.image_token = read_image_token(top, c.text.vocab_size);
-  c.images.image_token_text = kImageToken;
+  c.images.read_image_token(top, kImageToken, c.text.vocab_size);
   c.images.geometry = {.processor = "PixtralImageProcessor",
                        .patch_size = size_or(vision, "patch_size", 16, 1024),
                        .merge_size = size_or(top, "spatial_merge_size", 2, 16),
