@@ -101,6 +101,14 @@ TEST_P(Families, ReadTheirSamples) {
   }
 }
 
+TEST_P(Families, KeepTheirFirstLayers) {
+  const bool has_tower = models::load(data_).ops.front().tower == graph::Tower::vision;
+  synthesize(place_.at("config"), place_.at("shallow"),
+             {.layers = 2, .vision_layers = has_tower ? std::optional<int64_t>(2) : std::nullopt});
+  const models::Model model = models::load(place_.at("shallow"));
+  for (const graph::LinearOp& op : model.ops) EXPECT_LT(op.block.value_or(0), 2) << op.name;
+}
+
 // What the tiny configs cannot show is in Synthesize.ActivationsStaySane.
 TEST_P(Families, HaveActivationsThatStaySane) {
   for (const auto& [stage, size] : stage_sizes(make(), samples()[0]))
