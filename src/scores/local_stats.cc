@@ -6,8 +6,6 @@
 #include "scores/metric.h"
 
 namespace qsweep::scores {
-namespace {}  // namespace
-
 void LocalStats::add(const LocalStats& other) {
   if (other.rows == 0) return;
   input_min = rows == 0 ? other.input_min : std::min(input_min, other.input_min);
