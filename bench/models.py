@@ -30,9 +30,9 @@ MODELS = {
 }
 
 
-def ensure(name, program=SYNTH):
-    """The folder of the model, made now where it is missing."""
-    folder = FOLDER / name
+def ensure(name, program=SYNTH, sparse=False):
+    """The folder of the model, made now where it is missing; a sparse one has no weights but zeros, and no size."""
+    folder = FOLDER / (f"{name}-sparse" if sparse else name)
     if (folder / "config.json").exists():
         return folder
     if not pathlib.Path(program).exists():
@@ -43,7 +43,7 @@ def ensure(name, program=SYNTH):
         config = pathlib.Path(shutil.copytree(ROOT / source, pathlib.Path(place) / "config"))
         content = json.loads((config / "config.json").read_text(encoding="utf-8")) | changes
         (config / "config.json").write_text(json.dumps(content), encoding="utf-8")
-        subprocess.run([program, config, folder, "--seed", "0", *arguments], check=True)
+        subprocess.run([program, config, folder, "--seed", "0", *arguments, *["--sparse"] * sparse], check=True)
     return folder
 
 

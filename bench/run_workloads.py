@@ -2,6 +2,7 @@
 """Runs the end-to-end workloads of bench/ and checks their scores, so that no run is fast and wrong.
 
     bench/run_workloads.py [PROGRAM] [--repeat N] [--update] [NAME ...]     default: build/release/qsweep, 3
+    bench/run_workloads.py [PROGRAM] --dry-run      only plans all of them, for models without weights
 
 A workload is a folder of bench/ with two files:
     workload.json   arguments of `qsweep score` (paths from the root of the tree; {model} stands for the synthetic
@@ -75,10 +76,10 @@ def failures(found, expected, workload):
     return wrong, worst
 
 
-def arguments_of(program, workload):
+def arguments_of(program, workload, sparse=False):
     if "model" not in workload:
         return workload["arguments"]
-    model = models.ensure(workload["model"], program.parent / "qsweep-synth")
+    model = models.ensure(workload["model"], program.parent / "qsweep-synth", sparse)
     return [argument.replace("{model}", str(model)) for argument in workload["arguments"]]
 
 
@@ -98,6 +99,15 @@ def beyond_memory(arguments, provenance):
     if peak <= planned <= int(limit[:-1]) * units[limit[-1]]:
         return []
     return [f"a peak of {peak / 2**20:.0f} MiB, planned {planned / 2**20:.0f} within {limit}"]
+
+
+def plan(program, folder, workload):
+    """Whether the workload's model, data and arguments are accepted; prints the refusal where not."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [program, "score", *arguments_of(program, workload, sparse=True), "--dry-run", "--out", out]
+        done = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    print(f"{folder.name}: {'planned' if done.returncode == 0 else done.stdout}")
+    return done.returncode == 0
 
 
 def update(program, folder, workload):
@@ -144,6 +154,7 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--repeat", type=int, default=3, metavar="N")
     parser.add_argument("--update", action="store_true")
+    parser.add_argument("--dry-run", action="store_true")
     options = parser.parse_intermixed_args()
     program = options.program.resolve()
     if not program.exists():
@@ -152,6 +163,8 @@ def main():
                  for path in sorted(BENCH.glob("*/workload.json"))}  # fmt: skip
     if unknown := set(options.names) - set(workloads):
         parser.error(f"expected workloads of {', '.join(workloads)}, found {', '.join(sorted(unknown))}")
+    if options.dry_run:
+        sys.exit(0 if all([plan(program, BENCH / name, workload) for name, workload in workloads.items()]) else 1)
     right = True
     for name in options.names or [name for name, workload in workloads.items() if "on_request" not in workload]:
         workload = workloads[name]
