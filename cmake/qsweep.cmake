@@ -29,6 +29,11 @@ if(QSWEEP_SANITIZE)
                                                   -fno-sanitize-recover=all)
   target_link_options(qsweep_options INTERFACE -fsanitize=${QSWEEP_SANITIZE})
 endif()
+# Tests' own code: addresses alone are looked at, since the rest takes a third of its compile time.
+add_library(qsweep_test_options INTERFACE)
+if(QSWEEP_SANITIZE MATCHES "undefined")
+  target_compile_options(qsweep_test_options INTERFACE -fno-sanitize=undefined)
+endif()
 set(QSWEEP_TEST_SOURCES "")
 if(QSWEEP_SANITIZE STREQUAL "thread")
   set(QSWEEP_TEST_SOURCES ${PROJECT_SOURCE_DIR}/tools/tsan_openmp.cc)
@@ -48,7 +53,7 @@ endfunction()
 
 # qsweep_test(NAME DEPS modules...): builds tests/NAME/*.cc as qsweep_test_NAME and registers its cases with ctest;
 # those with Slow in their name get the label "slow", which the sanitizer runs leave out, those of a GPU "cuda". Both begin
-# first, so that none is left alone at the end.
+# first, so that none is left alone at the end, and each on a processor of its own, where it takes one thread.
 function(qsweep_test name)
   cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
@@ -70,11 +75,12 @@ function(qsweep_test name)
   endif()
   target_compile_options(qsweep_test_${name} PRIVATE ${level})
   list(TRANSFORM ARG_DEPS PREPEND qsweep_)
-  target_link_libraries(qsweep_test_${name} PRIVATE ${ARG_DEPS} qsweep_options GTest::gtest_main GTest::gmock)
+  target_link_libraries(qsweep_test_${name} PRIVATE ${ARG_DEPS} qsweep_options qsweep_test_options GTest::gtest_main
+                                                    GTest::gmock)
   qsweep_discover_tests(${name} ordinary -*Slow*:*/CUDA:*_cuda:*Cuda*)
-  qsweep_discover_tests(${name} slow *Slow* LABELS slow COST 2)
+  qsweep_discover_tests(${name} slow *Slow*-*/CUDA:*_cuda:*Cuda* LABELS slow COST 2 PROCESSOR_AFFINITY ON)
   if(QSWEEP_CUDA)
-    qsweep_discover_tests(${name} cuda */CUDA:*_cuda:*Cuda* LABELS cuda COST 1)
+    qsweep_discover_tests(${name} cuda */CUDA:*_cuda:*Cuda* LABELS cuda COST 1 PROCESSOR_AFFINITY ON)
   endif()
 endfunction()
 

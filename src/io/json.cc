@@ -5,6 +5,8 @@
 
 #include "io/mapped_file.h"
 
+template class nlohmann::basic_json<nlohmann::ordered_map>;
+
 namespace qsweep::io {
 namespace {
 

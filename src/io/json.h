@@ -11,6 +11,9 @@
 #include "base/error.h"
 #include "io/json_fwd.h"
 
+// Its members are compiled once, in json.cc, and not by everyone who uses some.
+extern template class nlohmann::basic_json<nlohmann::ordered_map>;
+
 namespace qsweep::io {
 
 // Parses `text`; `where` names its source in errors. Duplicate keys, trailing text, invalid UTF-8 and nesting

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstring>
+#include <vector>
 
 #include <cublasLt.h>
 
@@ -79,15 +80,24 @@ struct Product {
   template <class Sum>
   void run() const {
     const int64_t inner = transa ? la.rows : la.cols;
-    for (int64_t matrix = 0; matrix < lc.count; ++matrix)
-      for (int64_t col = 0; col < lc.cols; ++col)
-        for (int64_t row = 0; row < lc.rows; ++row) {
-          Sum sum = accumulate ? read<Sum>(c, lc, matrix, row, col) : 0;
-          for (int64_t i = 0; i < inner; ++i)
-            sum += read<Sum>(a, la, matrix, transa ? i : row, transa ? row : i) *
-                   read<Sum>(b, lb, matrix, transb ? col : i, transb ? i : col);
-          write(sum, c, lc, matrix, row, col);
+    std::vector<Sum> left(static_cast<size_t>(inner * lc.rows)), sums(static_cast<size_t>(lc.rows));
+    for (int64_t matrix = 0; matrix < lc.count; ++matrix) {
+      for (int64_t i = 0; i < inner; ++i)
+        for (int64_t row = 0; row < lc.rows; ++row)
+          left[static_cast<size_t>(i * lc.rows + row)] =
+              read<Sum>(a, la, matrix, transa ? i : row, transa ? row : i);
+      for (int64_t col = 0; col < lc.cols; ++col) {
+        for (int64_t row = 0; row < lc.rows; ++row)
+          sums[static_cast<size_t>(row)] = accumulate ? read<Sum>(c, lc, matrix, row, col) : 0;
+        for (int64_t i = 0; i < inner; ++i) {
+          const Sum right = read<Sum>(b, lb, matrix, transb ? col : i, transb ? i : col);
+          const Sum* const column = left.data() + i * lc.rows;
+          for (size_t row = 0; row < sums.size(); ++row) sums[row] += column[row] * right;
         }
+        for (int64_t row = 0; row < lc.rows; ++row)
+          write(sums[static_cast<size_t>(row)], c, lc, matrix, row, col);
+      }
+    }
   }
 };
 

@@ -1,6 +1,7 @@
 #include "cuda_emulator/fibres.h"
 
 #include <algorithm>
+#include <csetjmp>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -24,15 +25,20 @@ constexpr size_t kStackBytes = size_t{256} << 10;
 
 enum class State { ready, waits, ended };
 
+// A place in the code of some stack. Changing between two takes no system call, as swapcontext does.
+using Place = std::jmp_buf;
+
 struct Fibre {
-  ucontext_t context;
+  ucontext_t context;  // of its first run
+  Place place;
+  bool begun = false;
   std::unique_ptr<std::byte[]> stack{new std::byte[kStackBytes]};
   State state = State::ready;
   uint64_t barrier = 0;  // where it waits: one bit for each thread that it waits for, and kBlock
   uint64_t shown = 0;    // to the threads of its warp
 };
 
-thread_local ucontext_t scheduler;
+thread_local Place scheduler;
 thread_local std::vector<Fibre> fibres;
 thread_local const std::function<void()>* running = nullptr;
 
@@ -40,23 +46,29 @@ using qsweep::kernels::kWarpThreads;
 
 constexpr uint64_t kBlock = uint64_t{1} << 63;  // a barrier of the block, not of a warp
 
-void run_fibre() {
-  (*running)();
-  fibres[threadIdx.x].state = State::ended;
-  swapcontext(&fibres[threadIdx.x].context, &scheduler);
+void leave(Place& from, Place& to) {
+  if (_setjmp(from) == 0) _longjmp(to, 1);
 }
 
-void start(Fibre& fibre) {
-  fibre.state = State::ready;
-  getcontext(&fibre.context);
-  fibre.context.uc_stack.ss_sp = fibre.stack.get();
-  fibre.context.uc_stack.ss_size = kStackBytes;
-  makecontext(&fibre.context, run_fibre, 0);
+// A fibre runs one kernel after the other.
+void run_fibre() {
+  while (true) {
+    (*running)();
+    fibres[threadIdx.x].state = State::ended;
+    leave(fibres[threadIdx.x].place, scheduler);
+  }
 }
 
 void resume(unsigned thread) {
   threadIdx.x = thread;
-  swapcontext(&scheduler, &fibres[thread].context);
+  Fibre& fibre = fibres[thread];
+  if (fibre.begun) return leave(scheduler, fibre.place);
+  fibre.begun = true;
+  getcontext(&fibre.context);
+  fibre.context.uc_stack.ss_sp = fibre.stack.get();
+  fibre.context.uc_stack.ss_size = kStackBytes;
+  makecontext(&fibre.context, run_fibre, 0);
+  if (_setjmp(scheduler) == 0) setcontext(&fibre.context);
 }
 
 // Whether all that have to come to a barrier are there; then they go on.
@@ -84,7 +96,7 @@ void wait_at(uint64_t barrier) {
   Fibre& fibre = fibres[threadIdx.x];
   fibre.state = State::waits;
   fibre.barrier = barrier;
-  swapcontext(&fibre.context, &scheduler);
+  leave(fibre.place, scheduler);
 }
 
 [[noreturn]] void fail(const char* what) {
@@ -100,7 +112,7 @@ void run_block(unsigned threads, const std::function<void()>& kernel) {
   blockDim.x = threads;
   if (fibres.size() < threads) fibres.resize(threads);
   running = &kernel;
-  for (unsigned i = 0; i < threads; ++i) start(fibres[i]);
+  for (unsigned i = 0; i < threads; ++i) fibres[i].state = State::ready;
   const auto in = [](State state) { return [=](unsigned t) { return fibres[t].state == state; }; };
   std::vector<unsigned> order = random_order(threads);
   while (!std::ranges::all_of(order, in(State::ended))) {
