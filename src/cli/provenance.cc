@@ -101,7 +101,8 @@ scores::ModelInfo model_info(const models::Model& model, const std::string& fold
   return {.path_name = folder_name(folder),
           .family = model.family,
           .parameters = model.checkpoint.parameters(),
-          .weights_sha256_of_headers = model.checkpoint.headers_sha256()};
+          .weights_sha256_of_headers = model.checkpoint.headers_sha256(),
+          .tied_embeddings = model.tied_embeddings};
 }
 
 scores::ModelInfo Provenance::model() const { return model_info(engine_.model, flags_.model); }

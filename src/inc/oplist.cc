@@ -2,19 +2,14 @@
 
 #include <algorithm>
 
+#include "scores/op_names.h"
+
 namespace qsweep::inc {
 namespace {
 
-constexpr char kVision[] = "visual.", kLanguage[] = "model.";
+constexpr char kFamily[] = "qwen2_5_vl";
 constexpr char kPatchEmbedding[] = "visual.patch_embed.proj";
 constexpr char kTokenEmbedding[] = "model.embed_tokens";
-
-std::string module_name(const std::string& canonical) {
-  if (canonical.starts_with(kVision)) return "model." + canonical;
-  if (canonical.starts_with(kLanguage))
-    return "model.language_model." + canonical.substr(std::string(kLanguage).size());
-  return canonical;
-}
 
 // INC quantizes the largest modules that torch.fx can trace. An MLP, the merger and the patch embedding are
 // traced whole, their ops keep their names. Attention and the model itself cannot be traced: what stands
@@ -27,12 +22,12 @@ bool wrapped(const std::string& canonical) {
 }  // namespace
 
 std::string inc_name(const std::string& canonical) {
-  return module_name(canonical) + (wrapped(canonical) ? ".module" : "");
+  return scores::module_name(canonical, kFamily) + (wrapped(canonical) ? ".module" : "");
 }
 
 std::vector<ListedOp> list_ops(const models::Model& model, const graph::Batch& batch) {
-  if (model.family != "qwen2_5_vl")
-    fail("Intel Neural Compressor's op names are known for \"qwen2_5_vl\", found \"{}\"", model.family);
+  if (model.family != kFamily)
+    fail("Intel Neural Compressor's op names are known for \"{}\", found \"{}\"", kFamily, model.family);
   std::vector<bool> reached(model.ops.size());
   for (const graph::Stage& stage : model.stages)
     for (const graph::Node& node : stage.nodes)

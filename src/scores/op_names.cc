@@ -6,6 +6,8 @@
 
 #include <fnmatch.h>
 
+#include "base/error.h"
+
 namespace qsweep::scores {
 namespace {
 
@@ -20,7 +22,26 @@ constexpr std::pair<std::string_view, std::string_view> kPrefixes[] = {
     {"language_model.lm_head", "lm_head"},
     {"language_model.", "model."},
     {"model.visual.", "visual."},
+    {"model.vision_tower.vision_model.", "vision_tower."},
+    {"vision_tower.vision_model.", "vision_tower."},
+    {"model.vision_tower.", "vision_tower."},
+    {"model.multi_modal_projector.", "multi_modal_projector."},
     {"model.lm_head", "lm_head"},
+};
+
+// Where the modules of a family stand in memory. A model of text alone has the canonical names.
+struct Nesting {
+  std::string_view family, canonical, module;
+};
+constexpr std::string_view kTextFamilies[] = {"llama", "mistral", "qwen2", "qwen3", "gemma3_text"};
+constexpr Nesting kNestings[] = {
+    {"qwen2_vl", "visual.", "model.visual."},
+    {"qwen2_5_vl", "visual.", "model.visual."},
+    {"qwen3_vl", "visual.", "model.visual."},
+    {"gemma3", "vision_tower.", "model.vision_tower."},
+    {"gemma3", "multi_modal_projector.", "model.multi_modal_projector."},
+    {"mistral3", "vision_tower.", "model.vision_tower."},
+    {"mistral3", "multi_modal_projector.", "model.multi_modal_projector."},
 };
 
 struct Fused {
@@ -67,6 +88,18 @@ std::string canonical_name(std::string_view name) {
   for (const auto& [theirs, ours] : kPrefixes)
     if (name.starts_with(theirs)) return std::string(ours) + std::string(name.substr(theirs.size()));
   return std::string(name);
+}
+
+std::string module_name(std::string_view canonical, std::string_view family) {
+  const auto moved = [&](std::string_view from, std::string_view to) {
+    return std::string(to) + std::string(canonical.substr(from.size()));
+  };
+  if (std::ranges::find(kTextFamilies, family) != std::end(kTextFamilies)) return std::string(canonical);
+  if (std::ranges::find(kNestings, family, &Nesting::family) == std::end(kNestings))
+    fail("the modules of the family \"{}\" are not known", family);
+  for (const Nesting& row : kNestings)
+    if (row.family == family && canonical.starts_with(row.canonical)) return moved(row.canonical, row.module);
+  return canonical.starts_with("model.") ? moved("model.", "model.language_model.") : std::string(canonical);
 }
 
 std::vector<std::string> fused_members(const std::string& canonical) {

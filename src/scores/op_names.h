@@ -13,6 +13,12 @@ namespace qsweep::scores {
 // model.visual., ...) and what tools append (.module, .quant_recipe, .weight). Other names stay as they are.
 std::string canonical_name(std::string_view name);
 
+// The module that holds the op in a model of transformers from 4.52 on, whatever the checkpoint's layout:
+// model.language_model.layers.0.mlp.up_proj. Of families of text alone these are the canonical names. Error
+// for a family (model_type) whose modules are not known. The vision tower of gemma3 is named as from 5.x on;
+// before, a `vision_model.` stood after `model.vision_tower.`.
+std::string module_name(std::string_view canonical, std::string_view family);
+
 // The ops that a serving stack stores under one canonical name: qkv_proj and gate_up_proj. Empty for others.
 std::vector<std::string> fused_members(const std::string& canonical);
 

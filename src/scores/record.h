@@ -147,6 +147,8 @@ struct ModelInfo {
   std::string path_name, family;
   int64_t parameters = 0;
   std::string weights_sha256_of_headers;
+  std::optional<bool> tied_embeddings =
+      {};  // whether lm_head is the token embedding; not known of older files
 };
 
 struct DataInfo {

@@ -23,7 +23,7 @@
 // finalized again.
 //
 // "qsweep.scores/1" is read too. There `op` is an index in ops, and there is neither by_scope nor metric in
-// verification[] nor image_tokens in data.
+// verification[] nor image_tokens in data. tied_embeddings of the model may be missing in either.
 #pragma once
 
 #include <string>

@@ -92,7 +92,8 @@ Json model_json(const ModelInfo& model) {
   return {{"path_name", model.path_name},
           {"family", model.family},
           {"parameters", model.parameters},
-          {"weights_sha256_of_headers", model.weights_sha256_of_headers}};
+          {"weights_sha256_of_headers", model.weights_sha256_of_headers},
+          {"tied_embeddings", or_null(model.tied_embeddings)}};
 }
 
 Json data_json(const DataInfo& data) {
@@ -145,10 +146,12 @@ void require_schema(const ObjectReader& root, std::string_view schema) {
 
 ModelInfo read_model(const ObjectReader& root) {
   const ObjectReader model = root.object("model");
-  return {.path_name = model.string("path_name"),
-          .family = model.string("family"),
-          .parameters = count_at(model, "parameters"),
-          .weights_sha256_of_headers = model.string("weights_sha256_of_headers")};
+  ModelInfo info{.path_name = model.string("path_name"),
+                 .family = model.string("family"),
+                 .parameters = count_at(model, "parameters"),
+                 .weights_sha256_of_headers = model.string("weights_sha256_of_headers")};
+  if (model.has("tied_embeddings")) info.tied_embeddings = model.boolean("tied_embeddings");
+  return info;
 }
 
 DataInfo read_data(const ObjectReader& root) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/error.h"
+
 namespace qsweep::scores {
 namespace {
 
@@ -28,6 +30,35 @@ TEST(Names, OfEveryLayoutAndTool) {
 TEST(Names, OthersStayAsTheyAre) {
   for (const char* name : {"", ".module", "module", "transformer.h.0.mlp", "model.visualization.proj"})
     EXPECT_EQ(canonical_name(name), name);
+}
+
+// Modules as transformers 5.14 lists them for each family; 4.57 does, but for gemma3's vision tower.
+TEST(Names, ModulesOfEveryFamily) {
+  const std::string q = "model.layers.3.self_attn.q_proj",
+                    nested = "model.language_model.layers.3.self_attn.q_proj";
+  for (const char* family : {"llama", "mistral", "qwen2", "qwen3", "gemma3_text"})
+    EXPECT_EQ(module_name(q, family), q) << family;
+  for (const char* family : {"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "gemma3", "mistral3"}) {
+    EXPECT_EQ(module_name(q, family), nested) << family;
+    EXPECT_EQ(module_name("lm_head", family), "lm_head") << family;
+  }
+  EXPECT_EQ(module_name("visual.blocks.0.attn.qkv", "qwen2_5_vl"), "model.visual.blocks.0.attn.qkv");
+  EXPECT_EQ(module_name("vision_tower.encoder.layers.0.mlp.fc1", "gemma3"),
+            "model.vision_tower.encoder.layers.0.mlp.fc1");
+  EXPECT_EQ(canonical_name("model.vision_tower.vision_model.encoder.layers.0.mlp.fc1"),
+            "vision_tower.encoder.layers.0.mlp.fc1");
+  EXPECT_EQ(module_name("vision_tower.transformer.layers.0.attention.q_proj", "mistral3"),
+            "model.vision_tower.transformer.layers.0.attention.q_proj");
+  EXPECT_EQ(module_name("multi_modal_projector.linear_1", "mistral3"),
+            "model.multi_modal_projector.linear_1");
+  EXPECT_THROW(module_name(q, "mixtral"), Error);
+}
+
+TEST(Names, OfModulesAreCanonicalAgain) {
+  for (const char* name : {"model.layers.3.mlp.up_proj", "lm_head", "vision_tower.encoder.layers.0.mlp.fc1",
+                           "multi_modal_projector.linear_1"})
+    for (const char* family : {"gemma3", "mistral3"})
+      EXPECT_EQ(canonical_name(module_name(name, family)), name) << family;
 }
 
 TEST(Names, FusedWeights) {

@@ -83,6 +83,7 @@ TEST(Schema, RoundTripKeepsEveryDouble) {
   EXPECT_EQ(read.scores[1].local->input_sum_squares, 64);
   EXPECT_EQ(read.ops[2].fusion_group, "model.layers.0.qkv");
   EXPECT_EQ(read.ranking_metric, run.ranking_metric);
+  EXPECT_EQ(read.model.tied_embeddings, true);
   ASSERT_EQ(read.verification.size(), 2u);
   EXPECT_TRUE(read.verification[0].top && !read.verification[1].top);
   EXPECT_NEAR(read.verification[0].deviation(), 0.2, 1e-15);
@@ -94,8 +95,8 @@ TEST(Schema, KeysAsPublished) {
   const io::Json json = to_json(rich_run());
   EXPECT_THAT(keys(json), ElementsAre("schema", "model", "data", "settings", "provenance", "ops", "baselines",
                                       "reliability", "verification", "scores"));
-  EXPECT_THAT(keys(json["model"]),
-              ElementsAre("path_name", "family", "parameters", "weights_sha256_of_headers"));
+  EXPECT_THAT(keys(json["model"]), ElementsAre("path_name", "family", "parameters",
+                                               "weights_sha256_of_headers", "tied_embeddings"));
   EXPECT_THAT(keys(json["data"]), ElementsAre("file_name", "samples", "tokens", "answer_tokens", "images",
                                               "image_tokens", "sha256"));
   EXPECT_THAT(keys(json["ops"][0]), ElementsAre("name", "tower", "block", "role", "in_features",
@@ -164,6 +165,7 @@ TEST(Schema, TheFirstSchemaIsStillRead) {
   }
   EXPECT_EQ(run.verification.at(0).metric, run.ranking_metric);
   EXPECT_FALSE(run.data.image_tokens.has_value());
+  EXPECT_FALSE(run.model.tied_embeddings.has_value()) << "not known, and not the same as no";
   // Written anew it is a file of this schema, with the same content.
   const io::Json now = to_json(run);
   EXPECT_EQ(now["schema"], "qsweep.scores/2");

@@ -50,8 +50,11 @@ inline ScoreRecord make_score(int op, const std::vector<double>& kl, int64_t pos
 // Four ops of all towers on three samples; scores in w8a8 with sums 6, 12, 12 and 3, and a baseline.
 inline Run make_run() {
   Run run;
-  run.model = {
-      .path_name = "tiny", .family = "qwen2_5_vl", .parameters = 1000, .weights_sha256_of_headers = "ab"};
+  run.model = {.path_name = "tiny",
+               .family = "qwen2_5_vl",
+               .parameters = 1000,
+               .weights_sha256_of_headers = "ab",
+               .tied_embeddings = true};
   run.data = {.file_name = "eval.jsonl",
               .samples = 3,
               .tokens = 30,
