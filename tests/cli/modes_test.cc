@@ -170,13 +170,17 @@ TEST_F(Modes, Presets) {
     return outcome.out.substr(first, outcome.out.find(';') - first);
   };
   const std::string integers = formats({"int"}), floats = formats({"fp"});
-  EXPECT_EQ(integers, "all:w8a8, all:w8a8_dynamic, all:w8a16, all:w4a16_g32, all:w4a16_g128, all:w4a8");
-  EXPECT_EQ(floats,
-            "all:fp8, all:fp8_dynamic, all:nvfp4, all:nvfp4a16, all:mxfp4, all:mxfp6, all:mxfp8, "
-            "all:mxfp4a16");
+  EXPECT_EQ(
+      integers,
+      "all:w8a8, all:w8a8_static, all:w8a8_dynamic, all:w8a16, all:w4a16_g32, all:w4a16_g128, all:w4a8");
+  EXPECT_EQ(
+      floats,
+      "all:fp8, all:fp8_tensor, all:fp8_dynamic, all:nvfp4, all:nvfp4a16, all:mxfp4, all:mxfp6, all:mxfp8, "
+      "all:mxfp4a16");
   EXPECT_EQ(formats({"all"}), integers + ", " + floats);
   EXPECT_EQ(formats({"w8a16", "int", "inc_w8a8"}),
-            "all:w8a16, all:w8a8, all:w8a8_dynamic, all:w4a16_g32, all:w4a16_g128, all:w4a8, all:inc_w8a8");
+            "all:w8a16, all:w8a8, all:w8a8_static, all:w8a8_dynamic, all:w4a16_g32, all:w4a16_g128, "
+            "all:w4a8, all:inc_w8a8");
 }
 
 struct MethodCase {

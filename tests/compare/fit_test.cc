@@ -45,6 +45,8 @@ TEST(Fit, KindsOfFormats) {
                                                        {"w4a16_g128", "INT4"},
                                                        {"w4a8", "W4A8"},
                                                        {"nvfp4a16", "NVFP4"},
+                                                       {"w8a8_static", "INT8"},
+                                                       {"fp8_tensor", "FP8"},
                                                        {"fp8_dynamic", "FP8"},
                                                        {"mxfp8", "MXFP8"},
                                                        {"mxfp4a16", "MXFP4"},

@@ -161,7 +161,7 @@ TEST(Format, SlicesOfAWeight) {
       fake_quantize_weight(kThreads, format, w.rows_at(r, 1), &range, out.rows_at(r, 1));
     EXPECT_EQ(slices, whole) << format.name;
   }
-  EXPECT_EQ(with_range, 3);  // nvfp4, nvfp4a16, modelopt_fp8
+  EXPECT_EQ(with_range, 4);  // fp8_tensor, nvfp4, nvfp4a16, modelopt_fp8
 }
 
 // As stored in bf16, some rows at a time: what the whole widened weight gives, to the bit.
@@ -236,7 +236,8 @@ TEST(Format, CodesOfIntegerFormats) {
                     affine ? 5 / 255.0f : scale[i / kIn], expected[i], format);
     }
   }
-  EXPECT_THAT(names, ::testing::ElementsAre("w8a8", "w8a8_dynamic", "w4a8", "inc_w8a8", "modelopt_int8"));
+  EXPECT_THAT(names, ::testing::ElementsAre("w8a8", "w8a8_static", "w8a8_dynamic", "w4a8", "inc_w8a8",
+                                            "modelopt_int8"));
   EXPECT_TRUE(has_integer_products(find_format("w8a8"), 66000));
   EXPECT_FALSE(has_integer_products(find_format("w8a8"), 67000));  // 67000 x 127 x 255 > 2^31
 }
@@ -262,12 +263,14 @@ TEST(Format, EffectiveWeightBitsCountTheScales) {
   const std::map<std::string_view, std::pair<double, double>> bits{
       // in_features 1280 and 220, where the last group is short
       {"w8a8", {8 + 32 / 1280.0, 8 + 32 / 220.0}},
+      {"w8a8_static", {8 + 32 / 1280.0, 8 + 32 / 220.0}},
       {"w8a8_dynamic", {8 + 32 / 1280.0, 8 + 32 / 220.0}},
       {"w8a16", {8 + 32 / 1280.0, 8 + 32 / 220.0}},
       {"w4a16_g32", {4.5, 4 + 7 * 16 / 220.0}},
       {"w4a16_g128", {4.125, 4 + 2 * 16 / 220.0}},
       {"w4a8", {4 + 32 / 1280.0, 4 + 32 / 220.0}},
       {"fp8", {8 + 32 / 1280.0, 8 + 32 / 220.0}},
+      {"fp8_tensor", {8, 8}},
       {"fp8_dynamic", {8 + 32 / 1280.0, 8 + 32 / 220.0}},
       {"nvfp4", {4.5, 4 + 14 * 8 / 220.0}},
       {"nvfp4a16", {4.5, 4 + 14 * 8 / 220.0}},
@@ -307,10 +310,10 @@ TEST(Format, Presets) {
     for (const Format* format : find_formats(preset)) found.push_back(format->name);
     return found;
   };
-  EXPECT_THAT(names("int"),
-              ::testing::ElementsAre("w8a8", "w8a8_dynamic", "w8a16", "w4a16_g32", "w4a16_g128", "w4a8"));
-  EXPECT_THAT(names("fp"), ::testing::ElementsAre("fp8", "fp8_dynamic", "nvfp4", "nvfp4a16", "mxfp4", "mxfp6",
-                                                  "mxfp8", "mxfp4a16"));
+  EXPECT_THAT(names("int"), ::testing::ElementsAre("w8a8", "w8a8_static", "w8a8_dynamic", "w8a16",
+                                                   "w4a16_g32", "w4a16_g128", "w4a8"));
+  EXPECT_THAT(names("fp"), ::testing::ElementsAre("fp8", "fp8_tensor", "fp8_dynamic", "nvfp4", "nvfp4a16",
+                                                  "mxfp4", "mxfp6", "mxfp8", "mxfp4a16"));
   std::vector<std::string_view> both = names("int");
   for (const std::string_view name : names("fp")) both.push_back(name);
   EXPECT_EQ(names("all"), both);
