@@ -14,7 +14,7 @@ WITH_CUDA = $(if $(CUDA),-DQSWEEP_CUDA=$(CUDA) $(if $(filter ON,$(CUDA)),-DQSWEE
 PREFIX ?= /usr/local
 INSTALLED = $(DESTDIR)$(PREFIX)
 
-.PHONY: build install demo test bench real asan tsan emulated fuzz check format clean help
+.PHONY: build install demo test bench real clients asan tsan emulated fuzz check format clean help
 
 build: ## Build build/release/qsweep (the default; CUDA=ON: for NVIDIA GPUs too)
 	@tools/install-packages.sh build
@@ -60,6 +60,9 @@ real: build ## Compare a real trained model, from its package to its scores, wit
 	@cmake --preset release -DQSWEEP_TESTS=ON >/dev/null
 	@cmake --build build/release --target qsweep qsweep_test_{text,models} -j $(JOBS)
 	@tools/real_model.py build/release
+
+clients: build ## Have other tools read what `qsweep export` writes for them (gigabytes from PyPI; CHECKS="modelopt inc": of these)
+	@tools/clients/run.py build/release $(CHECKS)
 
 asan: ## Run the tests, but for the slow ones, under the address and undefined-behaviour sanitizers (MODULES="io text": of these)
 	@tools/install-packages.sh build test

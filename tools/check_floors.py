@@ -17,14 +17,14 @@ FLOORS = {
     "ops": 3, "quant": 3, "text": 3, "image": 3, "scores": 3,
     "graph": 4,
     "models": 5, "compare": 5, "choose": 5,
-    "pass": 6, "inc": 6, "synth": 6, "recipe": 6, "report": 6,
+    "pass": 6, "inc": 6, "synth": 6, "recipe": 6, "report": 6, "stacks": 6,
     "schedule": 7,
     "sweep": 8,
     "cli": 9,
 }  # fmt: skip
 # Pure readers of score files: they never see the engine, though it lies below them.
 ENGINE = {"sweep", "schedule", "pass", "inc", "models", "graph", "ops", "kernels"}
-READERS = {"recipe", "report", "compare", "choose"}
+READERS = {"recipe", "report", "compare", "choose", "stacks"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^">]+)[">]')
 MODULE_CALL = re.compile(r"^\s*qsweep_module\(\s*(\w+)([^)]*)\)", re.MULTILINE)

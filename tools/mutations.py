@@ -358,6 +358,25 @@ MUTATIONS = {
     "earlier_rules_win": (
         "src/recipe/recipe.cc", "      if (matching[op]) formats[op] = rule.format;",
         "      if (matching[op] && formats[op] == nullptr) formats[op] = rule.format;", "recipe", "*"),
+    "names_of_the_other_checkpoint_layout": (
+        "src/scores/op_names.cc", 'moved("model.", "model.language_model.")', 'moved("model.", "model.")', "stacks",
+        "Export.OfEveryKind*"),
+    "a_module_left_out": (
+        "src/stacks/compressed_tensors.cc", "if (choice.formats[op] == &format) targets",
+        "if (choice.formats[op] == &format && op != 40) targets", "stacks", "Export.OfEveryKind*"),
+    "ignore_list_without_the_head": (
+        "src/stacks/stacks.cc", "if (formats[op] == nullptr && is_module(op)) modules",
+        "if (formats[op] == nullptr && is_module(op) && place_of(model.ops[op]) != Place::head) modules", "stacks",
+        "Export.Names*"),
+    "split_groups_exported": (
+        "src/stacks/refusal.cc", "(splits ? findings.warnings : findings.refusals)", "findings.warnings", "stacks",
+        "Refusal.OfSplit*"),
+    "columns_that_no_group_divides": (
+        "src/stacks/refusal.cc", "op.in_features % expression.in_multiple != 0", "op.in_features < 0", "stacks",
+        "Refusal.OfShapes"),
+    "tied_head_exported": (
+        "src/stacks/refusal.cc", "if (model.tied_embeddings) return std::string(stack.head_reason);",
+        "if (model.tied_embeddings) return std::nullopt;", "stacks", "Refusal.OfTheHead"),
     "local_by_a_metric": (
         "src/sweep/estimate.cc", "    records[i].measured = scores::Measured::none();\n    if (!wanted_[i]) continue;",
         "    if (!wanted_[i]) continue;\n    records[i].measured = scores::Measured::none();",

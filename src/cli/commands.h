@@ -11,5 +11,6 @@ void add_eval(CLI::App& app);
 void add_report(CLI::App& app);
 void add_compare(CLI::App& app);
 void add_transfer(CLI::App& app);
+void add_export(CLI::App& app);
 
 }  // namespace qsweep::cli

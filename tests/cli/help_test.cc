@@ -23,8 +23,9 @@ auto describes(const std::string& flag) {
 
 TEST(Help, NamesTheSubcommands) {
   const std::string help = help_of({"--help"});
-  EXPECT_THAT(help, AllOf(HasSubstr("inspect "), HasSubstr("score "), HasSubstr("eval "),
-                          HasSubstr("report "), HasSubstr("compare "), HasSubstr("--version")));
+  EXPECT_THAT(help,
+              AllOf(HasSubstr("inspect "), HasSubstr("score "), HasSubstr("eval "), HasSubstr("report "),
+                    HasSubstr("compare "), HasSubstr("export "), HasSubstr("--version")));
   EXPECT_THAT(help_of({"--version"}), ::testing::MatchesRegex("[0-9]+\\.[0-9]+\\.[0-9]+\n"));
 }
 
@@ -44,7 +45,7 @@ TEST(Help, DescribesEveryFlag) {
     EXPECT_THAT(score, describes(flag));
   for (const char* flag : {"--recipe", "--scores", "--out", "--trace", "--dry-run"})
     EXPECT_THAT(eval, describes(flag));
-  EXPECT_THAT(score, AllOf(HasSubstr("int, fp and all"), HasSubstr("w8a8, w8a8_dynamic"),
+  EXPECT_THAT(score, AllOf(HasSubstr("int, fp and all"), HasSubstr("w8a8, w8a8_static, w8a8_dynamic"),
                            HasSubstr("--probes INT=4")));
 }
 
