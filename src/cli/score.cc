@@ -1,6 +1,7 @@
 #include "sweep/score.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
@@ -16,11 +17,11 @@
 namespace qsweep::cli {
 namespace {
 
-constexpr uint64_t kMaxProbes = 1024;
+constexpr uint64_t kMaxProbes = 1024, kMaxSketch = 1024;
 constexpr int64_t kProbes = 4;  // where --probes is not given
 const JobFiles kScoreFiles{.journal = "journal.sqlite",
                            .results = "scores.json",
-                           .others = {"scores.csv", "report.md", "inc_mse_v2.json"}};
+                           .others = {"scores.csv", "report.md", "inc_mse_v2.json", "sketches.safetensors"}};
 
 struct ScoreFlags {
   EngineFlags engine;
@@ -35,6 +36,7 @@ struct ScoreFlags {
   bool hutchinson = false;
   std::optional<std::string> time_budget;
   std::optional<int64_t> verify;
+  int64_t sketch = 0;
   double journal_interval_s = schedule::Keeping().boundary_s;
 };
 
@@ -84,6 +86,16 @@ void check_verify(const sweep::ScoreOptions& o) {
     fail("--verify: expected a method that scores the output, found {}", name(o.method));
 }
 
+// Sketches are made of changes of the output, by the op that alone causes them.
+void check_sketch(const sweep::ScoreOptions& o) {
+  if (o.sketch == 0) return;
+  if (o.method != scores::Method::exact)
+    fail("--sketch: expected --method exact, found {}, which never has a variant's output", name(o.method));
+  if (o.mode != scores::Mode::isolated) fail("--sketch: expected --mode isolated, found {}", name(o.mode));
+  if (o.coarse != sweep::Coarse::none)
+    fail("--sketch: expected every op to be measured, found --coarse beside it");
+}
+
 sweep::ScoreOptions score_options(ScoreFlags& flags) {
   sweep::ScoreOptions options = flags.engine.options();
   options.mode = scores::parse_mode(flags.mode);
@@ -103,6 +115,8 @@ sweep::ScoreOptions score_options(ScoreFlags& flags) {
   check_coarse(options);
   options.verify = flags.verify.value_or(0);
   check_verify(options);
+  options.sketch = flags.sketch;
+  check_sketch(options);
   flags.probes = options.probes = flags.probes.value_or(kProbes);
   return options;
 }
@@ -185,7 +199,9 @@ class Scoring : public Question {
     if (flags_.inc) inc = inc_maps();
     result_ = script_.measure(*this, [&](const auto& progress) { return sweep_.run(progress); });
     warn_of(result_.scores, scores::Status::non_finite, "the output overflowed or became NaN");
+    std::filesystem::remove(fmt::format("{}/{}", out, scores::kSketchesFile));  // of an earlier run
     scores::write_scores(result_, out);
+    if (sweep_.sketches()) scores::write_sketches(result_, *sweep_.sketches(), out);
     report::write_report(result_, out);
     if (inc) inc::write_maps(*inc, out);
   }
@@ -282,6 +298,12 @@ void add_score(CLI::App& app) {
             "Measure so many scores once more, exactly and with f32 deltas, half of them the most sensitive "
             "ops, half drawn by --seed, and say how far the run's own are off; not part of --time-budget")
       ->check(whole_number(1, 1'000'000));
+  flags
+      ->add("sketch", values->sketch,
+            "exact: keep so many numbers per position of every score, from which recipes learn how errors of "
+            "several ops add up, in sketches.safetensors; 16 is enough, 0 keeps none")
+      ->check(whole_number(0, kMaxSketch))
+      ->capture_default_str();
   command->add_option("--journal-interval", values->journal_interval_s)
       ->group("");  // for tests, so not in the help
   add_job_flags(*flags, values->engine, values->job, "Only show what would be scored, and the memory plan");

@@ -124,6 +124,29 @@ QSWEEP_KERNEL void RowSquaredProducts(int64_t begin, int64_t end, MatrixView g, 
   row_sums(begin, end, g, e, sums, [](auto product) QSWEEP_LANES { return product * product; });
 }
 
+template <class T>
+QSWEEP_KERNEL void probe_products_of(const RowBlock& b, int64_t first, int64_t count, int64_t probes,
+                                     Matrix<const float> u, MatrixView d, const LogitsSums* shifts,
+                                     double* products) {
+  for (int64_t r = first; r < first + count; ++r) {
+    const T* change = d.as<T>().row(b.in[0] + r);
+    const auto shift = L::set(shifts == nullptr ? 0.0f : static_cast<float>(shifts[b.out + r].shift));
+    for (int64_t p = 0; p < probes; ++p) {
+      const float* along = u.row(p * (u.rows / probes) + b.parent + r);
+      const float sum = L::sum(
+          d.cols, [&](auto at) QSWEEP_LANES { return L::load(along, at) * (L::load(change, at) - shift); });
+      L::once([&]() QSWEEP_LANES { products[(b.in[0] + r) * probes + p] += static_cast<double>(sum); });
+    }
+  }
+}
+
+QSWEEP_KERNEL void ProbeProducts(const RowBlock& b, int64_t first, int64_t count, int64_t probes,
+                                 Matrix<const float> u, MatrixView d, const LogitsSums* shifts,
+                                 double* products) {
+  d.dtype == DType::bf16 ? probe_products_of<bf16>(b, first, count, probes, u, d, shifts, products)
+                         : probe_products_of<float>(b, first, count, probes, u, d, shifts, products);
+}
+
 }  // namespace
 }  // namespace qsweep::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -12,6 +12,7 @@ QSWEEP_EXPORT(FillProbes);
 QSWEEP_EXPORT(AddProjections);
 QSWEEP_EXPORT(RowProducts);
 QSWEEP_EXPORT(RowSquaredProducts);
+QSWEEP_EXPORT(ProbeProducts);
 
 void fill_probes(Device device, ProbeKind kind, std::span<const ProbeRow> probes, Matrix<const float> logits,
                  std::span<const LogitsNormalizer> normalizers, int64_t first_column, MatrixView u) {
@@ -33,6 +34,11 @@ void row_products(Device device, MatrixView g, Matrix<const float> e, std::span<
 
 void row_squared_products(Device device, MatrixView g, Matrix<const float> e, std::span<double> sums) {
   run_rows(device, g.rows, QSWEEP_KERNEL_OF(RowSquaredProducts), g, e, sums.data());
+}
+
+void probe_products(Device device, std::span<const RowBlock> blocks, int64_t probes, Matrix<const float> u,
+                    MatrixView d, std::span<const LogitsSums> shifts, std::span<double> products) {
+  run_blocks(device, blocks, QSWEEP_KERNEL_OF(ProbeProducts), probes, u, d, shifts.data(), products.data());
 }
 
 }  // namespace qsweep::kernels

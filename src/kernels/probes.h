@@ -44,4 +44,10 @@ void row_products(Device device, MatrixView g, Matrix<const float> e, std::span<
 // sum((g e)^2).
 void row_squared_products(Device device, MatrixView g, Matrix<const float> e, std::span<double> sums);
 
+// Per row of the blocks its products with all probes: products[row, probe] += sum(u (d - shift)), [rows of d,
+// probes]. u holds probe after probe as many rows as the blocks' parent has; `shifts`, by the rows that
+// blocks write, are taken out of d first, where there are any.
+void probe_products(Device device, std::span<const RowBlock> blocks, int64_t probes, Matrix<const float> u,
+                    MatrixView d, std::span<const LogitsSums> shifts, std::span<double> products);
+
 }  // namespace qsweep::kernels

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include "base/trace.h"
 #include "graph/scratch.h"
 #include "kernels/probes.h"
 #include "ops/embedding.h"
 #include "ops/linear.h"
+#include "pass/head_sketch.h"
 #include "pass/row_metrics.h"
 #include "pass/token_rows.h"
 
@@ -86,6 +88,7 @@ class Scoring {
     lists_ = pass.workspace.hold(list_bytes());
     sum_storage_ = Scratch(pass.workspace, DType::u8, sum_rows_, sizeof(LogitsSums));
     sums_ = {static_cast<LogitsSums*>(sum_storage_.view.data), static_cast<size_t>(sum_rows_)};
+    sketch_.emplace(input, pass, rows_, branches_.front().leaves.rows);
   }
 
   double run(const PassSinks& sinks) {
@@ -96,6 +99,9 @@ class Scoring {
     flops_ *= tiles_.scale();
     for (const HeadBranch& b : branches_)
       if (b.squared.rows > 0) square(b);
+    if (sketch_->wanted() && sketch_->of_hidden() && branches_.front().live_rows() > 0)
+      sketch_->add_hidden(branches_.front().live_blocks(), hidden(), normalizer_.for_kernels(),
+                          branches_.front().hidden_delta.view);
     if (dry()) return flops_;
     pass_.workspace.deferred().settle();
     report(sinks);
@@ -121,8 +127,8 @@ class Scoring {
     const auto& leaves = variants.branch(b).leaves;
     for (const graph::Leaf& leaf : leaves) branch.leaf_ids.push_back(VariantId{leaf.id});
     const int64_t live_rows = branch.live_rows();
-    const bool by_gram = input_.squared_errors_alone && branch.is_reference() && branch.format == nullptr &&
-                         live_rows > branch.hidden_delta.view.cols;
+    const bool by_gram = input_.squared_errors_alone && input_.sketch.width == 0 && branch.is_reference() &&
+                         branch.format == nullptr && live_rows > branch.hidden_delta.view.cols;
     if (!by_gram) branch.live = variants.live_runs(b, head_op(), branch.hidden_delta);
     Group& group = by_gram ? branch.squared : branch.leaves;
     const auto live = graph::row_blocks(pass_.batch, variants.pairs(b), branch.hidden_delta, {});
@@ -264,7 +270,11 @@ class Scoring {
                          /*accumulate=*/b.format != nullptr);
       add(b.self, changes.self);
     }
-    if (dry() || b.leaves.rows == 0) return;
+    if (b.leaves.rows == 0) return;
+    if (b.is_reference() && sketch_->wanted() && !sketch_->of_hidden())
+      sketch_->add(tile, b.leaves.blocks, logits, normalizer_.for_kernels(), changes.leaves.matrix<float>(),
+                   sums_);
+    if (dry()) return;
     if (!b.is_reference()) {
       kernels::add_to_parent(device(), in_place(b.leaves.blocks), changes.self.matrix<float>(),
                              changes.leaves.view, changes.leaves.view);
@@ -365,6 +375,7 @@ class Scoring {
         sinks.metrics(pair.variant, pair.sample, total);
       };
       totals(b.leaves, leaves, tell);
+      if (b.is_reference() && sketch_->wanted()) tell_sketches(b, sinks);
       if (b.squared.rows > 0) totals(b.squared, squared_norms(b.hidden_delta.view), tell);
       if (b.forks.empty()) continue;
       const std::shared_ptr<scores::LocalStats> stats =
@@ -376,6 +387,12 @@ class Scoring {
         sinks.local(VariantId{fork.leaf}, *stats);
       }
     }
+  }
+
+  void tell_sketches(const HeadBranch& b, const PassSinks& sinks) {
+    for (size_t i = 0; i < b.leaves.pairs.size(); ++i)
+      sinks.sketch(b.leaves.pairs[i].variant, b.leaves.pairs[i].sample,
+                   sketch_->of(b.leaves.blocks[i], sums_));
   }
 
   // Tells every pair's. hidden_sse: per row of the group's matrix.
@@ -421,6 +438,7 @@ class Scoring {
   std::shared_ptr<void> lists_;
   Scratch sum_storage_;
   std::span<LogitsSums> sums_;
+  std::optional<HeadSketch> sketch_;
   const graph::OpRanges& ranges_;
   kernels::Buffer weight_range_;     // of lm_head, where a format asks for it
   Scratch gram_;                     // W^T W of the tiles so far, where it is needed

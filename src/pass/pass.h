@@ -22,6 +22,8 @@ struct PassInput {
   bool squared_errors_alone = false;
   // The samples are the calibration data: the pass finds the range of every op's input itself, and tells it.
   bool calibrates = false;
+  SketchSetting sketch = {};      // of leaves of the reference
+  std::vector<int> sample_index;  // sketch: of the samples in the data
   // Where the reference's values are left; none are if an earlier process has begun the pass.
   ReferenceValues* reference = nullptr;
 };
@@ -33,6 +35,9 @@ struct PassSinks {
   // reference never meets the sample.
   std::function<void(VariantId, int64_t sample, const scores::ScopedSums&)> metrics;
   RangeSink range;
+  // Of one (leaf of the reference, sample of this pass) its sketch, [tokens of the sample, width]; not called
+  // where it is zero.
+  std::function<void(VariantId, int64_t sample, const std::vector<float>&)> sketch;
   // Local errors and input statistics, over the samples of this pass.
   std::function<void(VariantId, const scores::LocalStats&)> local;
   // After every stage: the product arithmetic done in it, the reference's excepted. No stage: what an earlier
@@ -40,7 +45,9 @@ struct PassSinks {
   std::function<void(const std::string& stage, double flops)> stage_done;
 };
 // Those whose calls are results.
-inline auto results(PassSinks& sinks) { return std::tie(sinks.metrics, sinks.local, sinks.range); }
+inline auto results(PassSinks& sinks) {
+  return std::tie(sinks.metrics, sinks.local, sinks.range, sinks.sketch);
+}
 
 // Where a pass can be left and taken up again by another process: between two stages.
 struct Boundaries {

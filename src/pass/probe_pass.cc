@@ -306,7 +306,8 @@ class ProbePass {
   graph::Cotangent head(Matrix<const float> hidden) {
     const trace::Span span("head");
     const HeadTiles tiles(input_.setting.model, pass_);
-    kernels::SharedList<ProbeRow> probes(device(), probe_rows(probes_, input_, batch_, rows_));
+    kernels::SharedList<ProbeRow> probes(
+        device(), probe_rows(probes_, input_.sets, {input_.seed, input_.sample_index}, batch_, rows_));
     const auto rows = static_cast<int64_t>(probes.for_host().size());
     weight_range_ = tiles.normalize(hidden, input_.formats, normalizer_.for_kernels());
     add_projections(tiles, hidden, probes);

@@ -26,6 +26,14 @@ struct PassSetting {
   int head_op() const { return static_cast<int>(model.ops.size()) - 1; }
 };
 
+// How many numbers per position are kept of what a variant does to the output, for the inner products of two
+// (head_sketch.h).
+struct SketchSetting {
+  int64_t width = 0;                        // 0: none
+  scores::Which which = scores::Which::kl;  // kl, logits_sse or hidden_sse: whose inner product it is
+  uint64_t seed = 0;
+};
+
 // What a walk back needs of the reference's forward.
 struct ReferenceValues {
   std::map<size_t, graph::Values> inputs;  // by stage, the head's included

@@ -35,6 +35,7 @@ struct ScoreOptions {
   int64_t memory_bytes = 0;
   scores::Metric metric;
   uint64_t seed = 0;
+  int64_t sketch = 0;  // exact, isolated: numbers per position for interactions (scores/sketches.h)
   int64_t verify = 0;  // so many scores are measured once more, exactly and in f32
 
   // Leaves of a cumulative run are nearly float again where few ops are quantized: a small difference of two

@@ -39,6 +39,20 @@ EstimateOptions estimate_options(const ScoreOptions& o) {
   return estimate;
 }
 
+scores::Sketches no_sketches(const Setting& setting, const ScoreOptions& options,
+                             const std::vector<ScoreRecord>& records) {
+  std::vector<std::vector<uint8_t>> answers;
+  for (const models::Sample& sample : setting.data) {
+    std::vector<uint8_t>& next = answers.emplace_back(sample.answer_mask);
+    next.erase(next.begin());
+    next.push_back(0);
+  }
+  std::vector<size_t> ok;
+  for (size_t i = 0; i < records.size(); ++i)
+    if (records[i].status == scores::Status::ok) ok.push_back(i);
+  return {options.metric.which, options.sketch, answers, std::move(ok)};
+}
+
 kernels::GemmCount all_products(const schedule::Devices& devices) {
   using kernels::GemmPurpose;
   kernels::GemmCount sum;
@@ -64,6 +78,7 @@ Setting first_setting(Setting setting, Method method) {
 
 Setting in_f32(Setting setting) {
   setting.strict = true;
+  setting.sketch.width = 0;
   return setting;
 }
 
@@ -78,7 +93,8 @@ Sweep::Sweep(const models::Model& model, const schedule::Devices& devices,
                calibration,
                options.f32_deltas(),
                options.memory_bytes,
-               squared_errors_alone(options)},
+               squared_errors_alone(options),
+               {options.sketch, options.metric.which, options.seed}},
       options_(std::move(options)),
       outlook_(make_outlook(model, data, calibration, options_)),
       variant_run_(first_setting(setting_, options_.method), outlook_.variants,
@@ -111,9 +127,18 @@ int64_t Sweep::results_bytes() const {
   const int64_t scored = std::ranges::count(outlook_.records, scores::Status::ok, &ScoreRecord::status);
   int64_t summed = std::ssize(outlook_.baselines) + std::min(options_.verify, scored) + 1;
   if (options_.method != Method::local) summed += scored;
-  return summed * samples * int64_t{sizeof(scores::ScopedSums)} +
+  return sketch_bytes() + summed * samples * int64_t{sizeof(scores::ScopedSums)} +
          std::ssize(outlook_.records) * (int64_t{sizeof(ScoreRecord)} + kWrittenBytes) +
          (estimator_ ? estimator_->results_bytes() : 0);
+}
+
+int64_t Sweep::sketch_bytes() const {
+  if (options_.sketch == 0) return 0;
+  int64_t tokens = 0;
+  for (const models::Sample& sample : setting_.data) tokens += std::ssize(sample.token_ids);
+  const int64_t scored = std::ranges::count(outlook_.records, scores::Status::ok, &ScoreRecord::status);
+  return scored * (tokens * options_.sketch * int64_t{sizeof(float)} +
+                   std::ssize(setting_.data) * int64_t{2 * sizeof(double)});
 }
 
 scores::Run Sweep::run(const ProgressObserver& progress) {
@@ -123,15 +148,17 @@ scores::Run Sweep::run(const ProgressObserver& progress) {
   run.data = data_counts(setting_.data);
   run.scores = outlook_.records;
   run.baselines = outlook_.baselines;
+  if (options_.sketch > 0) sketches_ = no_sketches(setting_, options_, run.scores);
   measure(variant_run_, run, progress);
   if (estimator_) estimate(run, progress);
   if (options_.method == Method::automatic) refine(run, progress);
   if (options_.verify > 0) verify(run, progress);
   variant_run_.report().timed("statistics", [&] { scores::finalize(run, options_.metric, options_.seed); });
+  if (sketches_) finish_sketches(run);
   return run;
 }
 
-void Sweep::measure(VariantRun& variants, scores::Run& run, const ProgressObserver& progress) const {
+void Sweep::measure(VariantRun& variants, scores::Run& run, const ProgressObserver& progress) {
   const auto of = [&](Target target) -> scores::Measurement& {
     if (target.kind == Target::Kind::score) return run.scores[target.index];
     return run.baselines[target.index];
@@ -152,7 +179,25 @@ void Sweep::measure(VariantRun& variants, scores::Run& run, const ProgressObserv
       sum ? sum->add(stats) : void(sum = stats);
     }
   };
-  variants.run({.metrics = metrics, .local = local}, progress);
+  const auto sketch = [&](pass::VariantId v, int sample, const std::vector<float>& values) {
+    for (const Target target : at(outlook_.targets, v))
+      if (target.kind == Target::Kind::score)
+        std::ranges::copy(values, sketches_->of(target.index, sample).begin());
+  };
+  variants.run({.metrics = metrics, .local = local, .sketch = sketch}, progress);
+}
+
+// The errors that stand beside the sketches; and none of scores that are no numbers.
+void Sweep::finish_sketches(const scores::Run& run) {
+  for (const size_t i : sketches_->scores()) {
+    const ScoreRecord& score = run.scores[i];
+    for (int64_t s = 0; s < sketches_->samples(); ++s) {
+      const scores::ScopedSums& sums = score.per_sample[static_cast<size_t>(s)];
+      sketches_->error(i, s) = {sum(sums.all, options_.metric.which),
+                                sum(sums.answer, options_.metric.which)};
+      if (score.status != scores::Status::ok) std::ranges::fill(sketches_->of(i, s), 0.0f);
+    }
+  }
 }
 
 void Sweep::estimate(scores::Run& run, const ProgressObserver& progress) {

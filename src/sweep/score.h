@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <span>
 
+#include "scores/sketches.h"
 #include "sweep/estimate.h"
 #include "sweep/forecast.h"
 #include "sweep/outlook.h"
@@ -49,11 +50,15 @@ class Sweep {
   // Calibrates, if a format needs it, and computes all variants. The run has its ops and finalized scores;
   // data, settings and provenance are the caller's.
   scores::Run run(const ProgressObserver& progress);
+  // After run(); none where none were asked for.
+  const std::optional<scores::Sketches>& sketches() const { return sketches_; }
   const RunReport& report() const { return variant_run_.report(); }
 
  private:
   int64_t results_bytes() const;
-  void measure(VariantRun& variants, scores::Run& run, const ProgressObserver& progress) const;
+  int64_t sketch_bytes() const;  // of these
+  void measure(VariantRun& variants, scores::Run& run, const ProgressObserver& progress);
+  void finish_sketches(const scores::Run& run);
   VariantRun exactly(const Setting& setting, std::span<const size_t> records) const;
   void estimate(scores::Run& run, const ProgressObserver& progress);
   // auto: exact scores in place of the estimates that matter most.
@@ -68,6 +73,7 @@ class Sweep {
   Outlook outlook_;
   VariantRun variant_run_;
   std::optional<Estimator> estimator_;
+  std::optional<scores::Sketches> sketches_;
   schedule::Keeping keeping_;
   double start_s_ = 0;
   std::optional<schedule::MemoryPlan> verify_plan_;

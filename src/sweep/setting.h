@@ -21,6 +21,7 @@ struct Setting {
   bool strict = false;                // deltas in f32 instead of bf16
   int64_t memory_bytes = 0;           // of each device
   bool squared_errors_alone = false;  // see pass::PassInput
+  pass::SketchSetting sketch = {};
 
   DType delta_dtype() const { return strict ? DType::f32 : DType::bf16; }
   // Of a pass over some of the data.

@@ -84,14 +84,29 @@ int64_t VariantRun::told_bytes(const schedule::Chunk& chunk) const {
     locals += std::ssize(variant.overrides);
   }
   metrics += std::ssize(parents);
-  return metrics * std::ssize(chunk.samples) * kMetricsBytes + locals * kLocalBytes;
+  return metrics * std::ssize(chunk.samples) * kMetricsBytes + locals * kLocalBytes + sketch_bytes(chunk);
+}
+
+int64_t VariantRun::sketch_bytes(const schedule::Chunk& chunk) const {
+  constexpr int64_t kCallBytes = 1 + sizeof(int) + sizeof(int64_t) + sizeof(uint64_t);
+  if (setting_.sketch.width == 0) return 0;
+  int64_t bytes = 0;
+  for (const int sample : chunk.samples)
+    bytes += kCallBytes + std::ssize(setting_.data[static_cast<size_t>(sample)].token_ids) *
+                              setting_.sketch.width * int64_t{sizeof(float)};
+  const auto leaves = std::ranges::count_if(chunk.variants, [&](pass::VariantId v) {
+    return !at(variants_, v).carried && at(variants_, v).parent == pass::kReference;
+  });
+  return bytes * leaves;
 }
 
 pass::PassInput VariantRun::pass_input(const schedule::Chunk& chunk, const ops::Context& ops) const {
   return {.setting = setting_.of_pass(chunk, ops, ranges_),
           .variants = variants_,
           .live = chunk.variants,
-          .squared_errors_alone = setting_.squared_errors_alone};
+          .squared_errors_alone = setting_.squared_errors_alone,
+          .sketch = setting_.sketch,
+          .sample_index = chunk.samples};
 }
 
 bool VariantRun::first_pass_has_all_samples() const {
@@ -127,6 +142,10 @@ pass::PassSinks VariantRun::pass_sinks(const schedule::Chunk& chunk, const Sinks
                 sinks.metrics(variant, chunk.samples[static_cast<size_t>(sample)], sums);
               },
           .range = [&](int op, float min, float max) { widen(ranges_, op, min, max); },
+          .sketch =
+              [&](pass::VariantId variant, int64_t sample, const std::vector<float>& sketch) {
+                sinks.sketch(variant, chunk.samples[static_cast<size_t>(sample)], sketch);
+              },
           .local = sinks.local,
           .stage_done = std::move(stage_done)};
 }

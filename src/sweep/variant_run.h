@@ -34,6 +34,8 @@ class VariantRun {
     // Once or more per (variant, sample of the data that it can change).
     std::function<void(pass::VariantId, int sample, const scores::ScopedSums&)> metrics;
     std::function<void(pass::VariantId, const scores::LocalStats&)> local;
+    // See pass::PassSinks; only where the setting asks for sketches.
+    std::function<void(pass::VariantId, int sample, const std::vector<float>&)> sketch = {};
   };
   void run(const Sinks& sinks, const ProgressObserver& progress);
 
@@ -51,6 +53,7 @@ class VariantRun {
   bool first_pass_has_all_samples() const;
   schedule::MemoryPlan plan(std::optional<int64_t> base_bytes) const;
   int64_t told_bytes(const schedule::Chunk& chunk) const;
+  int64_t sketch_bytes(const schedule::Chunk& chunk) const;  // of these
   pass::PassInput pass_input(const schedule::Chunk& chunk, const ops::Context& ops) const;
   pass::PassSinks pass_sinks(const schedule::Chunk& chunk, const Sinks& sinks,
                              std::function<void(const std::string&, double)> stage_done);

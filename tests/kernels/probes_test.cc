@@ -147,5 +147,39 @@ TEST_P(ProbesTest, RowProductsOfEveryProbe) {
   }
 }
 
+TEST_P(ProbesTest, ProductsWithChangesByBlocks) {
+  constexpr int64_t kParents = 5, kProbes = 3, kRows = 6, kCols = 37;
+  const std::vector<RowBlock> blocks{{.rows = 2, .parent = 3, .in = {0, kAbsent, kAbsent}, .out = 4},
+                                     {.rows = 4, .parent = 1, .in = {2, kAbsent, kAbsent}, .out = 6}};
+  Rng rng(8);
+  const auto u = qsweep::testing::normals(rng, kProbes * kParents * kCols);
+  const auto d = qsweep::testing::normals(rng, kRows * kCols);
+  std::vector<bf16> rounded;
+  for (const float v : d) rounded.push_back(to_bf16(v));
+  std::vector<LogitsSums> shifts(10);
+  for (size_t i = 0; i < shifts.size(); ++i) shifts[i].shift = static_cast<double>(i) / 4;
+  for (const bool shifted : {false, true})
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+      std::vector<double> products(kRows * kProbes, 0.5);
+      const void* const data = dtype == DType::bf16 ? static_cast<const void*>(rounded.data()) : d.data();
+      const MatrixView changes{const_cast<void*>(data), dtype, kRows, kCols, kCols};
+      probe_products(device(), blocks, kProbes, on(Matrix<const float>(u.data(), kProbes * kParents, kCols)),
+                     on(changes), shifted ? on(shifts) : std::span<const LogitsSums>(), on(products));
+      for (const RowBlock& b : blocks)
+        for (int64_t r = 0; r < b.rows; ++r)
+          for (int64_t p = 0; p < kProbes; ++p) {
+            double expected = 0.5;
+            for (int64_t c = 0; c < kCols; ++c) {
+              const auto at = static_cast<size_t>((b.in[0] + r) * kCols + c);
+              const double change = static_cast<double>(dtype == DType::bf16 ? to_float(rounded[at]) : d[at]);
+              expected +=
+                  static_cast<double>(u[static_cast<size_t>((p * kParents + b.parent + r) * kCols + c)]) *
+                  (change - (shifted ? shifts[static_cast<size_t>(b.out + r)].shift : 0));
+            }
+            EXPECT_NEAR(products[static_cast<size_t>((b.in[0] + r) * kProbes + p)], expected, 1e-4);
+          }
+    }
+}
+
 }  // namespace
 }  // namespace qsweep::kernels

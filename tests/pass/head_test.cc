@@ -8,12 +8,14 @@
 
 #include "base/rng.h"
 #include "io/safetensors_writer.h"
+#include "pass/probe_rows.h"
 #include "support/temporary_folder.h"
 
 namespace qsweep::pass {
 namespace {
 
 constexpr int64_t kWidth = 4, kTokens = 3, kVocabulary = 600;  // more than one tile of the head
+constexpr int kSampleIndex = 7;                                // in the data
 constexpr double kCommon = 250;                                // in every row of lm_head
 
 using Matrices = std::vector<std::vector<float>>;
@@ -29,6 +31,7 @@ struct CommonShift {
   kernels::Gemm gemm{Threads{1}};
   ops::Context context{gemm};
   std::optional<models::Model> model;
+  std::map<int, std::vector<float>> sketches;  // of the last score(), by variant
   models::Sample sample{
       .id = "sample", .token_ids = {3, 599, 1}, .answer_mask = {0, 1, 1}, .rows = {kTokens}};
 
@@ -69,7 +72,8 @@ struct CommonShift {
 
   // By variant.
   std::map<int, scores::MetricSums> score(std::vector<graph::Branch> branches,
-                                          const std::vector<VariantId>& carried) {
+                                          const std::vector<VariantId>& carried,
+                                          const SketchSetting& sketch = {}) {
     std::vector<graph::SampleInputs> inputs(1);
     inputs[0].rows = sample.rows;
     inputs[0].tables.emplace("x", Tensor::from<float>(x, {kTokens, kWidth}));
@@ -84,11 +88,17 @@ struct CommonShift {
     score_head(
         {.setting = {.model = *model, .ops = context, .samples = {&sample}, .ranges = none},
          .variants = {},
-         .live = {}},
+         .live = {},
+         .sketch = sketch,
+         .sample_index = {kSampleIndex}},
         pass, variants, carried,
         {.metrics = [&](VariantId variant, int64_t,
                         const scores::ScopedSums& sums) { metrics[static_cast<int>(variant)] = sums.all; },
          .range = {},
+         .sketch =
+             [&](VariantId variant, int64_t, const std::vector<float>& sketched) {
+               sketches[static_cast<int>(variant)] = sketched;
+             },
          .local = [](auto&&...) {},
          .stage_done = {}});
     return metrics;
@@ -138,6 +148,24 @@ struct CommonShift {
   }
 };
 
+// The random signs of a sketch, [width * kTokens, columns].
+std::vector<float> signs_of(CommonShift& model, const SketchSetting& sketch, int64_t columns) {
+  const ProbeSet set{.metric = {sketch.which, scores::Scope::all}};
+  std::vector<Probe> probes;
+  for (int64_t r = 0; r < sketch.width; ++r) probes.push_back({.index = r});
+  std::vector<graph::SampleInputs> inputs(1);
+  inputs[0].rows = model.sample.rows;
+  const graph::Batch batch(std::move(inputs));
+  const auto rows = probe_rows(probes, {&set, 1}, {sketch.seed, std::array{kSampleIndex}}, batch,
+                               token_rows({&model.sample}));
+  std::vector<float> signs(rows.size() * static_cast<size_t>(columns));
+  std::vector<float> unused(static_cast<size_t>(kTokens * columns));
+  const std::vector<kernels::LogitsNormalizer> normalizers(kTokens);
+  kernels::fill_probes(Threads{1}, kernels::ProbeKind::rademacher, rows, {unused.data(), kTokens, columns},
+                       normalizers, 0, {signs.data(), DType::f32, std::ssize(rows), columns, columns});
+  return signs;
+}
+
 const quant::Format* format() { return &quant::find_format("mxfp4a16"); }
 
 TEST(Head, AShiftOfAllLogitsTogetherIsTakenOutOfParentsAndLeaves) {
@@ -181,6 +209,67 @@ TEST(Head, ABiasIsInTheReferencesLogitsAlone) {
   for (const int variant : {kParent, kA, kHead})
     EXPECT_EQ(with.at(variant).logits_sse, without.at(variant).logits_sse);
   EXPECT_GT(std::abs(with.at(kParent).kl - without.at(kParent).kl), 1e-3 * without.at(kParent).kl);
+}
+
+// Of changes of the logits by ops before the head and by the head itself, under a common shift of 1500.
+TEST(Head, SketchesAreProjectionsOnTheSameSignsForAll) {
+  CommonShift model(/*with_bias=*/true);
+  constexpr int kA = 3, kB = 4, kHead = 5;
+  const auto score = [&](const SketchSetting& sketch) {
+    return model.score({{.formats = std::vector<const quant::Format*>(3),
+                         .leaves = {{kA, {{0, format()}}}, {kB, {{1, format()}}}, {kHead, {{2, format()}}}}}},
+                       {kReference}, sketch);
+  };
+  std::vector<float> a = model.a, b = model.b;
+  a[0] = 4;
+  b[5] = 4.0f / 64;
+  for (const scores::Which which : {scores::Which::kl, scores::Which::logits_sse}) {
+    const SketchSetting sketch{.width = 512, .which = which, .seed = 3};
+    const auto metrics = score(sketch);
+    const std::vector<float> signs = signs_of(model, sketch, kVocabulary);
+    ASSERT_EQ(model.sketches.size(), 3u);
+    double products = 0, expected_products = 0, squares_a = 0, squares_b = 0;
+    for (int64_t t = 0; t < kTokens; ++t) {
+      const std::vector<double> before = model.logits(t, model.a, model.b);
+      const std::vector<double> log_p = CommonShift::log_softmax(before);
+      // Weights of the inner product, and changes less what it does not see.
+      std::vector<double> weight(log_p.size(), 1);
+      const auto change = [&](const std::vector<float>& of_a, const std::vector<float>& of_b) {
+        std::vector<double> d = model.logits(t, of_a, of_b);
+        double mean = 0;
+        for (size_t v = 0; v < d.size(); ++v) mean += std::exp(log_p[v]) * (d[v] -= before[v]);
+        for (size_t v = 0; v < d.size() && which == scores::Which::kl; ++v) {
+          d[v] -= mean;
+          weight[v] = std::exp(log_p[v]);
+        }
+        return d;
+      };
+      const std::vector<double> of_a = change(a, model.b), of_b = change(model.a, b);
+      for (int64_t r = 0; r < sketch.width; ++r) {
+        double sum_a = 0, sum_b = 0;
+        for (size_t v = 0; v < weight.size(); ++v) {
+          const double e =
+              static_cast<double>(signs[static_cast<size_t>((r * kTokens + t) * kVocabulary) + v]);
+          sum_a += e * std::sqrt(weight[v]) * of_a[v];
+          sum_b += e * std::sqrt(weight[v]) * of_b[v];
+        }
+        const auto at = static_cast<size_t>(t * sketch.width + r);
+        const double got_a = model.sketches[kA][at], got_b = model.sketches[kB][at];
+        const double scale = which == scores::Which::kl ? 1 : 1e5;
+        EXPECT_NEAR(got_a, sum_a, 1e-5 * std::abs(sum_a) + 1e-4 * scale);
+        EXPECT_NEAR(got_b, sum_b, 1e-5 * std::abs(sum_b) + 1e-4 * scale);
+        products += got_a * got_b / static_cast<double>(sketch.width);
+      }
+      for (size_t v = 0; v < weight.size(); ++v) {
+        expected_products += weight[v] * of_a[v] * of_b[v];
+        squares_a += weight[v] * of_a[v] * of_a[v];
+        squares_b += weight[v] * of_b[v] * of_b[v];
+      }
+    }
+    // Five standard errors.
+    EXPECT_NEAR(products, expected_products, 5 * std::sqrt(2 * squares_a * squares_b / 512)) << name(which);
+    EXPECT_EQ(metrics.size(), 3u);
+  }
 }
 
 }  // namespace

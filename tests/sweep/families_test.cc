@@ -64,7 +64,8 @@ TEST_P(FamilyScores, AgreeWithBruteForce) {
   models::Model model = models::load(folder);
   std::vector<models::Sample> samples = samples_of(model, folder, expected);
   const TinyRun family(std::move(model), std::move(samples));
-  const auto [run, report] = family.score({.formats = testing::formats({"w8a8_dynamic"}), .strict = true});
+  const auto [run, report, none] =
+      family.score({.formats = testing::formats({"w8a8_dynamic"}), .strict = true});
   for (const scores::Which which :
        {scores::Which::kl, scores::Which::logits_sse, scores::Which::hidden_sse}) {
     const Errors errors = errors_of(run, expected.at("ops"), {which});

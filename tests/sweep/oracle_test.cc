@@ -104,7 +104,8 @@ void expect_baseline(const scores::Run& run, const std::string& format, const io
 
 void expect_isolated_scores(kernels::Device device, const std::vector<std::string>& names) {
   const TinyRun tiny(testing::kOracleSamples);
-  const auto [run, report] = tiny.score_on(device, {.formats = testing::formats(names), .strict = true});
+  const auto [run, report, none] =
+      tiny.score_on(device, {.formats = testing::formats(names), .strict = true});
   EXPECT_EQ(run.scores.size(), 76 * names.size());
   for (const std::string& format : names) {
     expect_isolated(run, format, kIsolated.at(format));
@@ -121,7 +122,7 @@ void expect_leave_one_out_scores(kernels::Device device) {
   const std::map<std::string, std::string> files = {{"w4a16_g32", "fallback-int4_wo_g32.json"},
                                                     {"w8a8", "fallback-int8.json"},
                                                     {"w8a8_dynamic", "fallback-int8_dyn.json"}};
-  const auto [run, report] = tiny.score_on(
+  const auto [run, report, none] = tiny.score_on(
       device,
       {.formats = testing::formats(names_of(files)), .mode = scores::Mode::leave_one_out, .strict = true});
   for (const auto& [format, file] : files) {

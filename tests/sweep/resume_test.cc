@@ -36,6 +36,7 @@ class Resume : public ::testing::Test {
   // What one process finds; no scores where `progress` interrupts it.
   struct Found {
     std::optional<scores::Run> run;
+    std::optional<scores::Sketches> sketches;
     sweep::RunReport report;
     double delta_flops = 0;  // of the products that the process itself computed
   };
@@ -50,6 +51,7 @@ class Resume : public ::testing::Test {
       found.run = sweep.run(progress);
     } catch (const Interruption&) {
     }
+    found.sketches = sweep.sketches();
     found.report = sweep.report();
     found.delta_flops = (*cpus).products(kernels::GemmPurpose::deltas).flops;
     return found;
@@ -105,6 +107,8 @@ class Resume : public ::testing::Test {
     std::printf("%d interruptions, %.3g GFLOP instead of %.3g\n", c.interruptions, c.delta_flops * 1e-9,
                 c.left_alone.delta_flops * 1e-9);
     EXPECT_EQ(scores_text(*c.last.run), scores_text(*c.left_alone.run));
+    EXPECT_EQ(c.last.sketches.has_value(), options.sketch > 0);
+    EXPECT_TRUE(c.last.sketches == c.left_alone.sketches);
     return c;
   }
 
@@ -116,7 +120,7 @@ class Resume : public ::testing::Test {
 TEST_F(Resume, IsolatedScoresStageByStage) {
   const TinyRun tiny = tiny_run({kText, kImage});
   const ScoreOptions options{
-      .formats = testing::formats({"w8a8"}), .ops_glob = "*.2.*", .memory_bytes = kMemory};
+      .formats = testing::formats({"w8a8"}), .ops_glob = "*.2.*", .memory_bytes = kMemory, .sketch = 4};
   const Comparison c = interrupt(tiny, options, 1);
   EXPECT_GE(c.interruptions, static_cast<int>(tiny.model.stages.size()));
   // Only the head is computed twice, and all that counts is counted once.
@@ -164,7 +168,8 @@ TEST_F(Resume, EstimatedAndVerifiedScores) {
 TEST_F(Resume, TwoDevices) {
   devices_ = 2;
   const TinyRun tiny = tiny_run({kText, kImage, "eval-005"});
-  ScoreOptions options{.formats = testing::formats({"w8a8"}), .ops_glob = "*.2.*", .memory_bytes = kMemory};
+  ScoreOptions options{
+      .formats = testing::formats({"w8a8"}), .ops_glob = "*.2.*", .memory_bytes = kMemory, .sketch = 4};
   const Comparison c = interrupt(tiny, options, 3);
   EXPECT_GE(c.interruptions, 8);
   EXPECT_DOUBLE_EQ(c.last.report.deltas.flops, c.left_alone.report.deltas.flops);
@@ -172,6 +177,7 @@ TEST_F(Resume, TwoDevices) {
   EXPECT_LT(c.last.report.earlier_s.at("sweep"), c.last.report.phases_s.at("sweep"));
   EXPECT_EQ(c.last.report.plan.devices(), 2u);
   options.method = Method::hawq;
+  options.sketch = 0;
   options.verify = 2;
   EXPECT_GE(interrupt(tiny, options, 5).interruptions, 4);
 }

@@ -2,6 +2,7 @@
 // confidence intervals. QSWEEP_FULL=1 in the environment takes more of everything.
 #include <cstdlib>
 #include <map>
+#include <numeric>
 
 #include <gtest/gtest.h>
 
@@ -63,6 +64,44 @@ TEST(StatisticsSlow, JointErrorsArePredicted) {
       std::printf("%s, %c quarters: median error corrected %.3f, plain sum %.3f\n", name.c_str(), key,
                   median(errors), median(plain.at(key)));
     EXPECT_TRUE(median(corrected.at('*')) <= 0.2);
+  }
+}
+
+// Where errors are small enough for second order, pairs say what the sum leaves out: how changes align.
+TEST(StatisticsSlow, PairsForetellJointErrors) {
+  const TinyRun tiny(testing::kOracleSamples);
+  const std::vector<std::string> names{"w8a16", "w4a16_g32"};
+  kernels::Gemm gemm({2});
+  const ops::Context context{gemm};
+  for (const scores::Metric metric : {testing::kKl, kLogits}) {
+    const auto [run, report, sketches] =
+        tiny.score({.formats = testing::formats(names), .metric = metric, .sketch = 32});
+    std::vector<int64_t> samples(tiny.data.size());
+    std::iota(samples.begin(), samples.end(), int64_t{0});
+    const scores::Interactions pairs = sketches->interactions(metric.scope, samples, Threads{2});
+    for (const std::string& format : names) {
+      const auto subsets = random_subsets(quant::find_format(format), tiny.model.ops.size(), 9);
+      sweep::Evaluation evaluation(
+          {tiny.model, context, tiny.data, tiny.calibration, false, int64_t{4} << 30}, subsets);
+      evaluation.prepare();
+      const scores::EvalRun measured = evaluation.run(metric, {});
+      std::vector<double> with_pairs, plain;
+      for (const scores::EvalRecipe& recipe : measured.recipes) {
+        std::vector<size_t> chosen;
+        for (size_t i = 0; i < run.scores.size(); ++i)
+          if (run.scores[i].format == format &&
+              recipe.ops.contains(run.ops[static_cast<size_t>(run.scores[i].op)].name))
+            chosen.push_back(i);
+        double sum = 0;
+        for (const size_t i : chosen) sum += run.scores[i].sum(metric);
+        plain.push_back(std::abs(sum / recipe.sum(metric) - 1));
+        with_pairs.push_back(std::abs(pairs.predicted(run, chosen, metric) / recipe.sum(metric) - 1));
+      }
+      std::printf("%s, %s: median error with pairs %.3f, plain sum %.3f\n", scores::name(metric).c_str(),
+                  format.c_str(), median(with_pairs), median(plain));
+      EXPECT_LE(median(with_pairs), 0.1) << format;
+      EXPECT_LT(median(with_pairs), median(plain)) << format;
+    }
   }
 }
 

@@ -30,6 +30,7 @@ struct TinyRun : Tiny {
   struct Result {
     scores::Run run;
     sweep::RunReport report;
+    std::optional<scores::Sketches> sketches;
   };
   Result score(sweep::ScoreOptions options, int threads = 2,
                kernels::LowPrecision bf16 = kernels::LowPrecision::where_native) const {
@@ -48,6 +49,7 @@ struct TinyRun : Tiny {
     Result result;
     result.run = sweep.run({});
     result.report = sweep.report();
+    result.sketches = sweep.sketches();
     return result;
   }
 };

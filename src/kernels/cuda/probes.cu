@@ -5,3 +5,4 @@ QSWEEP_LAUNCH(FillProbes);
 QSWEEP_LAUNCH(AddProjections);
 QSWEEP_LAUNCH(RowProducts);
 QSWEEP_LAUNCH(RowSquaredProducts);
+QSWEEP_LAUNCH(ProbeProducts);
