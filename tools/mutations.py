@@ -312,8 +312,17 @@ MUTATIONS = {
         "src/pass/head.cc", "for (const VariantId leaf : b.leaf_ids) sinks.metrics(leaf,",
         "for (const VariantId leaf : std::vector<VariantId>{}) sinks.metrics(leaf,", "sweep", "ModesSlow.LeavesEqual*"),
     "probe_reused_across_samples": (
-        "src/pass/probe_rows.cc", "int64_t{input.sample_index[static_cast<size_t>(sample)]}, t})", "int64_t{0}, t})",
+        "src/pass/probe_rows.cc", "int64_t{streams.sample_index[static_cast<size_t>(sample)]}, t})", "int64_t{0}, t})",
         "sweep", "Estimate.EverySample*"),
+    "sketch_without_its_projection": (
+        "src/pass/head_sketch.cc", "if (which_ == Which::kl)\n        a -=", "if (false)\n        a -=", "pass", "Head.*"),
+    "sketch_of_shifted_changes": (
+        "src/pass/head_sketch.cc", "kl ? sums : std::span<const LogitsSums>()", "std::span<const LogitsSums>()", "pass",
+        "Head.*"),
+    "interactions_of_prompts_too": (
+        "src/scores/sketches.cc", "if (scope == Scope::all || answers_", "if (true || answers_", "scores", "Sketches*"),
+    "sketches_in_no_plan": (
+        "src/sweep/score.cc", "return sketch_bytes() + summed", "return summed", "cli", "MemorySlow.Sketches"),
     "probe_reused_across_positions": (
         "src/pass/probe_rows.cc", "[static_cast<size_t>(sample)]}, t})", "[static_cast<size_t>(sample)]}, 0 * t})",
         "sweep", "EstimateSlow.ManyProbes*"),

@@ -3,7 +3,6 @@
 namespace qsweep::pass {
 namespace {
 
-using graph::Rows;
 using graph::Scratch;
 using kernels::LogitsSums;
 using kernels::ProbeKind;

@@ -106,6 +106,13 @@ TEST(MemorySlow, ManyPairs) {
                 "--format", "w8a8_dynamic"});
 }
 
+TEST(MemorySlow, Sketches) {
+  const Workplace place;
+  score_within(place, 200,
+               {"--data", short_samples(place, 300), "--samples", "300", "--ops", "model.layers.[23].*",
+                "--format", "w8a8_dynamic", "--sketch", "256"});
+}
+
 TEST(MemorySlow, ProductsOfProbes) {
   const Workplace place;
   score_within(place, 150,

@@ -54,7 +54,7 @@ TEST(Sketch, WhatHasNoChangesOfTheOutputIsRefused) {
   for (const char* method : {"adjoint", "fisher", "hawq", "local", "auto"})
     EXPECT_THAT(refused({"--method", method}), HasSubstr("--sketch: expected --method exact, found"));
   EXPECT_THAT(refused({"--mode", "leave-one-out"}),
-              HasSubstr("--sketch: expected --mode isolated, found leave_one_out"));
+              HasSubstr("--sketch: expected --mode isolated, found leave-one-out"));
   EXPECT_THAT(refused({"--coarse", "block"}), HasSubstr("--sketch: expected every op to be measured"));
   EXPECT_THAT(refused({"--sketch", "1025"}), HasSubstr("--sketch"));
 }
