@@ -17,6 +17,7 @@
 #include "recipe/recipe.h"
 #include "report/time.h"
 #include "scores/files.h"
+#include "scores/sketches.h"
 #include "sweep/evaluate.h"
 
 namespace qsweep::cli {
@@ -63,11 +64,14 @@ scores::Run read_scored(const std::string& folder, const scores::ModelInfo& mode
 }
 
 // What the scores foretold.
-void predict(scores::EvalRun& run, const scores::Run& scored) {
+void predict(scores::EvalRun& run, const scores::Run& scored, const std::string& folder, Threads threads) {
+  std::vector<scores::MetricInteractions> pairs;
+  if (const auto sketches = with_context("--scores", [&] { return scores::read_sketches(scored, folder); }))
+    pairs = sketches->interactions(threads);
   for (scores::EvalRecipe& recipe : run.recipes) {
     std::map<std::string, std::string> exercised = recipe.ops;  // the others change nothing here
     for (const std::string& op : recipe.unexercised) exercised.erase(op);
-    recipe.predicted = scores::predict_all(scored, exercised);
+    recipe.predicted = scores::predict_all(scored, exercised, pairs);
   }
 }
 
@@ -135,9 +139,8 @@ std::vector<std::string> above(const scores::EvalRecipe& recipe, const std::vect
 }
 
 std::string per_position(const scores::Prediction* predicted) {
-  const bool known = predicted != nullptr && predicted->corrected && predicted->positions > 0;
-  return known ? fmt::format("{:.3g}", *predicted->corrected / static_cast<double>(predicted->positions))
-               : "-";
+  const bool known = predicted != nullptr && predicted->best() && predicted->positions > 0;
+  return known ? fmt::format("{:.3g}", *predicted->best() / static_cast<double>(predicted->positions)) : "-";
 }
 
 void print_summary(const Output& output, const scores::EvalRun& run, const std::string& out) {
@@ -162,13 +165,13 @@ io::Json eval_summary(const scores::EvalRun& run, const std::vector<Limit>& limi
   io::Json recipes = io::Json::array();
   for (const scores::EvalRecipe& recipe : run.recipes) {
     const scores::Prediction* predicted = recipe.prediction(metric);
-    const bool foretold = predicted != nullptr && predicted->corrected && predicted->positions > 0;
+    const bool foretold = predicted != nullptr && predicted->best() && predicted->positions > 0;
     recipes.push_back(
         {{"name", recipe.name},
          {"effective_bits", recipe.effective_bits},
          {"value", recipe.total ? io::Json(recipe.per_position(metric)) : io::Json()},
-         {"predicted", foretold ? io::Json(*predicted->corrected / static_cast<double>(predicted->positions))
-                                : io::Json()},
+         {"predicted",
+          foretold ? io::Json(*predicted->best() / static_cast<double>(predicted->positions)) : io::Json()},
          {"mixed_groups", recipe.mixed_groups.size()},
          {"above_limit", above(recipe, limits)}});
   }
@@ -237,7 +240,7 @@ class Evaluating : public Question {
   void answer() override {
     result_ =
         script_.measure(*this, [&](const auto& progress) { return evaluation_.run(metric_, progress); });
-    if (scored_) predict(result_, *scored_);
+    if (scored_) predict(result_, *scored_, flags_.scores, engine().devices->first().device().threads);
     scores::write_eval(result_, flags_.job.out);
     report::write_eval_report(result_, flags_.job.out);
   }

@@ -44,7 +44,7 @@ void read_errors(const std::string& folder, const stacks::Model& model, stacks::
     const scores::Prediction* prediction = recipe.prediction(run.ranking_metric);
     if (prediction != nullptr && prediction->complete() && prediction->positions > 0)
       choice.predicted =
-          prediction->corrected.value_or(prediction->plain_sum) / static_cast<double>(prediction->positions);
+          prediction->best().value_or(prediction->plain_sum) / static_cast<double>(prediction->positions);
     return;
   }
   fail("{}: none of its recipes has the formats of \"{}\"", folder, choice.name);

@@ -24,14 +24,17 @@ constexpr const char* kHowToReadEval =
     "no change.\n"
     "- [a, b] is a 95 % confidence interval of the mean per position over samples of this kind of data.\n"
     "- Effective bits are the mean over the parameters of all ops, scales included, float ops at 16.\n"
-    "- The plain sum adds up the scores of the quantized ops. The prediction corrects it by how much faster "
-    "than their sum the errors of everything quantized grow.\n";
+    "- The plain sum adds up the scores of the quantized ops. The prediction adds how their errors align, "
+    "where "
+    "the scores were measured with `--sketch`; else it corrects the sum by how much faster than their sum "
+    "the "
+    "errors of everything quantized grow.\n";
 
 double per_position(const Prediction& prediction, double sum) {
   return prediction.positions > 0 ? sum / static_cast<double>(prediction.positions) : kUndefined;
 }
-double corrected(const Prediction& prediction) {
-  return per_position(prediction, prediction.corrected.value_or(kUndefined));
+double foretold(const Prediction& prediction) {
+  return per_position(prediction, prediction.best().value_or(kUndefined));
 }
 
 std::string ratio(double measured, double predicted) {
@@ -55,8 +58,8 @@ std::string with_interval(const EvalRecipe& recipe, Metric metric) {
 std::vector<std::string> prediction_cells(const EvalRecipe& recipe, Metric metric) {
   const Prediction* prediction = recipe.prediction(metric);
   if (!prediction) return {number(kUndefined), number(kUndefined), number(kUndefined)};
-  return {number(corrected(*prediction)), number(per_position(*prediction, prediction->plain_sum)),
-          ratio(recipe.per_position(metric), corrected(*prediction))};
+  return {number(foretold(*prediction)), number(per_position(*prediction, prediction->plain_sum)),
+          ratio(recipe.per_position(metric), foretold(*prediction))};
 }
 
 bool any_prediction(const EvalRun& run, Metric metric) {

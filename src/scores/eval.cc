@@ -20,6 +20,7 @@ Json prediction_json(const Prediction& prediction) {
   for (const auto& [op, format] : prediction.missing) missing.push_back(op);
   return {{"metric", name(prediction.metric)},
           {"corrected", or_null(prediction.corrected)},
+          {"with_pairs", or_null(prediction.with_pairs)},
           {"plain_sum", prediction.plain_sum},
           {"positions", prediction.positions},
           {"missing", missing}};
@@ -51,6 +52,7 @@ Prediction read_prediction(const ObjectReader& object, const EvalRecipe& recipe)
                         .positions = count_at(object, "positions"),
                         .missing = {}};
   if (!is_null(object, "corrected")) prediction.corrected = object.number("corrected");
+  if (object.has("with_pairs")) prediction.with_pairs = object.number("with_pairs");
   for (const std::string& op : strings_at(object, "missing")) {
     const auto quantized = recipe.ops.find(op);
     if (quantized == recipe.ops.end())
@@ -91,11 +93,9 @@ EvalRecipe read_recipe(const ObjectReader& object) {
 }
 
 void add_prediction(CsvRow& row, const Prediction* prediction) {
-  if (!prediction) return row.empty(4);
-  if (prediction->corrected)
-    row.number(*prediction->corrected);
-  else
-    row.empty(1);
+  if (!prediction) return row.empty(5);
+  row.number(prediction->corrected.value_or(kUndefined));
+  row.number(prediction->with_pairs.value_or(kUndefined));
   row.number(prediction->plain_sum);
   row.integer(prediction->positions);
   row.integer(static_cast<int64_t>(prediction->missing.size()));
@@ -171,7 +171,7 @@ std::string to_csv(const EvalRun& run) {
     header.text(column);
   add_measurement_header(header);
   for (const Metric metric : kRankingMetrics)
-    for (const char* column : {"corrected", "plain_sum", "positions", "missing"})
+    for (const char* column : {"corrected", "with_pairs", "plain_sum", "positions", "missing"})
       header.text(fmt::format("predicted_{}_{}_{}", name(metric.which), name(metric.scope), column));
   std::string csv = header.line();
   for (const EvalRecipe& recipe : run.recipes) {

@@ -7,7 +7,7 @@
 //                effective_bits, uncalibrated [op names], unexercised [op names], ops {op: format},
 //                mixed_groups {fusion group: {op: format}}, metrics (null where a sum is not finite),
 //                predicted (null without scores to predict from)
-//   predicted[]  metric, corrected (null where unknown), plain_sum, positions, missing [op names]
+//   predicted[]  metric, corrected, with_pairs (null where unknown), plain_sum, positions, missing [op names]
 #pragma once
 
 #include <map>

@@ -40,4 +40,10 @@ class Interactions {
   std::vector<double> products_;
 };
 
+// Of the errors by one metric.
+struct MetricInteractions {
+  Metric metric;
+  Interactions interactions;
+};
+
 }  // namespace qsweep::scores

@@ -90,12 +90,34 @@ Prediction JointModel::predict(const std::map<std::string, std::string>& formats
   return prediction;
 }
 
-std::vector<Prediction> predict_all(const Run& run, const std::map<std::string, std::string>& formats) {
+namespace {
+
+std::optional<double> predict_with_pairs(const Run& run, const std::map<std::string, std::string>& formats,
+                                         const MetricInteractions& pairs) {
+  std::vector<size_t> chosen;
+  size_t missing = formats.size();
+  for (const size_t i : pairs.interactions.scores()) {
+    const ScoreRecord& score = run.scores[i];
+    const auto format = formats.find(run.ops[static_cast<size_t>(score.op)].name);
+    if (format == formats.end() || format->second != score.format || !score.has(pairs.metric)) continue;
+    chosen.push_back(i);
+    --missing;
+  }
+  if (missing > 0) return std::nullopt;
+  return pairs.interactions.predicted(run, chosen, pairs.metric);
+}
+
+}  // namespace
+
+std::vector<Prediction> predict_all(const Run& run, const std::map<std::string, std::string>& formats,
+                                    std::span<const MetricInteractions> pairs) {
   std::vector<Prediction> predictions;
   for (const Metric metric : kRankingMetrics) {
     const JointModel model = JointModel::from_run(run, metric);
     if (model.formats().empty()) continue;
     Prediction prediction = model.predict(formats);
+    for (const MetricInteractions& of_metric : pairs)
+      if (of_metric.metric == metric) prediction.with_pairs = predict_with_pairs(run, formats, of_metric);
     if (prediction.positions > 0) predictions.push_back(std::move(prediction));
   }
   return predictions;

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "scores/interactions.h"
 #include "scores/run.h"
 
 namespace qsweep::scores {
@@ -33,10 +34,14 @@ struct Prediction {
   Metric metric;
   double plain_sum = 0;             // over the ops that have a score
   std::optional<double> corrected;  // the formula above; none where a kappa is missing
-  int64_t positions = 0;            // of the data that the scores are from, to compare per position
+  // The sum and how errors align (interactions.h); none where that of some score is not known.
+  std::optional<double> with_pairs = {};
+  int64_t positions = 0;  // of the data that the scores are from, to compare per position
   std::vector<std::pair<std::string, std::string>> missing;  // (op, format) without a score
 
   bool complete() const { return missing.empty(); }
+  // What is known best.
+  std::optional<double> best() const { return with_pairs ? with_pairs : corrected; }
 };
 
 class JointModel {
@@ -58,6 +63,7 @@ class JointModel {
 };
 
 // For each of kRankingMetrics that the run measured.
-std::vector<Prediction> predict_all(const Run& run, const std::map<std::string, std::string>& formats);
+std::vector<Prediction> predict_all(const Run& run, const std::map<std::string, std::string>& formats,
+                                    std::span<const MetricInteractions> pairs = {});
 
 }  // namespace qsweep::scores

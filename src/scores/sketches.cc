@@ -153,6 +153,15 @@ Interactions Sketches::interactions(Scope scope, std::span<const int64_t> sample
   return {scores_, std::move(products)};
 }
 
+std::vector<MetricInteractions> Sketches::interactions(Threads threads) const {
+  std::vector<int64_t> all(static_cast<size_t>(samples()));
+  std::iota(all.begin(), all.end(), int64_t{0});
+  std::vector<MetricInteractions> found{{{which_, Scope::all}, interactions(Scope::all, all, threads)}};
+  if (std::ranges::count(answers_, 1) > 0)
+    found.push_back({{which_, Scope::answer}, interactions(Scope::answer, all, threads)});
+  return found;
+}
+
 std::string Sketches::digest() const {
   io::Sha256 digest;
   digest.update(std::as_bytes(std::span(values_)));

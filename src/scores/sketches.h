@@ -52,6 +52,8 @@ class Sketches {
 
   // C of all pairs of scores: sums over the positions of these samples that are in the scope.
   Interactions interactions(Scope scope, std::span<const int64_t> samples, Threads threads) const;
+  // Of all samples, in every scope that has positions.
+  std::vector<MetricInteractions> interactions(Threads threads) const;
 
  private:
   friend void write_sketches(const Run& run, const Sketches& sketches, const std::string& folder);

@@ -41,6 +41,29 @@ TEST(Sketch, StandsBesideTheScoresItIsOf) {
   EXPECT_FALSE(std::filesystem::exists(file));
 }
 
+// The same data: what is foretold of three ops together is what they do, but for terms of higher order.
+TEST(Sketch, EvalForetellsByHowErrorsAlign) {
+  const Workplace place;
+  ASSERT_EQ(run_qsweep(sketch_flags(place, {"--sketch", "64", "--precision", "strict"})).code, 0);
+  const std::string recipe = place.write(
+      "mlp.json", R"({"name": "mlp", "rules": [{"ops": "model.layers.1.mlp.*", "format": "w4a16_g32"}]})");
+  const Arguments flags{"--data",      testdata("data/captions.txt"),
+                        "--samples",   "2",
+                        "--precision", "strict",
+                        "--recipe",    recipe,
+                        "--scores",    place.at("run")};
+  const EvalRun eval = eval_run(place, "eval", testdata("tiny-qwen2.5-vl"), flags);
+  const io::Json& predicted = eval.recipe(0)["predicted"][0];
+  const double measured = kl(eval.recipe(0));
+  EXPECT_NEAR(predicted["with_pairs"].get<double>() / measured, 1, 0.1);
+  EXPECT_NE(predicted["with_pairs"], predicted["plain_sum"]);
+  EXPECT_TRUE(eval.recipe(0)["predicted"][1]["with_pairs"].is_null()) << "sketches are of the KL";
+  std::filesystem::remove(place.at("run/sketches.safetensors"));
+  EXPECT_TRUE(eval_run(place, "eval-2", testdata("tiny-qwen2.5-vl"), flags)
+                  .recipe(0)["predicted"][0]["with_pairs"]
+                  .is_null());
+}
+
 TEST(Sketch, WhatHasNoChangesOfTheOutputIsRefused) {
   const Workplace place;
   const auto refused = [&](const Arguments& more) {

@@ -58,7 +58,9 @@ TEST(Eval, OneRowPerRecipe) {
   for (const std::string& line : lines)
     EXPECT_EQ(std::count(line.begin(), line.end(), ','), std::count(lines[0].begin(), lines[0].end(), ','))
         << line;
-  EXPECT_THAT(lines[0], HasSubstr(",predicted_kl_all_corrected,predicted_kl_all_plain_sum,"));
+  EXPECT_THAT(
+      lines[0],
+      HasSubstr(",predicted_kl_all_corrected,predicted_kl_all_with_pairs,predicted_kl_all_plain_sum,"));
   for (const Metric metric : kRankingMetrics)
     EXPECT_THAT(lines[0],
                 HasSubstr(fmt::format("predicted_{}_{}_corrected", name(metric.which), name(metric.scope))));

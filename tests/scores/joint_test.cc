@@ -141,5 +141,23 @@ TEST(Joint, NothingIsPredictedOfAnswersWhereThereIsNone) {
     EXPECT_EQ(p.metric.scope, Scope::all);
 }
 
+TEST(Joint, PairsAddHowErrorsAlign) {
+  scores::Run run = make_run();
+  finalize(run, {}, 1);
+  // Sums 6, 12, 12 and 3; products of the scores of ops 0, 1 and 3.
+  const std::vector<MetricInteractions> pairs{
+      {{}, Interactions({0, 1, 3}, {6, -2, 1, -2, 12, 0.5, 1, 0.5, 3})}};
+  const auto foretold = [&](const std::vector<size_t>& ops) {
+    std::map<std::string, std::string> formats;
+    for (const size_t op : ops) formats[run.ops[op].name] = "w8a8";
+    return predict_all(run, formats, pairs);
+  };
+  EXPECT_EQ(foretold({0, 1, 3})[0].with_pairs, 21 + 2 * (-2 + 1 + 0.5));
+  EXPECT_EQ(foretold({0, 1, 3})[0].best(), 20);
+  EXPECT_EQ(foretold({0, 2})[0].with_pairs, std::nullopt) << "op 2 has no products";
+  EXPECT_EQ(foretold({0, 2})[0].best(), foretold({0, 2})[0].corrected);
+  EXPECT_EQ(foretold({0, 1})[1].with_pairs, std::nullopt) << "of another metric";
+}
+
 }  // namespace
 }  // namespace qsweep::scores

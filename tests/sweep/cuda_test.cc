@@ -102,6 +102,29 @@ TEST_F(CudaSweep, TheHeadAndItsGramForm) {
   }
 }
 
+TEST_F(CudaSweep, Sketches) {
+  const TinyRun tiny({"eval-000"});
+  for (const auto which : {scores::Which::kl, scores::Which::hidden_sse}) {
+    const sweep::ScoreOptions options{.formats = testing::formats({"w4a16_g32"}),
+                                      .ops_glob = "*.1.mlp.down_proj",
+                                      .strict = true,
+                                      .metric = {which},
+                                      .sketch = 3};
+    scores::Sketches cpu = *tiny.score(options).sketches, gpu = *tiny.score_on(device(), options).sketches;
+    ASSERT_EQ(gpu.scores().size(), 2u);
+    for (const size_t score : cpu.scores()) {
+      double difference = 0, squares = 0;
+      for (size_t i = 0; i < cpu.of(score, 0).size(); ++i) {
+        const double expected = cpu.of(score, 0)[i];
+        difference += std::pow(static_cast<double>(gpu.of(score, 0)[i]) - expected, 2);
+        squares += expected * expected;
+      }
+      EXPECT_GT(squares, 0);
+      EXPECT_LE(difference, 1e-8 * squares);
+    }
+  }
+}
+
 TEST_F(CudaSweep, LeaveOneOut) {
   const Differences d = differences({.formats = testing::formats({"w4a16_g32"}),
                                      .mode = Mode::leave_one_out,
