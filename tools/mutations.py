@@ -386,6 +386,16 @@ MUTATIONS = {
     "tied_head_exported": (
         "src/stacks/refusal.cc", "if (model.tied_embeddings) return std::string(stack.head_reason);",
         "if (model.tied_embeddings) return std::nullopt;", "stacks", "Refusal.OfTheHead"),
+    "first_entry_of_modelopt_wins": (
+        "src/stacks/read_modelopt.cc", "if (!attributes.is_null()) to.last_attributes = attributes;",
+        "if (!attributes.is_null() && to.last_attributes == untouched().attributes) to.last_attributes = attributes;",
+        "stacks", "Import.*"),
+    "expressions_of_compressed_tensors_anywhere": (
+        "src/stacks/read_compressed_tensors.cc", "return Pattern(text.substr(kPattern.size()), true);",
+        "return Pattern(text.substr(kPattern.size()), false);", "stacks", "Import.*"),
+    "classes_before_names": (
+        "src/stacks/read_compressed_tensors.cc", "return text_ == class_of(op) ? 2 : -1;",
+        "return text_ == class_of(op) ? 0 : -1;", "stacks", "Import.*"),
     "local_by_a_metric": (
         "src/sweep/estimate.cc", "    records[i].measured = scores::Measured::none();\n    if (!wanted_[i]) continue;",
         "    if (!wanted_[i]) continue;\n    records[i].measured = scores::Measured::none();",

@@ -12,5 +12,6 @@ void add_report(CLI::App& app);
 void add_compare(CLI::App& app);
 void add_transfer(CLI::App& app);
 void add_export(CLI::App& app);
+void add_import(CLI::App& app);
 
 }  // namespace qsweep::cli

@@ -37,6 +37,7 @@ int main(int argc, char** argv) {
   qsweep::cli::add_compare(app);
   qsweep::cli::add_transfer(app);
   qsweep::cli::add_export(app);
+  qsweep::cli::add_import(app);
   return qsweep::cli::run_program(argc, argv, app,
                                   [&](const CLI::ParseError& error) { return complaint(app, error); });
 }

@@ -1,5 +1,6 @@
 // layer_config of AutoRound. All keys are written for all ops: what is missing is taken from the scheme.
 #include "stacks/files.h"
+#include "stacks/spelling.h"
 
 namespace qsweep::stacks {
 namespace {
@@ -30,7 +31,11 @@ Json keys_of(const quant::Scheme& scheme, const std::string& prefix, const std::
           {prefix + "data_type", quantized ? type : "fp"}};
 }
 
-Json entry(const quant::Format& format) {
+}  // namespace
+
+io::Json auto_round_entry(const quant::Format* chosen) {
+  constexpr quant::Format kFloat{};
+  const quant::Format& format = chosen == nullptr ? kFloat : *chosen;
   const quant::Scheme& inputs = format.activations;
   const bool two_level = inputs.rule == quant::ScaleRule::two_level;
   Json config = keys_of(format.weights, "", data_type(format.weights));
@@ -40,14 +45,10 @@ Json entry(const quant::Format& format) {
   return config;
 }
 
-}  // namespace
-
 std::vector<File> write_auto_round(const Assignment& choice) {
-  constexpr quant::Format kFloat{};
   Json layers = Json::object();
   for (size_t op = 0; op < choice.size(); ++op)
-    if (choice.is_module(op))
-      layers[choice.module(op)] = entry(choice.formats[op] == nullptr ? kFloat : *choice.formats[op]);
+    if (choice.is_module(op)) layers[choice.module(op)] = auto_round_entry(choice.formats[op]);
   return {{"layer_config.json", json_text(layers)}};
 }
 

@@ -1,6 +1,7 @@
 // quantization_config as compressed-tensors reads it, which llm-compressor's recipes share.
 #include <algorithm>
 
+#include "stacks/spelling.h"
 #include "stacks/table.h"
 
 namespace qsweep::stacks {
@@ -55,14 +56,17 @@ Json config_group(const Assignment& choice, const quant::Format& format, bool pa
   std::vector<std::string> targets;
   for (size_t op = 0; op < choice.size(); ++op)
     if (choice.formats[op] == &format) targets.push_back(choice.module(op));
-  Json group = {{"targets", targets},
-                {"weights", arguments(format.weights, true, false)},
-                {"input_activations", inputs(format)}};
+  Json group = {{"targets", targets}};
+  group.update(compressed_tensors_scheme(format));
   if (packed) group["format"] = expression_of(stack(Kind::compressed_tensors), format)->word;
   return group;
 }
 
 }  // namespace
+
+Json compressed_tensors_scheme(const quant::Format& format) {
+  return {{"weights", arguments(format.weights, true, false)}, {"input_activations", inputs(format)}};
+}
 
 Json config_groups(const Assignment& choice, bool packed) {
   std::vector<const quant::Format*> formats;

@@ -1,7 +1,7 @@
 // A recipe of ModelOpt. quant_cfg is applied in order and later entries win: all quantizers are turned off,
 // then those of each quantized op are set by their full names.
-#include "base/error.h"
-#include "stacks/table.h"
+#include "stacks/files.h"
+#include "stacks/spelling.h"
 
 namespace qsweep::stacks {
 namespace {
@@ -57,17 +57,22 @@ std::string quantizer_entry(const std::string& quantizer, const Json& config) {
 
 }  // namespace
 
+io::Json modelopt_quantizers(const quant::Format& format) {
+  return {{"weights", weight_config(format.weights)},
+          {"inputs", quantizes_activations(format) ? input_config(format.activations) : Json()}};
+}
+
 std::vector<File> write_modelopt(const Assignment& choice) {
   std::string text =
       "metadata:\n  recipe_type: ptq\n  description: chosen by qsweep\nquantize:\n  algorithm: max\n  "
       "quant_cfg:\n"
       "    - {\"quantizer_name\": \"*\", \"enable\": false}\n";
   for (size_t op = 0; op < choice.size(); ++op) {
-    const quant::Format* format = choice.formats[op];
-    if (format == nullptr) continue;
-    text += quantizer_entry(choice.module(op) + ".weight_quantizer", weight_config(format->weights));
-    if (quantizes_activations(*format))
-      text += quantizer_entry(choice.module(op) + ".input_quantizer", input_config(format->activations));
+    if (choice.formats[op] == nullptr) continue;
+    const Json quantizers = modelopt_quantizers(*choice.formats[op]);
+    text += quantizer_entry(choice.module(op) + ".weight_quantizer", quantizers["weights"]);
+    if (!quantizers["inputs"].is_null())
+      text += quantizer_entry(choice.module(op) + ".input_quantizer", quantizers["inputs"]);
   }
   return {{"modelopt_recipe.yaml", text}};
 }

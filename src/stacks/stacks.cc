@@ -13,14 +13,6 @@
 namespace qsweep::stacks {
 namespace {
 
-std::string recipe_text(const Model& model, const Choice& choice) {
-  io::Json rules = io::Json::array();
-  for (size_t op = 0; op < model.ops.size(); ++op)
-    rules.push_back({{"ops", model.ops[op].name},
-                     {"format", choice.formats[op] == nullptr ? "float" : choice.formats[op]->name}});
-  return json_text({{"name", choice.name}, {"rules", rules}});
-}
-
 // All of the first, and how many more.
 std::string some_of(const std::vector<std::string>& sentences) {
   constexpr size_t kShown = 4;
@@ -64,6 +56,14 @@ std::vector<std::string> Assignment::float_modules() const {
   for (size_t op = 0; op < size(); ++op)
     if (formats[op] == nullptr && is_module(op)) modules.push_back(module(op));
   return modules;
+}
+
+std::string recipe_text(const Model& model, const Choice& choice) {
+  io::Json rules = io::Json::array();
+  for (size_t op = 0; op < model.ops.size(); ++op)
+    rules.push_back({{"ops", model.ops[op].name},
+                     {"format", choice.formats[op] == nullptr ? "float" : choice.formats[op]->name}});
+  return json_text({{"name", choice.name}, {"rules", rules}});
 }
 
 std::vector<std::string> export_recipe(Kind kind, const Model& model, const Choice& choice,

@@ -74,6 +74,29 @@ TEST_F(Export, TellsErrorsOfAnEvaluation) {
                                                  HasSubstr(fmt::format("predicted | {:.6g} |", predicted))));
 }
 
+// What one tool chose is a recipe, and can be exported for another.
+TEST_F(Export, ReadsTheRecipesOfOthers) {
+  const std::string layers = place.write("layers.json", R"({
+    "model.language_model.layers.0.self_attn.q_proj": {"bits": 8, "group_size": -1, "act_bits": 16},
+    "down_proj": {"bits": 16, "act_bits": 16}})");
+  const auto imported = [&](const std::string& file, const std::string& kind) {
+    return run_qsweep({"import", file, "--kind", kind, "--run", run, "--out", place.at("read.json")});
+  };
+  const Outcome outcome = imported(layers, "auto-round");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("3 of 4 ops float"));
+  const io::Json rules = io::read_json_file(place.at("read.json"))["rules"];
+  EXPECT_EQ(rules.at(2), io::Json({{"ops", "model.layers.0.self_attn.q_proj"}, {"format", "w8a16"}}));
+  EXPECT_EQ(exported(place.at("read.json"), "modelopt").code, 0);
+  EXPECT_THAT(place.read("out/modelopt_recipe.yaml"),
+              HasSubstr("layers.0.self_attn.q_proj.weight_quantizer"));
+  const Outcome unknown = imported(place.write("bad.json", R"({"down_proj": {"bits": 5}})"), "auto-round");
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_THAT(unknown.err, AllOf(HasSubstr("bad.json"), HasSubstr("group_size")));
+  EXPECT_EQ(imported(layers, "inc").code, 2);
+  EXPECT_EQ(run_qsweep({"import", layers, "--kind", "auto-round", "--run", run, "--out", layers}).code, 2);
+}
+
 TEST_F(Export, Refuses) {
   const std::string good = recipe("*.down_proj", "w8a8");
   expect_refused(exported(good, "gguf"), "unknown kind of export \"gguf\"; known: modelopt");

@@ -23,9 +23,9 @@ auto describes(const std::string& flag) {
 
 TEST(Help, NamesTheSubcommands) {
   const std::string help = help_of({"--help"});
-  EXPECT_THAT(help,
-              AllOf(HasSubstr("inspect "), HasSubstr("score "), HasSubstr("eval "), HasSubstr("report "),
-                    HasSubstr("compare "), HasSubstr("export "), HasSubstr("--version")));
+  EXPECT_THAT(
+      help, AllOf(HasSubstr("inspect "), HasSubstr("score "), HasSubstr("eval "), HasSubstr("report "),
+                  HasSubstr("compare "), HasSubstr("export "), HasSubstr("import "), HasSubstr("--version")));
   EXPECT_THAT(help_of({"--version"}), ::testing::MatchesRegex("[0-9]+\\.[0-9]+\\.[0-9]+\n"));
 }
 

@@ -11,9 +11,9 @@ def words(weight):
     if kind in ("Tensor", "Parameter"):
         return model.FLOAT
     block = weight.block_size[-1]
-    rows = "row" if block == weight.shape[-1] else str(block)
     if kind == "IntxUnpackedToInt8Tensor":
-        return f"{str(weight.target_dtype).removeprefix('torch.')} in {rows}; {model.FLOAT}"
+        return f"{str(weight.target_dtype).removeprefix('torch.')} in {block}; {model.FLOAT}"
+    rows = "row" if block == weight.shape[-1] else str(block)
     inputs = getattr(weight, "act_quant_kwargs", None)
     return f"{kind} in {rows}; {model.FLOAT if inputs is None else type(inputs).__name__}"
 

@@ -1,0 +1,56 @@
+#include "stacks/import.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include <fmt/ranges.h>
+
+#include "base/readable.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/outputs.h"
+#include "compare/run.h"
+#include "io/atomic_file.h"
+
+namespace qsweep::cli {
+namespace {
+
+struct ImportFlags {
+  std::string file, run, kind, out;
+};
+
+void run(const ImportFlags& flags) {
+  const stacks::Kind kind = with_context("--kind", [&] { return stacks::parse_kind(flags.kind); });
+  check_outputs({{"FILE", flags.file}, {"the file of --run", compare::scores_file(flags.run)}},
+                {{"--out", flags.out}});
+  const stacks::Model model = stacks::model_of(compare::read_run(flags.run));
+  const stacks::Choice choice{.name = valid_utf8(std::filesystem::path(flags.file).filename().string()),
+                              .formats = stacks::import_recipe(kind, model, flags.file)};
+  io::write_file_atomically(flags.out, stacks::recipe_text(model, choice));
+  say("{}: {:.4f} bits per weight, {} of {} ops float\n", flags.out,
+      stacks::effective_bits(model, choice.formats), std::ranges::count(choice.formats, nullptr),
+      choice.formats.size());
+}
+
+}  // namespace
+
+void add_import(CLI::App& app) {
+  CLI::App* command =
+      app.add_subcommand("import", "Read another tool's recipe as a recipe that qsweep eval measures");
+  auto flags = std::make_shared<ImportFlags>();
+  std::vector<std::string_view> kinds;
+  for (const stacks::Kind kind : stacks::imported_kinds()) kinds.push_back(stacks::name(kind));
+  command
+      ->add_option("FILE", flags->file,
+                   "A recipe of ModelOpt (YAML or JSON), a layer_config of AutoRound, or config.json or the "
+                   "quantization_config of compressed-tensors")
+      ->required();
+  command->add_option("--kind", flags->kind, fmt::format("Whose it is: {}", fmt::join(kinds, ", ")))
+      ->required();
+  command->add_option("--run", flags->run, "Folder of a run, or its scores.json, that lists the model's ops")
+      ->required();
+  command->add_option("--out", flags->out, "Recipe to write")->required();
+  command->callback([flags] { run(*flags); });
+}
+
+}  // namespace qsweep::cli

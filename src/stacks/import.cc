@@ -1,0 +1,46 @@
+#include "stacks/import.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/ranges.h>
+
+#include "base/error.h"
+#include "scores/op_names.h"
+#include "stacks/reading.h"
+
+namespace qsweep::stacks {
+namespace {
+
+constexpr std::array kImported{Kind::modelopt, Kind::compressed_tensors, Kind::auto_round};
+
+}  // namespace
+
+void only_keys(const io::ObjectReader& object, std::initializer_list<std::string_view> known) {
+  for (const auto& [key, value] : object.json().items())
+    if (!value.is_null() && std::ranges::find(known, key) == known.end())
+      fail("{}: unknown key \"{}\"; known: {}", object.path(), key, fmt::join(known, ", "));
+}
+
+bool is_name_of(const Model& model, const scores::OpRecord& op, const std::string& name) {
+  return name == scores::module_name(op.name, model.family) || scores::canonical_name(name) == op.name;
+}
+
+std::span<const Kind> imported_kinds() { return kImported; }
+
+std::vector<const quant::Format*> import_recipe(Kind kind, const Model& model, const std::string& path) {
+  switch (kind) {
+    case Kind::modelopt:
+      return read_modelopt(model, path);
+    case Kind::compressed_tensors:
+      return read_compressed_tensors(model, path);
+    case Kind::auto_round:
+      return read_auto_round(model, path);
+    default:
+      std::vector<std::string_view> known;
+      for (const Kind one : kImported) known.push_back(name(one));
+      fail("recipes of {} cannot be read; those of {} can", name(kind), fmt::join(known, ", "));
+  }
+}
+
+}  // namespace qsweep::stacks
