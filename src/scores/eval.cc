@@ -26,6 +26,48 @@ Json prediction_json(const Prediction& prediction) {
           {"missing", missing}};
 }
 
+template <class T>
+Json by_sample_json(const BySample<T>& lists) {
+  if (lists.front().empty()) return nullptr;
+  Json json = Json::object();
+  for (const Scope scope : kAllScopes) json[name(scope)] = lists[static_cast<size_t>(scope)];
+  return json;
+}
+
+// Of as many samples as the data has; files of earlier versions have none.
+template <class T>
+BySample<T> read_by_sample(const ObjectReader& owner, const std::string& key, int64_t samples) {
+  BySample<T> lists;
+  if (!owner.has(key)) return lists;
+  const ObjectReader object = owner.object(key);
+  for (const Scope scope : kAllScopes) {
+    const std::string of(name(scope));
+    const std::vector<double> numbers = object.numbers(of);
+    if (std::ssize(numbers) != samples)
+      fail("{}: \"{}\": expected {} numbers, one for each sample of the data, found {}", object.path(), of,
+           samples, numbers.size());
+    lists[static_cast<size_t>(scope)].assign(numbers.begin(), numbers.end());
+  }
+  return lists;
+}
+
+void fill_by_sample(EvalRun& run) {
+  const Which which = run.ranking_metric.which;
+  for (const Scope scope : kAllScopes) {
+    const auto s = static_cast<size_t>(scope);
+    std::vector<int64_t> positions;
+    for (EvalRecipe& recipe : run.recipes) {
+      positions.clear();
+      recipe.sample_errors[s].clear();
+      for (const ScopedSums& sums : recipe.per_sample) {
+        positions.push_back(count(sums.of(scope), which));
+        if (recipe.total) recipe.sample_errors[s].push_back(sum(sums.of(scope), which));
+      }
+    }
+    run.sample_positions[s] = std::move(positions);
+  }
+}
+
 Json recipe_json(const EvalRecipe& recipe) {
   Json formats = Json::object(), ops = Json::object(), mixed = Json::object();
   for (const auto& [format, n] : recipe.ops_by_format()) formats[format] = n;
@@ -42,6 +84,7 @@ Json recipe_json(const EvalRecipe& recipe) {
           {"ops", ops},
           {"mixed_groups", mixed},
           {"metrics", metrics_json(recipe)},
+          {"sample_errors", by_sample_json(recipe.sample_errors)},
           {"predicted", recipe.predicted.empty() ? Json() : array_of(recipe.predicted, prediction_json)}};
 }
 
@@ -137,12 +180,17 @@ void finalize(EvalRun& run, Metric ranking) {
                  "{} has sums of {} of {} samples", recipe.name, recipe.per_sample.size(), run.data.samples);
     finalize(recipe);
   }
+  fill_by_sample(run);
 }
 
 Json to_json(const EvalRun& run) {
-  return {{"schema", kEvalSchema},        {"model", model_json(run.model)},
-          {"data", data_json(run.data)},  {"settings", run.settings},
-          {"provenance", run.provenance}, {"recipes", array_of(run.recipes, recipe_json)}};
+  return {{"schema", kEvalSchema},
+          {"model", model_json(run.model)},
+          {"data", data_json(run.data)},
+          {"settings", run.settings},
+          {"provenance", run.provenance},
+          {"sample_positions", by_sample_json(run.sample_positions)},
+          {"recipes", array_of(run.recipes, recipe_json)}};
 }
 
 EvalRun eval_from_json(const Json& json, const std::string& where) {
@@ -155,9 +203,11 @@ EvalRun eval_from_json(const Json& json, const std::string& where) {
   run.settings = settings.json();
   run.provenance = root.object("provenance").json();
   run.ranking_metric = named(settings, "metric", parse_metric);
+  run.sample_positions = read_by_sample<int64_t>(root, "sample_positions", run.data.samples);
   std::unordered_set<std::string> names;
   each(root, "recipes", [&](const ObjectReader& object) {
     run.recipes.push_back(read_recipe(object));
+    run.recipes.back().sample_errors = read_by_sample<double>(object, "sample_errors", run.data.samples);
     if (!names.insert(run.recipes.back().name).second)
       fail("{}: \"name\": \"{}\" is there twice", object.path(), run.recipes.back().name);
   });

@@ -53,8 +53,9 @@ Evaluation::Evaluation(const Setting& setting, std::vector<RecipeFormats> recipe
       variant_run_(setting, variants_, all_of(variants_)) {}
 
 void Evaluation::prepare() {
-  constexpr int64_t kOpBytes = 1024;  // of an op of a recipe: its name and format here and as JSON
-  const int64_t of_recipe = std::ssize(setting_.data) * int64_t{sizeof(scores::ScopedSums)} +
+  constexpr int64_t kOpBytes = 1024;    // of an op of a recipe: its name and format here and as JSON
+  constexpr int64_t kErrorBytes = 128;  // of a sample of a recipe, the same
+  const int64_t of_recipe = std::ssize(setting_.data) * (int64_t{sizeof(scores::ScopedSums)} + kErrorBytes) +
                             std::ssize(setting_.model.ops) * kOpBytes;
   variant_run_.prepare(
       schedule::base_bytes_of(setting_.devices.first().device(), std::ssize(recipes_) * of_recipe));

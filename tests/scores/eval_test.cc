@@ -29,6 +29,16 @@ TEST(Eval, PredictsWhatItMeasures) {
   EXPECT_EQ(run.settings["metric"], "kl:all");
 }
 
+TEST(Eval, ErrorsOfSamplesAddUpToTheWhole) {
+  for (const Scope scope : kAllScopes) {
+    const EvalRun run = make_eval();
+    const EvalRecipe& mixed = run.recipes[0];
+    double sum = 0;
+    for (const double error : mixed.sample_errors[static_cast<size_t>(scope)]) sum += error;
+    EXPECT_EQ(sum, mixed.sum({Which::kl, scope}));
+  }
+}
+
 TEST(Eval, RoundTrip) {
   const EvalRun run = make_eval();
   const EvalRun read = eval_from_json(io::parse_json(to_text(to_json(run)), "t"), "t");
@@ -43,11 +53,14 @@ TEST(Eval, KeysAsPublished) {
   for (const auto& item : json["recipes"][1].items()) keys.push_back(item.key());
   EXPECT_THAT(keys, ::testing::ElementsAre("name", "rules_file", "formats", "float_ops", "quantized_ops",
                                            "effective_bits", "uncalibrated", "unexercised", "ops",
-                                           "mixed_groups", "metrics", "predicted"));
+                                           "mixed_groups", "metrics", "sample_errors", "predicted"));
   EXPECT_EQ(json["recipes"][1]["formats"], (io::Json{{"mxfp4", 1}, {"w8a8", 2}}));
   EXPECT_EQ(json["recipes"][1]["predicted"][0]["missing"], io::Json({"model.layers.0.mlp.down_proj"}));
   EXPECT_TRUE(json["recipes"][2]["predicted"].is_null());
   EXPECT_EQ(json["recipes"][2]["metrics"], nullptr) << "not finite";
+  EXPECT_EQ(json["recipes"][2]["sample_errors"], nullptr) << "not finite";
+  EXPECT_EQ(json["recipes"][0]["sample_errors"]["all"].size(), 3u);
+  EXPECT_EQ(json["sample_positions"], (io::Json{{"all", {10, 10, 10}}, {"answer", {5, 5, 5}}}));
 }
 
 TEST(Eval, OneRowPerRecipe) {
@@ -97,6 +110,10 @@ TEST(Eval, ErrorsNameThePlace) {
       {[](io::Json& j) { j["recipes"][0]["predicted"][0]["metric"] = "top1"; }, "metric \"top1\""},
       {[](io::Json& j) { j["recipes"][0]["predicted"][0]["missing"] = {"lm_head"}; },
        "t: recipes[0]: predicted[0]: \"missing\": expected ops of the recipe, found \"lm_head\""},
+      {[](io::Json& j) { j["recipes"][1]["sample_errors"]["answer"].push_back(1); },
+       "t: recipes[1]: sample_errors: \"answer\": expected 3 numbers, one for each sample of the data, found "
+       "4"},
+      {[](io::Json& j) { j["sample_positions"].erase("all"); }, "t: sample_positions: missing key \"all\""},
       {[](io::Json& j) { j["settings"].erase("metric"); }, "t: settings: missing key \"metric\""},
   };
   const io::Json good = to_json(make_eval());
