@@ -396,6 +396,39 @@ MUTATIONS = {
     "classes_before_names": (
         "src/stacks/read_compressed_tensors.cc", "return text_ == class_of(op) ? 2 : -1;",
         "return text_ == class_of(op) ? 0 : -1;", "stacks", "Import.*"),
+    "scales_left_out_of_the_bits": (
+        "src/choose/question.cc", "quant::effective_weight_bits(*format, op.in_features)",
+        "static_cast<double>(quant::facts(format->weights.codec).bits)", "choose", "Question.Bits*:Spectrum.TheBudget*"),
+    "fusion_group_split": (
+        "src/choose/question.cc", "if (group && wishes_.grouping != Grouping::op) {", "if (false) {", "choose", "Question.*"),
+    "fix_ignored": (
+        "src/choose/question.cc", "if (matching[op]) fix_of_[op] = &fix;", "if (matching[op]) fix_of_[op] = nullptr;",
+        "choose", "Question.Fix*"),
+    "pairs_within_a_decision_forgotten": (
+        "src/choose/question.cc", "choice.error += interactions->pairs(choice.scores);", "", "choose", "Question.Pairs*"),
+    "pairs_counted_once": (
+        "src/scores/interactions.cc", "return 2 * once;", "return once;", "scores", "Interactions.*"),
+    "budget_exceeded_by_pairs_of_moves": (
+        "src/choose/descent.cc", "bits_ + all[i].bits + all[j].bits <= budget_", "bits_ + all[i].bits <= budget_", "choose",
+        "Solve.Candidates*:Solve.TheEnds*"),
+    "core_without_the_bits_left_over": (
+        "src/choose/program.cc", "cost <= most)", "cost <= 0.3 * most)", "choose", "Solve.TheSum*"),
+    "wrong_sign_in_the_refit": (
+        "src/choose/refit.cc", "share(problem, rows[i], d) * weight[i] / kRidge;",
+        "-share(problem, rows[i], d) * weight[i] / kRidge;", "choose", "Refit.*"),
+    "refit_in_sums_of_other_samples": (
+        "src/choose/refit.cc", "measured.per_position(i) * static_cast<double>(problem.positions())",
+        "measured.per_position(i) * measured.positions.front()", "choose", "Refit.*"),
+    "held_out_samples_choose": (
+        "src/choose/verdict.cc", "if (std::ranges::find(held_out, s) == held_out.end()) others.push_back(s);",
+        "others.push_back(s);", "choose", "Verdict*"),
+    "pick_of_the_least_measured": (
+        "src/choose/pick.cc", "return mean <= kToldApart * standard_error;", "return mean <= 0 * standard_error;", "choose",
+        "Pick.*"),
+    "additive_candidate_dropped": (
+        "src/choose/solve.cc", "    found.best.push_back(candidate_of(problem, additive));\n",
+        "    found.best.push_back(candidate_of(problem, found.best.front().selection));\n", "choose",
+        "Solve.*:SpacesSlow.*"),
     "local_by_a_metric": (
         "src/sweep/estimate.cc", "    records[i].measured = scores::Measured::none();\n    if (!wanted_[i]) continue;",
         "    if (!wanted_[i]) continue;\n    records[i].measured = scores::Measured::none();",

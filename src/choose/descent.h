@@ -32,7 +32,7 @@ class Best {
 
 // From a selection within the budget to one that neither a move nor a pair of moves improves. Where there are
 // many moves, pairs are made of the kMostMoves whose error and bits, at this price of a bit, promise most.
-inline constexpr size_t kMostMoves = 256;
+inline constexpr size_t kMostMoves = 128;
 Selection descend(const Problem& problem, const Selection& start, int64_t budget_bits, double price);
 // The same by the plain sum.
 Selection descend_by_sum(const Problem& problem, const Selection& start, int64_t budget_bits, double price);

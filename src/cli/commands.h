@@ -13,5 +13,6 @@ void add_compare(CLI::App& app);
 void add_transfer(CLI::App& app);
 void add_export(CLI::App& app);
 void add_import(CLI::App& app);
+void add_recipe(CLI::App& app);
 
 }  // namespace qsweep::cli

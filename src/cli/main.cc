@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
   qsweep::cli::add_transfer(app);
   qsweep::cli::add_export(app);
   qsweep::cli::add_import(app);
+  qsweep::cli::add_recipe(app);
   return qsweep::cli::run_program(argc, argv, app,
                                   [&](const CLI::ParseError& error) { return complaint(app, error); });
 }

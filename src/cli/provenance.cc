@@ -98,11 +98,14 @@ Provenance::Provenance(const Engine& engine, const EngineFlags& flags, trace::Re
 Provenance::~Provenance() { recorder_.use_clock(nullptr); }
 
 scores::ModelInfo model_info(const models::Model& model, const std::string& folder) {
+  int64_t other_bytes = model.checkpoint.size_bytes();
+  for (const graph::LinearOp& op : model.ops) other_bytes -= op.weight.size_bytes();
   return {.path_name = folder_name(folder),
           .family = model.family,
           .parameters = model.checkpoint.parameters(),
           .weights_sha256_of_headers = model.checkpoint.headers_sha256(),
-          .tied_embeddings = model.tied_embeddings};
+          .tied_embeddings = model.tied_embeddings,
+          .other_bytes = other_bytes};
 }
 
 scores::ModelInfo Provenance::model() const { return model_info(engine_.model, flags_.model); }

@@ -30,7 +30,7 @@ Rule read_rule(const io::ObjectReader& object) {
   return rule;
 }
 
-Recipe recipe_of(const io::Json& json, const std::string& path) {
+Recipe read(const io::Json& json, const std::string& path) {
   const io::ObjectReader root(json, path);
   only_keys(root, {"name", "rules"});
   Recipe recipe{.name = root.string("name"),
@@ -47,10 +47,10 @@ Recipe recipe_of(const io::Json& json, const std::string& path) {
 
 }  // namespace
 
-Recipe read_recipe(const std::string& path) { return recipe_of(io::read_json_file(path), path); }
+Recipe read_recipe(const std::string& path) { return read(io::read_json_file(path), path); }
 
 Recipe parse_recipe(std::string_view text, const std::string& path) {
-  return recipe_of(io::parse_json(text, path), path);
+  return read(io::parse_json(text, path), path);
 }
 
 std::vector<const quant::Format*> formats_of(const Recipe& recipe, std::span<const std::string> op_names) {
@@ -63,6 +63,35 @@ std::vector<const quant::Format*> formats_of(const Recipe& recipe, std::span<con
       fail("{}: no op matches \"{}\" (qsweep inspect lists the ops)", recipe.file_name, rule.ops);
   }
   return formats;
+}
+
+Recipe recipe_of(const std::string& name, const std::map<std::string, std::string>& formats,
+                 std::span<const std::string> op_names) {
+  Recipe recipe{.name = name, .file_name = {}, .rules = {}};
+  for (const std::string& op : op_names)
+    if (const auto format = formats.find(op); format != formats.end())
+      recipe.rules.push_back({.ops = op, .format = &quant::find_format(format->second)});
+  if (recipe.rules.empty()) recipe.rules.push_back({.ops = "*", .format = nullptr});
+  // A name may be a pattern for others.
+  const std::vector<const quant::Format*> read_back = formats_of(recipe, op_names);
+  for (size_t op = 0; op < op_names.size(); ++op) {
+    const auto format = formats.find(op_names[op]);
+    const std::string_view expected = format == formats.end() ? kFloat : std::string_view(format->second);
+    const std::string_view found = read_back[op] == nullptr ? kFloat : read_back[op]->name;
+    if (found != expected)
+      fail("recipe {}: expected names of ops that are no patterns, found \"{}\"", name, op_names[op]);
+  }
+  return recipe;
+}
+
+std::string to_text(const Recipe& recipe) {
+  std::string text = fmt::format("{{\"name\": {}, \"rules\": [", io::Json(recipe.name).dump());
+  for (size_t i = 0; i < recipe.rules.size(); ++i) {
+    const Rule& rule = recipe.rules[i];
+    text += fmt::format("{}\n  {{\"ops\": {}, \"format\": \"{}\"}}", i == 0 ? "" : ",",
+                        io::Json(rule.ops).dump(), rule.format == nullptr ? kFloat : rule.format->name);
+  }
+  return text + "\n]}\n";
 }
 
 }  // namespace qsweep::recipe

@@ -1,6 +1,7 @@
 // Which format every op gets, as a file of rules.
 #pragma once
 
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,5 +30,11 @@ Recipe parse_recipe(std::string_view text, const std::string& path);
 
 // Per op; null is float. Error for a rule that matches none of the ops.
 std::vector<const quant::Format*> formats_of(const Recipe& recipe, std::span<const std::string> op_names);
+
+// The recipe that gives every op its format: a rule for each that is quantized. `formats`: by op name.
+Recipe recipe_of(const std::string& name, const std::map<std::string, std::string>& formats,
+                 std::span<const std::string> op_names);
+// The text of its file, which parse_recipe reads.
+std::string to_text(const Recipe& recipe);
 
 }  // namespace qsweep::recipe

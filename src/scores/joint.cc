@@ -51,12 +51,18 @@ JointFormat joint_format(const Run& run, const ScoreGroup& group, Metric metric)
 
 }  // namespace
 
+std::vector<ScoreGroup> isolated_groups(const Run& run, Metric metric) {
+  const std::vector<ScoreGroup> groups = group_scores(run);
+  std::vector<ScoreGroup> best;
+  for (const ScoreGroup& group : groups)
+    if (best_group(run, groups, group.format, metric) == &group) best.push_back(group);
+  return best;
+}
+
 JointModel JointModel::from_run(const Run& run, Metric metric) {
   JointModel model;
   model.metric_ = metric;
-  const std::vector<ScoreGroup> groups = group_scores(run);
-  for (const ScoreGroup& group : groups) {
-    if (best_group(run, groups, group.format, metric) != &group) continue;
+  for (const ScoreGroup& group : isolated_groups(run, metric)) {
     model.formats_[group.format] = joint_format(run, group, metric);
     for (size_t i : group.members)
       if (const auto& total = run.scores[i].total)

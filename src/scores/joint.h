@@ -44,10 +44,13 @@ struct Prediction {
   std::optional<double> best() const { return with_pairs ? with_pairs : corrected; }
 };
 
+// The isolated scores that stand for each format: the exact ones that measured the metric, else those of the
+// first method that did. Formats without any are left out.
+std::vector<ScoreGroup> isolated_groups(const Run& run, Metric metric);
+
 class JointModel {
  public:
-  // From the isolated scores of a finalized run; where a format has those of several methods, from the exact
-  // ones, else from those of the first method that measured the metric.
+  // From isolated_groups() of a finalized run.
   static JointModel from_run(const Run& run, Metric metric);
 
   const std::map<std::string, JointFormat>& formats() const { return formats_; }

@@ -149,6 +149,8 @@ struct ModelInfo {
   std::string weights_sha256_of_headers;
   std::optional<bool> tied_embeddings =
       {};  // whether lm_head is the token embedding; not known of older files
+  // Stored bytes of the tensors that are no op's weight: what no format changes. Not known of older files.
+  std::optional<int64_t> other_bytes = {};
 };
 
 struct DataInfo {

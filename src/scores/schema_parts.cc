@@ -93,7 +93,8 @@ Json model_json(const ModelInfo& model) {
           {"family", model.family},
           {"parameters", model.parameters},
           {"weights_sha256_of_headers", model.weights_sha256_of_headers},
-          {"tied_embeddings", or_null(model.tied_embeddings)}};
+          {"tied_embeddings", or_null(model.tied_embeddings)},
+          {"other_bytes", or_null(model.other_bytes)}};
 }
 
 Json data_json(const DataInfo& data) {
@@ -151,6 +152,7 @@ ModelInfo read_model(const ObjectReader& root) {
                  .parameters = count_at(model, "parameters"),
                  .weights_sha256_of_headers = model.string("weights_sha256_of_headers")};
   if (model.has("tied_embeddings")) info.tied_embeddings = model.boolean("tied_embeddings");
+  if (model.has("other_bytes")) info.other_bytes = count_at(model, "other_bytes");
   return info;
 }
 

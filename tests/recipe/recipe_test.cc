@@ -117,9 +117,25 @@ TEST(Recipe, RulesThatAreNone) {
   refused(R"({"ops": ["*"], "format": "w8a8"})", {"\"ops\"", "expected a string"});
   refused(R"({"ops": "*", "format": 8})", {"\"format\"", "expected a string"});
   refused(R"({"ops": "*", "format": null})", {"\"format\""});
-  refused(R"({"ops": "*", "format": "w3a3"})", {"w3a3", "\"float\"", "w8a8, w8a8_dynamic"});
+  refused(R"({"ops": "*", "format": "w3a3"})", {"w3a3", "\"float\"", "w8a8, w8a8_static"});
   refused(R"({"ops": "*", "format": "int"})", {"unknown format \"int\"", "w8a8"});
   refused(R"({"ops": "*", "format": "w8a8", "bits": 8})", {"unknown key \"bits\"", "known: ops, format"});
+}
+
+TEST(Recipe, OfFormatsIsReadBack) {
+  const std::map<std::string, std::string> mixed{{"lm_head", "w4a8"},
+                                                 {"model.layers.10.mlp.up_proj", "nvfp4"}};
+  const Recipe recipe = recipe_of("a \"name\"", mixed, kOps);
+  EXPECT_EQ(recipe.rules.size(), 2u);
+  const Recipe read = parse_recipe(to_text(recipe), "mine.json");
+  EXPECT_EQ(read.name, "a \"name\"");
+  EXPECT_EQ(formats_of(read, kOps), formats_of(recipe, kOps));
+  EXPECT_EQ(formats_of(read, kOps)[3], &quant::find_format("nvfp4"));
+  EXPECT_EQ(formats_of(read, kOps)[1], nullptr);
+  const Recipe all_float = parse_recipe(to_text(recipe_of("none", {}, kOps)), "mine.json");
+  EXPECT_THAT(formats_of(all_float, kOps), ::testing::Each(nullptr));
+  const std::vector<std::string> pattern{"model.*", "model.a"};
+  expect_error([&] { recipe_of("odd", {{"model.*", "w8a8"}}, pattern); }, {"odd", "no patterns", "model.a"});
 }
 
 TEST(Recipe, FilesAreRead) {

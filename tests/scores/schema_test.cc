@@ -95,8 +95,9 @@ TEST(Schema, KeysAsPublished) {
   const io::Json json = to_json(rich_run());
   EXPECT_THAT(keys(json), ElementsAre("schema", "model", "data", "settings", "provenance", "ops", "baselines",
                                       "reliability", "verification", "scores"));
-  EXPECT_THAT(keys(json["model"]), ElementsAre("path_name", "family", "parameters",
-                                               "weights_sha256_of_headers", "tied_embeddings"));
+  EXPECT_THAT(keys(json["model"]),
+              ElementsAre("path_name", "family", "parameters", "weights_sha256_of_headers", "tied_embeddings",
+                          "other_bytes"));
   EXPECT_THAT(keys(json["data"]), ElementsAre("file_name", "samples", "tokens", "answer_tokens", "images",
                                               "image_tokens", "sha256"));
   EXPECT_THAT(keys(json["ops"][0]), ElementsAre("name", "tower", "block", "role", "in_features",

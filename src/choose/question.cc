@@ -1,0 +1,320 @@
+#include "choose/question.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <set>
+
+#include <fmt/ranges.h>
+
+#include "base/error.h"
+#include "scores/joint.h"
+#include "scores/op_names.h"
+
+namespace qsweep::choose {
+namespace {
+
+constexpr std::array<std::string_view, 4> kGroupings{"fused", "op", "block", "role"};
+constexpr int64_t kFloatBits = 16;
+
+int64_t stored_bits(const scores::OpRecord& op, const quant::Format* format) {
+  const auto row_bits = format == nullptr
+                            ? kFloatBits * op.in_features
+                            : std::llround(quant::effective_weight_bits(*format, op.in_features) *
+                                           static_cast<double>(op.in_features));
+  return row_bits * op.out_features;
+}
+
+// What a run has that a choice cannot be made by, in words.
+std::string other_scores(const scores::Run& run) {
+  std::set<std::string> kinds;
+  for (const scores::ScoreGroup& group : scores::group_scores(run))
+    kinds.insert(fmt::format("{} {} {}", group.format, name(group.mode), name(group.method)));
+  return kinds.empty() ? "none" : fmt::format("{}", fmt::join(kinds, ", "));
+}
+
+class Asking {
+ public:
+  Asking(const scores::Run& run, const Wishes& wishes) : run_(run), wishes_(wishes) {
+    for (const scores::OpRecord& op : run.ops) names_.push_back(op.name);
+    choose_groups();
+    apply_fixes();
+  }
+
+  Question ask(const std::optional<scores::Interactions>& interactions);
+
+ private:
+  // Ops that must have one format, whatever the grouping: fused ones, else single ones.
+  using Unit = std::vector<size_t>;
+
+  void choose_groups();
+  void apply_fixes();
+  std::vector<Unit> units() const;
+  std::string key_of(const Unit& unit) const;
+  std::vector<std::string> formats_of_unit(const Unit& unit, const Fix* fix) const;
+  bool is_wanted(const std::string& format) const;
+  std::vector<Decision> decisions(Question& question) const;
+  std::vector<std::string> names_of(const Unit& unit) const;
+  const Fix* fix_of(const Unit& unit) const;
+  void tell_unscored(const Unit& unit, Question& question) const;
+  std::vector<Choice> choices(const Decision& decision, const std::vector<std::string>& formats) const;
+  Choice choice(const Decision& decision, const quant::Format* format) const;
+  void add_pairs(const std::optional<scores::Interactions>& interactions, std::vector<Decision>& decisions,
+                 std::vector<double>& pairs, Question& question) const;
+
+  const scores::Run& run_;
+  const Wishes& wishes_;
+  std::vector<std::string> names_;
+  std::vector<scores::ScoreGroup> groups_;
+  std::map<std::string, std::map<size_t, size_t>> score_of_;  // by format and op
+  std::vector<const Fix*> fix_of_;                            // by op; null where it is free
+};
+
+void Asking::choose_groups() {
+  groups_ = scores::isolated_groups(run_, wishes_.metric);
+  if (groups_.empty())
+    fail(
+        "expected isolated scores of {}, found {}: only what an op alone does to the output tells what many "
+        "do "
+        "together",
+        name(wishes_.metric), other_scores(run_));
+  std::vector<std::string> known;
+  for (const scores::ScoreGroup& group : groups_) known.push_back(group.format);
+  for (const std::string& format : wishes_.formats)
+    if (std::ranges::find(known, format) == known.end())
+      fail("expected formats that the run has scores of {} in, which are {}, found \"{}\"",
+           name(wishes_.metric), fmt::join(known, ", "), format);
+  for (const scores::ScoreGroup& group : groups_)
+    for (const size_t i : group.members)
+      if (run_.scores[i].has(wishes_.metric))
+        score_of_[group.format][static_cast<size_t>(run_.scores[i].op)] = i;
+}
+
+void Asking::apply_fixes() {
+  fix_of_.resize(names_.size());
+  for (const Fix& fix : wishes_.fixed) {
+    const std::vector<bool> matching = scores::matching_ops(fix.pattern, names_);
+    if (std::ranges::find(matching, true) == matching.end())
+      fail("{}: no op of the run matches \"{}\"", fix.flag, fix.pattern);
+    for (size_t op = 0; op < names_.size(); ++op)
+      if (matching[op]) fix_of_[op] = &fix;
+  }
+}
+
+std::vector<Asking::Unit> Asking::units() const {
+  std::vector<Unit> units;
+  std::map<std::string, size_t> of_group;
+  for (size_t op = 0; op < names_.size(); ++op) {
+    const auto& group = run_.ops[op].fusion_group;
+    if (group && wishes_.grouping != Grouping::op) {
+      const auto [place, is_new] = of_group.try_emplace(*group, units.size());
+      if (!is_new) {
+        units[place->second].push_back(op);
+        continue;
+      }
+    }
+    units.push_back({op});
+  }
+  return units;
+}
+
+// Units with one key are one decision.
+std::string Asking::key_of(const Unit& unit) const {
+  const scores::OpRecord& op = run_.ops[unit.front()];
+  const std::string unit_name = unit.size() > 1 ? *op.fusion_group : op.name;
+  switch (wishes_.grouping) {
+    case Grouping::block:
+      return op.block ? fmt::format("{} block {}", op.tower, *op.block) : unit_name;
+    case Grouping::role:
+      return fmt::format("{} {}", op.tower,
+                         unit.size() > 1 ? unit_name.substr(unit_name.rfind('.') + 1) : op.role);
+    default:
+      return unit_name;
+  }
+}
+
+bool Asking::is_wanted(const std::string& format) const {
+  return wishes_.formats.empty() || std::ranges::find(wishes_.formats, format) != wishes_.formats.end();
+}
+
+// Those that it may have, in which each of its ops has a score.
+std::vector<std::string> Asking::formats_of_unit(const Unit& unit, const Fix* fix) const {
+  std::vector<std::string> formats;
+  for (const scores::ScoreGroup& group : groups_) {
+    if (fix == nullptr ? !is_wanted(group.format)
+                       : fix->format == nullptr || fix->format->name != group.format)
+      continue;
+    const auto scored = score_of_.find(group.format);
+    if (scored == score_of_.end()) continue;
+    if (std::ranges::all_of(unit, [&](size_t op) { return scored->second.contains(op); }))
+      formats.push_back(group.format);
+  }
+  return formats;
+}
+
+std::vector<std::string> Asking::names_of(const Unit& unit) const {
+  std::vector<std::string> names;
+  for (const size_t op : unit) names.push_back(names_[op]);
+  return names;
+}
+
+// What gives the unit its format, if anything does; all of its ops must be given the same.
+const Fix* Asking::fix_of(const Unit& unit) const {
+  const Fix* first = fix_of_[unit.front()];
+  for (const size_t op : unit) {
+    const Fix* fix = fix_of_[op];
+    const bool same = fix == first || (fix != nullptr && first != nullptr && fix->format == first->format);
+    if (same) continue;
+    const Fix* given = fix != nullptr ? fix : first;
+    fail("{}: \"{}\": expected all or none of the ops that are stored as {}, which are {}", given->flag,
+         given->pattern, *run_.ops[op].fusion_group, fmt::join(names_of(unit), ", "));
+  }
+  return first;
+}
+
+void Asking::tell_unscored(const Unit& unit, Question& question) const {
+  const auto scored = [&](size_t op) {
+    return std::ranges::any_of(score_of_, [&](const auto& format) { return format.second.contains(op); });
+  };
+  const bool all = std::ranges::all_of(unit, scored);
+  for (const size_t op : unit)
+    (!scored(op) || all ? question.unscored : question.with_unscored).push_back(names_[op]);
+}
+
+Choice Asking::choice(const Decision& decision, const quant::Format* format) const {
+  Choice choice{.format = format};
+  for (const size_t op : decision.ops) {
+    choice.bits += stored_bits(run_.ops[op], format);
+    if (format == nullptr) continue;
+    const size_t score = score_of_.at(std::string(format->name)).at(op);
+    choice.error += run_.scores[score].sum(wishes_.metric);
+    choice.scores.push_back(score);
+  }
+  return choice;
+}
+
+std::vector<Choice> Asking::choices(const Decision& decision, const std::vector<std::string>& formats) const {
+  if (const Fix* fix = fix_of_[decision.ops.front()]; fix != nullptr) {
+    if (fix->format != nullptr && std::ranges::find(formats, fix->format->name) == formats.end())
+      fail("{}: {}: expected a score of {} in {}, found none", fix->flag, fix->pattern, decision.name,
+           fix->format->name);
+    return {choice(decision, fix->format)};
+  }
+  std::vector<Choice> choices;
+  for (const std::string& format : formats) choices.push_back(choice(decision, &quant::find_format(format)));
+  choices.push_back(choice(decision, nullptr));
+  return choices;
+}
+
+std::vector<Decision> Asking::decisions(Question& question) const {
+  std::vector<Decision> decisions;
+  std::vector<std::vector<std::string>> formats;  // of each
+  std::map<std::pair<std::string, const Fix*>, size_t> place;
+  for (const Unit& unit : units()) {
+    const Fix* fix = fix_of(unit);
+    const std::vector<std::string> of_unit = formats_of_unit(unit, fix);
+    if (of_unit.empty() && fix == nullptr) tell_unscored(unit, question);
+    // What has no score must not keep others from theirs.
+    const std::string key = of_unit.empty() && fix == nullptr ? names_[unit.front()] : key_of(unit);
+    const auto [at, is_new] = place.try_emplace({key, fix}, decisions.size());
+    if (is_new) {
+      decisions.push_back({.name = key, .ops = {}, .choices = {}});
+      formats.push_back(of_unit);
+    }
+    auto& ops = decisions[at->second].ops;
+    ops.insert(ops.end(), unit.begin(), unit.end());
+    std::erase_if(formats[at->second],
+                  [&](const std::string& f) { return std::ranges::find(of_unit, f) == of_unit.end(); });
+  }
+  for (size_t d = 0; d < decisions.size(); ++d) decisions[d].choices = choices(decisions[d], formats[d]);
+  return decisions;
+}
+
+void Asking::add_pairs(const std::optional<scores::Interactions>& interactions,
+                       std::vector<Decision>& decisions, std::vector<double>& pairs,
+                       Question& question) const {
+  if (!interactions) {
+    question.without_pairs = "the run has no sketches of the metric: score --sketch";
+    return;
+  }
+  std::vector<std::pair<size_t, const Choice*>> all;  // with their decisions
+  size_t missing = 0;
+  for (size_t d = 0; d < decisions.size(); ++d)
+    for (Choice& choice : decisions[d].choices) {
+      all.emplace_back(d, &choice);
+      for (const size_t score : choice.scores) missing += interactions->has(score) ? 0 : 1;
+    }
+  if (missing > 0) {
+    question.without_pairs = fmt::format("{} scores have no sketch", missing);
+    return;
+  }
+  for (Decision& decision : decisions)
+    for (Choice& choice : decision.choices) choice.error += interactions->pairs(choice.scores);
+  pairs.assign(all.size() * all.size(), 0);
+  for (size_t i = 0; i < all.size(); ++i)
+    for (size_t j = 0; j < i; ++j) {
+      if (all[i].first == all[j].first) continue;
+      double sum = 0;
+      for (const size_t a : all[i].second->scores)
+        for (const size_t b : all[j].second->scores) sum += interactions->between(a, b);
+      pairs[i * all.size() + j] = pairs[j * all.size() + i] = sum;
+    }
+}
+
+int64_t positions_of(const scores::Run& run, const std::vector<scores::ScoreGroup>& groups,
+                     scores::Metric metric) {
+  for (const scores::ScoreGroup& group : groups)
+    for (const size_t i : group.members)
+      if (const auto& total = run.scores[i].total) return count(total->of(metric.scope), metric.which);
+  return 0;
+}
+
+Question Asking::ask(const std::optional<scores::Interactions>& interactions) {
+  const int64_t positions = positions_of(run_, groups_, wishes_.metric);
+  if (positions == 0)
+    fail("{}: expected data with positions of this scope, found none", name(wishes_.metric));
+  Question question{.problem = Problem({}, 0, 0)};
+  std::vector<Decision> all = decisions(question);
+  std::vector<double> pairs;
+  add_pairs(interactions, all, pairs, question);
+  int64_t weights = 0;
+  for (const scores::OpRecord& op : run_.ops) weights += op.in_features * op.out_features;
+  question.problem = Problem(std::move(all), weights, positions, std::move(pairs));
+  for (const scores::ScoreGroup& group : groups_) {
+    if (!is_wanted(group.format)) continue;
+    question.formats.push_back(group.format);
+    const auto estimate = std::ranges::find_if(group.members, [&](size_t i) {
+      return run_.scores[i].has(wishes_.metric) && run_.scores[i].method != scores::Method::exact;
+    });
+    if (estimate != group.members.end())
+      question.estimated.push_back(fmt::format("{} ({})", group.format, name(run_.scores[*estimate].method)));
+  }
+  return question;
+}
+
+}  // namespace
+
+Grouping parse_grouping(std::string_view text) {
+  const auto found = std::ranges::find(kGroupings, text);
+  if (found == kGroupings.end()) fail("expected one of {}, found \"{}\"", fmt::join(kGroupings, ", "), text);
+  return static_cast<Grouping>(found - kGroupings.begin());
+}
+
+Question ask(const scores::Run& run, const Wishes& wishes,
+             const std::optional<scores::Interactions>& interactions) {
+  return Asking(run, wishes).ask(interactions);
+}
+
+std::map<std::string, std::string> formats_of(const scores::Run& run, const Problem& problem,
+                                              const Selection& selection) {
+  std::map<std::string, std::string> formats;
+  for (size_t d = 0; d < problem.size(); ++d) {
+    const Decision& decision = problem.decisions()[d];
+    const quant::Format* format = decision.choices[static_cast<size_t>(selection[d])].format;
+    for (const size_t op : decision.ops)
+      if (format != nullptr) formats[run.ops[op].name] = format->name;
+  }
+  return formats;
+}
+
+}  // namespace qsweep::choose

@@ -1,0 +1,56 @@
+// The problem that a run's scores pose.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "choose/problem.h"
+#include "scores/interactions.h"
+#include "scores/run.h"
+
+namespace qsweep::choose {
+
+// Which ops take one format together. `fused`: those that serving stacks store as one. `block` and `role`
+// keep these together too; `op` does not.
+enum class Grouping { fused, op, block, role };
+Grouping parse_grouping(std::string_view text);  // Error with the valid names
+
+// Ops whose format is given, by a shell pattern over their names.
+struct Fix {
+  std::string pattern;
+  const quant::Format* format = nullptr;  // null: float
+  std::string flag;                       // that asks for it, for errors
+};
+
+struct Wishes {
+  scores::Metric metric;
+  std::vector<std::string> formats = {};  // beside float; empty: all that the run has scored
+  Grouping grouping = Grouping::fused;
+  std::vector<Fix> fixed = {};  // later ones override
+};
+
+struct Question {
+  Problem problem;
+  std::vector<std::string> formats;    // that may be chosen beside float
+  std::vector<std::string> estimated;  // of these, the ones whose scores are not exact, as "w8a8 (adjoint)"
+  std::vector<std::string> unscored;   // names of ops that stay float because they have no score
+  std::vector<std::string> with_unscored;  // ops that stay float because one that they are fused with does
+  std::string without_pairs;               // why the problem has no pairs; empty where it has
+};
+
+// Takes the isolated scores that stand for each format (scores::isolated_groups). Fusion groups are never
+// split, but by Grouping::op. Pairs are known where `interactions` has every score in question. Error where
+// the run has no isolated scores of the metric at an output (leave-one-out scores and those of method `local`
+// say nothing about sums), where a format was not scored, where a pattern matches nothing or takes a part of
+// a fusion group, and where what is fixed has no score.
+Question ask(const scores::Run& run, const Wishes& wishes,
+             const std::optional<scores::Interactions>& interactions);
+
+// Format by op name, of the ops that the selection quantizes.
+std::map<std::string, std::string> formats_of(const scores::Run& run, const Problem& problem,
+                                              const Selection& selection);
+
+}  // namespace qsweep::choose

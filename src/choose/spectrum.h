@@ -1,0 +1,66 @@
+// One recipe for every budget.
+#pragma once
+
+#include "choose/question.h"
+#include "choose/solve.h"
+
+namespace qsweep::choose {
+
+enum class Limit {
+  bits,   // mean effective bits per weight of all ops, float ones at 16
+  size,   // bytes of the whole checkpoint: the ops' stored bits, and all else as it is stored
+  error,  // predicted error per position, for the fewest bits
+};
+std::string_view name(Limit limit);
+
+struct Budget {
+  Limit limit = Limit::bits;
+  double value = 0;
+  std::string text;  // as it was asked for: "4.5", "2.1G"
+};
+
+// "4.5", or "4.5..8:0.25" for every value from 4.5 to 8 in steps of 0.25. read_one: of a value's text. Values
+// of a range have no text of their own: it is the shortest that reads back as they are. Error for anything
+// else, and for ranges of more than 1000 values.
+std::vector<Budget> parse_budgets(Limit limit, const std::string& text,
+                                  double (*read_one)(const std::string&));
+
+// What predicts the error of the recipes.
+enum class Predictor { pairs, kappa, sum };
+std::string_view name(Predictor predictor);
+
+struct Chosen {
+  std::string name;  // of the recipe: "bits_4.5"
+  Budget budget;
+  Candidate candidate, additive;
+  double gap = 0;  // of the additive one's sum, ExactSum::gap
+  double effective_bits = 0;
+  std::optional<int64_t> checkpoint_bytes;     // where the run knows what else the checkpoint holds
+  std::map<std::string, std::string> formats;  // by op name, of the ops that are quantized
+  // Per position. Where no pairs are known, `predicted` is the sum corrected as joint.h has it, or the plain
+  // sum.
+  double predicted = 0, plain_sum = 0;
+  Predictor predictor = Predictor::sum;
+};
+
+struct Spectrum {
+  Question question;
+  double cheapest_bits = 0, dearest_bits = 0;  // effective, of all recipes there are
+  std::vector<Chosen> recipes;
+};
+
+// The most stored bits of the problem that keep within the budget. Error, with what is possible, for a budget
+// below the cheapest recipe or above everything in float, for an error that no recipe keeps to, and for a
+// size where the run does not say what else the checkpoint holds.
+int64_t bits_within(const scores::Run& run, const Problem& problem, const Budget& budget, uint64_t seed = 1);
+
+// What is to be said of one of the candidates found within the budget; `problem` and `metric` those of its
+// question.
+Chosen describe(const scores::Run& run, scores::Metric metric, const Problem& problem, const Budget& budget,
+                const Candidates& found, const Candidate& candidate);
+
+// The best candidate of every budget by prediction: without pairs, the one of least sum.
+Spectrum choose(const scores::Run& run, const Wishes& wishes, const std::vector<Budget>& budgets,
+                const std::optional<scores::Interactions>& interactions, uint64_t seed = 1);
+
+}  // namespace qsweep::choose

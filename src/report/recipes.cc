@@ -1,0 +1,190 @@
+#include "report/recipes.h"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+
+#include <fmt/ranges.h>
+
+#include "report/plot.h"
+#include "report/text.h"
+#include "scores/schema_parts.h"
+
+namespace qsweep::report {
+namespace {
+
+using choose::Chosen;
+using choose::Predictor;
+using choose::Spectrum;
+
+constexpr const char* kHowToReadRecipes =
+    "## How to read this\n\n"
+    "- Bits are the mean over the weights of all ops, scales included, float ops at 16. The checkpoint is "
+    "all that the "
+    "model stores: the ops at these bits, everything else as it is.\n"
+    "- Errors are per position, compared with the float model on the data of the scores.\n"
+    "- What is predicted is not measured: `qsweep eval --recipe` measures. Scores assume rounding to "
+    "nearest.\n";
+
+std::map<std::string, size_t> ops_by_format(const Chosen& chosen, size_t ops) {
+  std::map<std::string, size_t> counts;
+  for (const auto& [op, format] : chosen.formats) ++counts[format];
+  if (ops > chosen.formats.size()) counts["float"] = ops - chosen.formats.size();
+  return counts;
+}
+
+size_t ops_of(const Spectrum& spectrum) {
+  size_t ops = 0;
+  for (const choose::Decision& decision : spectrum.question.problem.decisions()) ops += decision.ops.size();
+  return ops;
+}
+
+std::string formats_text(const Chosen& chosen, size_t ops,
+                         const std::function<std::string(const std::string&)>& quoted) {
+  std::vector<std::string> parts;
+  for (const auto& [format, n] : ops_by_format(chosen, ops))
+    parts.push_back(fmt::format("{} {}", n, format == "float" ? format : quoted(format)));
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+std::string size_text(const Chosen& chosen) {
+  return chosen.checkpoint_bytes ? bytes(static_cast<double>(*chosen.checkpoint_bytes)) : number(kUndefined);
+}
+
+// Ops that nothing decides about, for the reason.
+std::string staying_float(const std::vector<std::string>& ops, const char* why) {
+  return fmt::format("{} {} float: {}.", shortened_list(ops), ops.size() == 1 ? "stays" : "stay", why);
+}
+
+bool has_quantized_head(const Chosen& chosen) { return chosen.formats.contains("lm_head"); }
+
+std::string predictor_note(const Spectrum& spectrum) {
+  if (spectrum.question.without_pairs.empty())
+    return "Predicted errors are the sum of the scores and what pairs of them add to it.";
+  const bool corrected =
+      std::ranges::all_of(spectrum.recipes, [](const Chosen& c) { return c.predictor == Predictor::kappa; });
+  return fmt::format(
+      "Nothing is known of pairs ({}): recipes have the least sum of scores; predicted errors are {}.",
+      spectrum.question.without_pairs,
+      corrected ? "that sum, corrected by the error of everything quantized" : "that sum");
+}
+
+io::Json recipe_json(const Spectrum& spectrum, const Chosen& chosen, size_t ops) {
+  const auto positions = static_cast<double>(spectrum.question.problem.positions());
+  const auto weights = static_cast<double>(spectrum.question.problem.weights());
+  io::Json formats = io::Json::object(), by_op = io::Json::object();
+  for (const auto& [format, n] : ops_by_format(chosen, ops)) formats[format] = n;
+  for (const auto& [op, format] : chosen.formats) by_op[op] = format;
+  return {{"name", chosen.name},
+          {"rules_file", recipe_file(spectrum, chosen)},
+          {"limit", name(chosen.budget.limit)},
+          {"asked", chosen.budget.value},
+          {"effective_bits", chosen.effective_bits},
+          {"stored_bits", chosen.candidate.bits},
+          {"checkpoint_bytes", scores::or_null(chosen.checkpoint_bytes)},
+          {"predicted", chosen.predicted},
+          {"predicted_by", name(chosen.predictor)},
+          {"plain_sum", chosen.plain_sum},
+          {"gap", chosen.gap},
+          {"additive",
+           {{"effective_bits", static_cast<double>(chosen.additive.bits) / weights},
+            {"predicted", chosen.additive.predicted / positions},
+            {"plain_sum", chosen.additive.sum / positions},
+            {"chosen", chosen.additive.selection == chosen.candidate.selection}}},
+          {"formats", formats},
+          {"ops", by_op}};
+}
+
+}  // namespace
+
+std::string recipe_file(const Spectrum& spectrum, const Chosen& chosen) {
+  return spectrum.recipes.size() == 1 ? "recipe.json" : fmt::format("recipe_{}.json", chosen.name);
+}
+
+std::vector<std::string> recipe_notes(const scores::Run& run, const Spectrum& spectrum) {
+  const choose::Question& question = spectrum.question;
+  size_t free = 0;
+  for (const choose::Decision& decision : question.problem.decisions())
+    if (decision.choices.size() > 1) free += decision.ops.size();
+  std::vector<std::string> notes{
+      fmt::format("Bits cover all {} ops; {} of them are chosen for, in {} or float.", run.ops.size(), free,
+                  fmt::join(question.formats, ", "))};
+  if (!question.unscored.empty())
+    notes.push_back(staying_float(question.unscored, "without a score in a format in question"));
+  if (!question.with_unscored.empty())
+    notes.push_back(staying_float(question.with_unscored, "stored as one with an op that has no score"));
+  if (!question.estimated.empty())
+    notes.push_back(fmt::format("Scores are estimates, not exact: {}.", fmt::join(question.estimated, ", ")));
+  notes.push_back(predictor_note(spectrum));
+  if (run.model.tied_embeddings.value_or(false) && std::ranges::any_of(spectrum.recipes, has_quantized_head))
+    notes.push_back(
+        "lm_head is the token embedding, which stays as it is beside a quantized head: sizes leave it out "
+        "there, and "
+        "most stacks refuse such a head (--keep-float lm_head).");
+  const auto widest = std::ranges::max_element(spectrum.recipes, {}, &Chosen::gap);
+  notes.push_back(widest == spectrum.recipes.end() || widest->gap == 0
+                      ? "The least sum of scores is proved for every budget."
+                      : fmt::format("The least sum of scores is proved to within {} at {}.",
+                                    percent(widest->gap), widest->name));
+  return notes;
+}
+
+std::string recipe_lines(const Spectrum& spectrum, scores::Metric metric) {
+  std::string text = fmt::format("{:<20} {:>8} {:>12} {:>24} {:>10}  {}\n", "recipe", "bits", "checkpoint",
+                                 name(metric) + " predicted", "plain sum", "ops by format");
+  for (const Chosen& chosen : spectrum.recipes)
+    text += fmt::format("{:<20} {:>8.3f} {:>12} {:>24} {:>10}  {}\n", chosen.name, chosen.effective_bits,
+                        chosen.checkpoint_bytes ? size_text(chosen) : "-", number(chosen.predicted),
+                        number(chosen.plain_sum),
+                        formats_text(chosen, ops_of(spectrum), [](const std::string& f) { return f; }));
+  return text;
+}
+
+io::Json recipes_json(const scores::Run& run, const Spectrum& spectrum, scores::Metric metric,
+                      const io::Json& settings) {
+  const choose::Question& question = spectrum.question;
+  const size_t ops = ops_of(spectrum);
+  return {{"schema", kRecipesSchema},
+          {"model", scores::model_json(run.model)},
+          {"data", scores::data_json(run.data)},
+          {"settings", settings},
+          {"metric", name(metric)},
+          {"positions", question.problem.positions()},
+          {"choices",
+           {{"decisions", question.problem.size()},
+            {"ops", ops},
+            {"formats", question.formats},
+            {"estimated", question.estimated},
+            {"unscored", question.unscored},
+            {"with_unscored", question.with_unscored},
+            {"without_pairs", question.without_pairs.empty() ? io::Json() : io::Json(question.without_pairs)},
+            {"cheapest_bits", spectrum.cheapest_bits},
+            {"dearest_bits", spectrum.dearest_bits}}},
+          {"recipes", scores::array_of(spectrum.recipes, [&](const Chosen& chosen) {
+             return recipe_json(spectrum, chosen, ops);
+           })}};
+}
+
+std::string recipes_markdown(const scores::Run& run, const Spectrum& spectrum, scores::Metric metric) {
+  std::string text = "# Recipes chosen for " + code(run.model.path_name) + "\n\n";
+  for (const std::string& note : recipe_notes(run, spectrum)) text += "- " + plain(note) + "\n";
+  text += "\n";
+  Table table(
+      {"Recipe", ">Bits", ">Checkpoint", ">" + name(metric) + " predicted", ">Plain sum", "Ops by format"});
+  for (const Chosen& chosen : spectrum.recipes)
+    table.row({code(chosen.name), fmt::format("{:.3f}", chosen.effective_bits), size_text(chosen),
+               number(chosen.predicted), number(chosen.plain_sum),
+               formats_text(chosen, ops_of(spectrum), code)});
+  text += table.text();
+  if (!pareto_svg(spectrum, metric).empty()) text += "![Bits and predicted error](recipes.svg)\n\n";
+  return text + kHowToReadRecipes;
+}
+
+std::string pareto_svg(const Spectrum& spectrum, scores::Metric metric) {
+  Plot plot{.x = "bits per weight", .y = name(metric) + " per position, predicted"};
+  for (const Chosen& chosen : spectrum.recipes)
+    plot.points.emplace_back(chosen.effective_bits, chosen.predicted);
+  return svg(plot);
+}
+
+}  // namespace qsweep::report
