@@ -224,8 +224,9 @@ def victim_of(kind, rules):
     an entry is missing; a serving stack knows the members of a fused group from each other."""
     role = "up_proj" if kind == "llama.cpp" else "o_proj"
     for op, chosen in rules.items():
-        if op.endswith(role) and op.startswith("model.") and (chosen == FLOAT) == (kind == "inc") and chosen != "w8a8_dynamic":
-            return op
+        if op.endswith(role) and op.startswith("model.") and (chosen == FLOAT) == (kind == "inc"):
+            if kind != "auto-round" or chosen != "w8a8_dynamic":
+                return op
     sys.exit(f"{kind}: the recipe has no op for a defect")
 
 
