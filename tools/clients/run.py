@@ -222,7 +222,7 @@ def mismatches(python, probe, folder, wanted):
 def victim_of(kind, rules):
     """An op whose defect every stack must show: Neural Compressor quantizes and AutoRound takes the scheme's format where
     an entry is missing; a serving stack knows the members of a fused group from each other."""
-    role = "up_proj" if kind == "llama.cpp" else "o_proj"
+    role = {"llama.cpp": "up_proj", "inc": "down_proj"}.get(kind, "o_proj")
     for op, chosen in rules.items():
         if op.endswith(role) and op.startswith("model.") and (chosen == FLOAT) == (kind == "inc"):
             if kind != "auto-round" or chosen != "w8a8_dynamic":
