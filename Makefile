@@ -33,11 +33,18 @@ install: build ## Install programs, manual pages and completions (PREFIX=/usr/lo
 	  build/release/$$program --generate fish >$(INSTALLED)/share/fish/vendor_completions.d/$$program.fish; \
 	done
 
-demo: build ## Score every op of the tiny model in testdata/ and show the report
-	build/release/qsweep score testdata/tiny-qwen2.5-vl --data testdata/data/eval.jsonl \
-	  --calib testdata/data/calib.jsonl --samples 8 --format w8a8 --format w8a8_dynamic --out build/demo
+DEMO_DATA = --data testdata/data/eval.jsonl --calib testdata/data/calib.jsonl --samples 8
+DEMO_BITS = 9 10 12
+demo: build ## Score every op of the tiny model in testdata/, show the report, and choose and measure recipes
+	build/release/qsweep score testdata/tiny-qwen2.5-vl $(DEMO_DATA) --format w8a8 --format w8a8_dynamic --sketch 16 \
+	  --out build/demo
 	@echo; head -n 40 build/demo/report.md
-	@echo; echo "The whole report: build/demo/report.md, the raw scores: build/demo/scores.json"
+	@echo; echo "The whole report: build/demo/report.md, the raw scores: build/demo/scores.json"; echo
+	@rm -rf build/demo-recipes
+	build/release/qsweep recipe build/demo $(DEMO_BITS:%=--bits %) --out build/demo-recipes
+	@echo
+	build/release/qsweep eval testdata/tiny-qwen2.5-vl $(DEMO_DATA) --scores build/demo \
+	  $(DEMO_BITS:%=--recipe build/demo-recipes/recipe_bits_%.json) --out build/demo-measured
 
 test: build ## Build and run all tests (CTEST_ARGS="-R NAME": some)
 	@tools/install-packages.sh test
