@@ -30,7 +30,7 @@ TEST_F(BadFlags, Subcommands) {
 
 TEST_F(BadFlags, Names) {
   expect_flags_refused({"--colour", "red"}, {"--colour", "not expected"});
-  expect_flags_refused({"--format", "w3a3"}, {"--format", "w3a3", "w8a8, w8a8_dynamic"});
+  expect_flags_refused({"--format", "w3a3"}, {"--format", "w3a3", "w8a8, w8a8_static, w8a8_dynamic"});
   expect_flags_refused({"--format", "w8a8", "--format", "w8a8"}, {"--format", "w8a8", "twice"});
   expect_flags_refused({"--metric", "loss"}, {"--metric", "loss", "kl, logits_sse, hidden_sse"});
   expect_flags_refused({"--metric", "kl:prompt"}, {"--metric", "all or answer", "prompt"});

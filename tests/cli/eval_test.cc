@@ -209,8 +209,9 @@ TEST_F(BadEval, Recipes) {
   expect_eval_refused({"--recipe", place.at("none.json")}, {"--recipe", "none.json", "cannot open"});
   expect_recipe_refused("{", {"not valid JSON"});
   expect_recipe_refused(R"({"name": "a", "rules": []})", {"at least one rule"});
-  expect_recipe_refused(R"({"name": "a", "rules": [{"ops": "*", "format": "w3a3"}]})",
-                        {"rules[0]", "\"float\"", "unknown format \"w3a3\"", "w8a8, w8a8_dynamic"});
+  expect_recipe_refused(
+      R"({"name": "a", "rules": [{"ops": "*", "format": "w3a3"}]})",
+      {"rules[0]", "\"float\"", "unknown format \"w3a3\"", "w8a8, w8a8_static, w8a8_dynamic"});
   expect_recipe_refused(R"({"name": "a", "rules": [{"ops": "model.layers.9.*", "format": "w8a8"}]})",
                         {"no op matches \"model.layers.9.*\"", "qsweep inspect"});
   expect_recipe_refused(R"({"name": "mixed", "rules": [{"ops": "*", "format": "w8a8"}]})",
