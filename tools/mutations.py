@@ -323,6 +323,8 @@ MUTATIONS = {
         "src/scores/sketches.cc", "if (scope == Scope::all || answers_", "if (true || answers_", "scores", "Sketches*"),
     "sketches_in_no_plan": (
         "src/sweep/score.cc", "return sketch_bytes() + summed", "return summed", "cli", "MemorySlow.Sketches"),
+    "stack_not_asked": (
+        "src/cli/recipe.cc", "  wishes.refusal = refusal_of(flags, run);\n", "", "cli", "RecipeCommand.*"),
     "probe_reused_across_positions": (
         "src/pass/probe_rows.cc", "[static_cast<size_t>(sample)]}, t})", "[static_cast<size_t>(sample)]}, 0 * t})",
         "sweep", "EstimateSlow.ManyProbes*"),

@@ -51,7 +51,11 @@ class Asking {
   void apply_fixes();
   std::vector<Unit> units() const;
   std::string key_of(const Unit& unit) const;
+  // Those that it may have, in which each of its ops has a score.
+  std::vector<std::string> scored_formats(const Unit& unit, const Fix* fix) const;
+  // Those of them that are refused to none of its ops. Error where that leaves nothing of what is fixed.
   std::vector<std::string> formats_of_unit(const Unit& unit, const Fix* fix) const;
+  std::optional<std::string> refusal(const Unit& unit, const std::string& format) const;
   bool is_wanted(const std::string& format) const;
   std::vector<Decision> decisions(Question& question) const;
   std::vector<std::string> names_of(const Unit& unit) const;
@@ -137,8 +141,7 @@ bool Asking::is_wanted(const std::string& format) const {
   return wishes_.formats.empty() || std::ranges::find(wishes_.formats, format) != wishes_.formats.end();
 }
 
-// Those that it may have, in which each of its ops has a score.
-std::vector<std::string> Asking::formats_of_unit(const Unit& unit, const Fix* fix) const {
+std::vector<std::string> Asking::scored_formats(const Unit& unit, const Fix* fix) const {
   std::vector<std::string> formats;
   for (const scores::ScoreGroup& group : groups_) {
     if (fix == nullptr ? !is_wanted(group.format)
@@ -148,6 +151,23 @@ std::vector<std::string> Asking::formats_of_unit(const Unit& unit, const Fix* fi
     if (scored == score_of_.end()) continue;
     if (std::ranges::all_of(unit, [&](size_t op) { return scored->second.contains(op); }))
       formats.push_back(group.format);
+  }
+  return formats;
+}
+
+std::optional<std::string> Asking::refusal(const Unit& unit, const std::string& format) const {
+  if (!wishes_.refusal) return std::nullopt;
+  for (const size_t op : unit)
+    if (auto why = wishes_.refusal(run_.ops[op], &quant::find_format(format))) return why;
+  return std::nullopt;
+}
+
+std::vector<std::string> Asking::formats_of_unit(const Unit& unit, const Fix* fix) const {
+  std::vector<std::string> formats = scored_formats(unit, fix);
+  for (size_t i = formats.size(); i-- > 0;) {
+    const std::optional<std::string> why = refusal(unit, formats[i]);
+    if (why && fix != nullptr) fail("{}: \"{}\": {}", fix->flag, fix->pattern, *why);
+    if (why) formats.erase(formats.begin() + static_cast<std::ptrdiff_t>(i));
   }
   return formats;
 }
@@ -173,6 +193,10 @@ const Fix* Asking::fix_of(const Unit& unit) const {
 }
 
 void Asking::tell_unscored(const Unit& unit, Question& question) const {
+  if (!scored_formats(unit, nullptr).empty()) {
+    for (const size_t op : unit) question.refused.push_back(names_[op]);
+    return;
+  }
   const auto scored = [&](size_t op) {
     return std::ranges::any_of(score_of_, [&](const auto& format) { return format.second.contains(op); });
   };

@@ -1,6 +1,7 @@
 // The problem that a run's scores pose.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -25,11 +26,16 @@ struct Fix {
   std::string flag;                       // that asks for it, for errors
 };
 
+// Why an op cannot have a format; none where it can.
+using Refusal =
+    std::function<std::optional<std::string>(const scores::OpRecord& op, const quant::Format* format)>;
+
 struct Wishes {
   scores::Metric metric;
   std::vector<std::string> formats = {};  // beside float; empty: all that the run has scored
   Grouping grouping = Grouping::fused;
   std::vector<Fix> fixed = {};  // later ones override
+  Refusal refusal = {};         // where it is there, float is refused nowhere
 };
 
 struct Question {
@@ -38,14 +44,16 @@ struct Question {
   std::vector<std::string> estimated;  // of these, the ones whose scores are not exact, as "w8a8 (adjoint)"
   std::vector<std::string> unscored;   // names of ops that stay float because they have no score
   std::vector<std::string> with_unscored;  // ops that stay float because one that they are fused with does
-  std::string without_pairs;               // why the problem has no pairs; empty where it has
+  std::vector<std::string>
+      refused;                // ops that stay float because wishes refuse all that they have a score in
+  std::string without_pairs;  // why the problem has no pairs; empty where it has
 };
 
 // Takes the isolated scores that stand for each format (scores::isolated_groups). Fusion groups are never
 // split, but by Grouping::op. Pairs are known where `interactions` has every score in question. Error where
 // the run has no isolated scores of the metric at an output (leave-one-out scores and those of method `local`
 // say nothing about sums), where a format was not scored, where a pattern matches nothing or takes a part of
-// a fusion group, and where what is fixed has no score.
+// a fusion group, and where what is fixed has no score or is refused.
 Question ask(const scores::Run& run, const Wishes& wishes,
              const std::optional<scores::Interactions>& interactions);
 

@@ -3,7 +3,9 @@
 #include <charconv>
 #include <filesystem>
 #include <numeric>
+#include <set>
 
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include "base/limits.h"
@@ -15,6 +17,7 @@
 #include "report/recipes.h"
 #include "scores/schema.h"
 #include "scores/sketches.h"
+#include "stacks/stacks.h"
 
 namespace qsweep::cli {
 namespace {
@@ -23,6 +26,7 @@ struct RecipeFlags {
   std::string run, out, group = "fused";
   std::vector<std::string> bits, size, error, formats, fix, keep_float;
   std::optional<std::string> metric;
+  std::vector<std::string> stacks, exports;
   uint64_t seed = 1;
   OutputFlags output;
 };
@@ -53,6 +57,25 @@ std::vector<choose::Budget> budgets_of(const RecipeFlags& flags) {
   return budgets;
 }
 
+std::vector<stacks::Kind> kinds_of(const char* flag, const std::vector<std::string>& names) {
+  std::vector<stacks::Kind> kinds;
+  for (const std::string& name : names)
+    kinds.push_back(with_context(flag, [&] { return stacks::parse_kind(name); }));
+  return kinds;
+}
+
+// What one of the stacks refuses; what is exported is for that stack too.
+choose::Refusal refusal_of(const RecipeFlags& flags, const scores::Run& run) {
+  std::vector<stacks::Kind> kinds = kinds_of("--stack", flags.stacks);
+  for (const stacks::Kind kind : kinds_of("--export", flags.exports)) kinds.push_back(kind);
+  if (kinds.empty()) return {};
+  return [kinds, model = stacks::model_of(run)](const scores::OpRecord& op, const quant::Format* format) {
+    std::optional<std::string> why;
+    for (size_t i = 0; i < kinds.size() && !why; ++i) why = stacks::refusal(kinds[i], model, op, format);
+    return why;
+  };
+}
+
 choose::Wishes wishes_of(const RecipeFlags& flags, const scores::Run& run) {
   choose::Wishes wishes{.metric = run.ranking_metric, .formats = flags.formats};
   if (flags.metric)
@@ -71,6 +94,7 @@ choose::Wishes wishes_of(const RecipeFlags& flags, const scores::Run& run) {
   }
   for (const std::string& pattern : flags.keep_float)
     wishes.fixed.push_back({.pattern = pattern, .format = nullptr, .flag = "--keep-float"});
+  wishes.refusal = refusal_of(flags, run);
   return wishes;
 }
 
@@ -91,6 +115,29 @@ std::optional<scores::Interactions> interactions_of(const scores::Run& scored, c
   return sketches->interactions(metric.scope, samples, Threads{usable_processors()});
 }
 
+// The folders of the exports, KIND or KIND_RECIPE; their names.
+std::vector<std::string> write_exports(const RecipeFlags& flags, const scores::Run& run,
+                                       const choose::Spectrum& spectrum, scores::Metric metric,
+                                       const std::string& folder) {
+  const stacks::Model model = stacks::model_of(run);
+  std::vector<std::string> names;
+  std::set<std::string> warnings;
+  for (const stacks::Kind kind : kinds_of("--export", flags.exports))
+    for (const choose::Chosen& chosen : spectrum.recipes) {
+      stacks::Choice choice{.name = chosen.name, .metric = name(metric), .predicted = chosen.predicted};
+      for (const scores::OpRecord& op : run.ops) {
+        const auto format = chosen.formats.find(op.name);
+        choice.formats.push_back(format == chosen.formats.end() ? nullptr
+                                                                : &quant::find_format(format->second));
+      }
+      names.push_back(spectrum.recipes.size() == 1 ? std::string(name(kind))
+                                                   : fmt::format("{}_{}", name(kind), chosen.name));
+      for (std::string& warning : stacks::export_recipe(kind, model, choice, folder + "/" + names.back()))
+        if (warnings.insert(warning).second) spdlog::warn("{}", warning);
+    }
+  return names;
+}
+
 // All files, or none: the folder takes its name when they are there. Their names in it.
 std::vector<std::string> write_recipes(const RecipeFlags& flags, const scores::Run& run,
                                        const choose::Spectrum& spectrum, scores::Metric metric,
@@ -108,6 +155,8 @@ std::vector<std::string> write_recipes(const RecipeFlags& flags, const scores::R
   for (const choose::Chosen& chosen : spectrum.recipes)
     write(report::recipe_file(spectrum, chosen),
           recipe::to_text(recipe::recipe_of(chosen.name, chosen.formats, names_of(run))));
+  for (std::string& exported : write_exports(flags, run, spectrum, metric, folder.path()))
+    files.push_back(std::move(exported));
   folder.commit();
   return files;
 }
@@ -145,7 +194,7 @@ void run(const RecipeFlags& flags, const io::Json& settings) {
   for (const std::string& note : report::recipe_notes(scored, spectrum)) output.say("{}\n", note);
   output.say("{}", report::recipe_lines(spectrum, wishes.metric));
   output.say("{0}/recipes.md  {0}/recipes.json  {0}/{1}\n", flags.out,
-             spectrum.recipes.size() == 1 ? files.back() : "recipe_*.json");
+             spectrum.recipes.size() == 1 ? "recipe.json" : "recipe_*.json");
   output.result(recipe_summary(flags, spectrum, wishes.metric, files));
 }
 
@@ -191,6 +240,15 @@ void add_recipe(CLI::App& app) {
   flags->add("fix", values->fix,
              "Give the ops of a pattern this format: 'GLOB=FORMAT'; repeats, later ones override");
   flags->add("keep-float", values->keep_float, "Keep the ops of a pattern in float; repeats");
+  std::vector<std::string_view> kinds;
+  for (const stacks::Kind kind : stacks::all_kinds()) kinds.push_back(stacks::name(kind));
+  flags->add(
+      "stack", values->stacks,
+      fmt::format("Choose only what this stack can have, op by op: {}; repeats", fmt::join(kinds, ", ")));
+  flags->add(
+      "export", values->exports,
+      "Write every recipe for this stack too, in a folder KIND of --out (of several budgets, one each), and "
+      "choose what it can have; repeats");
   flags->add("metric", values->metric,
              "Metric of the errors, such as kl:answer; what RUN ranks by where not given");
   flags->add("seed", values->seed, "Seed of the search by pairs")->capture_default_str();

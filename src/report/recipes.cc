@@ -113,6 +113,9 @@ std::vector<std::string> recipe_notes(const scores::Run& run, const Spectrum& sp
     notes.push_back(staying_float(question.unscored, "without a score in a format in question"));
   if (!question.with_unscored.empty())
     notes.push_back(staying_float(question.with_unscored, "stored as one with an op that has no score"));
+  if (!question.refused.empty())
+    notes.push_back(
+        staying_float(question.refused, "the stacks asked for take no format that they have a score in"));
   if (!question.estimated.empty())
     notes.push_back(fmt::format("Scores are estimates, not exact: {}.", fmt::join(question.estimated, ", ")));
   notes.push_back(predictor_note(spectrum));
@@ -157,6 +160,7 @@ io::Json recipes_json(const scores::Run& run, const Spectrum& spectrum, scores::
             {"estimated", question.estimated},
             {"unscored", question.unscored},
             {"with_unscored", question.with_unscored},
+            {"refused", question.refused},
             {"without_pairs", question.without_pairs.empty() ? io::Json() : io::Json(question.without_pairs)},
             {"cheapest_bits", spectrum.cheapest_bits},
             {"dearest_bits", spectrum.dearest_bits}}},

@@ -140,6 +140,55 @@ TEST_F(RecipeCommand, RunsThatAreNone) {
   expect_refused({"--bits", "8"}, "qsweep.scores/9");
 }
 
+// ModelOpt's int8 inputs are symmetric, those of w8a8 are not; the head is its own tensor here.
+TEST_F(RecipeCommand, ChoosesWhatAStackCanHave) {
+  scores::Run scored = choose::small_run();
+  scored.model.tied_embeddings = false;
+  write(scored);
+  const Outcome outcome = run_qsweep({"recipe", run, "--bits", "9", "--out", out, "--stack", "modelopt"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("of them are chosen for, in w8a8, w4a16_g32 or float."));
+  const io::Json recipe = io::read_json_file(out + "/recipes.json")["recipes"][0];
+  EXPECT_GT(recipe["ops"].size(), 0u);
+  for (const auto& op : recipe["ops"].items()) EXPECT_EQ(op.value(), "w4a16_g32") << op.key();
+}
+
+TEST_F(RecipeCommand, WhatAStackLeavesFloatIsNamed) {
+  const Outcome outcome =
+      run_qsweep({"recipe", run, "--bits", "10", "--out", out, "--stack", "compressed-tensors"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("lm_head stays float: the stacks asked for take no format"));
+  const io::Json json = io::read_json_file(out + "/recipes.json");
+  EXPECT_FALSE(json["recipes"][0]["ops"].contains("lm_head"));
+  EXPECT_EQ(json["choices"]["refused"], io::Json::array({"lm_head"}));
+}
+
+TEST_F(RecipeCommand, ExportsEveryRecipe) {
+  const Outcome outcome = run_qsweep({"recipe", run, "--bits", "9,10", "--out", out, "--export",
+                                      "llm-compressor", "--export", "compressed-tensors"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  for (const std::string recipe : {"bits_9", "bits_10"}) {
+    EXPECT_THAT(read_text(out + "/llm-compressor_" + recipe + "/recipe.yaml"),
+                HasSubstr("QuantizationModifier"));
+    const std::string folder = out + "/compressed-tensors_" + recipe;
+    EXPECT_THAT(read_text(folder + "/quantization_config.json"), HasSubstr("config_groups"));
+    EXPECT_EQ(io::read_json_file(folder + "/recipe.json")["name"], recipe);
+    EXPECT_THAT(read_text(folder + "/README.md"), HasSubstr("predicted"));
+  }
+}
+
+TEST_F(RecipeCommand, WhatAStackCannotHaveIsRefused) {
+  const Arguments bits{"--bits", "10"};
+  const auto with_bits = [&](Arguments more) {
+    more.insert(more.end(), bits.begin(), bits.end());
+    return more;
+  };
+  expect_refused(with_bits({"--stack", "none"}), "--stack: unknown kind of export \"none\"; known: modelopt, ");
+  expect_refused(with_bits({"--export", "none"}), "--export: unknown kind of export \"none\"");
+  expect_refused(with_bits({"--stack", "compressed-tensors", "--fix", "lm_head=w8a8"}),
+                 "--fix: \"lm_head\": ");
+}
+
 TEST_F(RecipeCommand, AFolderThatExistsIsLeftAlone) {
   place.write("out/mine.txt", "mine");
   const Outcome outcome = run_qsweep({"recipe", run, "--bits", "9", "--out", out});
