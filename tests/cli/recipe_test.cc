@@ -183,7 +183,8 @@ TEST_F(RecipeCommand, WhatAStackCannotHaveIsRefused) {
     more.insert(more.end(), bits.begin(), bits.end());
     return more;
   };
-  expect_refused(with_bits({"--stack", "none"}), "--stack: unknown kind of export \"none\"; known: modelopt, ");
+  expect_refused(with_bits({"--stack", "none"}),
+                 "--stack: unknown kind of export \"none\"; known: modelopt, ");
   expect_refused(with_bits({"--export", "none"}), "--export: unknown kind of export \"none\"");
   expect_refused(with_bits({"--stack", "compressed-tensors", "--fix", "lm_head=w8a8"}),
                  "--fix: \"lm_head\": ");
