@@ -96,12 +96,17 @@ constexpr double kScale = 1000;  // of the objective, in which open() is this mu
 
 Core::Found Core::solve() const {
   const int decisions = static_cast<int>(problem_.size()), budget_row = decisions;
-  const auto spare = static_cast<double>(left_ / unit_);
+  // What a choice takes is a multiple of the unit; of the budget a rest may be lost, which no choice could
+  // use.
+  const auto units = [&](int64_t bits) {
+    const int64_t whole = bits / unit_;
+    return static_cast<double>(whole);
+  };
+  const double spare = units(left_);
   Columns columns;
   for (const Kept& kept : kept_)
-    columns.add(
-        {{static_cast<int>(kept.decision), 1.0}, {budget_row, static_cast<double>(kept.bits / unit_)}},
-        kept.cost / open_ * kScale);
+    columns.add({{static_cast<int>(kept.decision), 1.0}, {budget_row, units(kept.bits)}},
+                kept.cost / open_ * kScale);
   columns.add({{budget_row, 1.0}}, price_ * static_cast<double>(unit_) / open_ * kScale);  // bits not spent
   const int n = static_cast<int>(columns.cost.size());
   std::vector<double> lower(columns.cost.size(), 0), upper(columns.cost.size(), 1);
