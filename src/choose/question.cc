@@ -35,8 +35,8 @@ std::string other_scores(const scores::Run& run) {
 
 class Asking {
  public:
-  Asking(const scores::Run& run, const Wishes& wishes) : run_(run), wishes_(wishes) {
-    for (const scores::OpRecord& op : run.ops) names_.push_back(op.name);
+  Asking(const scores::Run& run, const Wishes& wishes)
+      : run_(run), wishes_(wishes), names_(scores::names_of(run.ops)) {
     choose_groups();
     apply_fixes();
   }

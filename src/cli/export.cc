@@ -1,6 +1,5 @@
 #include <filesystem>
 
-#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include "cli/commands.h"
@@ -8,6 +7,7 @@
 #include "compare/run.h"
 #include "recipe/recipe.h"
 #include "scores/eval.h"
+#include "scores/op_names.h"
 #include "stacks/stacks.h"
 
 namespace qsweep::cli {
@@ -17,12 +17,6 @@ struct ExportFlags {
   std::string recipe, run, kind, out;
   std::optional<std::string> eval;
 };
-
-std::vector<std::string> names_of(const std::vector<scores::OpRecord>& ops) {
-  std::vector<std::string> names;
-  for (const scores::OpRecord& op : ops) names.push_back(op.name);
-  return names;
-}
 
 // Whether the evaluation was of this choice, and not of another one of the same name.
 bool is_of(const scores::EvalRecipe& evaluated, const stacks::Model& model, const stacks::Choice& choice) {
@@ -54,7 +48,8 @@ void run(const ExportFlags& flags) {
   const stacks::Kind kind = with_context("--kind", [&] { return stacks::parse_kind(flags.kind); });
   const stacks::Model model = stacks::model_of(compare::read_run(flags.run));
   const recipe::Recipe recipe = recipe::read_recipe(flags.recipe);
-  stacks::Choice choice{.name = recipe.name, .formats = recipe::formats_of(recipe, names_of(model.ops))};
+  stacks::Choice choice{.name = recipe.name,
+                        .formats = recipe::formats_of(recipe, scores::names_of(model.ops))};
   if (flags.eval) with_context("--eval", [&] { read_errors(*flags.eval, model, choice); });
   const std::vector<std::string> warnings = stacks::export_recipe(kind, model, choice, flags.out);
   for (const std::string& warning : warnings) spdlog::warn("{}", warning);
@@ -68,13 +63,11 @@ void add_export(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("export", "Write a recipe in the form that a serving stack or another tool reads");
   auto flags = std::make_shared<ExportFlags>();
-  std::vector<std::string_view> kinds;
-  for (const stacks::Kind kind : stacks::all_kinds()) kinds.push_back(stacks::name(kind));
   command->add_option("RECIPE", flags->recipe, "Recipe: a file of rules, as qsweep eval reads it")
       ->required();
   command->add_option("--run", flags->run, "Folder of a run, or its scores.json, that lists the model's ops")
       ->required();
-  command->add_option("--kind", flags->kind, fmt::format("What reads it: {}", fmt::join(kinds, ", ")))
+  command->add_option("--kind", flags->kind, "What reads it: " + stacks::names_of(stacks::all_kinds()))
       ->required();
   command->add_option("--out", flags->out, "Folder to write, which must not exist yet")->required();
   command->add_option("--eval", flags->eval,

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <filesystem>
 
-#include <fmt/ranges.h>
-
 #include "base/readable.h"
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -38,14 +36,12 @@ void add_import(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("import", "Read another tool's recipe as a recipe that qsweep eval measures");
   auto flags = std::make_shared<ImportFlags>();
-  std::vector<std::string_view> kinds;
-  for (const stacks::Kind kind : stacks::imported_kinds()) kinds.push_back(stacks::name(kind));
   command
       ->add_option("FILE", flags->file,
                    "A recipe of ModelOpt (YAML or JSON), a layer_config of AutoRound, or config.json or the "
                    "quantization_config of compressed-tensors")
       ->required();
-  command->add_option("--kind", flags->kind, fmt::format("Whose it is: {}", fmt::join(kinds, ", ")))
+  command->add_option("--kind", flags->kind, "Whose it is: " + stacks::names_of(stacks::imported_kinds()))
       ->required();
   command->add_option("--run", flags->run, "Folder of a run, or its scores.json, that lists the model's ops")
       ->required();

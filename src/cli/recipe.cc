@@ -2,7 +2,6 @@
 
 #include <charconv>
 #include <filesystem>
-#include <numeric>
 #include <set>
 
 #include <fmt/ranges.h>
@@ -15,6 +14,7 @@
 #include "compare/run.h"
 #include "io/atomic_file.h"
 #include "report/recipes.h"
+#include "scores/op_names.h"
 #include "scores/schema.h"
 #include "scores/sketches.h"
 #include "stacks/stacks.h"
@@ -98,21 +98,13 @@ choose::Wishes wishes_of(const RecipeFlags& flags, const scores::Run& run) {
   return wishes;
 }
 
-std::vector<std::string> names_of(const scores::Run& run) {
-  std::vector<std::string> names;
-  for (const scores::OpRecord& op : run.ops) names.push_back(op.name);
-  return names;
-}
-
 // Of all the run's samples, where it has sketches of the metric.
 std::optional<scores::Interactions> interactions_of(const scores::Run& scored, const std::string& run,
                                                     scores::Metric metric) {
   const std::string folder = std::filesystem::absolute(compare::scores_file(run)).parent_path().string();
   const std::optional<scores::Sketches> sketches = scores::read_sketches(scored, folder);
   if (!sketches || sketches->which() != metric.which) return std::nullopt;
-  std::vector<int64_t> samples(static_cast<size_t>(sketches->samples()));
-  std::iota(samples.begin(), samples.end(), 0);
-  return sketches->interactions(metric.scope, samples, Threads{usable_processors()});
+  return sketches->interactions(metric.scope, Threads{usable_processors()});
 }
 
 // The folders of the exports, KIND or KIND_RECIPE; their names.
@@ -154,7 +146,7 @@ std::vector<std::string> write_recipes(const RecipeFlags& flags, const scores::R
     write("recipes.svg", picture);
   for (const choose::Chosen& chosen : spectrum.recipes)
     write(report::recipe_file(spectrum, chosen),
-          recipe::to_text(recipe::recipe_of(chosen.name, chosen.formats, names_of(run))));
+          recipe::to_text(recipe::recipe_of(chosen.name, chosen.formats, scores::names_of(run.ops))));
   for (std::string& exported : write_exports(flags, run, spectrum, metric, folder.path()))
     files.push_back(std::move(exported));
   folder.commit();
@@ -240,11 +232,9 @@ void add_recipe(CLI::App& app) {
   flags->add("fix", values->fix,
              "Give the ops of a pattern this format: 'GLOB=FORMAT'; repeats, later ones override");
   flags->add("keep-float", values->keep_float, "Keep the ops of a pattern in float; repeats");
-  std::vector<std::string_view> kinds;
-  for (const stacks::Kind kind : stacks::all_kinds()) kinds.push_back(stacks::name(kind));
-  flags->add(
-      "stack", values->stacks,
-      fmt::format("Choose only what this stack can have, op by op: {}; repeats", fmt::join(kinds, ", ")));
+  flags->add("stack", values->stacks,
+             fmt::format("Choose only what this stack can have, op by op: {}; repeats",
+                         stacks::names_of(stacks::all_kinds())));
   flags->add(
       "export", values->exports,
       "Write every recipe for this stack too, in a folder KIND of --out (of several budgets, one each), and "

@@ -90,6 +90,12 @@ std::string canonical_name(std::string_view name) {
   return std::string(name);
 }
 
+std::vector<std::string> names_of(std::span<const OpRecord> ops) {
+  std::vector<std::string> names;
+  for (const OpRecord& op : ops) names.push_back(op.name);
+  return names;
+}
+
 std::string module_name(std::string_view canonical, std::string_view family) {
   const auto moved = [&](std::string_view from, std::string_view to) {
     return std::string(to) + std::string(canonical.substr(from.size()));

@@ -6,7 +6,12 @@
 #include <string_view>
 #include <vector>
 
+#include "scores/record.h"
+
 namespace qsweep::scores {
+
+// Of all ops, in their order.
+std::vector<std::string> names_of(std::span<const OpRecord> ops);
 
 // The name as qsweep writes it: model.layers.0.mlp.up_proj, visual.blocks.0.attn.qkv, lm_head. Known are the
 // prefixes of both layouts of a checkpoint (model.language_model., language_model.model., language_model.,

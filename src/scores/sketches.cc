@@ -153,12 +153,16 @@ Interactions Sketches::interactions(Scope scope, std::span<const int64_t> sample
   return {scores_, std::move(products)};
 }
 
-std::vector<MetricInteractions> Sketches::interactions(Threads threads) const {
+Interactions Sketches::interactions(Scope scope, Threads threads) const {
   std::vector<int64_t> all(static_cast<size_t>(samples()));
   std::iota(all.begin(), all.end(), int64_t{0});
-  std::vector<MetricInteractions> found{{{which_, Scope::all}, interactions(Scope::all, all, threads)}};
+  return interactions(scope, all, threads);
+}
+
+std::vector<MetricInteractions> Sketches::interactions(Threads threads) const {
+  std::vector<MetricInteractions> found{{{which_, Scope::all}, interactions(Scope::all, threads)}};
   if (std::ranges::count(answers_, 1) > 0)
-    found.push_back({{which_, Scope::answer}, interactions(Scope::answer, all, threads)});
+    found.push_back({{which_, Scope::answer}, interactions(Scope::answer, threads)});
   return found;
 }
 

@@ -52,7 +52,8 @@ class Sketches {
 
   // C of all pairs of scores: sums over the positions of these samples that are in the scope.
   Interactions interactions(Scope scope, std::span<const int64_t> samples, Threads threads) const;
-  // Of all samples, in every scope that has positions.
+  Interactions interactions(Scope scope, Threads threads) const;  // of all samples
+  // The same in every scope that has positions.
   std::vector<MetricInteractions> interactions(Threads threads) const;
 
  private:

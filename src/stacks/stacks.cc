@@ -36,13 +36,17 @@ void check_names(const Model& model) {
 
 }  // namespace
 
+std::string names_of(std::span<const Kind> kinds) {
+  std::vector<std::string_view> names;
+  for (const Kind kind : kinds) names.push_back(name(kind));
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 Kind parse_kind(std::string_view text) {
-  std::vector<std::string_view> known;
-  for (const Kind kind : all_kinds()) {
-    if (name(kind) == text) return kind;
-    known.push_back(name(kind));
-  }
-  fail("unknown kind of export \"{}\"; known: {}", text, fmt::join(known, ", "));
+  const auto found = std::ranges::find(all_kinds(), text, name);
+  if (found == all_kinds().end())
+    fail("unknown kind of export \"{}\"; known: {}", text, names_of(all_kinds()));
+  return *found;
 }
 
 Model model_of(const scores::Run& run) { return {run.model.family, run.model.tied_embeddings, run.ops}; }

@@ -28,6 +28,8 @@ enum class Kind {
 };
 std::span<const Kind> all_kinds();
 std::string_view name(Kind kind);  // "hf-quant-config"
+// "modelopt, llm-compressor", for people.
+std::string names_of(std::span<const Kind> kinds);
 // Error that lists the kinds for any other text.
 Kind parse_kind(std::string_view text);
 
