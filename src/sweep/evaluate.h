@@ -21,7 +21,10 @@ class Evaluation {
  public:
   Evaluation(const Setting& setting, std::vector<RecipeFormats> recipes);
 
-  void keep(const schedule::Keeping& keeping) { variant_run_.keep(keeping, "eval"); }  // as Sweep's
+  // As Sweep's; phase: what tells this evaluation from others in the journal.
+  void keep(const schedule::Keeping& keeping, const std::string& phase = "eval") {
+    variant_run_.keep(keeping, phase);
+  }
   void prepare();
   const schedule::MemoryPlan& plan() const { return variant_run_.report().plan; }
   std::vector<schedule::ProductShape> main_products() const {

@@ -43,6 +43,18 @@ int64_t RunReport::planned_bytes() const {
   return std::max(plan.peak_bytes(), calibration ? calibration->peak_bytes() : 0);
 }
 
+void RunReport::add(const RunReport& later) {
+  for (const auto& [phase, seconds] : later.phases_s) phases_s[phase] += seconds;
+  for (const auto& [phase, seconds] : later.earlier_s) earlier_s[phase] += seconds;
+  if (later.planned_bytes() > planned_bytes()) {
+    plan = later.plan;
+    calibration = later.calibration;
+  }
+  reference.add(later.reference);
+  deltas.add(later.deltas);
+  estimates.add(later.estimates);
+}
+
 double RunReport::all_earlier_s() const {
   double sum = 0;
   for (const auto& [phase, seconds] : earlier_s) sum += seconds;

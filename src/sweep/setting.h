@@ -50,6 +50,8 @@ struct RunReport {
   void add_earlier(const std::string& phase, double seconds);
   double all_earlier_s() const;
   int64_t planned_bytes() const;  // of all its passes
+  // What a later part of the same run took; the plan is the one with the higher peak.
+  void add(const RunReport& later);
 
   // Adds the time that body takes to a phase.
   void timed(const std::string& phase, const std::function<void()>& body);
