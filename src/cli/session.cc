@@ -183,6 +183,15 @@ void add_scoring_flags(Flags& flags, EngineFlags& v) {
 void add_engine_flags(Flags& flags, EngineFlags& v) {
   flags.add_argument("model", "MODEL", v.model,
                      "Folder of a Hugging Face checkpoint (config.json, *.safetensors, tokenizer.json)");
+  add_data_flags(flags, v);
+  flags
+      .add("metric", v.metric,
+           "What to rank by: kl, logits_sse or hidden_sse, then :all for all positions or :answer for those "
+           "that predict an answer")
+      ->capture_default_str();
+}
+
+void add_data_flags(Flags& flags, EngineFlags& v) {
   flags.add("data", v.data, "Captions (.txt), or dialogues with images or token ids (.jsonl)")->check(path());
   flags
       .add("calib", v.calib,
@@ -216,11 +225,6 @@ void add_engine_flags(Flags& flags, EngineFlags& v) {
       ->check(whole_number(1, kMaxThreads));
   flags.add("precision", v.precision, "Deltas in bf16 (fast) or f32 (strict); the reference is f32 in both")
       ->check(CLI::IsMember({"fast", "strict"}))
-      ->capture_default_str();
-  flags
-      .add("metric", v.metric,
-           "What to rank by: kl, logits_sse or hidden_sse, then :all for all positions or :answer for those "
-           "that predict an answer")
       ->capture_default_str();
 }
 

@@ -42,6 +42,8 @@ struct EngineFlags {
 
 // Flags of everything that runs a model: what to load and with which resources.
 void add_engine_flags(Flags& flags, EngineFlags& values);
+// Of these all but the model and the metric.
+void add_data_flags(Flags& flags, EngineFlags& values);
 // These, and which scores are asked for.
 void add_scoring_flags(Flags& flags, EngineFlags& values);
 
