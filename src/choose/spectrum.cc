@@ -115,13 +115,20 @@ Chosen describe(const scores::Run& run, scores::Metric metric, const Problem& pr
   return chosen;
 }
 
-Spectrum choose(const scores::Run& run, const Wishes& wishes, const std::vector<Budget>& budgets,
-                const std::optional<scores::Interactions>& interactions, uint64_t seed) {
+Spectrum open_spectrum(const scores::Run& run, const Wishes& wishes,
+                       const std::optional<scores::Interactions>& interactions) {
   Spectrum spectrum{.question = ask(run, wishes, interactions)};
   const Problem& problem = spectrum.question.problem;
   const auto weights = static_cast<double>(problem.weights());
   spectrum.cheapest_bits = static_cast<double>(problem.cheapest_bits()) / weights;
   spectrum.dearest_bits = static_cast<double>(problem.dearest_bits()) / weights;
+  return spectrum;
+}
+
+Spectrum choose(const scores::Run& run, const Wishes& wishes, const std::vector<Budget>& budgets,
+                const std::optional<scores::Interactions>& interactions, uint64_t seed) {
+  Spectrum spectrum = open_spectrum(run, wishes, interactions);
+  const Problem& problem = spectrum.question.problem;
   std::set<std::string> names;
   for (const Budget& budget : budgets) {
     with_context("--" + std::string(name(budget.limit)), [&] {

@@ -3,6 +3,7 @@
 
 #include "choose/question.h"
 #include "choose/solve.h"
+#include "choose/verdict.h"
 
 namespace qsweep::choose {
 
@@ -41,6 +42,9 @@ struct Chosen {
   // sum.
   double predicted = 0, plain_sum = 0;
   Predictor predictor = Predictor::sum;
+  // Where candidates were measured: how many, and what came of it.
+  size_t measured = 0;
+  std::optional<Verdict> verdict;
 };
 
 struct Spectrum {
@@ -58,6 +62,10 @@ int64_t bits_within(const scores::Run& run, const Problem& problem, const Budget
 // question.
 Chosen describe(const scores::Run& run, scores::Metric metric, const Problem& problem, const Budget& budget,
                 const Candidates& found, const Candidate& candidate);
+
+// The question, without any recipe yet.
+Spectrum open_spectrum(const scores::Run& run, const Wishes& wishes,
+                       const std::optional<scores::Interactions>& interactions);
 
 // The best candidate of every budget by prediction: without pairs, the one of least sum.
 Spectrum choose(const scores::Run& run, const Wishes& wishes, const std::vector<Budget>& budgets,
