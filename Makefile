@@ -41,10 +41,8 @@ demo: build ## Score every op of the tiny model in testdata/, show the report, a
 	@echo; head -n 40 build/demo/report.md
 	@echo; echo "The whole report: build/demo/report.md, the raw scores: build/demo/scores.json"; echo
 	@rm -rf build/demo-recipes
-	build/release/qsweep recipe build/demo $(DEMO_BITS:%=--bits %) --out build/demo-recipes
-	@echo
-	build/release/qsweep eval testdata/tiny-qwen2.5-vl $(DEMO_DATA) --scores build/demo \
-	  $(DEMO_BITS:%=--recipe build/demo-recipes/recipe_bits_%.json) --out build/demo-measured
+	build/release/qsweep recipe build/demo $(DEMO_BITS:%=--bits %) --measure testdata/tiny-qwen2.5-vl $(DEMO_DATA) \
+	  --out build/demo-recipes
 
 test: build ## Build and run all tests (CTEST_ARGS="-R NAME": some)
 	@tools/install-packages.sh test

@@ -324,7 +324,7 @@ MUTATIONS = {
     "sketches_in_no_plan": (
         "src/sweep/score.cc", "return sketch_bytes() + summed", "return summed", "cli", "MemorySlow.Sketches"),
     "stack_not_asked": (
-        "src/cli/recipe.cc", "  wishes.refusal = refusal_of(flags, run);\n", "", "cli", "RecipeCommand.*"),
+        "src/cli/recipe_flags.cc", "  wishes.refusal = refusal_of(flags, run);\n", "", "cli", "RecipeCommand.*"),
     "probe_reused_across_positions": (
         "src/pass/probe_rows.cc", "[static_cast<size_t>(sample)]}, t})", "[static_cast<size_t>(sample)]}, 0 * t})",
         "sweep", "EstimateSlow.ManyProbes*"),
@@ -424,6 +424,15 @@ MUTATIONS = {
     "held_out_samples_choose": (
         "src/choose/verdict.cc", "if (std::ranges::find(held_out, s) == held_out.end()) others.push_back(s);",
         "others.push_back(s);", "choose", "Verdict*"),
+    "held_out_samples_teach": (
+        "src/sweep/recipe_search.cc", "choose::on_samples(results_[b].measured, seen_samples()));\n    propose",
+        "results_[b].measured);\n    propose", "sweep", "RecipeSearchSlow.*"),
+    "held_out_samples_in_the_scores": (
+        "src/cli/recipe_measure.cc", "if (same && scored_.sketches) {", "if (same && !scored_.sketches) {", "cli",
+        "RecipeMeasure.*"),
+    "search_measures_again": (
+        "src/sweep/recipe_search.cc", "solving.skip.push_back(recipe.selection);", "static_cast<void>(recipe);",
+        "sweep", "RecipeSearchSlow.*"),
     "pick_of_the_least_measured": (
         "src/choose/pick.cc", "return mean <= kToldApart * standard_error;", "return mean <= 0 * standard_error;", "choose",
         "Pick.*"),

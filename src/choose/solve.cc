@@ -27,13 +27,6 @@ std::vector<double> perturbed(std::vector<double> errors, uint64_t seed, uint64_
   return errors;
 }
 
-Candidate candidate_of(const Problem& problem, const Selection& selection) {
-  return {.selection = selection,
-          .bits = problem.bits(selection),
-          .sum = problem.sum(selection),
-          .predicted = problem.predicted(selection)};
-}
-
 bool contains(const std::vector<Selection>& selections, const Selection& selection) {
   return std::ranges::find(selections, selection) != selections.end();
 }
@@ -52,6 +45,13 @@ void keep_additive(const Problem& problem, const Selection& additive, const Solv
 }
 
 }  // namespace
+
+Candidate candidate_of(const Problem& problem, const Selection& selection) {
+  return {.selection = selection,
+          .bits = problem.bits(selection),
+          .sum = problem.sum(selection),
+          .predicted = problem.predicted(selection)};
+}
 
 Candidates solve(const Problem& problem, int64_t budget_bits, const SolveOptions& options) {
   const ExactSum exact = least_sum(problem, budget_bits);

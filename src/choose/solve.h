@@ -16,6 +16,8 @@ struct Candidate {
   double predicted = 0;  // with pairs; the sum where nothing is known of them
 };
 
+Candidate candidate_of(const Problem& problem, const Selection& selection);
+
 struct Candidates {
   std::vector<Candidate> best;  // distinct, by predicted error, the least first
   // The one of least sum in `best`: there unless it was skipped.

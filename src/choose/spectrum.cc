@@ -12,7 +12,7 @@ namespace qsweep::choose {
 namespace {
 
 constexpr std::array<std::string_view, 3> kLimits{"bits", "size", "error"};
-constexpr std::array<std::string_view, 3> kPredictors{"pairs", "kappa", "sum"};
+constexpr std::array<std::string_view, 4> kPredictors{"pairs", "kappa", "sum", "refit"};
 constexpr int64_t kBitsPerByte = 8, kFloatBits = 16, kMostBudgets = 1000;
 
 double per_weight(const Problem& problem, int64_t bits) {
@@ -54,22 +54,6 @@ std::vector<Budget> range_of(Limit limit, const std::string& text, const std::ve
   return budgets;
 }
 
-}  // namespace
-
-std::string_view name(Limit limit) { return kLimits[static_cast<size_t>(limit)]; }
-std::string_view name(Predictor predictor) { return kPredictors[static_cast<size_t>(predictor)]; }
-
-std::vector<Budget> parse_budgets(Limit limit, const std::string& text,
-                                  double (*read_one)(const std::string&)) {
-  const size_t dots = text.find(".."), colon = text.find(':');
-  if (dots == std::string::npos) return {{.limit = limit, .value = read_one(text), .text = text}};
-  if (colon == std::string::npos || colon < dots)
-    fail("expected a value, or LOW..HIGH:STEP, found \"{}\"", text);
-  return range_of(limit, text,
-                  {read_one(text.substr(0, dots)), read_one(text.substr(dots + 2, colon - dots - 2))},
-                  read_one(text.substr(colon + 1)));
-}
-
 int64_t bits_within(const scores::Run& run, const Problem& problem, const Budget& budget, uint64_t seed) {
   if (budget.limit == Limit::error) return bits_within_error(problem, budget, {.seed = seed});
   const bool by_size = budget.limit == Limit::size;
@@ -95,10 +79,49 @@ int64_t bits_within(const scores::Run& run, const Problem& problem, const Budget
   return std::max(cheapest, static_cast<int64_t>(std::floor(bits * (1 + 1e-15) + 1e-6)));
 }
 
+std::string name_of(const Budget& budget) { return fmt::format("{}_{}", name(budget.limit), budget.text); }
+
+}  // namespace
+
+std::string_view name(Limit limit) { return kLimits[static_cast<size_t>(limit)]; }
+std::string_view name(Predictor predictor) { return kPredictors[static_cast<size_t>(predictor)]; }
+
+std::vector<Budget> parse_budgets(Limit limit, const std::string& text,
+                                  double (*read_one)(const std::string&)) {
+  const size_t dots = text.find(".."), colon = text.find(':');
+  if (dots == std::string::npos) return {{.limit = limit, .value = read_one(text), .text = text}};
+  if (colon == std::string::npos || colon < dots)
+    fail("expected a value, or LOW..HIGH:STEP, found \"{}\"", text);
+  return range_of(limit, text,
+                  {read_one(text.substr(0, dots)), read_one(text.substr(dots + 2, colon - dots - 2))},
+                  read_one(text.substr(colon + 1)));
+}
+
+std::vector<int64_t> bits_within(const scores::Run& run, const Problem& problem,
+                                 const std::vector<Budget>& budgets, uint64_t seed) {
+  std::vector<int64_t> bits;
+  std::set<std::string> names;
+  for (const Budget& budget : budgets)
+    with_context("--" + std::string(name(budget.limit)), [&] {
+      if (!names.insert(name_of(budget)).second) fail("{} is there twice", budget.text);
+      bits.push_back(bits_within(run, problem, budget, seed));
+    });
+  return bits;
+}
+
+std::optional<double> Chosen::measured_error() const {
+  if (!verdict) return std::nullopt;
+  return verdict->held_out ? verdict->held_out->error : verdict->seen.error;
+}
+
+const Candidate& best_unmeasured(const Problem& problem, const Candidates& found) {
+  return found.best[problem.has_pairs() ? 0 : *found.additive];
+}
+
 Chosen describe(const scores::Run& run, scores::Metric metric, const Problem& problem, const Budget& budget,
                 const Candidates& found, const Candidate& candidate) {
   const auto positions = static_cast<double>(problem.positions());
-  Chosen chosen{.name = fmt::format("{}_{}", name(budget.limit), budget.text),
+  Chosen chosen{.name = name_of(budget),
                 .budget = budget,
                 .candidate = candidate,
                 .additive = found.best[*found.additive],
@@ -129,16 +152,11 @@ Spectrum choose(const scores::Run& run, const Wishes& wishes, const std::vector<
                 const std::optional<scores::Interactions>& interactions, uint64_t seed) {
   Spectrum spectrum = open_spectrum(run, wishes, interactions);
   const Problem& problem = spectrum.question.problem;
-  std::set<std::string> names;
-  for (const Budget& budget : budgets) {
-    with_context("--" + std::string(name(budget.limit)), [&] {
-      const Candidates found = solve(problem, bits_within(run, problem, budget, seed), {.seed = seed});
-      // By the sum alone, the exact choice; what else there is has a larger one.
-      const Candidate& best = found.best[problem.has_pairs() ? 0 : *found.additive];
-      spectrum.recipes.push_back(describe(run, wishes.metric, problem, budget, found, best));
-    });
-    if (!names.insert(spectrum.recipes.back().name).second)
-      fail("--{}: {} is there twice", name(budget.limit), budget.text);
+  const std::vector<int64_t> bits = bits_within(run, problem, budgets, seed);
+  for (size_t b = 0; b < budgets.size(); ++b) {
+    const Candidates found = solve(problem, bits[b], {.seed = seed});
+    spectrum.recipes.push_back(
+        describe(run, wishes.metric, problem, budgets[b], found, best_unmeasured(problem, found)));
   }
   return spectrum;
 }

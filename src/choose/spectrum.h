@@ -27,7 +27,7 @@ std::vector<Budget> parse_budgets(Limit limit, const std::string& text,
                                   double (*read_one)(const std::string&));
 
 // What predicts the error of the recipes.
-enum class Predictor { pairs, kappa, sum };
+enum class Predictor { pairs, kappa, sum, refit };
 std::string_view name(Predictor predictor);
 
 struct Chosen {
@@ -39,24 +39,41 @@ struct Chosen {
   std::optional<int64_t> checkpoint_bytes;     // where the run knows what else the checkpoint holds
   std::map<std::string, std::string> formats;  // by op name, of the ops that are quantized
   // Per position. Where no pairs are known, `predicted` is the sum corrected as joint.h has it, or the plain
-  // sum.
+  // sum; refit: by pairs, as the recipes measured have corrected them.
   double predicted = 0, plain_sum = 0;
   Predictor predictor = Predictor::sum;
-  // Where candidates were measured: how many, and what came of it.
-  size_t measured = 0;
-  std::optional<Verdict> verdict;
+  size_t measured = 0;             // how many candidates
+  std::optional<Verdict> verdict;  // what came of it; none where all of them overflowed
+
+  // Per position, on the samples that judge the choice where there are some, else on those that made it.
+  std::optional<double> measured_error() const;
+};
+
+// On what candidates were measured.
+struct MeasuredOn {
+  scores::DataInfo data;
+  std::vector<size_t> held_out;  // samples that judge the choice, ascending
+  // Whether the scores are of the held-out samples too: the choice has seen them.
+  bool scored_by_held_out = false;
+  std::vector<std::string> uncalibrated = {};  // ops that had to stay float
 };
 
 struct Spectrum {
   Question question;
   double cheapest_bits = 0, dearest_bits = 0;  // effective, of all recipes there are
   std::vector<Chosen> recipes;
+  std::optional<MeasuredOn> measured_on = {};  // where candidates were measured
 };
 
-// The most stored bits of the problem that keep within the budget. Error, with what is possible, for a budget
-// below the cheapest recipe or above everything in float, for an error that no recipe keeps to, and for a
-// size where the run does not say what else the checkpoint holds.
-int64_t bits_within(const scores::Run& run, const Problem& problem, const Budget& budget, uint64_t seed = 1);
+// The most stored bits of the problem that keep within each budget. Error, with what is possible, for a
+// budget below the cheapest recipe or above everything in float, for an error that no recipe keeps to, for a
+// size where the run does not say what else the checkpoint holds, and for one that is there twice.
+std::vector<int64_t> bits_within(const scores::Run& run, const Problem& problem,
+                                 const std::vector<Budget>& budgets, uint64_t seed = 1);
+
+// The one to take where nothing is measured: by the sum alone, the exact choice; what else there is has a
+// larger one.
+const Candidate& best_unmeasured(const Problem& problem, const Candidates& found);
 
 // What is to be said of one of the candidates found within the budget; `problem` and `metric` those of its
 // question.

@@ -32,22 +32,24 @@ std::optional<size_t> pick_without(Measurements measured, std::vector<double> pr
 Judged judged(const Measurements& measured, size_t chosen, std::optional<size_t> runner_up,
               std::optional<size_t> additive) {
   const auto over = [&](std::optional<size_t> other) {
-    return other
+    return other && *other != chosen
                ? std::optional(paired_ratio(measured.recipes[chosen].errors, measured.recipes[*other].errors))
                : std::nullopt;
   };
   return {.error = measured.per_position(chosen),
+          .interval = paired_ratio(measured.recipes[chosen].errors, measured.positions).interval,
           .over_runner_up = over(runner_up),
           .over_additive = over(additive)};
 }
 
 }  // namespace
 
-std::vector<size_t> held_out_samples(size_t samples) {
-  std::vector<size_t> held_out;
-  for (size_t s = kHeldOutOf - 1; samples >= kEnoughSamples && s < samples; s += kHeldOutOf)
-    held_out.push_back(s);
-  return held_out;
+size_t usually_held_out(size_t samples) { return samples < kEnoughSamples ? 0 : samples / kHeldOutOf; }
+
+std::vector<size_t> held_out_samples(size_t samples, size_t held_out) {
+  std::vector<size_t> chosen;
+  for (size_t i = 1; i <= held_out; ++i) chosen.push_back(i * samples / held_out - 1);
+  return chosen;
 }
 
 Measurements on_samples(const Measurements& measured, std::span<const size_t> samples) {

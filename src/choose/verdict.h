@@ -7,17 +7,21 @@
 
 namespace qsweep::choose {
 
-// Which of so many samples a choice is judged by and may not see: every third from the third on, where there
-// are 12 samples or more; else none.
-std::vector<size_t> held_out_samples(size_t samples);
+// How many of so many samples a choice is judged by and may not see: a third, where there are 12 samples or
+// more; else none.
+size_t usually_held_out(size_t samples);
+// Which ones, evenly spaced; ascending. held_out < samples.
+std::vector<size_t> held_out_samples(size_t samples, size_t held_out);
 
 // The same recipes on these samples alone, which are ascending.
 Measurements on_samples(const Measurements& measured, std::span<const size_t> samples);
 
-// Errors per position of the chosen recipe on a set of samples, and what it is of those of others.
+// The error per position of the chosen recipe on a set of samples, with its 95 % interval (paired_ratio of
+// errors and positions), and what it is of those of others.
 struct Judged {
   double error = 0;
-  std::optional<Ratio> over_runner_up, over_additive;
+  std::optional<scores::Interval> interval;
+  std::optional<Ratio> over_runner_up, over_additive;  // none where that is the chosen one itself
 };
 
 struct Verdict {

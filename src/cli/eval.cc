@@ -54,10 +54,7 @@ std::vector<sweep::RecipeFormats> read_recipes(const std::vector<std::string>& p
 // The scores of another run, which must be those of this model.
 scores::Run read_scored(const std::string& folder, const scores::ModelInfo& model) {
   scores::Run scored = with_context("--scores", [&] { return scores::read_scores(folder); });
-  if (scored.model.weights_sha256_of_headers != model.weights_sha256_of_headers)
-    fail("--scores: {}: expected scores of {} (headers {:.8}), found those of {} (headers {:.8})", folder,
-         model.path_name, model.weights_sha256_of_headers, scored.model.path_name,
-         scored.model.weights_sha256_of_headers);
+  expect_scores_of(scored, model, "--scores", folder);
   if (scores::predict_all(scored, {}).empty())
     fail("--scores: {}: expected isolated scores of the output's error, found none", folder);
   return scored;

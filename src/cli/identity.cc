@@ -16,9 +16,9 @@ namespace qsweep::cli {
 namespace {
 
 // Flags that change nothing in what is measured, or whose files are compared instead of their paths.
-constexpr const char* kLeftOut[] = {"model",      "data",    "calib",        "recipe", "scores",
-                                    "out",        "resume",  "trace",        "quiet",  "json",
-                                    "fail-above", "dry-run", "allow-outside"};
+constexpr const char* kLeftOut[] = {"model",  "measure", "run",        "data",    "calib",
+                                    "recipe", "scores",  "out",        "resume",  "trace",
+                                    "quiet",  "json",    "fail-above", "dry-run", "allow-outside"};
 // What a model is read from beside its weights.
 constexpr const char* kModelFiles[] = {"config.json",           "tokenizer.json",
                                        "tokenizer_config.json", "chat_template.jinja",

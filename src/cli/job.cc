@@ -12,12 +12,17 @@ void add_out_flag(Flags& flags, JobFlags& values, const std::string& help) {
   flags.add("out", values.out, help)->required();
 }
 
-void add_job_flags(Flags& flags, EngineFlags& engine, JobFlags& values, const std::string& dry_run_help) {
+void add_resuming_flags(Flags& flags, EngineFlags& engine, JobFlags& values,
+                        const std::string& dry_run_help) {
   flags.add_switch("resume", values.resume,
                    "Go on with the run in the folder --out, which was ended before it was through; all other "
                    "flags as they were then");
   add_trace_flag(flags, engine.trace);
   flags.add_switch("dry-run", values.dry_run, dry_run_help);
+}
+
+void add_job_flags(Flags& flags, EngineFlags& engine, JobFlags& values, const std::string& dry_run_help) {
+  add_resuming_flags(flags, engine, values, dry_run_help);
   add_output_flags(flags, values.output);
 }
 

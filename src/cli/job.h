@@ -22,6 +22,9 @@ struct JobFlags {
   OutputFlags output;
 };
 void add_out_flag(Flags& flags, JobFlags& values, const std::string& help);
+// Of a job that can be taken up again.
+void add_resuming_flags(Flags& flags, EngineFlags& engine, JobFlags& values, const std::string& dry_run_help);
+// These and what it says.
 void add_job_flags(Flags& flags, EngineFlags& engine, JobFlags& values, const std::string& dry_run_help);
 
 // The files that a subcommand writes into --out.

@@ -86,6 +86,15 @@ std::string folder_name(const std::string& path) {
 
 }  // namespace
 
+void expect_scores_of(const scores::Run& scored, const scores::ModelInfo& model, const std::string& flag,
+                      const std::string& folder) {
+  const std::string& expected = model.weights_sha256_of_headers;
+  const std::string& found = scored.model.weights_sha256_of_headers;
+  if (found != expected)
+    fail("{}: {}: expected scores of {} (headers {:.8}), found those of {} (headers {:.8})", flag, folder,
+         model.path_name, expected, scored.model.path_name, found);
+}
+
 Provenance::Provenance(const Engine& engine, const EngineFlags& flags, trace::Recorder& recorder,
                        Clock::time_point start)
     : engine_(engine), flags_(flags), recorder_(recorder), start_(start) {

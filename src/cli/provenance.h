@@ -14,6 +14,9 @@ namespace qsweep::cli {
 using Clock = std::chrono::steady_clock;
 
 scores::ModelInfo model_info(const models::Model& model, const std::string& folder);
+// Error where the scores, of this folder, are those of another model than `model`; `flag` gave it.
+void expect_scores_of(const scores::Run& scored, const scores::ModelInfo& model, const std::string& flag,
+                      const std::string& folder);
 
 class Provenance {
  public:

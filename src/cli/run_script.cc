@@ -1,5 +1,7 @@
 #include "cli/run_script.h"
 
+#include "sweep/records.h"
+
 namespace qsweep::cli {
 
 RunScript::RunScript(EngineFlags& flags, const JobFlags& job_flags, const JobFiles& files,
@@ -15,6 +17,12 @@ void RunScript::open(const scores::Metric& metric, const std::vector<NamedFile>&
   check_metric(metric, engine_->data);
   job_.check_outputs(*engine_, more);
   provenance_.emplace(*engine_, flags_, job_.recorder(), job_.start());
+}
+
+scores::DataInfo RunScript::data() const {
+  scores::DataInfo data = sweep::data_counts(engine_->data);
+  provenance_->complete(data);
+  return data;
 }
 
 double RunScript::seconds() const {

@@ -49,6 +49,7 @@ class RunScript {
   void open(const scores::Metric& metric, const std::vector<NamedFile>& more = {});
   const Engine& engine() const { return *engine_; }
   scores::ModelInfo model() const { return provenance_->model(); }
+  scores::DataInfo data() const;
   double seconds() const;  // since the begin of the process's work
   const Output& output() const { return job_.output(); }
   Job& job() { return job_; }

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <filesystem>
 #include <utility>
+#include <vector>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -98,6 +99,21 @@ void AtomicFolder::commit() {
     fail("{}: cannot replace the folder: {}", target_, std::strerror(errno));
   temporary_path_.clear();
   sync_folder(folder_of(target_));
+}
+
+void AtomicFolder::commit_into(const std::string& folder, const std::string& last) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(temporary_path_))
+    if (entry.path().filename() != last) names.push_back(entry.path().filename().string());
+  names.push_back(last);
+  for (const std::string& name : names) {
+    const std::string place = folder + "/" + name;
+    std::error_code error;
+    if (std::filesystem::is_directory(place, error)) std::filesystem::remove_all(place, error);
+    if (rename((temporary_path_ + "/" + name).c_str(), place.c_str()) != 0)
+      fail("{}: cannot replace: {}", place, std::strerror(errno));
+  }
+  sync_folder(folder);
 }
 
 void write_file_atomically(const std::string& path, std::string_view content) {

@@ -33,7 +33,9 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
-// The same for a folder: files go into path(), a new folder beside `target`; commit() gives it the name.
+// The same for a folder: files go into path(), a new folder beside `target`; commit() gives it the name, and
+// commit_into() moves what is in it, each file and folder at once, into an existing one, over what has the
+// same name there; `last` is moved last, so that all else is there with it.
 // Error where `target` exists and is anything but an empty folder.
 class AtomicFolder {
  public:
@@ -44,6 +46,7 @@ class AtomicFolder {
 
   const std::string& path() const { return temporary_path_; }
   void commit();
+  void commit_into(const std::string& folder, const std::string& last);
 
  private:
   std::string target_;

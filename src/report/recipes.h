@@ -20,11 +20,11 @@ std::vector<std::string> recipe_notes(const scores::Run& run, const choose::Spec
 // One line per recipe, for a terminal.
 std::string recipe_lines(const choose::Spectrum& spectrum, scores::Metric metric);
 
-// recipes.json: schema, model, data, settings, metric, choices (what could be chosen), recipes.
+// recipes.json: schema, model, data, settings, metric, choices (what could be chosen), measured_on, recipes.
 io::Json recipes_json(const scores::Run& run, const choose::Spectrum& spectrum, scores::Metric metric,
                       const io::Json& settings);
 std::string recipes_markdown(const scores::Run& run, const choose::Spectrum& spectrum, scores::Metric metric);
-// Bits against predicted error; empty for a single recipe.
+// Bits against measured error, or predicted error where nothing is measured; empty for a single recipe.
 std::string pareto_svg(const choose::Spectrum& spectrum, scores::Metric metric);
 
 }  // namespace qsweep::report

@@ -58,6 +58,22 @@ double sum(const MetricSums& sums, Which which) {
   QSWEEP_CHECK(false, "metric {}", static_cast<int>(which));
 }
 
+void set_sum(MetricSums& sums, Which which, double value) {
+  switch (which) {
+    case Which::hidden_sse:
+      sums.hidden_sse = value;
+      break;
+    case Which::logits_sse:
+      sums.logits_sse = value;
+      break;
+    case Which::kl:
+      sums.kl = value;
+      break;
+    default:
+      QSWEEP_CHECK(false, "metric {}", static_cast<int>(which));
+  }
+}
+
 bool finite(const ScopedSums& sums, Measured measured) {
   return std::all_of(kAllMetrics.begin(), kAllMetrics.end(), [&](Metric m) {
     return !measured.has(m) || std::isfinite(sum(sums.of(m.scope), m.which));

@@ -48,6 +48,8 @@ struct ScopedSums {
 };
 
 double sum(const MetricSums& sums, Which which);
+// Of a metric that ops can be ranked by.
+void set_sum(MetricSums& sums, Which which, double value);
 // The count that belongs to the sum: targets for nll_delta, positions for the others.
 int64_t count(const MetricSums& sums, Which which);
 // sum / count: squared error per position, nats per position, flips per position. NaN where the count is 0.

@@ -124,6 +124,17 @@ std::span<float> Sketches::of(size_t score, int64_t sample) {
 std::array<double, 2>& Sketches::error(size_t score, int64_t sample) {
   return errors_[place(score) * static_cast<size_t>(samples()) + static_cast<size_t>(sample)];
 }
+const std::array<double, 2>& Sketches::error(size_t score, int64_t sample) const {
+  return errors_[place(score) * static_cast<size_t>(samples()) + static_cast<size_t>(sample)];
+}
+
+bool Sketches::has(size_t score) const { return std::ranges::binary_search(scores_, score); }
+
+int64_t Sketches::positions(Scope scope, int64_t sample) const {
+  const int64_t begin = first_[static_cast<size_t>(sample)], end = first_[static_cast<size_t>(sample) + 1];
+  return scope == Scope::all ? end - begin
+                             : std::count(answers_.begin() + begin, answers_.begin() + end, uint8_t{1});
+}
 
 Interactions Sketches::interactions(Scope scope, std::span<const int64_t> samples, Threads threads) const {
   std::vector<int64_t> rows;
@@ -173,6 +184,29 @@ std::string Sketches::digest() const {
   digest.update(std::as_bytes(std::span(first_)));
   digest.update(std::as_bytes(std::span(answers_)));
   return digest.hex();
+}
+
+Run on_samples(Run run, const Sketches& sketches, std::span<const int64_t> samples) {
+  for (size_t i = 0; i < run.scores.size(); ++i) {
+    ScoreRecord& score = run.scores[i];
+    score.total.reset();
+    score.intervals = {};
+    score.measured = Measured::none();
+    if (!sketches.has(i)) continue;
+    ScopedSums total;
+    for (const Scope scope : kAllScopes) {
+      double error = 0;
+      for (const int64_t sample : samples) {
+        error += sketches.error(i, sample)[static_cast<size_t>(scope)];
+        total.of(scope).positions += sketches.positions(scope, sample);
+      }
+      set_sum(total.of(scope), sketches.which(), error);
+      score.measured.add({sketches.which(), scope});
+    }
+    blank_unmeasured(total, score.measured);
+    if (sum(total.all, sketches.which()) != 0) score.total = total;
+  }
+  return run;
 }
 
 void write_sketches(const Run& run, const Sketches& sketches, const std::string& folder) {

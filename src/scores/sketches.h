@@ -49,6 +49,10 @@ class Sketches {
   std::span<float> of(size_t score, int64_t sample);
   // The metric's sums: all, answer.
   std::array<double, 2>& error(size_t score, int64_t sample);
+  const std::array<double, 2>& error(size_t score, int64_t sample) const;
+  bool has(size_t score) const;
+  // Of the sample, in the scope.
+  int64_t positions(Scope scope, int64_t sample) const;
 
   // C of all pairs of scores: sums over the positions of these samples that are in the scope.
   Interactions interactions(Scope scope, std::span<const int64_t> samples, Threads threads) const;
@@ -70,6 +74,11 @@ class Sketches {
   std::vector<float> values_;
   std::vector<std::array<double, 2>> errors_;
 };
+
+// The run as it would be of these samples alone, by the metric of the sketches. Left out (without a total)
+// are other metrics, scores without a sketch, and scores that have no error in these samples: no row of
+// theirs reaches the op. Baselines stay as they are.
+Run on_samples(Run run, const Sketches& sketches, std::span<const int64_t> samples);
 
 // Replaces the file in the folder, atomically.
 void write_sketches(const Run& run, const Sketches& sketches, const std::string& folder);

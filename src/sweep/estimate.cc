@@ -36,19 +36,6 @@ std::vector<pass::ProbeSet> probe_sets(const EstimateOptions& o) {
 
 size_t scope_index(Scope scope) { return scope == Scope::all ? 0 : 1; }
 
-void set_sum(scores::MetricSums& sums, Which which, double value) {
-  switch (which) {
-    case Which::hidden_sse:
-      sums.hidden_sse = value;
-      break;
-    case Which::logits_sse:
-      sums.logits_sse = value;
-      break;
-    default:
-      sums.kl = value;
-  }
-}
-
 void set_metric(ScoreRecord& record, Metric metric, std::span<const double> per_sample) {
   for (size_t s = 0; s < per_sample.size(); ++s)
     set_sum(record.per_sample[s].of(metric.scope), metric.which, per_sample[s]);

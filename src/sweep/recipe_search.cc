@@ -9,8 +9,8 @@
 
 namespace qsweep::sweep {
 
-RecipeSearch::RecipeSearch(const Setting& setting, const choose::Problem& problem, std::vector<int64_t> budgets,
-                           SearchOptions options)
+RecipeSearch::RecipeSearch(const Setting& setting, const choose::Problem& problem,
+                           std::vector<int64_t> budgets, SearchOptions options)
     : setting_(setting),
       problem_(problem),
       budgets_(std::move(budgets)),
@@ -27,8 +27,8 @@ RecipeSearch::RecipeSearch(const Setting& setting, const choose::Problem& proble
 void RecipeSearch::propose(size_t budget, const choose::Candidates& candidates) {
   for (const choose::Candidate& candidate : candidates.best) {
     wanted_[budget].push_back(candidate.selection);
-    const bool is_new = !errors_.contains(candidate.selection) &&
-                        std::ranges::find(new_, candidate.selection) == new_.end();
+    const bool is_new =
+        !errors_.contains(candidate.selection) && std::ranges::find(new_, candidate.selection) == new_.end();
     if (is_new) new_.push_back(candidate.selection);
   }
 }
@@ -48,9 +48,16 @@ std::vector<RecipeFormats> RecipeSearch::recipes() const {
   return recipes;
 }
 
+std::string RecipeSearch::phase() const { return fmt::format("recipes/{}", round_ + 1); }
+
+void RecipeSearch::keep(const schedule::Keeping& keeping) {
+  keeping_ = keeping;
+  if (evaluation_) evaluation_->keep(keeping_, phase());
+}
+
 void RecipeSearch::prepare() {
   evaluation_ = std::make_unique<Evaluation>(setting_, recipes());
-  evaluation_->keep(keeping_, fmt::format("recipes/{}", round_));
+  evaluation_->keep(keeping_, phase());
   evaluation_->prepare();
 }
 
@@ -62,8 +69,12 @@ void RecipeSearch::measure(const ProgressObserver& progress) {
     std::vector<double> errors = run.recipes[i].sample_errors[scope];
     if (errors.empty()) errors.assign(positions_.size(), INFINITY);
     errors_[new_[i]] = std::move(errors);
+    uncalibrated_.insert(run.recipes[i].uncalibrated.begin(), run.recipes[i].uncalibrated.end());
   }
-  report_ ? report_->add(evaluation_->report()) : void(report_ = evaluation_->report());
+  if (report_)
+    report_->add(evaluation_->report());
+  else
+    report_ = evaluation_->report();
 }
 
 std::vector<size_t> RecipeSearch::seen_samples() const {
@@ -84,8 +95,8 @@ std::optional<double> RecipeSearch::best_error(size_t budget) const {
 bool RecipeSearch::take_results() {
   bool better = false;
   for (size_t b = 0; b < budgets_.size(); ++b) {
-    const std::optional<double> before = best_error(b);
     results_[b].measured.positions = positions_;
+    const std::optional<double> before = best_error(b);
     for (choose::Selection& selection : wanted_[b]) {
       const std::vector<double>& errors = errors_.at(selection);
       results_[b].measured.recipes.push_back({std::move(selection), errors});
@@ -102,7 +113,8 @@ bool RecipeSearch::take_results() {
 void RecipeSearch::propose_next() {
   for (size_t b = 0; b < budgets_.size(); ++b) {
     choose::SolveOptions solving{.candidates = options_.candidates, .seed = options_.seed};
-    for (const choose::Measured& recipe : results_[b].measured.recipes) solving.skip.push_back(recipe.selection);
+    for (const choose::Measured& recipe : results_[b].measured.recipes)
+      solving.skip.push_back(recipe.selection);
     const choose::Problem corrected =
         choose::refit(problem_, choose::on_samples(results_[b].measured, seen_samples()));
     propose(b, choose::solve(corrected, budgets_[b], solving));

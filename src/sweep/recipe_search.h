@@ -1,10 +1,12 @@
-// The closed loop of recipes: the best candidates of every budget are measured, and what that teaches finds the
-// next ones.
+// The closed loop of recipes: the best candidates of every budget are measured, and what that teaches finds
+// the next ones. docs/method.md, "Recipes".
 #pragma once
 
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "choose/pick.h"
@@ -36,7 +38,7 @@ class RecipeSearch {
   RecipeSearch(const Setting& setting, const choose::Problem& problem, std::vector<int64_t> budgets,
                SearchOptions options);
 
-  void keep(const schedule::Keeping& keeping) { keeping_ = keeping; }  // as Evaluation's
+  void keep(const schedule::Keeping& keeping);  // as Evaluation's
   // Plans the first round; nothing is computed yet. Later ones measure at most as many recipes.
   void prepare();
   const Evaluation& first_round() const { return *evaluation_; }
@@ -44,11 +46,14 @@ class RecipeSearch {
   std::vector<SearchResult> run(const ProgressObserver& progress);
   // Of all rounds so far.
   const RunReport& report() const { return report_ ? *report_ : evaluation_->report(); }
+  // Ops that the recipes quantize and that had to stay float: no calibration sample reaches them.
+  const std::set<std::string>& uncalibrated() const { return uncalibrated_; }
 
  private:
   std::vector<RecipeFormats> recipes() const;
   void measure(const ProgressObserver& progress);
   void propose(size_t budget, const choose::Candidates& candidates);
+  std::string phase() const;
   bool take_results();
   void propose_next();
   std::optional<double> best_error(size_t budget) const;
@@ -62,10 +67,11 @@ class RecipeSearch {
   std::unique_ptr<Evaluation> evaluation_;  // of the round
   std::optional<RunReport> report_;
   int round_ = 0;
-  std::vector<choose::Selection> new_;                            // of the round, each once
-  std::vector<std::vector<choose::Selection>> wanted_;            // of the round, by budget
-  std::map<choose::Selection, std::vector<double>> errors_;       // by sample, of all that was measured
-  std::vector<double> positions_;                                 // by sample
+  std::vector<choose::Selection> new_;                       // of the round, each once
+  std::vector<std::vector<choose::Selection>> wanted_;       // of the round, by budget
+  std::map<choose::Selection, std::vector<double>> errors_;  // by sample, of all that was measured
+  std::vector<double> positions_;                            // by sample
+  std::set<std::string> uncalibrated_;
   std::vector<SearchResult> results_;
 };
 

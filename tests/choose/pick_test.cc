@@ -52,9 +52,12 @@ TEST(PairedRatio, HasTheIntervalOfARatio) {
 }
 
 TEST(Verdict, AThirdIsHeldOutOfTwelve) {
-  EXPECT_THAT(held_out_samples(11), IsEmpty());
-  EXPECT_THAT(held_out_samples(12), ElementsAre(2, 5, 8, 11));
-  EXPECT_THAT(held_out_samples(13), ElementsAre(2, 5, 8, 11));
+  EXPECT_EQ(usually_held_out(11), 0u);
+  EXPECT_EQ(usually_held_out(12), 4u);
+  EXPECT_THAT(held_out_samples(11, 0), IsEmpty());
+  EXPECT_THAT(held_out_samples(12, 4), ElementsAre(2, 5, 8, 11));
+  EXPECT_THAT(held_out_samples(13, 4), ElementsAre(2, 5, 8, 12));
+  EXPECT_THAT(held_out_samples(3, 2), ElementsAre(0, 2));
 }
 
 class VerdictOfThree : public ::testing::Test {
@@ -74,6 +77,9 @@ TEST_F(VerdictOfThree, HeldOutSamplesJudgeButDoNotChoose) {
   EXPECT_EQ(verdict->chosen, 1u);
   EXPECT_EQ(verdict->runner_up, 2u);
   EXPECT_DOUBLE_EQ(verdict->seen.error, 2.1 / 20);
+  EXPECT_LT(verdict->seen.interval->low, verdict->seen.error);
+  // r = 2.1 / 20, residuals -0.05 and 0.05: se = sqrt(2 * 0.005) / 20 = 0.005; t(0.975, 1) = 12.7062.
+  EXPECT_NEAR(verdict->seen.interval->high, 0.105 * std::exp(12.706204736432095 * 0.005 / 0.105), 1e-9);
   EXPECT_DOUBLE_EQ(verdict->seen.over_additive->value, 2.1 / 8.1);
   EXPECT_DOUBLE_EQ(verdict->seen.over_runner_up->value, 2.1 / 4.1);
   ASSERT_TRUE(verdict->held_out);

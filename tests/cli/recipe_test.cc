@@ -194,7 +194,7 @@ TEST_F(RecipeCommand, AFolderThatExistsIsLeftAlone) {
   place.write("out/mine.txt", "mine");
   const Outcome outcome = run_qsweep({"recipe", run, "--bits", "9", "--out", out});
   EXPECT_EQ(outcome.code, 2);
-  EXPECT_THAT(outcome.err, HasSubstr("expected a new folder, found one that exists"));
+  EXPECT_THAT(outcome.err, HasSubstr("expected a new folder, found one with files"));
   EXPECT_EQ(files_in(out).size(), 1u);
 }
 

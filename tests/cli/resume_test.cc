@@ -110,6 +110,15 @@ TEST_F(KilledSlow, Recipes) {
                       "eval_journal.sqlite", "eval.json", 2);
 }
 
+TEST_F(KilledSlow, MeasuredRecipes) {
+  const ScoreRun scored =
+      score_run(place, "scored", tiny,
+                {"--format", "w4a16_g32", "--format", "w8a16", "--ops", "*.layers.[02].*", "--sketch", "8"});
+  expect_same_results({"recipe", scored.folder, "--bits", "14.5,15", "--measure", tiny, "--data",
+                       testdata("data/captions.txt"), "--samples", "2", "--memory", "1G", "--threads", "2"},
+                      "recipe_journal.sqlite", "recipes.json", 2);
+}
+
 // What a run's results depend on, changed once each.
 class BadResume : public BadInput {
  protected:

@@ -52,6 +52,52 @@ TEST(RecipesReport, WarnsOfAQuantizedTiedHead) {
   EXPECT_THAT(recipe_notes(run, spectrum(run, "16")), Not(tied));
 }
 
+choose::Spectrum measured_spectrum(const scores::Run& run) {
+  choose::Spectrum measured = spectrum(run, "6..8:2", true);
+  measured.measured_on = {
+      .data = run.data, .held_out = {2}, .scored_by_held_out = true, .uncalibrated = {"lm_head"}};
+  measured.recipes[0].measured = 9;
+  measured.recipes[0].verdict = choose::Verdict{
+      .chosen = 1,
+      .runner_up = {},
+      .predicted = 0.2,
+      .seen = {.error = 0.25, .interval = {{0.2, 0.3}}, .over_runner_up = {}, .over_additive = {{0.5, {}}}},
+      .held_out = choose::Judged{.error = 0.4, .interval = {}, .over_runner_up = {}, .over_additive = {}}};
+  return measured;
+}
+
+TEST(RecipesReport, SaysWhatWasMeasured) {
+  const scores::Run run = choose::small_run();
+  const choose::Spectrum measured = measured_spectrum(run);
+  const std::string text = recipes_markdown(run, measured, {});
+  EXPECT_THAT(text, HasSubstr("measured on 3 samples of eval.jsonl: 2 chose, 1 only judge."));
+  EXPECT_THAT(text, HasSubstr("| `bits_6` | 9 | chose | 0.250 [0.200, 0.300] | – | 0.500 |"));
+  EXPECT_THAT(text, HasSubstr("| `bits_6` | 9 | held out | 0.400 | – | – |"));
+  EXPECT_THAT(text, HasSubstr("the samples that judge have had a part in the choice"));
+  EXPECT_THAT(text, HasSubstr("Measured in float, as no calibration sample reaches it: lm_head."));
+  EXPECT_THAT(text, HasSubstr("Samples that the choice has seen flatter it"));
+  EXPECT_THAT(recipe_lines(measured, {}), HasSubstr("kl:all measured"));
+  choose::Spectrum all_chose = measured;
+  all_chose.measured_on->held_out.clear();
+  EXPECT_THAT(recipes_markdown(run, all_chose, {}),
+              HasSubstr("chosen by the same: their errors flatter them"));
+}
+
+TEST(RecipesReport, JsonSaysWhatWasMeasured) {
+  const scores::Run run = choose::small_run();
+  const io::Json json = recipes_json(run, measured_spectrum(run), {}, io::Json::object());
+  EXPECT_EQ(json["measured_on"]["held_out"], io::Json({2}));
+  EXPECT_EQ(json["measured_on"]["scored_by_held_out"], true);
+  const io::Json& measured = json["recipes"][0]["measured"];
+  EXPECT_EQ(measured["candidates"], 9);
+  EXPECT_EQ(measured["seen"]["error"], 0.25);
+  EXPECT_EQ(measured["seen"]["ci95"], io::Json({0.2, 0.3}));
+  EXPECT_EQ(measured["seen"]["over_additive"]["value"], 0.5);
+  EXPECT_EQ(measured["held_out"]["error"], 0.4);
+  EXPECT_TRUE(json["recipes"][1]["measured"]["seen"].is_null()) << "all overflowed";
+  EXPECT_TRUE(recipes_json(run, spectrum(run, "8"), {}, {})["recipes"][0]["measured"].is_null());
+}
+
 TEST(RecipesReport, JsonSaysWhatWasChosen) {
   const scores::Run run = choose::small_run();
   const choose::Spectrum both = spectrum(run, "6..8:2", true);

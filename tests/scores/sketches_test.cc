@@ -44,6 +44,23 @@ double plain_product(Sketches& sketches, size_t a, size_t b, Scope scope,
   return sum / kSketchWidth;
 }
 
+TEST(SketchesTest, ARunOfSomeSamples) {
+  const Sketches sketches = some_sketches();
+  const scores::Run run = on_samples(make_run(), sketches, std::vector<int64_t>{0, 2});
+  const Metric kl{Which::kl, Scope::all}, answer{Which::kl, Scope::answer};
+  ASSERT_TRUE(run.scores[2].has(kl));
+  EXPECT_EQ(run.scores[2].sum(kl), 2 * 2.5);
+  EXPECT_EQ(run.scores[2].sum(answer), 0 + 2);
+  EXPECT_EQ(run.scores[2].per_position(kl), 5.0 / 7) << "of 3 and 4 positions";
+  EXPECT_EQ(run.scores[2].per_position(answer), 2.0 / 4);
+  EXPECT_FALSE(run.scores[2].has({Which::logits_sse, Scope::all}));
+  EXPECT_FALSE(run.scores[1].has(kl)) << "it has no sketch";
+  Sketches silent = some_sketches();
+  silent.error(2, 0) = silent.error(2, 2) = {0, 0};
+  EXPECT_FALSE(on_samples(make_run(), silent, std::vector<int64_t>{0, 2}).scores[2].has(kl));
+  EXPECT_TRUE(on_samples(make_run(), silent, std::vector<int64_t>{0, 1}).scores[2].has(kl));
+}
+
 TEST(SketchesTest, InteractionsAreMeanProducts) {
   for (const Which which : {Which::kl, Which::hidden_sse}) {
     Sketches sketches = some_sketches(which);

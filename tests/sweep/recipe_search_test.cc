@@ -17,7 +17,7 @@ namespace {
 using testing::kKl;
 using testing::TinyRun;
 
-constexpr int64_t kMemory = int64_t{4} << 30;
+constexpr int64_t kSearchMemory = int64_t{4} << 30;
 
 class RecipeSearchSlow : public ::testing::Test {
  protected:
@@ -31,7 +31,9 @@ class RecipeSearchSlow : public ::testing::Test {
   int64_t bits(double per_weight) const {
     return static_cast<int64_t>(per_weight * static_cast<double>(question_->problem.weights()));
   }
-  sweep::Setting setting() const { return {tiny_.model, context_, tiny_.data, tiny_.calibration, false, kMemory}; }
+  sweep::Setting setting() const {
+    return {tiny_.model, context_, tiny_.data, tiny_.calibration, false, kSearchMemory};
+  }
 
   const TinyRun tiny_{testing::kOracleSamples};
   kernels::Gemm gemm_{Threads{2}};
@@ -64,6 +66,26 @@ TEST_F(RecipeSearchSlow, MeasuresTheBestCandidatesOfEveryBudgetAndPicksOne) {
     EXPECT_TRUE(result.verdict->held_out.has_value());
     EXPECT_LT(result.verdict->seen.error, b > 0 ? results[b - 1].verdict->seen.error : 1);
   }
+}
+
+// Neither the rounds nor the pick may know what others are there to judge.
+TEST_F(RecipeSearchSlow, HeldOutSamplesHaveNoPartInIt) {
+  const auto search_with = [&](size_t third) {
+    std::vector<models::Sample> data{tiny_.data[0], tiny_.data[1], tiny_.data[third]};
+    const sweep::Setting setting{tiny_.model, context_, data, tiny_.calibration, false, kSearchMemory};
+    sweep::RecipeSearch search(setting, question_->problem, {bits(6)},
+                               {.metric = kKl, .candidates = 3, .held_out = {2}});
+    search.prepare();
+    return std::move(search.run({}).front());
+  };
+  const sweep::SearchResult one = search_with(3), other = search_with(4);
+  ASSERT_EQ(one.measured.recipes.size(), other.measured.recipes.size());
+  EXPECT_GT(one.measured.recipes.size(), 3u) << "a second round";
+  for (size_t i = 0; i < one.measured.recipes.size(); ++i)
+    EXPECT_EQ(one.measured.recipes[i].selection, other.measured.recipes[i].selection) << i;
+  EXPECT_EQ(one.verdict->chosen, other.verdict->chosen);
+  EXPECT_NEAR(one.verdict->predicted / other.verdict->predicted, 1, 1e-6);
+  EXPECT_NE(one.verdict->held_out->error, other.verdict->held_out->error);
 }
 
 // What the loop says of a recipe is what an evaluation of it alone says.
