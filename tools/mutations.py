@@ -428,8 +428,9 @@ MUTATIONS = {
         "src/sweep/recipe_search.cc", "choose::on_samples(results_[b].measured, seen_samples()));\n    propose",
         "results_[b].measured);\n    propose", "sweep", "RecipeSearchSlow.*"),
     "held_out_samples_in_the_scores": (
-        "src/cli/recipe_measure.cc", "if (same && scored_.sketches) {", "if (same && !scored_.sketches) {", "cli",
-        "RecipeMeasure.*"),
+        "src/cli/recipe_measure.cc",
+        "if (!std::ranges::binary_search(measured_on_.held_out, static_cast<size_t>(s))) seen.push_back(s);",
+        "seen.push_back(s);", "cli", "RecipeMeasure.*"),
     "search_measures_again": (
         "src/sweep/recipe_search.cc", "solving.skip.push_back(recipe.selection);", "static_cast<void>(recipe);",
         "sweep", "RecipeSearchSlow.*"),
