@@ -323,6 +323,8 @@ MUTATIONS = {
         "src/scores/sketches.cc", "if (scope == Scope::all || answers_", "if (true || answers_", "scores", "Sketches*"),
     "sketches_in_no_plan": (
         "src/sweep/score.cc", "return sketch_bytes() + summed", "return summed", "cli", "MemorySlow.Sketches"),
+    "scales_rounded_up_at_the_edge_too": (
+        "src/kernels/quantize-inl.h", "absmax > binade * mantissa", "absmax >= binade * mantissa", "quant", "*"),
     "pairs_of_changes_counted_once": (
         "src/choose/difference.cc", "if (other != op)", "if (other > op)", "choose", "DifferenceOfRecipes.*"),
     "change_corrected_as_the_first": (
