@@ -15,13 +15,19 @@ using scores::Interactions;
 // The scores of one recipe: per op an index into Run::scores; none for float ops and for unscored ones.
 using ScorePerOp = std::vector<std::optional<size_t>>;
 
+// Without measured groups, whose errors no op has a share of.
+scores::JointModel of_single_ops(scores::Run run, scores::Metric metric) {
+  run.groups.clear();
+  return scores::JointModel::from_run(run, metric);
+}
+
 class Comparing {
  public:
   Comparing(const scores::Run& run, scores::Metric metric, const std::optional<Interactions>& interactions)
       : run_(run),
         metric_(metric),
         interactions_(interactions ? &*interactions : nullptr),
-        joint_(scores::JointModel::from_run(run, metric)) {
+        joint_(of_single_ops(run, metric)) {
     for (const scores::ScoreGroup& group : scores::isolated_groups(run, metric))
       for (const size_t i : group.members)
         if (run.scores[i].has(metric)) score_of_[{run.scores[i].op, group.format}] = i;

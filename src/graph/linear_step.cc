@@ -113,7 +113,8 @@ class FormatStep {
     const bool is_parents = b.format == format_;
     const auto differs = [&](const LiveRun& run) { return is_parents != (run.format == format_); };
     const auto forks = [&](const ForkRows& fork) { return is_parents || fork.format == format_; };
-    return (is_parents && b.own_error.data != nullptr) || std::any_of(b.live.begin(), b.live.end(), differs) ||
+    return (is_parents && b.own_error.data != nullptr) ||
+           std::any_of(b.live.begin(), b.live.end(), differs) ||
            std::any_of(b.forks.begin(), b.forks.end(), forks);
   }
   // Of a float parent, whose output is there: float comes first.

@@ -214,6 +214,9 @@ std::vector<std::string> recipe_notes(const scores::Run& run, const Spectrum& sp
   if (!question.estimated.empty())
     notes.push_back(fmt::format("Scores are estimates, not exact: {}.", fmt::join(question.estimated, ", ")));
   notes.push_back(predictor_note(spectrum));
+  if (question.measured_groups > 0)
+    notes.push_back(fmt::format("Measured groups count in place of their ops, in {}.",
+                                counted(static_cast<int64_t>(question.measured_groups), "choice")));
   if (spectrum.measured_on)
     for (std::string& note : measured_notes(*spectrum.measured_on)) notes.push_back(std::move(note));
   if (run.model.tied_embeddings.value_or(false) && std::ranges::any_of(spectrum.recipes, has_quantized_head))
@@ -263,6 +266,7 @@ io::Json recipes_json(const scores::Run& run, const Spectrum& spectrum, scores::
             {"ops", ops},
             {"formats", question.formats},
             {"estimated", question.estimated},
+            {"measured_groups", question.measured_groups},
             {"unscored", question.unscored},
             {"with_unscored", question.with_unscored},
             {"refused", question.refused},
