@@ -223,5 +223,18 @@ TEST(Groups, TakeNoPartInVerification) {
   EXPECT_GT(group_of(run, "model.layers.1.mlp.gate_up").sum({}), 0);
 }
 
+// Groups have numbers of their own: a score without a leaf has none where the group of its number has one.
+TEST(Groups, TakeNoPartAmongLeavesOfScores) {
+  const TinyRun tiny({"eval-005"});
+  const sweep::Outlook outlook = sweep::make_outlook(
+      tiny.model, tiny.data, tiny.calibration,
+      {.formats = testing::formats({"w4a16_g32"}), .ops_glob = "model.layers.1.mlp.*", .groups = {"fused"}});
+  const auto measured = std::ranges::find(outlook.groups, Status::ok, &GroupScore::status);
+  ASSERT_NE(measured, outlook.groups.end());
+  const auto number = static_cast<size_t>(measured - outlook.groups.begin());
+  ASSERT_NE(outlook.records[number].status, Status::ok);
+  EXPECT_TRUE(select_leaves(outlook, std::vector<size_t>{number}).empty());
+}
+
 }  // namespace
 }  // namespace qsweep
