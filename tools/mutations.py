@@ -462,12 +462,10 @@ MUTATIONS = {
         "src/choose/verdict.cc", "if (std::ranges::find(held_out, s) == held_out.end()) others.push_back(s);",
         "others.push_back(s);", "choose", "Verdict*"),
     "held_out_samples_teach": (
-        "src/sweep/recipe_search.cc", "choose::on_samples(results_[b].measured, seen_samples()));\n    propose",
-        "results_[b].measured);\n    propose", "sweep", "RecipeSearchSlow.*"),
+        "src/sweep/recipe_search.cc", "choose::refit(problem_, seen(b))", "choose::refit(problem_, results_[b].measured)", "sweep", "RecipeSearchSlow.*"),
     "held_out_samples_in_the_scores": (
         "src/cli/recipe_measure.cc",
-        "if (!std::ranges::binary_search(measured_on_.held_out, static_cast<size_t>(s))) seen.push_back(s);",
-        "seen.push_back(s);", "cli", "RecipeMeasure.*"),
+        "choose::other_samples(samples, measured_on_.held_out)", "choose::other_samples(samples, {})", "cli", "RecipeMeasure.*"),
     "search_measures_again": (
         "src/sweep/recipe_search.cc", "solving.skip.push_back(recipe.selection);", "static_cast<void>(recipe);",
         "sweep", "RecipeSearchSlow.*"),

@@ -128,13 +128,11 @@ double Comparing::share(size_t op) const {
 
 Side Comparing::side(const FormatPerOp& formats, const ScorePerOp& scores) const {
   Side side;
-  int64_t weights = 0;
   for (size_t op = 0; op < formats.size(); ++op) {
     side.stored_bits += stored_bits(run_.ops[op], formats[op]);
-    weights += run_.ops[op].in_features * run_.ops[op].out_features;
     if (formats[op] != nullptr && !scores[op]) side.unscored.push_back(run_.ops[op].name);
   }
-  side.effective_bits = static_cast<double>(side.stored_bits) / static_cast<double>(weights);
+  side.effective_bits = static_cast<double>(side.stored_bits) / static_cast<double>(weights_of(run_));
   if (run_.model.other_bytes)
     side.checkpoint_bytes = static_cast<int64_t>(checkpoint_bytes(run_, side.stored_bits));
   if (!result_.predictor) return side;

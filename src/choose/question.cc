@@ -280,9 +280,7 @@ Question Asking::ask(const std::optional<scores::Interactions>& interactions) {
     for (const Choice& choice : decision.choices)
       question.measured_groups += static_cast<size_t>(
           std::ranges::count_if(choice.scores, [&](size_t i) { return i >= run_.scores.size(); }));
-  int64_t weights = 0;
-  for (const scores::OpRecord& op : run_.ops) weights += op.in_features * op.out_features;
-  question.problem = Problem(std::move(all), weights, positions, std::move(pairs));
+  question.problem = Problem(std::move(all), weights_of(run_), positions, std::move(pairs));
   for (const scores::ScoreGroup& group : groups_) {
     if (!is_wanted(group.format)) continue;
     question.formats.push_back(group.format);
@@ -296,6 +294,12 @@ Question Asking::ask(const std::optional<scores::Interactions>& interactions) {
 }
 
 }  // namespace
+
+int64_t weights_of(const scores::Run& run) {
+  int64_t weights = 0;
+  for (const scores::OpRecord& op : run.ops) weights += op.in_features * op.out_features;
+  return weights;
+}
 
 int64_t stored_bits(const scores::OpRecord& op, const quant::Format* format) {
   const auto row_bits = format == nullptr

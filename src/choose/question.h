@@ -18,6 +18,7 @@ namespace qsweep::choose {
 using scores::Grouping;
 using scores::parse_grouping;
 
+int64_t weights_of(const scores::Run& run);  // of all ops
 // Of an op's weight, scales included; float (null) has 16 per weight.
 int64_t stored_bits(const scores::OpRecord& op, const quant::Format* format);
 

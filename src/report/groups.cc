@@ -15,13 +15,6 @@ using namespace scores;
 
 constexpr size_t kMostRows = 20;
 
-std::string measured_cell(const Run& run, const GroupScore& group) {
-  std::string cell = number(group.per_position(run.ranking_metric));
-  if (const auto& interval = group.intervals.of(run.ranking_metric))
-    cell += fmt::format(" [{}, {}]", number(interval->low), number(interval->high));
-  return cell;
-}
-
 // Measured over the sum of the single ops.
 double ratio(const Run& run, const GroupScore& group) {
   return group.sum(run.ranking_metric) / sum_of_ops(run, group, run.ranking_metric);
@@ -71,7 +64,7 @@ std::string group_section(const Run& run) {
     const GroupScore& group = *groups[i];
     const auto positions = static_cast<double>(count(group.total->of(metric.scope), metric.which));
     table.row({code(group.name), code(group.format), fmt::format("{}", group.ops.size()),
-               measured_cell(run, group), number(sum_of_ops(run, group, metric) / positions),
+               with_interval(group, metric), number(sum_of_ops(run, group, metric) / positions),
                number(ratio(run, group))});
   }
   std::string text = "## Groups\n\nAll ops of a group quantized together, everything else float.";

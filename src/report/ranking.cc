@@ -53,13 +53,6 @@ Ranking make_ranking(const Run& run, const ScoreGroup& group) {
   return ranking;
 }
 
-std::string mean_with_interval(const Ranking& ranking, const ScoreRecord& score) {
-  const Metric metric = ranking.run.ranking_metric;
-  const auto& interval = score.intervals.of(metric);
-  const std::string mean = number(score.per_position(metric));
-  return interval ? fmt::format("{} [{}, {}]", mean, number(interval->low), number(interval->high)) : mean;
-}
-
 // Share of the summed error, or in leave-one-out what the op's return to float takes off the error of
 // all:FORMAT.
 std::string relative_cell(const Ranking& ranking, const ScoreRecord& score) {
@@ -94,7 +87,7 @@ void add_output_columns(const Ranking& ranking, std::vector<Column>& columns) {
   const Metric metric = ranking.run.ranking_metric;
   columns.push_back(
       {">" + name(metric) + " per position" + (metric.which == Which::kl ? ", nats [95 %]" : " [95 %]"),
-       [&](const ScoreRecord& s) { return mean_with_interval(ranking, s); }});
+       [&](const ScoreRecord& s) { return with_interval(s, ranking.run.ranking_metric); }});
   columns.push_back(
       {relative_header(ranking), [&](const ScoreRecord& s) { return relative_cell(ranking, s); }});
   const Metric kl{Which::kl, metric.scope};

@@ -105,18 +105,14 @@ std::string predictor_note(const Spectrum& spectrum) {
       corrected ? "that sum, corrected by the error of everything quantized" : "that sum");
 }
 
-io::Json interval_json(const std::optional<scores::Interval>& interval) {
-  return interval ? io::Json::array({interval->low, interval->high}) : io::Json();
-}
-
 io::Json ratio_json(const std::optional<choose::Ratio>& ratio) {
   if (!ratio) return {};
-  return {{"value", ratio->value}, {"ci95", interval_json(ratio->interval)}};
+  return {{"value", ratio->value}, {"ci95", scores::interval_json(ratio->interval)}};
 }
 
 io::Json judged_json(const choose::Judged& judged) {
   return {{"error", judged.error},
-          {"ci95", interval_json(judged.interval)},
+          {"ci95", scores::interval_json(judged.interval)},
           {"over_runner_up", ratio_json(judged.over_runner_up)},
           {"over_additive", ratio_json(judged.over_additive)}};
 }
@@ -163,11 +159,6 @@ io::Json recipe_json(const Spectrum& spectrum, const Chosen& chosen, size_t ops)
           {"measured", measured_json(spectrum, chosen)},
           {"formats", formats},
           {"ops", by_op}};
-}
-
-std::string with_interval(double value, const std::optional<scores::Interval>& interval) {
-  return interval ? fmt::format("{} [{}, {}]", number(value), number(interval->low), number(interval->high))
-                  : number(value);
 }
 
 // A row for the samples that chose, and one for those that judge.
