@@ -280,6 +280,7 @@ struct Pullback {
       ops::gather::vjp(pass.ops, pass.batch.index(n.index).within_batch, dy.view, walk.probes_, dx[0]);
     });
   }
+  void operator()(const Experts& n);
   // Nothing stands before them.
   void operator()(const Table&) {}
   void operator()(const Embedding&) {}
@@ -297,6 +298,10 @@ void Pullback::operator()(const Linear& n) {
   Cotangent dx = walk.allocate_for(walk.node(from));
   if (!dry()) ops::linear::vjp(pass.ops, dy.view, w, dx.view);
   walk.add(std::move(dx), walk.cotangent(from));
+}
+
+void Pullback::operator()(const Experts& n) {
+  fail("{}: gradients through experts are not computed; score with --method exact", n.router.name);
 }
 
 // Into its columns of the source's cotangent, which is zero where no node reads.

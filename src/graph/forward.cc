@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/trace.h"
+#include "graph/experts.h"
 #include "ops/activation.h"
 #include "ops/add.h"
 #include "ops/embedding.h"
@@ -54,19 +55,35 @@ void resolve_lifetimes(std::vector<Stage>& stages) {
   }
 }
 
-Value Forward::allocate(const Node& node) {
-  const int64_t rows = pass_.batch.rows(node.rows);
-  Value v{pass_.workspace.allocate(DType::f32, rows, node.cols), {}};
-  v.matrix = {static_cast<float*>(v.block->data()), rows, node.cols};
-  return v;
-}
+Value Forward::allocate(const Node& node) { return new_value(pass_, pass_.batch.rows(node.rows), node.cols); }
 
 Value Forward::linear(const LinearOp& op, const LinearWeights& weights, const Value& x) {
   const int64_t rows = x.matrix.rows;
-  Value y{pass_.workspace.allocate(DType::f32, rows, op.out_features()), {}};
-  y.matrix = {static_cast<float*>(y.block->data()), rows, op.out_features()};
+  Value y = new_value(pass_, rows, op.out_features());
   const MatrixView w = weights.for_values(rows);
   if (!pass_.workspace.dry()) ops::linear::forward(pass_.ops, x.matrix, w, weights.bias(), y.matrix);
+  return y;
+}
+
+Value Forward::experts(const Node& node, const Value& x,
+                       const std::function<Value(int op, const Value& x)>& linear) {
+  const auto& n = std::get<Experts>(node.operation);
+  Value y = allocate(node);
+  if (y.matrix.rows == 0) return y;
+  const Routing routing(pass_, n, x.matrix);
+  clear_rows(pass_, y.matrix);
+  for (size_t e = 0; e < n.experts.size(); ++e) {
+    const std::vector<RoutedRow>& rows = routing.rows_of(e);
+    if (rows.empty()) continue;
+    const Value own = gather_rows(pass_, x.matrix, rows);
+    const Value gate = linear(n.experts[e].gate, own), up = linear(n.experts[e].up, own);
+    const Value hidden = gated_rows(pass_, n.kind, gate.matrix, up.matrix);
+    const Value result = linear(n.experts[e].down, hidden);
+    std::vector<kernels::RowTerm> terms;
+    for (const RoutedRow& r : rows)
+      terms.push_back({.from = std::ssize(terms), .to = r.row, .scale = static_cast<float>(r.weight)});
+    add_rows(pass_, terms, view_of(result.matrix), y.matrix);
+  }
   return y;
 }
 
@@ -162,6 +179,7 @@ struct Evaluate {
   // The walk's.
   Value operator()(const Input&) const { return {}; }
   Value operator()(const Linear&) const { return {}; }
+  Value operator()(const Experts&) const { return {}; }
 };
 
 }  // namespace
@@ -198,6 +216,8 @@ void Forward::run_with(const Stage& stage, Values& values, const Replacements& r
         continue;
       }
       local[i] = replacements.linear(linear_node->op, *inputs[0]);
+    } else if (std::holds_alternative<Experts>(node.operation)) {
+      local[i] = experts(node, *inputs[0], replacements.linear);
     } else if (replacements.embedding && std::holds_alternative<Embedding>(node.operation)) {
       local[i] = replacements.embedding(node);
     } else {

@@ -33,9 +33,11 @@ class Forward {
   void run(const Stage& stage, Values& values, const LinearObserver& observer = {});
   void run_with(const Stage& stage, Values& values, const Replacements& replacements);
 
-  // The value of one node that is neither Input nor Linear.
+  // The value of one node that is neither Input nor has ops.
   Value evaluate(const Node& node, const std::vector<const Value*>& inputs);
   Value linear(const LinearOp& op, const LinearWeights& weights, const Value& x);
+  // linear: computes the output of one of the experts' ops from its input.
+  Value experts(const Node& node, const Value& x, const std::function<Value(int op, const Value& x)>& linear);
   Value allocate(const Node& node);
 
  private:

@@ -22,6 +22,14 @@ bool vjp_reads_inputs(const Operation& operation) {
   return std::visit([](const auto& kind) { return kind.vjp_reads_inputs; }, operation);
 }
 
+std::vector<int> ops_of(const Node& node) {
+  if (const auto* linear = std::get_if<Linear>(&node.operation)) return {linear->op};
+  std::vector<int> ops;
+  if (const auto* experts = std::get_if<Experts>(&node.operation))
+    for (const auto& [gate, up, down] : experts->experts) ops.insert(ops.end(), {gate, up, down});
+  return ops;
+}
+
 Builder::Value Builder::push(Operation operation, std::vector<int> inputs, Rows rows, int64_t cols) {
   stage_.nodes.push_back({std::move(operation), std::move(inputs), rows, cols});
   return {static_cast<int>(stage_.nodes.size()) - 1};
@@ -38,11 +46,34 @@ Builder::Value Builder::table(const std::string& name, Rows rows, int64_t cols) 
 Builder::Value Builder::linear(Value x, LinearOp op) {
   QSWEEP_CHECK(at(x).cols == op.in_features(), "{}: {} inputs, the value has {} columns", op.name,
                op.in_features(), at(x).cols);
+  const int64_t out = op.out_features();
+  return push(Linear{push_op(std::move(op))}, {x.node}, at(x).rows, out);
+}
+
+void Builder::reads_weights_of(const LinearOp& op) {
   stage_.weights.push_back(op.weight);
   if (op.bias) stage_.weights.push_back(*op.bias);
-  const int64_t out = op.out_features();
+}
+
+int Builder::push_op(LinearOp op) {
+  reads_weights_of(op);
   ops_.push_back(std::move(op));
-  return push(Linear{static_cast<int>(ops_.size()) - 1}, {x.node}, at(x).rows, out);
+  return static_cast<int>(ops_.size()) - 1;
+}
+
+Builder::Value Builder::experts(Value x, LinearOp router, const ops::router::Rule& rule,
+                                ops::activation::Kind kind, std::vector<ExpertOps> experts) {
+  reads_weights_of(router);
+  Experts node{.router = std::move(router), .rule = rule, .kind = kind, .experts = {}};
+  for (auto& [gate, up, down] : experts) {
+    QSWEEP_CHECK(at(x).cols == gate.in_features() && at(x).cols == up.in_features() &&
+                     at(x).cols == down.out_features() && gate.out_features() == down.in_features() &&
+                     up.out_features() == down.in_features(),
+                 "{}: an expert of other sizes", down.name);
+    const int gate_op = push_op(std::move(gate)), up_op = push_op(std::move(up));
+    node.experts.push_back({.gate = gate_op, .up = up_op, .down = push_op(std::move(down))});
+  }
+  return push(std::move(node), {x.node}, at(x).rows, at(x).cols);
 }
 
 Builder::Value Builder::rms_norm(Value x, TensorView weight, double eps, NormWeight form) {

@@ -11,6 +11,7 @@
 #include "graph/batch.h"
 #include "ops/activation.h"
 #include "ops/attention.h"
+#include "ops/router.h"
 #include "tensor/tensor.h"
 
 namespace qsweep::graph {
@@ -49,6 +50,17 @@ struct Linear {
   static constexpr std::string_view kName = "linear";
   static constexpr bool vjp_reads_inputs = true;  // its observer does
   int op = 0;                                     // index in the model's list of ops
+};
+struct Experts {  // sum of the chosen experts' down(f(gate(x)) up(x)), each times its weight
+  static constexpr std::string_view kName = "experts";
+  static constexpr bool vjp_reads_inputs = true;
+  struct Expert {  // indices in the model's list of ops
+    int gate = 0, up = 0, down = 0;
+  };
+  LinearOp router;  // [experts, in]; always float, and not in the model's list
+  ops::router::Rule rule;
+  ops::activation::Kind kind = {};
+  std::vector<Expert> experts;
 };
 struct RmsNorm {
   static constexpr std::string_view kName = "rms_norm";
@@ -128,8 +140,8 @@ struct Columns {
   static constexpr bool vjp_reads_inputs = false;
   int64_t first = 0;
 };
-using Operation = std::variant<Input, Table, Linear, RmsNorm, LayerNorm, Rope, Attention, Activation, Gated,
-                               Add, Scale, Embedding, Scatter, Gather, Mean, Merge, Columns>;
+using Operation = std::variant<Input, Table, Linear, Experts, RmsNorm, LayerNorm, Rope, Attention, Activation,
+                               Gated, Add, Scale, Embedding, Scatter, Gather, Mean, Merge, Columns>;
 
 std::string_view name(const Operation& operation);
 bool vjp_reads_inputs(const Operation& operation);
@@ -140,6 +152,9 @@ struct Node {
   Rows rows = Rows::tokens;
   int64_t cols = 0;
 };
+
+// The ops of a node, as indices in the model's list.
+std::vector<int> ops_of(const Node& node);
 
 // The unit that is loaded, computed and dropped.
 struct Stage {
@@ -168,6 +183,12 @@ class Builder {
   Value input(const std::string& name, Rows rows, int64_t cols);
   Value table(const std::string& name, Rows rows, int64_t cols);
   Value linear(Value x, LinearOp op);
+  // The linear ops of one expert.
+  struct ExpertOps {
+    LinearOp gate, up, down;
+  };
+  Value experts(Value x, LinearOp router, const ops::router::Rule& rule, ops::activation::Kind kind,
+                std::vector<ExpertOps> experts);
   // Of every weight.elements() columns.
   Value rms_norm(Value x, TensorView weight, double eps, NormWeight form = NormWeight::as_stored);
   Value layer_norm(Value x, TensorView weight, TensorView bias, double eps);
@@ -198,6 +219,8 @@ class Builder {
  private:
   const Node& at(Value x) const { return stage_.nodes[static_cast<size_t>(x.node)]; }
   Value push(Operation operation, std::vector<int> inputs, Rows rows, int64_t cols);
+  void reads_weights_of(const LinearOp& op);
+  int push_op(LinearOp op);  // its index
 
   Stage stage_;
   std::vector<LinearOp>& ops_;

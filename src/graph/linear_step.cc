@@ -198,7 +198,8 @@ class FormatStep {
     std::shared_ptr<double> error_sse;
     if (step_.observe) {
       error_sse = std::make_shared<double>();
-      sum_of_squares(step_.pass.workspace, e.f32(), [error_sse](double sum) { *error_sse = sum; });
+      sum_of_squares(step_.pass.workspace, e.f32().rows_at(0, b.own_rows),
+                     [error_sse](double sum) { *error_sse = sum; });
     }
     for (const ForkRows& fork : b.forks) {
       if (fork.format == format_) {
@@ -250,9 +251,10 @@ class FormatStep {
   void observe(BranchLinear& b, int leaf, const std::shared_ptr<double>& error_sse) const {
     Workspace& workspace = step_.pass.workspace;
     if (!b.stats) {
-      b.stats = measure_input(workspace, b.x);
+      b.stats = measure_input(workspace, b.x.rows_at(0, b.own_rows));
       if (b.y.data != nullptr)
-        sum_of_squares(workspace, b.y, [stats = b.stats](double sum) { stats->output_sse = sum; });
+        sum_of_squares(workspace, b.y.rows_at(0, b.own_rows),
+                       [stats = b.stats](double sum) { stats->output_sse = sum; });
     }
     workspace.deferred().then([observe = step_.observe, leaf, stats = b.stats, error_sse] {
       scores::LocalStats all = *stats;

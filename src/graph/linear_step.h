@@ -37,6 +37,9 @@ struct BranchLinear {
   std::vector<LiveRun> live;
   std::vector<ForkRows> forks;
   std::shared_ptr<scores::LocalStats> stats = {};  // of x and y, once they are asked for; see measure_input
+  // The first rows of x, which the parent itself computes; the others are there for leaves alone. Observers
+  // are told of these.
+  int64_t own_rows = x.rows;
 };
 
 // What a fork's own error and its op's input measured, over all rows; called when the workspace's deferred

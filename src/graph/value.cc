@@ -31,6 +31,15 @@ int64_t rows_in(const PairTable& pairs, const std::vector<PairRange>& ranges, Ro
   return rows;
 }
 
+Delta allocate_delta(Workspace& workspace, DType dtype, const PairTable& pairs, Rows kind, int64_t cols,
+                     std::vector<PairRange> ranges) {
+  Delta d{.block = nullptr, .view = {}, .kind = kind, .ranges = std::move(ranges)};
+  const int64_t rows = rows_in(pairs, d.ranges, kind);
+  d.block = workspace.allocate(dtype, rows, cols);
+  d.view = {d.block->data(), dtype, rows, cols, cols};
+  return d;
+}
+
 namespace {
 
 // Walks a delta's pairs in ascending order.

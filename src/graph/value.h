@@ -61,6 +61,10 @@ struct Delta {
   bool empty() const { return ranges.empty(); }
 };
 
+// Of a value of this kind and width, for the pairs of the ranges; not filled in.
+Delta allocate_delta(Workspace& workspace, DType dtype, const PairTable& pairs, Rows kind, int64_t cols,
+                     std::vector<PairRange> ranges);
+
 std::vector<PairRange> merged(const std::vector<PairRange>& a, const std::vector<PairRange>& b);
 int64_t rows_in(const PairTable& pairs, const std::vector<PairRange>& ranges, Rows kind);
 

@@ -26,16 +26,6 @@ namespace {
 constexpr int64_t kPairBytes =
     2 * (sizeof(Pair) + kRowKinds * sizeof(int64_t)) + sizeof(int64_t) + 4 * sizeof(RowBlock);
 
-// Of a node's value, for the pairs of some ranges.
-Delta allocate(const Pass& pass, DType dtype, const PairTable& pairs, const Node& node,
-               std::vector<PairRange> ranges) {
-  Delta d{.block = nullptr, .view = {}, .kind = node.rows, .ranges = std::move(ranges)};
-  const int64_t rows = rows_in(pairs, d.ranges, node.rows);
-  d.block = pass.workspace.allocate(dtype, rows, node.cols);
-  d.view = {d.block->data(), dtype, rows, node.cols, node.cols};
-  return d;
-}
-
 }  // namespace
 
 Variants::Variants(const Pass& pass, DType delta_dtype, const OpRanges& ranges, std::vector<Branch> branches,
@@ -115,8 +105,8 @@ std::vector<LiveRun> Variants::live_runs(size_t b, int op, const Delta& dx) cons
 bool Variants::same_as_reference(const State& state, const Node& node) const {
   const State& reference = states_.front();
   if (&state == &reference) return false;
-  if (const auto* linear = std::get_if<Linear>(&node.operation))
-    if (state.branch.formats[static_cast<size_t>(linear->op)] != nullptr) return false;
+  for (const int op : ops_of(node))
+    if (state.branch.formats[static_cast<size_t>(op)] != nullptr) return false;
   return std::all_of(node.inputs.begin(), node.inputs.end(), [&](int input) {
     const auto i = static_cast<size_t>(input);
     return state.local[i].matrix.data == reference.local[i].matrix.data;
@@ -148,7 +138,8 @@ BranchLinear Variants::prepare_linear(size_t b, const Node& node, size_t index, 
     ranges = merged(ranges, {{pair, pair + 1}});
   }
   if (ranges.empty()) return at;
-  state.local_deltas[index] = allocate(pass_, dtype_, state.pairs, node, std::move(ranges));
+  state.local_deltas[index] =
+      allocate_delta(pass_.workspace, dtype_, state.pairs, node.rows, node.cols, std::move(ranges));
   at.dy = state.local_deltas[index].view;
   int64_t row = dx.empty() ? 0 : dx.view.rows;
   for (const auto& [leaf, sample] : forked) {
@@ -208,7 +199,7 @@ struct Change {
   template <class Op, class ScratchBytes>
   Delta computed(Op&& op, ScratchBytes&& scratch_bytes) const {
     const trace::Span span("row kernels", name(node.operation));
-    Delta dy = allocate(pass, dtype, pairs, node, ranges);
+    Delta dy = allocate_delta(pass.workspace, dtype, pairs, node.rows, node.cols, ranges);
     const std::vector<RowBlock> blocks = row_blocks(pass.batch, pairs, dy, deltas);
     pass.workspace.pass_through(scratch_bytes(blocks));
     if (!pass.workspace.dry()) op(Blocks(blocks), dy.view);
@@ -296,6 +287,7 @@ struct Change {
   Delta operator()(const Input&) const { return {}; }
   Delta operator()(const Table&) const { return {}; }
   Delta operator()(const Linear&) const { return {}; }
+  Delta operator()(const Experts&) const { return {}; }
   Delta operator()(const Embedding&) const { return {}; }
 };
 
@@ -346,6 +338,8 @@ void Variants::run(const Stage& stage) {
       input(stage, *name, i);
     } else if (std::holds_alternative<Linear>(node.operation)) {
       linear(node, i);
+    } else if (std::holds_alternative<Experts>(node.operation)) {
+      experts(node, i);
     } else {
       other(node, i);
     }

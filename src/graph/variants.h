@@ -81,7 +81,10 @@ class Variants {
   };
 
   void input(const Stage& stage, const Input& input, size_t node);
+  class ExpertsStep;  // variants_experts.cc
+
   void linear(const Node& node, size_t index);
+  void experts(const Node& node, size_t index);
   BranchLinear prepare_linear(size_t b, const Node& node, size_t index, int op);
   void other(const Node& node, size_t index);
   bool same_as_reference(const State& state, const Node& node) const;

@@ -61,6 +61,19 @@ QSWEEP_KERNEL void SumRows(const RowBlock& b, int64_t first, int64_t count, cons
   });
 }
 
+QSWEEP_KERNEL void AddRows(int64_t begin, int64_t end, const RowTerm* terms, MatrixView x, Matrix<float> y) {
+  with_type(x.dtype, [&]<class T>(T*) QSWEEP_LANES {
+    for (int64_t i = begin; i < end; ++i) {
+      const auto scale = L::set(terms[i].scale);
+      const T* from = x.as<const T>().row(terms[i].from);
+      float* to = y.row(terms[i].to);
+      L::each(y.cols, [&](auto at) QSWEEP_LANES {
+        L::store(L::fma(scale, L::load(from, at), L::load(to, at)), to, at);
+      });
+    }
+  });
+}
+
 QSWEEP_KERNEL void MeanRows(const RowBlock& b, int64_t first, int64_t count, int64_t factor, MatrixView x,
                             MatrixView y) {
   with_type(y.dtype, [&]<class T>(T*) QSWEEP_LANES {

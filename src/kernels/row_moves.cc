@@ -11,6 +11,7 @@ namespace qsweep::kernels {
 QSWEEP_EXPORT(GatherDelta);
 QSWEEP_EXPORT(Scatter);
 QSWEEP_EXPORT(SumRows);
+QSWEEP_EXPORT(AddRows);
 QSWEEP_EXPORT(MeanRows);
 QSWEEP_EXPORT(MeanRowsVjp);
 QSWEEP_EXPORT(InterleaveRows);
@@ -34,6 +35,10 @@ void scatter(Device device, std::span<const RowBlock> blocks, std::span<const in
 void sum_rows(Device device, std::span<const RowBlock> blocks, std::span<const int64_t> start,
               std::span<const int64_t> readers, MatrixView dy, MatrixView dx) {
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(SumRows), start.data(), readers.data(), dy, dx);
+}
+
+void add_rows(Device device, std::span<const RowTerm> terms, MatrixView x, Matrix<float> y) {
+  run_rows(device, std::ssize(terms), QSWEEP_KERNEL_OF(AddRows), terms.data(), x, y);
 }
 
 void mean_rows(Device device, std::span<const RowBlock> blocks, int64_t factor, MatrixView x, MatrixView y) {

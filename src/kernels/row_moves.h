@@ -1,5 +1,6 @@
 // Row kernels (row_block.h) of rows that go elsewhere: by index, or together with their neighbours. They are
-// linear, so values, deltas and cotangents move alike; all views of a kernel have the same type.
+// linear, so values, deltas and cotangents move alike; all views of a kernel have the same type where nothing
+// else is said.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,13 @@ void scatter(Device device, std::span<const RowBlock> blocks, std::span<const in
 // start[r] to before start[r + 1].
 void sum_rows(Device device, std::span<const RowBlock> blocks, std::span<const int64_t> start,
               std::span<const int64_t> readers, MatrixView dy, MatrixView dx);
+
+// y[to] += scale x[from], per term; each row of y has at most one. y is f32.
+struct RowTerm {
+  int64_t from = 0, to = 0;
+  float scale = 0;
+};
+void add_rows(Device device, std::span<const RowTerm> terms, MatrixView x, Matrix<float> y);
 
 // y[r] is the mean of x's rows factor * r to before factor * (r + 1), counted within a block; and its
 // transpose, dx[factor * r + k] = dy[r] / factor.

@@ -11,6 +11,8 @@ TextConfig read_mistral_text(const io::ObjectReader& text);
 
 Scope::Value llama_layer(Scope& s, const TextConfig& c, int64_t layer, Scope::Value x);
 Scope::Value qwen2_layer(Scope& s, const TextConfig& c, int64_t layer, Scope::Value x);
+// x with what its attention adds.
+Scope::Value qwen3_attention(Scope& s, const TextConfig& c, int64_t layer, Scope::Value x);
 Scope::Value qwen3_layer(Scope& s, const TextConfig& c, int64_t layer, Scope::Value x);
 
 // gate and up, SiLU(gate) * up, down (Shazeer 2020).

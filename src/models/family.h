@@ -36,6 +36,7 @@ Model load_qwen2(Source source);
 Model load_qwen2_5_vl(Source source);
 Model load_qwen2_vl(Source source);
 Model load_qwen3(Source source);
+Model load_qwen3_moe(Source source);
 Model load_qwen3_vl(Source source);
 
 }  // namespace qsweep::models

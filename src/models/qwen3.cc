@@ -14,7 +14,7 @@ constexpr TextRules kRules{.keys = kKeys};
 
 }  // namespace
 
-Scope::Value qwen3_layer(Scope& s, const TextConfig& c, int64_t layer, Scope::Value x) {
+Scope::Value qwen3_attention(Scope& s, const TextConfig& c, int64_t layer, Scope::Value x) {
   auto h = s.rms_norm(x, "input_layernorm", c.norm_eps);
   auto q =
       s.head_norm(s.linear(h, "self_attn.q_proj", c.q_size()), "self_attn.q_norm", c.head_dim, c.norm_eps);
@@ -22,8 +22,12 @@ Scope::Value qwen3_layer(Scope& s, const TextConfig& c, int64_t layer, Scope::Va
       s.head_norm(s.linear(h, "self_attn.k_proj", c.kv_size()), "self_attn.k_norm", c.head_dim, c.norm_eps);
   auto v = s.linear(h, "self_attn.v_proj", c.kv_size());
   h = s.attention(s.rope(q, kTextCosSin), s.rope(k, kTextCosSin), v, c.attention(layer), kSequence);
-  x = s.add(x, s.linear(h, "self_attn.o_proj", c.hidden_size));
-  h = s.rms_norm(x, "post_attention_layernorm", c.norm_eps);
+  return s.add(x, s.linear(h, "self_attn.o_proj", c.hidden_size));
+}
+
+Scope::Value qwen3_layer(Scope& s, const TextConfig& c, int64_t layer, Scope::Value x) {
+  x = qwen3_attention(s, c, layer, x);
+  const auto h = s.rms_norm(x, "post_attention_layernorm", c.norm_eps);
   return s.add(x, gated_mlp(s, c, h));
 }
 

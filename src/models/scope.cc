@@ -38,17 +38,22 @@ TensorView Scope::weight(const std::string& name, const Shape& shape) const {
   return weights_.get(prefix_ + "." + name, shape);
 }
 
-Scope::Value Scope::push_linear(Value x, const std::string& part, TensorView weight, Bias bias) {
+graph::LinearOp Scope::op(const std::string& part, TensorView weight) const {
   graph::LinearOp op;
   op.name = prefix_ + "." + part;
   op.tower = tower_;
   op.block = block_;
   op.role = role_of(part);
   op.weight = std::move(weight);
-  if (bias == Bias::added) op.bias = this->weight(part + ".bias", {op.out_features()});
   const auto* fused = std::ranges::find(kFused, op.role, [](const auto& row) { return row.role; });
   if (fused != std::end(kFused))
     op.fusion_group = op.name.substr(0, op.name.size() - op.role.size()) + std::string(fused->group);
+  return op;
+}
+
+Scope::Value Scope::push_linear(Value x, const std::string& part, TensorView weight, Bias bias) {
+  graph::LinearOp op = this->op(part, std::move(weight));
+  if (bias == Bias::added) op.bias = this->weight(part + ".bias", {op.out_features()});
   return Builder::linear(x, std::move(op));
 }
 

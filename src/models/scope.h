@@ -43,6 +43,9 @@ class Scope : public graph::Builder {
                   NormWeight form = NormWeight::as_stored);
 
   TensorView weight(const std::string& name, const Shape& shape) const;  // "norm1.bias"
+  bool has(const std::string& name) const { return weights_.has(prefix_ + "." + name); }
+  // An op that is no node yet.
+  graph::LinearOp op(const std::string& part, TensorView weight) const;
   const Weights& weights() const { return weights_; }
 
  private:

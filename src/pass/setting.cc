@@ -8,8 +8,7 @@ std::vector<graph::Rows> row_kinds(const models::Model& model) {
   std::vector<graph::Rows> kinds(model.ops.size(), graph::Rows::tokens);  // lm_head is in no stage's nodes
   for (const graph::Stage& stage : model.stages)
     for (const graph::Node& node : stage.nodes)
-      if (const auto* linear = std::get_if<graph::Linear>(&node.operation))
-        kinds[static_cast<size_t>(linear->op)] = node.rows;
+      for (const int op : ops_of(node)) kinds[static_cast<size_t>(op)] = node.rows;
   return kinds;
 }
 

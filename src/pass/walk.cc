@@ -44,7 +44,7 @@ Walk::Walk(const PassSetting& setting, graph::Workspace& workspace)
 int64_t Walk::weight_bytes(const graph::Stage* stage) const {
   if (stage == nullptr) return 0;
   const auto reached = [&](const graph::Node& node) {
-    return std::holds_alternative<graph::Linear>(node.operation) && batch_.rows(node.rows) > 0;
+    return !ops_of(node).empty() && batch_.rows(node.rows) > 0;
   };
   if (std::none_of(stage->nodes.begin(), stage->nodes.end(), reached)) return 0;
   int64_t bytes = 0;

@@ -4,6 +4,7 @@
 QSWEEP_LAUNCH(GatherDelta);
 QSWEEP_LAUNCH(Scatter);
 QSWEEP_LAUNCH(SumRows);
+QSWEEP_LAUNCH(AddRows);
 QSWEEP_LAUNCH(MeanRows);
 QSWEEP_LAUNCH(MeanRowsVjp);
 QSWEEP_LAUNCH(InterleaveRows);
