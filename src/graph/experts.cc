@@ -26,7 +26,8 @@ Routing::Routing(const Pass& pass, const Experts& node, Matrix<const float> x)
     : logits_(router_logits(pass, node.router, x)), by_expert_(node.experts.size()) {
   for (int64_t row = 0; row < x.rows; ++row) {
     if (pass.workspace.dry()) {
-      by_expert_.front().push_back({.row = row});
+      for (size_t e = 0; e < static_cast<size_t>(node.rule.chosen); ++e)
+        by_expert_[e].push_back({.row = row});
       continue;
     }
     shares_.push_back(ops::router::choose(node.rule, logits(row)));

@@ -1,6 +1,6 @@
 // What the interpreters share of the kind Experts: who works on which rows. A row's experts are known only
-// once its router has been computed; a dry walk sends all rows to one expert, which is the most that it can
-// get.
+// once its router has been computed; a dry walk sends all rows to the first ones, so many as work on a row:
+// no expert can get more, and all together do not.
 #pragma once
 
 #include "graph/graph.h"

@@ -29,13 +29,14 @@ constexpr int64_t kPairBytes =
 }  // namespace
 
 Variants::Variants(const Pass& pass, DType delta_dtype, const OpRanges& ranges, std::vector<Branch> branches,
-                   ForkObserver observer, LinearObserver reference)
+                   ForkObserver observer, LinearObserver reference, FlipObserver flips)
     : pass_(pass),
       forward_(pass),
       dtype_(delta_dtype),
       ranges_(ranges),
       observer_(std::move(observer)),
-      reference_(std::move(reference)) {
+      reference_(std::move(reference)),
+      flips_(std::move(flips)) {
   int64_t leaves_of_all = 0;
   for (const Branch& branch : branches) leaves_of_all += std::ssize(branch.leaves);
   lists_ = pass.workspace.hold(leaves_of_all * pass.batch.samples() * kPairBytes);

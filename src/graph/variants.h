@@ -34,13 +34,22 @@ struct Fork {
   int64_t sample = 0;
 };
 
+// A leaf's row that other experts work on than its parent's.
+struct Flip {
+  int leaf = 0;  // its id
+  const LinearOp& router;
+  int64_t sample = 0, row = 0;  // of the sample
+  std::span<const ops::router::Share> before, after;
+};
+using FlipObserver = std::function<void(const Flip&)>;
+
 class Variants {
  public:
   // branches[0] is the reference: float at every op. delta_dtype: f32 or bf16, of the deltas at rest and the
   // products on them. The observer is told of every fork, by the leaf's id; `reference` is told of every op
-  // in the reference, of its input before the op's range is looked at.
+  // in the reference, of its input before the op's range is looked at; `flips` of every flip.
   Variants(const Pass& pass, DType delta_dtype, const OpRanges& ranges, std::vector<Branch> branches,
-           ForkObserver observer = {}, LinearObserver reference = {});
+           ForkObserver observer = {}, LinearObserver reference = {}, FlipObserver flips = {});
 
   // Takes the stage's inputs where no later stage needs them, and keeps its outputs.
   void run(const Stage& stage);
@@ -103,6 +112,7 @@ class Variants {
   std::shared_ptr<void> lists_;  // of pairs, metered
   ForkObserver observer_;
   LinearObserver reference_;
+  FlipObserver flips_;
   double flops_ = 0;
 };
 

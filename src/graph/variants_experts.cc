@@ -6,6 +6,7 @@
 // where the parent computes f(x) for rows that a leaf alone sends to the expert, too: so the delta of a row
 // that goes elsewhere is made of the same products as everybody's.
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 #include "base/trace.h"
@@ -27,13 +28,7 @@ class Variants::ExpertsStep {
 
   void run() {
     for (size_t b = 0; b < v_.states_.size(); ++b) prepare(b);
-    const double before = v_.flops_;
-    if (dry()) {
-      expert(most_forks());
-      v_.flops_ = before + (v_.flops_ - before) * static_cast<double>(experts_.rule.chosen);
-    } else {
-      for (size_t e = 0; e < experts_.experts.size(); ++e) expert(e);
-    }
+    for (const size_t e : visited()) expert(e);
     for (AtBranch& at : branches_) finish(at);
   }
 
@@ -209,6 +204,13 @@ class Variants::ExpertsStep {
     const std::span<const ops::router::Share> before = at.routing.shares(row);
     const ops::router::Change change =
         ops::router::change(experts_.rule, at.routing.logits(row), before, dlogits);
+    if (change.flipped && v_.flips_)
+      v_.flips_({.leaf = at.state.branch.leaves[at.pairs[block].leaf].id,
+                 .router = experts_.router,
+                 .sample = at.pairs[block].sample,
+                 .row = r,
+                 .before = before,
+                 .after = change.shares});
     for (const auto& [expert, weight] : change.shares) {
       at.working[static_cast<size_t>(expert)].push_back(live(weight));
       if (std::ranges::count(before, expert, &ops::router::Share::expert) == 0)
@@ -228,16 +230,21 @@ class Variants::ExpertsStep {
     return {first, place(batch().first_row(node_.rows, sample + 1)) - first};
   }
 
-  // For a dry walk.
-  size_t most_forks() const {
-    const auto forks = [&](const Experts::Expert& expert) {
+  // All; in a dry walk, which sends all rows to some, those with the most forks.
+  std::vector<size_t> visited() const {
+    std::vector<size_t> experts(experts_.experts.size());
+    std::iota(experts.begin(), experts.end(), size_t{0});
+    if (!dry()) return experts;
+    const auto forks = [&](size_t e) {
+      const auto& [gate, up, down] = experts_.experts[e];
       size_t all = 0;
       for (const AtBranch& at : branches_)
-        for (const int op : {expert.gate, expert.up, expert.down}) all += overriding(at.state, op).size();
+        for (const int op : {gate, up, down}) all += overriding(at.state, op).size();
       return all;
     };
-    return static_cast<size_t>(std::ranges::max_element(experts_.experts, {}, forks) -
-                               experts_.experts.begin());
+    std::ranges::stable_sort(experts, std::ranges::greater{}, forks);
+    experts.resize(static_cast<size_t>(experts_.rule.chosen));
+    return experts;
   }
 
   void finish(AtBranch& at) {
@@ -321,16 +328,37 @@ class Variants::ExpertsStep {
       at_op.push_back(prepare_linear(here, op_index, op.out_features(), (here.*x).matrix, here.*dx,
                                      (here.*y).matrix, here.*dy));
     }
-    run_linear_step({.pass = v_.pass_,
-                     .op = op,
-                     .weights = weights,
-                     .delta_dtype = v_.dtype_,
-                     .range = v_.ranges_.of(op_index),
-                     .observe = v_.observer_,
-                     .flops = v_.flops_},
-                    at_op);
+    const auto step = [&](const quant::Range* range, std::span<BranchLinear> branches) {
+      run_linear_step({.pass = v_.pass_,
+                       .op = op,
+                       .weights = weights,
+                       .delta_dtype = v_.dtype_,
+                       .range = range,
+                       .observe = v_.observer_,
+                       .flops = v_.flops_},
+                      branches);
+    };
+    const quant::Range* const range = v_.ranges_.of(op_index);
+    if (range != nullptr || dry() || std::ranges::none_of(at_op, needs_range)) {
+      step(range, at_op);
+    } else {  // no token of the calibration data came here: as a format without calibration would do it
+      for (BranchLinear& branch : at_op)
+        step(range_of(branch.x).elements<quant::Range>().data(), {&branch, 1});
+    }
     if (reference && v_.reference_.output)
       v_.reference_.output(op_index, {(all.front().*y).block, own(all.front().*y)});
+  }
+
+  static bool needs_range(const BranchLinear& branch) {
+    const auto calibrated = [](const quant::Format* f) { return f != nullptr && f->activations.calibrated; };
+    const auto of = [&](const auto& rows) { return calibrated(rows.format); };
+    return calibrated(branch.format) || std::ranges::any_of(branch.live, of) ||
+           std::ranges::any_of(branch.forks, of);
+  }
+  kernels::Buffer range_of(Matrix<const float> x) const {
+    kernels::Buffer range(device(), DType::u8, 1, int64_t{sizeof(quant::Range)});
+    kernels::find_range(device(), x, static_cast<quant::Range*>(range.data()));
+    return range;
   }
 
   BranchLinear prepare_linear(const AtExpert& here, int op, int64_t out, Matrix<const float> x,

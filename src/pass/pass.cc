@@ -1,6 +1,7 @@
 #include "pass/pass.h"
 
 #include <algorithm>
+#include <map>
 
 #include "base/trace.h"
 #include "pass/head.h"
@@ -98,8 +99,10 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
   Walk walk(setting, workspace);
   ReferenceUses reference(input, workspace, walk, sinks);
   Branches branches = branches_of(input);
+  std::map<int, int64_t> flips;  // by leaf, in a stage
   graph::Variants variants(walk.pass(), setting.dtype, reference.ranges(), std::move(branches.branches),
-                           fork_observer(sinks), reference.observer());
+                           fork_observer(sinks), reference.observer(),
+                           [&](const graph::Flip& flip) { ++flips[flip.leaf]; });
   const auto done = [&](const std::string& stage, double flops) {
     if (sinks.stage_done) sinks.stage_done(stage, flops);
   };
@@ -115,6 +118,9 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
       variants.run(stages[i]);
       return variants.values(0);
     });
+    for (const auto& [leaf, rows] : flips)
+      if (sinks.flips) sinks.flips(VariantId{leaf}, rows);
+    flips.clear();
     if (boundaries.reached) boundaries.reached(i + 1, variants);
     done(stages[i].name, variants.flops() - before);
   }

@@ -40,13 +40,15 @@ struct PassSinks {
   std::function<void(VariantId, int64_t sample, const std::vector<float>&)> sketch;
   // Local errors and input statistics, over the samples of this pass.
   std::function<void(VariantId, const scores::LocalStats&)> local;
+  // In one stage so many rows of a leaf went to other experts than its parent's; where some did.
+  std::function<void(VariantId, int64_t rows)> flips;
   // After every stage: the product arithmetic done in it, the reference's excepted. No stage: what an earlier
   // process has done.
   std::function<void(const std::string& stage, double flops)> stage_done;
 };
 // Those whose calls are results.
 inline auto results(PassSinks& sinks) {
-  return std::tie(sinks.metrics, sinks.local, sinks.range, sinks.sketch);
+  return std::tie(sinks.metrics, sinks.local, sinks.range, sinks.sketch, sinks.flips);
 }
 
 // Where a pass can be left and taken up again by another process: between two stages.

@@ -15,6 +15,7 @@ using scores::Run;
 using scores::Status;
 
 constexpr int64_t kEnoughSamples = 8;
+constexpr std::string_view kLastOfExpert = "experts.down_proj";  // a role
 
 // Ops, not scores: an op counts once however many formats it was scored in.
 std::set<int> ops_with(const Run& run, Status status) {
@@ -60,12 +61,29 @@ void warn_of_reliability(const Run& run, std::vector<std::string>& out) {
   }
 }
 
+// How many experts the data reached, and how many more as much data again would reach: those that had one
+// row, less those that had two, and so on (Good and Toulmin 1956).
+std::string more_experts(const Run& run) {
+  std::map<int, int64_t> rows;  // by the op that ends an expert
+  int64_t experts = 0;
+  for (const scores::OpRecord& op : run.ops) experts += op.role == kLastOfExpert ? 1 : 0;
+  for (const scores::ScoreRecord& score : run.scores)
+    if (score.local && run.ops[static_cast<size_t>(score.op)].role == kLastOfExpert)
+      rows[score.op] = score.local->rows;
+  if (rows.empty()) return "";
+  int64_t more = 0;
+  for (const auto& [op, count] : rows) more += count % 2 == 1 ? 1 : -1;
+  const auto reached = static_cast<int64_t>(rows.size());
+  return fmt::format(" Its tokens reached {} of {} experts; as much data again would reach about {} more.",
+                     reached, experts, std::clamp(more, int64_t{0}, experts - reached));
+}
+
 std::string unexercised_advice(const Run& run, const std::set<int>& ops) {
   const bool seeing =
       std::all_of(ops.begin(), ops.end(), [&](int op) { return run.ops[op].tower != "language"; });
   if (seeing && run.data.images == 0)
     return "The data has no image; add samples with images to score the vision tower and the projector.";
-  return "Add data that passes through them.";
+  return "Add data that passes through them." + more_experts(run);
 }
 
 void warn_of_statuses(const Run& run, std::vector<std::string>& out) {

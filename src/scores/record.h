@@ -16,7 +16,7 @@ namespace qsweep::scores {
 
 enum class Status {
   ok,
-  unexercised,   // no row of the data reached the op
+  unexercised,   // no row of the data reached the op; of an expert, known from the run alone
   uncalibrated,  // static format and no calibration row
   non_finite,    // a sum overflowed or became NaN
   skipped,       // cap, time budget, or not selected
@@ -58,6 +58,10 @@ struct ScopedIntervals {
   }
 };
 
+// Of ScoreRecord::estimates: of the rows that routers sent to experts, the share that went to others than in
+// the reference.
+inline constexpr char kFlippedRows[] = "flipped_rows";
+
 struct OpRecord {
   std::string name, tower;
   std::optional<int64_t> block;
@@ -95,8 +99,8 @@ struct ScoreRecord : Measurement {
   Status status = Status::ok;
   std::vector<std::string> flags;
   std::optional<LocalStats> local;
-  // What an estimator found beside its metrics, by name: token_form, relative_standard_error, ... The latter,
-  // where it is there, is that of the ranking metric and widens its interval.
+  // What was found beside the metrics, by name: token_form, relative_standard_error, ... The latter, where it
+  // is there, is that of the ranking metric and widens its interval.
   std::vector<std::pair<std::string, double>> estimates;
   double effective_bits = 0;
   std::optional<std::string> spread_from;  // op name, for `spread` only

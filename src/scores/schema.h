@@ -18,7 +18,7 @@
 //                high] of its mean per position (per target for nll_delta), or null; a metric that was not
 //                measured is null, counts are always there; null as a whole where nothing was scored
 //   local        raw sums at the op, or null
-//   estimates    {name: number} of what an estimator found beside its metrics, or null
+//   estimates    {name: number} of what was found beside the metrics, or null
 //
 // settings.method "auto" makes the ranking joint over methods.
 // What is unknown is null, never 0; numbers are finite and read back to the same double; keys have a fixed

@@ -37,6 +37,15 @@ scores::DataInfo data_counts(const std::vector<models::Sample>& data) {
   return info;
 }
 
+int64_t mixtures(const models::Model& model) {
+  int64_t count = 0;
+  for (const graph::Stage& stage : model.stages)
+    count += std::ranges::count_if(stage.nodes, [](const graph::Node& node) {
+      return std::holds_alternative<graph::Experts>(node.operation);
+    });
+  return count;
+}
+
 std::vector<scores::ScopedSums> unchanged(const models::Model& model,
                                           const std::vector<models::Sample>& data) {
   std::vector<scores::ScopedSums> sums;

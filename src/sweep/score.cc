@@ -1,7 +1,9 @@
 #include "sweep/score.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
+#include <set>
 
 #include "scores/finalize.h"
 #include "scores/run.h"
@@ -56,6 +58,19 @@ scores::Sketches no_sketches(const Setting& setting, const ScoreOptions& options
 
 size_t part_of(const scores::Run& run, Target target) {
   return target.kind == Target::Kind::group ? part_of_group(run, target.index) : target.index;
+}
+
+// Whether no row of the data came to the ops at which a leaf leaves its parent: to experts that no token
+// chose.
+bool never_forked(const Outlook& outlook, pass::VariantId v, const std::set<pass::VariantId>& told,
+                  const scores::Run& run) {
+  const pass::Variant& variant = at(outlook.variants, v);
+  if (variant.carried) return false;
+  if (variant.parent == pass::kReference) return !told.contains(v);
+  // A leaf of another parent is told as what its parent is.
+  const Target& target = at(outlook.targets, v).front();
+  return target.kind == Target::Kind::score && variant.overrides.size() == 1 &&
+         !run.scores[target.index].local;
 }
 
 kernels::GemmCount all_products(const schedule::Devices& devices) {
@@ -176,7 +191,9 @@ void Sweep::measure(VariantRun& variants, scores::Run& run, const ProgressObserv
   for (const pass::VariantId v : variants.live())
     for (const Target target : at(outlook_.targets, v))
       of(target).per_sample = unchanged(setting_.model, setting_.data);
+  std::set<pass::VariantId> told;
   const auto metrics = [&](pass::VariantId v, int sample, const scores::ScopedSums& sums) {
+    told.insert(v);
     for (const Target target : at(outlook_.targets, v))
       of(target).per_sample[static_cast<size_t>(sample)] = sums;
   };
@@ -196,7 +213,21 @@ void Sweep::measure(VariantRun& variants, scores::Run& run, const ProgressObserv
       if (target.kind != Target::Kind::baseline)
         std::ranges::copy(values, sketches_->of(part_of(run, target), sample).begin());
   };
-  variants.run({.metrics = metrics, .local = local, .sketch = sketch}, progress);
+  std::map<pass::VariantId, int64_t> flipped;
+  const auto flips = [&](pass::VariantId v, int64_t rows) { flipped[v] += rows; };
+  variants.run({.metrics = metrics, .local = local, .flips = flips, .sketch = sketch}, progress);
+  const auto routed = static_cast<double>(run.data.tokens * mixtures(setting_.model));
+  for (const pass::VariantId v : variants.live())
+    for (const Target target : at(outlook_.targets, v)) {
+      if (never_forked(outlook_, v, told, run)) {
+        of(target).per_sample.clear();
+        (target.kind == Target::Kind::score ? run.scores[target.index].status
+                                            : run.groups[target.index].status) = scores::Status::unexercised;
+      } else if (target.kind == Target::Kind::score && routed > 0) {
+        run.scores[target.index].estimates.emplace_back(scores::kFlippedRows,
+                                                        static_cast<double>(flipped[v]) / routed);
+      }
+    }
 }
 
 // The errors that stand beside the sketches; and none of scores that are no numbers.

@@ -5,6 +5,7 @@
 
 #include "schedule/share_passes.h"
 #include "sweep/calibrate.h"
+#include "sweep/records.h"
 
 namespace qsweep::sweep {
 namespace {
@@ -74,6 +75,7 @@ schedule::MemoryPlan VariantRun::plan(std::optional<int64_t> base_bytes) const {
 int64_t VariantRun::told_bytes(const schedule::Chunk& chunk) const {
   constexpr int64_t kMetricsBytes = 1 + sizeof(int) + sizeof(int64_t) + sizeof(scores::ScopedSums);
   constexpr int64_t kLocalBytes = 1 + sizeof(int) + sizeof(scores::LocalStats);
+  constexpr int64_t kFlipsBytes = 1 + sizeof(int) + sizeof(int64_t);
   std::set<pass::VariantId> parents;
   int64_t metrics = 0, locals = 0;
   for (const pass::VariantId v : chunk.variants) {
@@ -84,7 +86,8 @@ int64_t VariantRun::told_bytes(const schedule::Chunk& chunk) const {
     locals += std::ssize(variant.overrides);
   }
   metrics += std::ssize(parents);
-  return metrics * std::ssize(chunk.samples) * kMetricsBytes + locals * kLocalBytes + sketch_bytes(chunk);
+  return metrics * std::ssize(chunk.samples) * kMetricsBytes + locals * kLocalBytes +
+         std::ssize(chunk.variants) * mixtures(setting_.model) * kFlipsBytes + sketch_bytes(chunk);
 }
 
 int64_t VariantRun::sketch_bytes(const schedule::Chunk& chunk) const {
@@ -147,6 +150,7 @@ pass::PassSinks VariantRun::pass_sinks(const schedule::Chunk& chunk, const Sinks
                 sinks.sketch(variant, chunk.samples[static_cast<size_t>(sample)], sketch);
               },
           .local = sinks.local,
+          .flips = sinks.flips,
           .stage_done = std::move(stage_done)};
 }
 

@@ -34,6 +34,7 @@ class VariantRun {
     // Once or more per (variant, sample of the data that it can change).
     std::function<void(pass::VariantId, int sample, const scores::ScopedSums&)> metrics;
     std::function<void(pass::VariantId, const scores::LocalStats&)> local;
+    std::function<void(pass::VariantId, int64_t rows)> flips = {};
     // See pass::PassSinks; only where the setting asks for sketches.
     std::function<void(pass::VariantId, int sample, const std::vector<float>&)> sketch = {};
   };

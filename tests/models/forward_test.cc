@@ -2,9 +2,11 @@
 #include "graph/forward.h"
 
 #include <filesystem>
+#include <map>
 
 #include <gtest/gtest.h>
 
+#include "graph/experts.h"
 #include "io/checkpoint.h"
 #include "io/json.h"
 #include "io/safetensors.h"
@@ -254,9 +256,97 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& one) { return std::string(one.param.family); });
 
 INSTANTIATE_TEST_SUITE_P(All, Families,
-                         ::testing::Values("llama", "llama3_tied", "mistral", "qwen2", "qwen3", "gemma3_text",
-                                           "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "mistral3", "gemma3"),
+                         ::testing::Values("llama", "llama3_tied", "mistral", "qwen2", "qwen3", "qwen3_moe",
+                                           "gemma3_text", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "mistral3",
+                                           "gemma3"),
                          [](const auto& one) { return std::string(one.param); });
+
+// --- mixtures of experts
+// What the stage's router reads, as a stage's output.
+graph::Stage up_to_experts(const graph::Stage& stage, const graph::Experts** experts) {
+  graph::Stage part = stage;
+  const auto node = std::ranges::find_if(
+      part.nodes, [](const graph::Node& n) { return std::holds_alternative<graph::Experts>(n.operation); });
+  if (node == part.nodes.end()) return part;
+  *experts = &std::get<graph::Experts>(stage.nodes[static_cast<size_t>(node - part.nodes.begin())].operation);
+  part.outputs = {{"routed", node->inputs[0]}};
+  part.nodes.erase(node, part.nodes.end());
+  return part;
+}
+
+TEST(Mixtures, RoutersChooseAsTheGoldensDo) {
+  const std::string folder = family_folder("qwen3_moe");
+  const models::Model model = models::load(folder);
+  const io::Json row = io::read_json_file(folder + "/goldens.json")[0];
+  const auto golden = io::SafetensorsFile::open(folder + "/" + row["file"].get<std::string>());
+  const models::Sample sample = sample_of(row, golden, folder);
+  std::vector<graph::SampleInputs> inputs;
+  inputs.push_back(model.inputs->load(sample, models::InputBuilder::Pixels::decode));
+  const graph::Batch batch(inputs);
+  kernels::Gemm gemm(Threads{2});
+  const ops::Context context{gemm};
+  graph::Workspace workspace;
+  const graph::Pass pass{context, workspace, batch, model.ops};
+  graph::Forward forward(pass);
+  graph::Values values;
+  int routers = 0;
+  for (const graph::Stage& stage : model.stages) {
+    const graph::Experts* experts = nullptr;
+    const graph::Stage part = up_to_experts(stage, &experts);
+    if (experts != nullptr) {
+      graph::Values routed = values;
+      forward.run(part, routed);
+      const graph::Routing routing(pass, *experts, routed.at("routed").matrix);
+      const std::string name = stage.name.substr(6) + ".router.";  // behind "model."
+      const auto logits = golden.view(*golden.find(name + "logits")).as<float>();
+      const auto weights = golden.view(*golden.find(name + "weights")).as<float>();
+      const auto chosen = golden.view(*golden.find(name + "experts")).as<int64_t>();
+      size_t i = 0;
+      for (int64_t t = 0; t < batch.rows(graph::Rows::tokens); ++t) {
+        const size_t n = experts->experts.size();
+        EXPECT_LE(testing::relative_error(routing.logits(t), logits.subspan(static_cast<size_t>(t) * n, n)),
+                  kTolerance);
+        for (const auto& [expert, weight] : routing.shares(t)) {
+          EXPECT_EQ(expert, chosen[i]) << name << ", token " << t;
+          EXPECT_NEAR(weight, static_cast<double>(weights[i++]), kTolerance);
+        }
+      }
+      EXPECT_EQ(i, chosen.size());
+      ++routers;
+    }
+    forward.run(stage, values);
+  }
+  EXPECT_EQ(routers, 3);
+}
+
+// One tensor for all experts of a layer, as later versions of transformers write them.
+TEST(Mixtures, ExpertsInOneTensorMatchEveryGolden) {
+  const std::string folder = family_folder("qwen3_moe");
+  const testing::ChangedModel fused(folder, [&](const std::string& copy) {
+    const io::Checkpoint stored = io::Checkpoint::open(folder);
+    std::map<std::string, std::vector<std::byte>> joined;  // in order of the experts, gate before up
+    std::vector<io::NamedTensor> tensors;
+    for (const std::string& name : stored.names())
+      if (name.find(".experts.") == std::string::npos) tensors.push_back({name, *stored.find(name)});
+    for (int64_t layer = 0; layer < 3; ++layer)
+      for (int64_t e = 0; e < 8; ++e) {
+        const std::string experts = "model.layers." + std::to_string(layer) + ".mlp.experts.";
+        for (const auto& [part, whole] : {std::pair("gate_proj", "gate_up_proj"),
+                                          {"up_proj", "gate_up_proj"},
+                                          {"down_proj", "down_proj"}}) {
+          const TensorView one = *stored.find(experts + std::to_string(e) + "." + part + ".weight");
+          std::vector<std::byte>& all = joined[experts + whole];
+          all.insert(all.end(), one.data, one.data + one.size_bytes());
+        }
+      }
+    for (const auto& [name, bytes] : joined) {
+      const Shape shape = name.ends_with("down_proj") ? Shape{8, 64, 40} : Shape{8, 80, 64};
+      tensors.push_back({name, {DType::bf16, shape, bytes.data()}});
+    }
+    io::write_safetensors(copy + "/model.safetensors", tensors);
+  });
+  compare_family(Threads{2}, models::load(fused.path()), folder);
+}
 
 TEST_F(CudaForwardSlow, RandomUntiedShardedModelMatchesEveryGolden) {
   const std::string folder = family_folder("qwen2_5_vl");

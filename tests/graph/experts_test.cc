@@ -1,0 +1,205 @@
+// Leaves at mixtures of experts: whatever changes there, the parent plus its difference is the same variant
+// carried as a parent, whose rows are routed by its own values.
+#include "graph/experts.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "base/rng.h"
+#include "graph/variants.h"
+#include "quant/format.h"
+#include "support/random.h"
+
+namespace qsweep::graph {
+namespace {
+
+using quant::Format;
+
+constexpr int64_t kIn = 32, kHidden = 8, kWidth = 6;
+constexpr int kExperts = 4, kOps = 1 + 3 * kExperts;
+
+// A linear map, and experts behind it; the sum of both is left.
+struct Mixture {
+  std::vector<LinearOp> ops;
+  std::vector<std::vector<float>> kept;
+  std::vector<Stage> stages;
+  kernels::Gemm gemm{Threads{2}};
+  ops::Context context{gemm};
+
+  Mixture(std::vector<float> first, std::vector<float> router, std::vector<float> router_bias,
+          ops::router::Softmax softmax) {
+    kept.reserve(kOps + 3);
+    Rng rng(5);
+    const auto random = [&](int64_t n) { return qsweep::testing::normals(rng, n); };
+    Builder b("layer", ops);
+    const auto x = b.table("x", Rows::tokens, kIn);
+    const auto h = b.linear(x, op("first", kHidden, kIn, std::move(first)));
+    LinearOp routing = op("router", kExperts, kHidden, std::move(router));
+    routing.bias = tensor(std::move(router_bias), {kExperts});
+    std::vector<Builder::ExpertOps> experts;
+    for (int e = 0; e < kExperts; ++e)
+      experts.push_back({.gate = op("gate", kWidth, kHidden, random(kWidth * kHidden)),
+                         .up = op("up", kWidth, kHidden, random(kWidth * kHidden)),
+                         .down = op("down", kHidden, kWidth, random(kWidth * kHidden))});
+    const auto y = b.experts(h, std::move(routing), {.chosen = 2, .softmax = softmax},
+                             ops::activation::Kind::silu, std::move(experts));
+    b.output("y", b.add(h, y));
+    stages.push_back(b.build());
+  }
+
+  TensorView tensor(std::vector<float> values, Shape shape) {
+    kept.push_back(std::move(values));
+    return {DType::f32, std::move(shape), reinterpret_cast<const std::byte*>(kept.back().data())};
+  }
+  LinearOp op(const std::string& name, int64_t out, int64_t in, std::vector<float> weight) {
+    LinearOp made;
+    made.name = name;
+    made.weight = tensor(std::move(weight), {out, in});
+    return made;
+  }
+};
+
+std::vector<float> normals(uint64_t seed, int64_t n) {
+  Rng rng(seed);
+  return qsweep::testing::normals(rng, n);
+}
+
+Leaf leaf(int id, const std::vector<int>& at, const Format* format) {
+  Leaf made{.id = id, .overrides = {}};
+  for (const int op : at) made.overrides.push_back({op, format});
+  return made;
+}
+
+const Format& four_bits() { return quant::find_format("w4a16_g32"); }
+
+class ExpertsTest : public ::testing::TestWithParam<ops::router::Softmax> {
+ protected:
+  // Two samples of tokens; of each the last input is 0, and the others are near 0.3.
+  ExpertsTest() {
+    Rng rng(9);
+    for (const int64_t rows : {7, 5}) {
+      SampleInputs sample;
+      sample.rows = {rows, 0, 0};
+      sample.token_ids.assign(static_cast<size_t>(rows), 1);
+      Tensor x(DType::f32, {rows, kIn});
+      for (int64_t i = 0; i < rows * kIn; ++i)
+        x.as<float>()[static_cast<size_t>(i)] =
+            i % kIn == kIn - 1 ? 0 : 0.3f + 0.6f * qsweep::testing::normals(rng, 1).front();
+      sample.tables["x"] = std::move(x);
+      samples_.push_back(std::move(sample));
+    }
+  }
+
+  // Every leaf of these branches, against the same variant as a parent. Returns the flips.
+  int64_t expect_as_parents(const Mixture& model, const std::vector<Branch>& branches) const {
+    std::vector<Branch> parents{{.formats = branches.front().formats, .leaves = {}}};
+    for (const Branch& branch : branches)
+      for (const Leaf& one : branch.leaves) {
+        parents.push_back({.formats = branch.formats, .leaves = {}});
+        for (const Override& o : one.overrides) parents.back().formats[static_cast<size_t>(o.op)] = o.format;
+      }
+    int64_t flips = 0;
+    const Batch batch(samples_);
+    Workspace workspace;
+    const Pass pass{model.context, workspace, batch, model.ops};
+    Variants deltas(pass, DType::f32, ranges_, branches, {}, {}, [&](const Flip&) { ++flips; });
+    Variants values(pass, DType::f32, ranges_, parents);
+    deltas.run(model.stages.front());
+    values.run(model.stages.front());
+    for (size_t b = 0, parent = 1; b < branches.size(); ++b) {
+      const Delta delta = deltas.take_delta(b, "y");
+      for (size_t i = 0; i < branches[b].leaves.size(); ++i, ++parent) {
+        std::vector<double> expected = wide(values.values(parent).at("y").matrix);
+        const std::vector<double> own = wide(deltas.values(b).at("y").matrix);
+        for (size_t k = 0; k < own.size(); ++k) expected[k] -= own[k];
+        const std::vector<double> found =
+            of_leaf(batch, delta, deltas.pairs(b), static_cast<int>(i), own.size());
+        double size = 0;
+        for (const double change : expected) size = std::max(size, std::fabs(change));
+        for (size_t k = 0; k < own.size(); ++k)
+          EXPECT_NEAR(found[k], expected[k], 1e-5 * size + 1e-5) << "branch " << b << ", leaf " << i;
+      }
+    }
+    return flips;
+  }
+
+  const std::vector<const Format*> float_ = std::vector<const Format*>(size_t{kOps});
+  const std::vector<const Format*> quantized_ = std::vector<const Format*>(size_t{kOps}, &four_bits());
+
+ private:
+  static std::vector<double> wide(Matrix<const float> m) { return {m.data, m.data + m.rows * m.cols}; }
+  // Where it has no rows it is 0.
+  static std::vector<double> of_leaf(const Batch& batch, const Delta& delta, const PairTable& pairs, int leaf,
+                                     size_t elements) {
+    std::vector<double> all(elements);
+    int64_t row = 0;
+    for (const PairRange& range : delta.ranges)
+      for (int64_t i = range.first; i < range.last; ++i) {
+        const int64_t first = batch.first_row(delta.kind, pairs[i].sample);
+        for (int64_t r = 0; r < batch.rows(delta.kind, pairs[i].sample); ++r, ++row)
+          for (int64_t c = 0; pairs[i].variant == leaf && c < delta.view.cols; ++c)
+            all[static_cast<size_t>((first + r) * delta.view.cols + c)] =
+                static_cast<double>(delta.view.as<float>().row(row)[c]);
+      }
+    return all;
+  }
+
+  std::vector<SampleInputs> samples_;
+  OpRanges ranges_{Threads{1}, std::vector<std::optional<quant::Range>>(size_t{kOps})};
+};
+
+// One op each, the op before the experts, all of an expert, all experts, everything.
+std::vector<Leaf> leaves(const Format* format) {
+  std::vector<Leaf> all;
+  const auto add = [&](const std::vector<int>& ops) {
+    all.push_back(leaf(static_cast<int>(all.size()), ops, format));
+  };
+  std::vector<int> every;
+  for (int op = 0; op < kOps; ++op) {
+    add({op});
+    every.push_back(op);
+  }
+  add({4, 5, 6});
+  add({0, 4, 6});
+  add({4, 6, 8, 12});
+  add({every.begin() + 1, every.end()});
+  add(every);
+  return all;
+}
+
+TEST_P(ExpertsTest, LeavesAreTheirVariants) {
+  const Mixture model(normals(1, kHidden * kIn), normals(22, kExperts * kHidden), normals(3, kExperts),
+                      GetParam());
+  EXPECT_GT(expect_as_parents(model, {{float_, leaves(&four_bits())}}), 0);
+  // Of a quantized parent, leaves that are float again there.
+  EXPECT_GT(expect_as_parents(model, {{float_, {}}, {quantized_, leaves(nullptr)}}), 0);
+}
+
+// Of the first map's row 7 the router reads the difference of what is rounded to 0 in four bits.
+TEST_P(ExpertsTest, EveryRowFlips) {
+  std::vector<float> first = normals(1, kHidden * kIn), router(size_t{kExperts * kHidden});
+  for (int64_t i = 0; i < kIn; ++i) first[static_cast<size_t>(7 * kIn + i)] = i == kIn - 1 ? 1 : 0.06f;
+  router[1 * kHidden + 7] = 1;
+  const Mixture model(first, router, {0.1f, 0, -1, 0.05f}, GetParam());
+  // Both samples' rows, by the leaves with the first map.
+  EXPECT_EQ(expect_as_parents(model, {{float_, leaves(&four_bits())}}), 3 * 12);
+}
+
+TEST_P(ExpertsTest, NoRowFlips) {
+  std::vector<float> router = normals(2, kExperts * kHidden);
+  for (float& weight : router) weight *= 0.01f;
+  const Mixture model(normals(1, kHidden * kIn), router, {3, 2, 1, 0}, GetParam());
+  EXPECT_EQ(expect_as_parents(model, {{float_, leaves(&four_bits())}}), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ExpertsTest,
+                         ::testing::Values(ops::router::Softmax::over_all, ops::router::Softmax::over_chosen),
+                         [](const auto& one) {
+                           return std::string(one.param == ops::router::Softmax::over_all ? "OverAll"
+                                                                                          : "OverChosen");
+                         });
+
+}  // namespace
+}  // namespace qsweep::graph
