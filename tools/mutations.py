@@ -56,6 +56,23 @@ MUTATIONS = {
     "smallest_part_dropped": (
         "src/kernels/elementwise-inl.h", "for (int64_t part = count; part-- > 0;) sum",
         "for (int64_t part = count - 1; part-- > 0;) sum", "kernels", "*GemmTest.*"),
+    "weights_of_chosen_experts_as_over_all": (
+        "src/ops/router.cc", "if (rule.softmax == Softmax::over_chosen) all.resize", "if (false) all.resize", "models",
+        "*qwen3_moe*:Mixtures.*"),
+    "flipped_row_to_the_parents_experts": (
+        "src/graph/variants_experts.cc", "for (const auto& [expert, weight] : change.shares) {",
+        "for (const auto& [expert, weight] : before) {", "graph", "*ExpertsTest.*"),
+    "weights_of_flipped_rows_stay": (
+        "src/graph/variants_experts.cc", "for (const auto& [expert, moved] : change.moved)",
+        "for (const auto& [expert, moved] : std::vector<ops::router::Share>())", "graph", "*ExpertsTest.*"),
+    "rows_of_leaves_told_as_the_reference": (
+        "src/graph/variants_experts.cc", ".own_rows = here.own_rows", ".own_rows = x.rows", "graph", "*ExpertsTest.Rows*"),
+    "up_rows_read_as_gate": (
+        "src/models/mixture.cc", 'of_gate_up(expert, "up_proj", width_)', 'of_gate_up(expert, "up_proj", 0)', "models",
+        "Mixtures.*"),
+    "unreached_experts_scored_as_zero": (
+        "src/sweep/score.cc", "if (never_forked(outlook_, v, told, run)) {", "if (false) {", "sweep",
+        "*MixtureScores.*"),
     "small_silu_without_its_curvature": (
         "src/kernels/activations-inl.h", "return L::fma(d * left, one + u, a * rest * left * u);",
         "return L::fma(d * left, one, a * rest * left * u);", "ops", "*DeltaTest*gated_silu*"),

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include <gtest/gtest.h>
 
@@ -127,6 +128,19 @@ class ExpertsTest : public ::testing::TestWithParam<ops::router::Softmax> {
     return flips;
   }
 
+  // What the observer of forks is told of each leaf's first op.
+  std::map<int, scores::LocalStats> told(const Mixture& model, const std::vector<Leaf>& leaves) const {
+    std::map<int, scores::LocalStats> all;
+    const Batch batch(samples_);
+    Workspace workspace;
+    Variants variants({model.context, workspace, batch, model.ops}, DType::f32, ranges_,
+                      {{.formats = float_, .leaves = leaves}},
+                      [&](int id, const scores::LocalStats& stats) { all.emplace(id, stats); });
+    variants.run(model.stages.front());
+    workspace.deferred().settle();
+    return all;
+  }
+
   const std::vector<const Format*> float_ = std::vector<const Format*>(size_t{kOps});
   const std::vector<const Format*> quantized_ = std::vector<const Format*>(size_t{kOps}, &four_bits());
 
@@ -187,6 +201,20 @@ TEST_P(ExpertsTest, EveryRowFlips) {
   const Mixture model(first, router, {0.1f, 0, -1, 0.05f}, GetParam());
   // Both samples' rows, by the leaves with the first map.
   EXPECT_EQ(expect_as_parents(model, {{float_, leaves(&four_bits())}}), 3 * (57 + 35));
+}
+
+// Rows that a leaf alone sends to an expert are not the reference's: nobody is told of them.
+TEST_P(ExpertsTest, RowsOfOthersAreNotToldOf) {
+  std::vector<float> router = normals(2, kExperts * kHidden);
+  const Mixture model(normals(1, kHidden * kIn), router, normals(3, kExperts), GetParam());
+  const std::vector<Leaf> all = leaves(&four_bits());
+  for (const auto& [id, stats] : told(model, all)) {
+    const auto alone = told(model, {all[static_cast<size_t>(id)]});
+    EXPECT_EQ(stats.rows, alone.at(id).rows) << id;
+    EXPECT_EQ(stats.input_sum_squares, alone.at(id).input_sum_squares) << id;
+    EXPECT_EQ(stats.output_sse, alone.at(id).output_sse) << id;
+    EXPECT_EQ(stats.error_sse, alone.at(id).error_sse) << id;
+  }
 }
 
 TEST_P(ExpertsTest, NoRowFlips) {

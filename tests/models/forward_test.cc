@@ -4,9 +4,11 @@
 #include <filesystem>
 #include <map>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "graph/experts.h"
+#include "io/atomic_file.h"
 #include "io/checkpoint.h"
 #include "io/json.h"
 #include "io/safetensors.h"
@@ -317,6 +319,28 @@ TEST(Mixtures, RoutersChooseAsTheGoldensDo) {
     forward.run(stage, values);
   }
   EXPECT_EQ(routers, 3);
+}
+
+TEST(Mixtures, SomeLayersHaveOneMlp) {
+  const std::string folder = family_folder("qwen3_moe");
+  const auto missing = [&](const char* key, const io::Json& value) {
+    const testing::ChangedModel changed(folder, [&](const std::string& copy) {
+      io::Json config = io::read_json_file(copy + "/config.json");
+      config[key] = value;
+      io::write_file_atomically(copy + "/config.json", config.dump());
+    });
+    try {
+      models::load(changed.path());
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_THAT(missing("mlp_only_layers", {1}), ::testing::HasSubstr("model.layers.1.mlp.gate_proj.weight"));
+  EXPECT_THAT(missing("decoder_sparse_step", 2), ::testing::HasSubstr("model.layers.0.mlp.gate_proj.weight"));
+  EXPECT_THAT(missing("mlp_only_layers", {3}), ::testing::HasSubstr("expected some of 3 layers, found 3"));
+  EXPECT_THAT(missing("num_experts_per_tok", 9), ::testing::HasSubstr("num_experts_per_tok"));
+  EXPECT_THAT(missing("num_local_experts", 4), ::testing::HasSubstr("expected one number, found 8 and 4"));
 }
 
 // One tensor for all experts of a layer, as later versions of transformers write them.
