@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/trace.h"
+#include "graph/experts_backward.h"
 #include "ops/activation.h"
 #include "ops/add.h"
 #include "ops/gated.h"
@@ -36,8 +37,7 @@ std::vector<bool> wanted_nodes(const Stage& stage, const Batch& batch, bool obse
     const Node& node = stage.nodes[i];
     const auto of_input = [&](int input) { return wanted[static_cast<size_t>(input)]; };
     if (batch.rows(node.rows) == 0) continue;
-    wanted[i] = std::holds_alternative<Input>(node.operation) ||
-                (observed && std::holds_alternative<Linear>(node.operation)) ||
+    wanted[i] = std::holds_alternative<Input>(node.operation) || (observed && !ops_of(node).empty()) ||
                 std::any_of(node.inputs.begin(), node.inputs.end(), of_input);
   }
   return wanted;
@@ -166,6 +166,9 @@ void StageWalk::compute_values(const Values& inputs) {
       values_[i] = inputs.at(input->name);
     } else if (const auto* linear_node = std::get_if<Linear>(&node.operation)) {
       values_[i] = linear_output(linear_node->op, *in[0]);
+    } else if (std::holds_alternative<Experts>(node.operation)) {
+      values_[i] =
+          forward.experts(node, *in[0], [&](int op, const Value& x) { return linear_output(op, x); });
     } else {
       values_[i] = forward.evaluate(node, in);
     }
@@ -290,7 +293,8 @@ void Pullback::operator()(const Linear& n) {
   const int from = node.inputs[0];
   const LinearOp& op = pass.linear_ops[static_cast<size_t>(n.op)];
   const trace::Span span("linear", op.name);
-  if (walk.observer_) walk.observer_(n.op, x(0), walk.values_[index].matrix, dy.view);
+  if (walk.observer_)
+    walk.observer_({n.op, x(0), walk.values_[index].matrix, dy.view, pass.batch.first_rows(node.rows)});
   if (!walk.wanted(from)) return;
   const LinearWeights weights(pass, op);
   const MatrixView w = weights.for_rows(walk.dtype_);
@@ -300,8 +304,23 @@ void Pullback::operator()(const Linear& n) {
   walk.add(std::move(dx), walk.cotangent(from));
 }
 
-void Pullback::operator()(const Experts& n) {
-  fail("{}: gradients through experts are not computed; score with --method exact", n.router.name);
+void Pullback::operator()(const Experts&) {
+  const int from = node.inputs[0];
+  const std::function<Value(int, const Value&)> linear = [this](int op, const Value& input) {
+    return walk.linear_output(op, input);
+  };
+  const Scratch sum = experts_vjp({.pass = pass,
+                                   .node = node,
+                                   .probes = walk.probes_,
+                                   .dtype = walk.dtype_,
+                                   .observer = walk.observer_,
+                                   .linear = linear,
+                                   .flops = walk.flops_},
+                                  x(0), dy.view, walk.wanted(from));
+  if (!walk.wanted(from)) return;
+  Cotangent dx = walk.allocate_for(walk.node(from));
+  if (!dry()) kernels::convert(pass.ops.device(), sum.f32(), dx.view);
+  walk.add(std::move(dx), walk.cotangent(from));
 }
 
 // Into its columns of the source's cotangent, which is zero where no node reads.

@@ -23,12 +23,19 @@ struct Cotangent {
 // Of the values that stages leave for each other.
 using Cotangents = std::map<std::string, Cotangent>;
 
-// Called with every linear op that a cotangent reaches, before the product with its weight: its input x and
-// output y (bias included) of the reference, and the gradient g at its output for all probes, [probes * rows,
-// out]. Called in a dry walk too, so that what it takes from the workspace is planned; then it must not touch
-// the elements.
-using CotangentObserver =
-    std::function<void(int op, Matrix<const float> x, Matrix<const float> y, MatrixView g)>;
+// A linear op that a cotangent reaches: its input x and output y (bias included) of the reference, and the
+// gradient g at its output for all probes, [probes * rows, out].
+struct ReachedOp {
+  int op = 0;
+  Matrix<const float> x, y;
+  MatrixView g;
+  std::vector<int64_t>
+      first_rows;  // of x, per sample, and their end: an expert has rows of some tokens alone
+};
+
+// Called with every op that a cotangent reaches, before the product with its weight. Called in a dry walk
+// too, so that what it takes from the workspace is planned; then it must not touch the elements.
+using CotangentObserver = std::function<void(const ReachedOp&)>;
 
 class Backward {
  public:

@@ -68,6 +68,9 @@ class Batch {
   }
   int64_t first_row(Rows kind, int64_t sample) const { return starts(kind)[static_cast<size_t>(sample)]; }
 
+  // Of every sample, and behind the last one.
+  const std::vector<int64_t>& first_rows(Rows kind) const { return starts(kind); }
+
   std::span<const int32_t> token_ids() const { return token_ids_; }
   Matrix<const float> table(const std::string& name) const;  // in the device's memory
   const Index& index(const std::string& name) const;

@@ -37,7 +37,6 @@ class ProbePass {
         pass_(walk_.pass()),
         rows_(token_rows(input.setting.samples)),
         normalizer_(device(), rows_.target.size()),
-        kinds_(row_kinds(input.setting.model)),
         ranges_(device(), input.setting.ranges) {
     // Those at the hidden state come first: they take no part in the products of the head.
     hidden_probes_ = add_probes(true);
@@ -129,7 +128,7 @@ class ProbePass {
     const Scratch y(workspace_, DType::f32, x.rows, op.out_features());
     const MatrixView w = weights.for_values(x.rows);
     if (!dry()) ops::linear::forward(pass_.ops, x, w, weights.bias(), y.f32());
-    errors(op_index, x, y.f32(), {});
+    errors({.op = op_index, .x = x, .y = y.f32(), .g = {}, .first_rows = {}});
   }
 
   void backward(graph::Cotangents& cotangents) {
@@ -140,8 +139,7 @@ class ProbePass {
       const double before = backward.flops();
       walk_.backward(i, [&] {
         backward.run(
-            stages[i], kept_.inputs.at(i), cotangents,
-            [&](int op, Matrix<const float> x, Matrix<const float> y, MatrixView g) { errors(op, x, y, g); },
+            stages[i], kept_.inputs.at(i), cotangents, [&](const graph::ReachedOp& op) { errors(op); },
             &kept_.linear_outputs);
       });
       flops_ += backward.flops() - before;
@@ -166,8 +164,9 @@ class ProbePass {
   }
 
   // --- errors of one op and their products with the gradients at its output. g: empty without probes.
-  void errors(int op_index, Matrix<const float> x, Matrix<const float> y, MatrixView g) {
+  void errors(const graph::ReachedOp& at) {
     const trace::Span span("errors");
+    const auto& [op_index, x, y, g, first_rows] = at;
     const graph::LinearOp& op = input_.setting.model.ops[static_cast<size_t>(op_index)];
     const graph::LinearWeights weights(pass_, op);
     std::shared_ptr<scores::LocalStats> stats;
@@ -180,17 +179,18 @@ class ProbePass {
       if (!input_.wanted(static_cast<size_t>(op_index), f)) continue;
       const Scratch error = own_error(step, op_index, f, x, y);
       if (dry()) continue;
-      graph::sum_of_squares(workspace_, error.f32(), [this, stats, op_index, f](double sum) {
+      graph::sum_of_squares(workspace_, error.f32(), [this, stats, op = at.op, f](double sum) {
         stats->error_sse = sum;
-        sinks_.local(op_index, f, *stats);
+        sinks_.local(op, f, *stats);
       });
       if (g.data == nullptr) continue;
       products(g, error.f32(),
-               [this, op_index, f](std::span<const double> row_sums, std::span<const double> squares) {
-                 report_products(op_index, f, row_sums, squares);
+               [this, op = at.op, rows = at.first_rows, f](std::span<const double> row_sums,
+                                                           std::span<const double> squares) {
+                 report_products(op, rows, f, row_sums, squares);
                });
     }
-    if (input_.traces && g.data != nullptr) traces(op_index, x, g, 0);
+    if (input_.traces && g.data != nullptr) traces(op_index, first_rows, x, g, 0);
   }
 
   // Per row of g: sum(g e), and where a kind of probes asks for it sum((g e)^2), else zeros.
@@ -243,15 +243,14 @@ class ProbePass {
                        [](const ProbeSet& s) { return s.kind == ProbeKind::cross_entropy; });
   }
 
-  void report_products(int op, size_t format, std::span<const double> row_sums,
-                       std::span<const double> squares) {
-    const Rows kind = kinds_[static_cast<size_t>(op)];
-    const int64_t rows = batch_.rows(kind);
+  void report_products(int op, std::span<const int64_t> first_rows, size_t format,
+                       std::span<const double> row_sums, std::span<const double> squares) {
     for (int64_t p = 0; p < probe_count(); ++p)
       for (int64_t s = 0; s < batch_.samples(); ++s) {
         ProbeProducts products;
-        const int64_t first = p * rows + batch_.first_row(kind, s);
-        for (int64_t r = first; r < first + batch_.rows(kind, s); ++r) {
+        const auto sample = static_cast<size_t>(s);
+        const int64_t first = p * first_rows.back();
+        for (int64_t r = first + first_rows[sample]; r < first + first_rows[sample + 1]; ++r) {
           const double sum = row_sums[static_cast<size_t>(r)];
           products.whole += sum;
           products.token += sum * sum;
@@ -264,11 +263,12 @@ class ProbePass {
 
   // |sum over tokens of g x^T|^2 = sum over token pairs of (g g') (x x'): by the pairs, whatever the widths.
   // first_probe: that the rows of g begin with.
-  void traces(int op, Matrix<const float> x, MatrixView g, int64_t first_probe) {
-    const Rows kind = kinds_[static_cast<size_t>(op)];
-    const int64_t rows = batch_.rows(kind), probes = g.rows / std::max<int64_t>(rows, 1);
+  void traces(int op, std::span<const int64_t> first_rows, Matrix<const float> x, MatrixView g,
+              int64_t first_probe) {
+    const int64_t rows = first_rows.back(), probes = g.rows / std::max<int64_t>(rows, 1);
     for (int64_t s = 0; s < batch_.samples(); ++s) {
-      const int64_t n = batch_.rows(kind, s), first = batch_.first_row(kind, s);
+      const int64_t first = first_rows[static_cast<size_t>(s)];
+      const int64_t n = first_rows[static_cast<size_t>(s) + 1] - first;
       if (n == 0) continue;
       const Scratch inputs(workspace_, DType::f32, n, n), gradients(workspace_, DType::f32, n, n);
       const MatrixView xs = view_of(x.rows_at(first, n));
@@ -417,7 +417,7 @@ class ProbePass {
                  }
                });
     }
-    if (input_.traces) traces(head_op(), hidden, u.view, hidden_probes_);
+    if (input_.traces) traces(head_op(), batch_.first_rows(Rows::tokens), hidden, u.view, hidden_probes_);
   }
 
   // sum += u W, in f32.
@@ -438,7 +438,7 @@ class ProbePass {
       stats.error_sse = sums[f].error_sse;
       stats.output_sse = sums[f].output_sse;
       sinks_.local(head_op(), f, stats);
-      report_products(head_op(), f, sums[f].sums, sums[f].squares);
+      report_products(head_op(), batch_.first_rows(Rows::tokens), f, sums[f].sums, sums[f].squares);
     }
     for (int64_t s = 0; s < batch_.samples(); ++s) {
       double all = 0, answer = 0;
@@ -459,7 +459,6 @@ class ProbePass {
   const graph::Pass& pass_;
   TokenRows rows_;
   kernels::SharedList<kernels::LogitsNormalizer> normalizer_;
-  std::vector<Rows> kinds_;  // per op
   std::vector<Probe> probes_;
   int64_t hidden_probes_ = 0, logits_probes_ = 0;
   std::shared_ptr<void> lists_;

@@ -102,13 +102,6 @@ class Planner {
         calibrated_(reached_ops(model, calibration)),
         groups_(groups_to_measure(model, options)) {
     check_groups();
-    const bool walks_back = options.method != Method::exact && options.method != Method::local;
-    if (walks_back && mixtures(model) > 0)
-      fail(
-          "--method: expected exact or local for a model with experts, found {}: gradients through experts "
-          "are not "
-          "computed",
-          name(options.method));
     const auto apart = [](bool member, bool selected) { return !(member && selected); };
     if (needs_members() && std::equal(members_.begin(), members_.end(), selected_.begin(), apart))
       fail(

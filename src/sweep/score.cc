@@ -60,12 +60,18 @@ size_t part_of(const scores::Run& run, Target target) {
   return target.kind == Target::Kind::group ? part_of_group(run, target.index) : target.index;
 }
 
+template <class Score>
+void leave_unexercised(Score& score) {
+  score.status = scores::Status::unexercised;
+  score.per_sample.clear();
+}
+
 // Whether no row of the data came to the ops at which a leaf leaves its parent: to experts that no token
 // chose.
 bool never_forked(const Outlook& outlook, pass::VariantId v, const std::set<pass::VariantId>& told,
                   const scores::Run& run) {
   const pass::Variant& variant = at(outlook.variants, v);
-  if (variant.carried) return false;
+  if (variant.carried || variant.overrides.empty()) return false;
   if (variant.parent == pass::kReference) return !told.contains(v);
   // A leaf of another parent is told as what its parent is.
   const Target& target = at(outlook.targets, v).front();
@@ -220,9 +226,8 @@ void Sweep::measure(VariantRun& variants, scores::Run& run, const ProgressObserv
   for (const pass::VariantId v : variants.live())
     for (const Target target : at(outlook_.targets, v)) {
       if (never_forked(outlook_, v, told, run)) {
-        of(target).per_sample.clear();
-        (target.kind == Target::Kind::score ? run.scores[target.index].status
-                                            : run.groups[target.index].status) = scores::Status::unexercised;
+        target.kind == Target::Kind::score ? leave_unexercised(run.scores[target.index])
+                                           : leave_unexercised(run.groups[target.index]);
       } else if (target.kind == Target::Kind::score && routed > 0) {
         run.scores[target.index].estimates.emplace_back(scores::kFlippedRows,
                                                         static_cast<double>(flipped[v]) / routed);
@@ -253,6 +258,8 @@ void Sweep::estimate(scores::Run& run, const ProgressObserver& progress) {
   variant_run_.report().timed("estimate", [&] {
     estimator_->run(variant_run_.ranges(), variant_run_.reference(), run.scores, report);
   });
+  for (ScoreRecord& score : run.scores)
+    if (score.status == scores::Status::ok && !score.local) leave_unexercised(score);
   const schedule::Cost earlier = estimator_->earlier();
   variant_run_.report().add_earlier("estimate", earlier.seconds);
   kernels::GemmCount& products = variant_run_.report().estimates;

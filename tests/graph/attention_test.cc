@@ -136,8 +136,8 @@ TEST_P(SeenTokens, CotangentsGoBackToThem) {
                                         static_cast<double>(keys.to - keys.from);
     }
   Backward(pass_, kProbes, DType::f32)
-      .run(model_.stage, {}, cotangents, [&](int op, auto&&, auto&&, MatrixView g) {
-        if (op == kValueOp) got = plain(g.as<float>());
+      .run(model_.stage, {}, cotangents, [&](const ReachedOp& at) {
+        if (at.op == kValueOp) got = plain(at.g.as<float>());
       });
   expect_near(got, want);
 }

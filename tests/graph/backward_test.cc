@@ -231,16 +231,16 @@ struct Layer {
     }
     Backward backward(pass, kProbes, dtype);
     workspace.reset_peak();
-    backward.run(stage, inputs, result.cotangents,
-                 [&](int op, Matrix<const float> x, Matrix<const float> y, MatrixView g) {
-                   Seen seen{op, x.cols, y.cols, {}, {}, {}};
-                   if (!workspace.dry() && dtype == DType::f32) {
-                     seen.x.assign(x.data, x.data + x.rows * x.cols);
-                     seen.y.assign(y.data, y.data + y.rows * y.cols);
-                     seen.g.assign(g.as<float>().data, g.as<float>().data + g.rows * g.cols);
-                   }
-                   result.seen.push_back(std::move(seen));
-                 });
+    backward.run(stage, inputs, result.cotangents, [&](const ReachedOp& at) {
+      const auto& [op, x, y, g, first_rows] = at;
+      Seen seen{op, x.cols, y.cols, {}, {}, {}};
+      if (!workspace.dry() && dtype == DType::f32) {
+        seen.x.assign(x.data, x.data + x.rows * x.cols);
+        seen.y.assign(y.data, y.data + y.rows * y.cols);
+        seen.g.assign(g.as<float>().data, g.as<float>().data + g.rows * g.cols);
+      }
+      result.seen.push_back(std::move(seen));
+    });
     result.flops = backward.flops();
     result.peak_bytes = workspace.peak_bytes();
     return result;

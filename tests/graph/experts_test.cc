@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "base/rng.h"
+#include "graph/backward.h"
 #include "graph/variants.h"
 #include "quant/format.h"
 #include "support/random.h"
@@ -141,11 +142,13 @@ class ExpertsTest : public ::testing::TestWithParam<ops::router::Softmax> {
     return all;
   }
 
+  Batch batch() const { return Batch(samples_); }
+  static std::vector<double> wide(Matrix<const float> m) { return {m.data, m.data + m.rows * m.cols}; }
+
   const std::vector<const Format*> float_ = std::vector<const Format*>(size_t{kOps});
   const std::vector<const Format*> quantized_ = std::vector<const Format*>(size_t{kOps}, &four_bits());
 
  private:
-  static std::vector<double> wide(Matrix<const float> m) { return {m.data, m.data + m.rows * m.cols}; }
   // Where it has no rows it is 0.
   static std::vector<double> of_leaf(const Batch& batch, const Delta& delta, const PairTable& pairs, int leaf,
                                      size_t elements) {
@@ -222,6 +225,57 @@ TEST_P(ExpertsTest, NoRowFlips) {
   for (float& weight : router) weight *= 0.01f;
   const Mixture model(normals(1, kHidden * kIn), router, {3, 2, 1, 0}, GetParam());
   EXPECT_EQ(expect_as_parents(model, {{float_, leaves(&four_bits())}}), 0);
+}
+
+// Of two probes, along random directions at the experts' input; and at every op, along changes of its output.
+TEST_P(ExpertsTest, GradientsByDifferences) {
+  constexpr int64_t kProbes = 2;
+  Mixture model(normals(1, kHidden * kIn), normals(2, kExperts * kHidden), normals(3, kExperts), GetParam());
+  Stage stage = model.stages.front();
+  const Batch batch = this->batch();
+  Workspace workspace;
+  const Pass pass{model.context, workspace, batch, model.ops};
+  // From the first map's output on.
+  stage.nodes[0] = stage.nodes[1] = {.operation = Input{"h"}, .inputs = {}, .cols = kHidden};
+  const int64_t rows = batch.rows(Rows::tokens), n = rows * kHidden;
+  const auto value = [&](const std::vector<float>& numbers) {
+    Value v = new_value(pass, rows, kHidden);
+    std::ranges::copy(numbers, v.matrix.data);
+    return v;
+  };
+  const std::vector<float> h = normals(11, n), direction = normals(12, n), probes = normals(13, kProbes * n);
+  const auto y_at = [&](double step) {
+    std::vector<float> moved = h;
+    for (size_t i = 0; i < moved.size(); ++i) moved[i] += static_cast<float>(step) * direction[i];
+    Values values{{"h", value(moved)}};
+    Forward(pass).run(stage, values);
+    return wide(values.at("y").matrix);
+  };
+  Cotangents cotangents;
+  cotangents["y"] = {workspace.allocate(DType::f32, kProbes * rows, kHidden), {}};
+  cotangents["y"].view = {cotangents["y"].block->data(), DType::f32, kProbes * rows, kHidden, kHidden};
+  std::ranges::copy(probes, cotangents["y"].view.as<float>().data);
+  int64_t told_rows = 0;
+  Backward(pass, kProbes, DType::f32).run(stage, {{"h", value(h)}}, cotangents, [&](const ReachedOp& at) {
+    EXPECT_EQ(at.first_rows.size(), 3u);
+    EXPECT_EQ(at.first_rows.back(), at.x.rows);
+    EXPECT_EQ(at.g.rows, kProbes * at.x.rows);
+    told_rows += at.x.rows;
+  });
+  EXPECT_EQ(told_rows, 3 * 2 * rows);  // three ops of two experts each
+  const std::vector<double> ahead = y_at(1e-3), back = y_at(-1e-3);
+  const Matrix<float> g = cotangents.at("h").view.as<float>();
+  for (int64_t p = 0; p < kProbes; ++p) {
+    double slope = 0, found = 0, size = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const auto at = static_cast<size_t>(i);
+      const double probe = static_cast<double>(probes[static_cast<size_t>(p * n + i)]);
+      slope += probe * (ahead[at] - back[at]) / 2e-3;
+      found += static_cast<double>(g.data[p * n + i]) * static_cast<double>(direction[at]);
+      size += std::fabs(probe * (ahead[at] - back[at]) / 2e-3);
+    }
+    EXPECT_NEAR(found, slope, 2e-4 * size);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ExpertsTest,

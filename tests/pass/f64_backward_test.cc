@@ -103,10 +103,9 @@ struct Walk {
     peaks.clear();
     for (size_t i = before.size(); i-- > 0;) {
       workspace.reset_peak();
-      backward.run(model.stages[i], before[i], cotangents,
-                   [&](int op, Matrix<const float> x, Matrix<const float> y, MatrixView at_output) {
-                     if (!workspace.dry()) record(op, x, y, at_output);
-                   });
+      backward.run(model.stages[i], before[i], cotangents, [&](const graph::ReachedOp& at) {
+        if (!workspace.dry()) record(at.op, at.x, at.y, at.g);
+      });
       peaks.push_back(workspace.peak_bytes());
     }
     EXPECT_TRUE(cotangents.empty());
