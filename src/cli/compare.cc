@@ -9,6 +9,7 @@
 #include "compare/other.h"
 #include "io/atomic_file.h"
 #include "report/comparison.h"
+#include "report/page.h"
 
 namespace qsweep::cli {
 namespace {
@@ -83,7 +84,8 @@ std::vector<compare::Agreement> compare_each(const CompareFlags& flags, const sc
 }
 
 void run(CompareFlags& flags) {
-  const std::vector<compare::Agreement> agreements = compare_each(flags, compare::read_run(flags.run));
+  const scores::Run run = compare::read_run(flags.run);
+  const std::vector<compare::Agreement> agreements = compare_each(flags, run);
   if (flags.out.empty())
     flags.out = std::filesystem::is_directory(flags.run)
                     ? flags.run
@@ -92,11 +94,15 @@ void run(CompareFlags& flags) {
     return std::filesystem::is_directory(path) ? path + "/scores.json" : path;
   };
   check_outputs({{"the file of RUN", scores_of(flags.run)}, {"the file of OTHER", scores_of(flags.other)}},
-                {{"--out", flags.out + "/compare.md"}, {"--out", flags.out + "/compare.json"}});
+                {{"--out", flags.out + "/compare.md"},
+                 {"--out", flags.out + "/compare.json"},
+                 {"--out", flags.out + "/report.html"}});
   with_context("--out", [&] { io::ensure_folder(flags.out); });
   report::write_comparison(agreements, flags.out);
+  const io::Json comparison = compare::to_json(agreements);
+  report::write_page({.run = &run, .comparison = &comparison}, flags.out);
   for (const compare::Agreement& agreement : agreements) print(agreement);
-  say("{0}/compare.md  {0}/compare.json\n", flags.out);
+  say("{0}/compare.md  {0}/report.html  {0}/compare.json\n", flags.out);
 }
 
 void add_choice(CLI::App& command, const std::string& prefix, const std::string& whose, ChoiceFlags& flags) {
@@ -124,7 +130,8 @@ void add_compare(CLI::App& app) {
                       "but the element_form of method fisher against ModelOpt's gradient scores");
   add_choice(*command, "", "RUN's", flags->of_run);
   add_choice(*command, "other-", "OTHER's", flags->of_other);
-  command->add_option("--out", flags->out, "Folder for compare.md and compare.json; RUN where not given");
+  command->add_option("--out", flags->out,
+                      "Folder for compare.md, compare.json and report.html; RUN where not given");
   command->callback([flags] { run(*flags); });
 }
 
