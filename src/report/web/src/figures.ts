@@ -277,7 +277,7 @@ export function formats(a: Group, b: Group, first: Score[], second: Score[], the
     .map((s) => ({ s, t: other[s.op] }))
     .filter((p) => (p.s.value ?? 0) > 0 && p.s.rank !== null && (p.t?.value ?? 0) > 0) as { s: Score; t: Score }[];
   const apart = (p: { s: Score; t: Score }): number => Math.abs(Math.log((p.s.value as number) / (p.t.value as number)));
-  const named = pairs.slice().sort((p, q) => apart(q) - apart(p)).slice(0, 5);
+  const named = pairs.slice().sort((p, q) => apart(q) - apart(p)).slice(0, width < 640 ? 2 : 5);
   const values = pairs.map((p) => p.s.value).concat(pairs.map((p) => p.t.value));
   const range = decades(values);
   return scatter(
@@ -313,6 +313,7 @@ export function formats(a: Group, b: Group, first: Score[], second: Score[], the
 // Ranks on both sides; points off the diagonal are ops that they see differently.
 export function comparison(c: Comparison, ops: Record<string, number>, theme: Theme, width: number): Figure {
   const most = c.units.length;
+  const named = c.outliers.slice(0, width < 640 ? 2 : 10);
   const rankAxis = (name: string): Axis =>
     axis(theme, name, { type: "value", min: 0, max: Math.max(most, 1), minInterval: 1 });
   return scatter(
@@ -333,7 +334,7 @@ export function comparison(c: Comparison, ops: Record<string, number>, theme: Th
               `OTHER: rank ${u.other_rank}, score ${number(u.other_score)}`,
             ],
           },
-          ...(c.outliers.indexOf(u.name) >= 0 ? { label: u.name } : {}),
+          ...(named.indexOf(u.name) >= 0 ? { label: u.name } : {}),
         };
       }),
       lines: [[{ coord: [0, 0] }, { coord: [most, most] }]],

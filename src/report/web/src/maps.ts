@@ -31,11 +31,12 @@ const left = (width: number): number => (width < 640 ? 108 : 176);
 // Swatches with words, in as many rows as the width takes; returns the elements and their height.
 function legend(entries: LegendEntry[], title: string, width: number, top: number, theme: Theme): { elements: unknown[]; height: number } {
   const font = `${FONT}px system-ui, sans-serif`;
+  const lines = Math.ceil((title.length * 7) / (width - 16));
   const elements: unknown[] = [
-    { type: "text", silent: true, style: { x: 8, y: top + 13, verticalAlign: "middle", text: title, fill: theme.text, font: `600 ${font}` } },
+    { type: "text", silent: true, style: { x: 8, y: top + 6, text: title, width: width - 16, overflow: "break", lineHeight: 16, fill: theme.text, font: `600 ${font}` } },
   ];
   let x = 8;
-  let y = top + LEGEND_ROW + 4;
+  let y = top + 12 + 16 * lines;
   for (const entry of entries) {
     const room = 34 + entry.text.length * 6.8;
     if (x + room > width && x > 8) {
@@ -86,7 +87,7 @@ function grid(all: Panel[], cells: Cell[], entries: LegendEntry[], title: string
       top: top + 6,
       style: { text: visible(panel.tower), fill: theme.text, font: `600 13px system-ui, sans-serif` },
     });
-    grids.push({ left: first, top: top + TITLE, width: wide, height: panel.rows.length * CELL });
+    grids.push({ outerBoundsMode: "none", left: first, top: top + TITLE, width: wide, height: panel.rows.length * CELL });
     const plain = { gridIndex: i, splitLine: { show: false }, axisTick: { show: false }, axisLine: { show: false } };
     xAxes.push(
       axis(theme, "", {

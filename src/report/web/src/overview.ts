@@ -44,7 +44,7 @@ export function header(app: App, element: HTMLElement): void {
     h("h1", {}, "Quantization sensitivity of ", named(view.title)),
     h("p", {}, ...(view.run ? sentence(view.run.summary) : [])),
   );
-  const bar = h("div", { class: "bar" });
+  const bar = h("div", { class: "bar", role: "region", "aria-label": "What is shown" });
   if (app.groups.length > 0)
     bar.append(
       formatSelect(app, "Format", () => {
@@ -115,6 +115,6 @@ export function formatTable(app: App): HTMLElement | null {
   return section(
     "formats",
     "Every format as a whole",
-    h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Every format as a whole" }, h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows))),
+    h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Every format as a whole" }, h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows))),
   );
 }

@@ -36,7 +36,7 @@ function recipeTable(app: App, recipes: Recipes): HTMLElement {
     h("th", { scope: "col", class: "n" }, term("flips")),
     ...formats.map((f) => h("th", { scope: "col", class: "n" }, named(f), " ops")),
   ];
-  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Recipes side by side" }, h("table", {}, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...rows)));
+  return h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Recipes side by side" }, h("table", {}, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...rows)));
 }
 
 const recipesCsv = (recipes: Recipes): string =>
@@ -125,7 +125,7 @@ export function timeSection(app: App): HTMLElement | null {
       .map(([kind, k]) => row(kind, k, true)),
   ]);
   const head = h("tr", {}, h("th", { scope: "col" }, "Phase, and its work"), h("th", { scope: "col", class: "n" }, "Time"), h("th", { scope: "col", class: "n" }, "Of the run"), h("td", {}));
-  return section("time", "Where the time went", h("p", {}, time.line), h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Where the time went" }, h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows))));
+  return section("time", "Where the time went", h("p", {}, time.line), h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "Where the time went" }, h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows))));
 }
 
 export function repeatSection(app: App): HTMLElement | null {

@@ -66,7 +66,7 @@ function opTable(app: App, rows: { group: Group; score: Score }[]): HTMLElement 
     ["method", "Method"],
   ];
   const head = heads.map(([key, title], i) => h("th", { scope: "col", class: i > 0 && i < 8 ? "n" : "" }, term(key, title)));
-  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "This op in every format" }, h("table", {}, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...body)));
+  return h("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": "This op in every format" }, h("table", {}, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...body)));
 }
 
 export function oneOp(app: App): HTMLElement | null {
@@ -136,7 +136,7 @@ export function scoreTable(app: App): HTMLElement | null {
   const filter = h("input", { "aria-label": "Filter", type: "search", spellcheck: "false", autocomplete: "off", input: () => app.set({ filter: filter.value }) });
   const towers = [...new Set(run.ops.tower)];
   const tower = h("select", { "aria-label": "Tower", change: () => app.set({ tower: tower.value }) }, h("option", { value: "" }, "all"), ...towers.map((t) => h("option", { value: t }, visible(t))));
-  const host = h("div", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "All scores" });
+  const host = h("div", { class: "scroll tall", tabindex: 0, role: "group", "aria-label": "All scores" });
   const count = h("span", { role: "status" });
   const more = button("Show all", () => {
     all = true;
