@@ -44,6 +44,17 @@ struct Point {
   bool chosen = false;                         // stands in recipes.json
 };
 
+// By the samples that judge, where there are some, else by those that chose.
+void take_measured(const ObjectReader& measured, Point& point) {
+  const char* key = measured.has("held_out") ? "held_out" : "seen";
+  if (!measured.has(key)) return;
+  const ObjectReader judged = measured.object(key);
+  point.measured = judged.number("error");
+  if (!judged.has("ci95")) return;
+  const std::vector<double> ends = judged.numbers("ci95");
+  if (ends.size() == 2) point.interval = {ends[0], ends[1]};
+}
+
 std::vector<Point> chosen_points(const Json& recipes) {
   std::vector<Point> points;
   const ObjectReader root(recipes, "recipes.json");
@@ -56,6 +67,7 @@ std::vector<Point> chosen_points(const Json& recipes) {
                 .chosen = true};
     const ObjectReader ops = recipe.object("ops");
     for (const auto& op : ops.json().items()) point.formats[op.key()] = ops.string(op.key());
+    if (recipe.has("measured")) take_measured(recipe.object("measured"), point);
     points.push_back(std::move(point));
   });
   return points;
@@ -114,6 +126,16 @@ Json choice_of(const Findings& findings, const Point& point, std::vector<std::st
   return choice;
 }
 
+// How many samples the recipes were measured on; null where they were not.
+Json measured_samples(const Findings& findings) {
+  if (findings.eval) return findings.eval->data.samples;
+  const ObjectReader recipes(*findings.recipes, "recipes.json");
+  if (!recipes.has("measured_on")) return nullptr;
+  const ObjectReader measured = recipes.object("measured_on");
+  const std::vector<int64_t> held_out = measured.integers("held_out");
+  return held_out.empty() ? measured.object("data").integer("samples") : std::ssize(held_out);
+}
+
 Json recipes_view(const Findings& findings) {
   if (!findings.recipes && !findings.eval) return nullptr;
   std::vector<std::string> formats;
@@ -133,10 +155,8 @@ Json recipes_view(const Findings& findings) {
   }
   const std::string metric = findings.eval ? name(findings.eval->ranking_metric)
                                            : ObjectReader(*findings.recipes, "recipes.json").string("metric");
-  return {{"metric", metric},
-          {"samples", findings.eval ? Json(findings.eval->data.samples) : Json()},
-          {"formats", formats},
-          {"points", points}};
+  return {
+      {"metric", metric}, {"samples", measured_samples(findings)}, {"formats", formats}, {"points", points}};
 }
 
 Json side_view(const ObjectReader& side) {

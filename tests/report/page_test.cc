@@ -97,11 +97,16 @@ TEST(Page, RecipesStandWithWhatWasMeasured) {
          {"effective_bits", 6.5},
          {"predicted", 0.5},
          {"ops", {{run.ops[0].name, "w8a8"}, {run.ops[2].name, "w8a8"}}}},
-        {{"name", "smaller"}, {"effective_bits", 5}, {"predicted", 0.7}, {"ops", io::Json::object()}}}}};
+        {{"name", "smaller"},
+         {"effective_bits", 5},
+         {"predicted", 0.7},
+         {"measured", {{"seen", {{"error", 0.6}}}, {"held_out", {{"error", 0.8}, {"ci95", {0.5, 0.9}}}}}},
+         {"ops", io::Json::object()}}}}};
   const io::Json seen = view({.run = &run, .eval = &eval, .recipes = &recipes})["recipes"];
   ASSERT_EQ(seen["points"].size(), 4) << "mixed is in both files";
   EXPECT_EQ(seen["points"][0]["name"], "smaller");
-  EXPECT_EQ(seen["points"][0]["measured"], nullptr);
+  EXPECT_EQ(seen["points"][0]["measured"], 0.8) << "by the samples that judge";
+  EXPECT_EQ(seen["points"][0]["interval"], io::Json({0.5, 0.9}));
   const io::Json& mixed = seen["points"][1];
   EXPECT_EQ(mixed["name"], "mixed");
   EXPECT_EQ(mixed["measured"], 1.0);

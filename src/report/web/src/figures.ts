@@ -188,7 +188,7 @@ function scatter(parts: ScatterParts, theme: Theme): Figure {
   const drawn = parts.points.filter((p) => p.x !== null && p.y !== null);
   const towers = distinct(drawn.map((p) => p.tower));
   const series = towers.map((tower, i) => ({
-    name: tower,
+    name: shortened(tower, 30),
     type: "scatter",
     symbol: SYMBOLS[i % SYMBOLS.length],
     symbolSize: 9,

@@ -85,7 +85,7 @@ function grid(all: Panel[], cells: Cell[], entries: LegendEntry[], title: string
       silent: true,
       left: 8,
       top: top + 6,
-      style: { text: visible(panel.tower), fill: theme.text, font: `600 13px system-ui, sans-serif` },
+      style: { text: shortened(panel.tower, 60), fill: theme.text, font: `600 13px system-ui, sans-serif` },
     });
     grids.push({ outerBoundsMode: "none", left: first, top: top + TITLE, width: wide, height: panel.rows.length * CELL });
     const plain = { gridIndex: i, splitLine: { show: false }, axisTick: { show: false }, axisLine: { show: false } };

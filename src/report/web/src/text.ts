@@ -32,10 +32,14 @@ export const counted = (n: number, noun: string): string => `${n} ${noun}${n ===
 export const visible = (name: string): string =>
   name.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g, "\ufffd");
 
-// At most so many characters, the middle left out: the ends tell ops apart.
+// ECharts keeps what it draws by its text, in objects whose prototype has names as well: "__proto__" would change that of
+// all objects.
+const drawable = (text: string): string => (text in {} ? `${text}\u00a0` : text);
+
+// For a chart: at most so many characters, the middle left out, for the ends tell ops apart.
 export function shortened(name: string, length: number): string {
   const text = visible(name);
-  if (text.length <= length) return text;
+  if (text.length <= length) return drawable(text);
   const tail = Math.ceil((length - 1) / 2);
   return `${text.slice(0, length - 1 - tail)}…${text.slice(text.length - tail)}`;
 }

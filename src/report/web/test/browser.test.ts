@@ -213,6 +213,8 @@ test("hostile names are text", async () => {
   assert.equal(await page.locator("img, iframe, object").count(), 0);
   await page.getByRole("button", { name: "</script><script>alert(1)</script>" }).first().click();
   assert.equal(await page.locator("#op h3").innerText(), "</script><script>alert(1)</script>");
+  const changed = await page.evaluate(() => [Object.prototype, Array.prototype, Function.prototype].flatMap((p) => Object.keys(p)));
+  assert.deepEqual(changed, [], "no name reaches the prototype of all objects");
   await shot(page, "hostile");
 });
 

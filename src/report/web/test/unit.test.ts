@@ -40,6 +40,7 @@ test("names cannot hide or turn the direction of text", () => {
   assert.equal(visible("a\u202egnp\u0000"), "a\ufffdgnp\ufffd");
   assert.equal(visible("שלום"), "שלום");
   assert.equal(shortened("model.layers.0.self_attn.q_proj", 11), "model…_proj");
+  for (const name of ["__proto__", "constructor", "toString"]) assert.equal(shortened(name, 20), `${name}\u00a0`);
 });
 
 test("inline code of sentences is told from the rest", () => {
