@@ -228,8 +228,10 @@ std::string text_of(const Json& value) { return value.is_string() ? value.get<st
 // What says nothing of the results, or is off or not given.
 bool is_left_out(const std::string& flag, const Json& value) {
   static constexpr std::string_view kOfTheCall[] = {"resume", "quiet", "json", "dry-run", "trace"};
+  const bool empty = (value.is_string() && value.get_ref<const std::string&>().empty()) ||
+                     (value.is_array() && value.empty());
   return std::ranges::find(kOfTheCall, flag) != std::end(kOfTheCall) || value.is_null() || value == false ||
-         value == "" || (value.is_array() && value.empty());
+         empty;
 }
 
 // The command line with every setting as it was resolved.

@@ -98,7 +98,7 @@ Json scores_view(const Ranking& ranking) {
 }
 
 // {op index: sentences} of the first ops.
-Json explanations(const Ranking& ranking) {
+Json explained_ops(const Ranking& ranking) {
   Json texts = Json::object();
   if (!ranking.additive() || !(ranking.summed > 0)) return texts;
   const TypicalOp typical = typical_op(ranking.run, ranking.group);
@@ -141,7 +141,7 @@ Json group_view(const Run& run, const ScoreGroup& group) {
           {"positions", positions_of(ranking)},
           {"everything", everything ? baseline_view(run, *everything) : Json()},
           {"reliability", reliability},
-          {"explanations", explanations(ranking)},
+          {"explanations", explained_ops(ranking)},
           {"scores", scores_view(ranking)}};
 }
 

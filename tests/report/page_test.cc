@@ -20,7 +20,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-scores::Run finalized(scores::Run run) {
+scores::Run finished(scores::Run run) {
   scores::finalize(run, {}, 1);
   return run;
 }
@@ -40,7 +40,7 @@ TEST(Page, NumbersKeepSixDigitsAndOnlyThose) {
 }
 
 TEST(Page, HasTheScoresAsColumns) {
-  const scores::Run run = finalized(scores::steady_run());
+  const scores::Run run = finished(scores::steady_run());
   const io::Json seen = data_of(page(view({.run = &run})));
   EXPECT_EQ(seen["title"], "tiny");
   const io::Json& group = seen["run"]["groups"][0];
@@ -59,7 +59,7 @@ TEST(Page, AnOpWithoutAScoreHasNoNumber) {
   scores::Run run = scores::steady_run();
   run.scores[1].status = scores::Status::unexercised;
   run.scores[1].local.reset();
-  run = finalized(run);
+  run = finished(run);
   const io::Json columns = run_view(run)["groups"][0]["scores"];
   EXPECT_EQ(columns["status"][1], "unexercised");
   for (const char* name : {"rank", "value", "interval", "share", "kl", "flips", "sqnr_db", "relative_error"})
@@ -71,7 +71,7 @@ TEST(Page, HostileNamesStayData) {
   const std::string hostile = "</script><script>alert(1)</script><!-- \xe2\x80\xae \"'&\xff";
   run.ops[0].name = run.ops[1].role = run.model.path_name = hostile;
   run.settings["data"] = hostile;
-  run = finalized(run);
+  run = finished(run);
   const std::string text = page(view({.run = &run}));
   EXPECT_THAT(text, Not(HasSubstr("<script>alert")));
   EXPECT_THAT(data_of(text)["run"]["ops"]["name"][0].get<std::string>(),
@@ -86,7 +86,7 @@ TEST(Page, IsOneFileWithItsLicences) {
 }
 
 TEST(Page, RecipesStandWithWhatWasMeasured) {
-  const scores::Run run = finalized(scores::make_run());
+  const scores::Run run = finished(scores::make_run());
   const scores::EvalRun eval = scores::make_eval();
   const io::Json recipes = {
       {"schema", kRecipesSchema},
@@ -120,7 +120,7 @@ TEST(Page, FilesAreFoundAndMustBeWhatTheirNamesSay) {
   place.write("compare.json", R"({"schema": "qsweep.eval/1"})");
   EXPECT_THROW((void)read_files({place.path()}), Error);
   std::filesystem::remove(place.at("compare.json"));
-  scores::write_scores(finalized(scores::make_run()), place.path());
+  scores::write_scores(finished(scores::make_run()), place.path());
   const FoundFiles found = read_files({place.at("none"), place.path()});
   ASSERT_TRUE(found.run);
   EXPECT_EQ(found.findings().run->ops.size(), 4);
@@ -128,7 +128,7 @@ TEST(Page, FilesAreFoundAndMustBeWhatTheirNamesSay) {
 }
 
 TEST(Page, CommandsCanBeRepeated) {
-  scores::Run run = finalized(scores::make_run());
+  scores::Run run = finished(scores::make_run());
   run.settings = {
       {"model", "a b"}, {"format", {"w8a8", "nvfp4"}}, {"inc", true}, {"calib", nullptr}, {"seed", 1}};
   EXPECT_EQ(view({.run = &run})["commands"][0]["command"],
@@ -136,7 +136,7 @@ TEST(Page, CommandsCanBeRepeated) {
 }
 
 TEST(Pictures, AreDrawnOfWhatThereIs) {
-  const scores::Run run = finalized(scores::steady_run());
+  const scores::Run run = finished(scores::steady_run());
   const auto files = pictures(view({.run = &run}));
   ASSERT_EQ(files.size(), 2);
   EXPECT_EQ(files[0].first, "heat_map_w8a8.svg");
@@ -149,7 +149,7 @@ TEST(Pictures, AreDrawnOfWhatThereIs) {
 TEST(Pictures, HostileNamesAreText) {
   scores::Run run = scores::steady_run();
   run.ops[2].name = "<script>&\"'";
-  run = finalized(run);
+  run = finished(run);
   for (const auto& [file, svg] : pictures(view({.run = &run}))) {
     EXPECT_THAT(svg, Not(HasSubstr("<script"))) << file;
     EXPECT_THAT(svg, HasSubstr("&lt;script&gt;")) << file;
