@@ -323,6 +323,16 @@ MUTATIONS = {
         "src/scores/sketches.cc", "if (scope == Scope::all || answers_", "if (true || answers_", "scores", "Sketches*"),
     "sketches_in_no_plan": (
         "src/sweep/score.cc", "return sketch_bytes() + summed", "return summed", "cli", "MemorySlow.Sketches"),
+    "scales_rounded_up_at_the_edge_too": (
+        "src/kernels/quantize-inl.h", "absmax > binade * mantissa", "absmax >= binade * mantissa", "quant", "*"),
+    "pairs_of_changes_counted_once": (
+        "src/choose/difference.cc", "if (other != op)", "if (other > op)", "choose", "DifferenceOfRecipes.*"),
+    "change_corrected_as_the_first": (
+        "src/choose/difference.cc", "(sum_of_growth(a_) + sum_of_growth(b_)) / 2)", "sum_of_growth(a_))", "choose",
+        "DifferenceOfRecipes.*"),
+    "recipes_compared_without_sketches": (
+        "src/cli/compare_recipes.cc", "compare::interactions_of(scored, run, by, Threads{usable_processors()})",
+        "std::nullopt", "cli", "CompareRecipes.*"),
     "stack_not_asked": (
         "src/cli/recipe_flags.cc", "  wishes.refusal = refusal_of(flags, run);\n", "", "cli", "RecipeCommand.*"),
     "probe_reused_across_positions": (

@@ -12,6 +12,7 @@ seeds_of() {
     *safetensors*) echo '*.safetensors' ;;
     *tokenizer*) echo 'tokenizer*.json' ;;
     *json* | *recipe*) echo '*.json*' ;;
+    *import*) echo 'import_*' ;;
     *image* | *png* | *jpeg* | *webp*) echo '*.[pjw]*g *.webp' ;;
     *) echo '*' ;;
   esac

@@ -17,14 +17,6 @@ namespace {
 constexpr std::array<std::string_view, 4> kGroupings{"fused", "op", "block", "role"};
 constexpr int64_t kFloatBits = 16;
 
-int64_t stored_bits(const scores::OpRecord& op, const quant::Format* format) {
-  const auto row_bits = format == nullptr
-                            ? kFloatBits * op.in_features
-                            : std::llround(quant::effective_weight_bits(*format, op.in_features) *
-                                           static_cast<double>(op.in_features));
-  return row_bits * op.out_features;
-}
-
 // What a run has that a choice cannot be made by, in words.
 std::string other_scores(const scores::Run& run) {
   std::set<std::string> kinds;
@@ -317,6 +309,14 @@ Question Asking::ask(const std::optional<scores::Interactions>& interactions) {
 }
 
 }  // namespace
+
+int64_t stored_bits(const scores::OpRecord& op, const quant::Format* format) {
+  const auto row_bits = format == nullptr
+                            ? kFloatBits * op.in_features
+                            : std::llround(quant::effective_weight_bits(*format, op.in_features) *
+                                           static_cast<double>(op.in_features));
+  return row_bits * op.out_features;
+}
 
 Grouping parse_grouping(std::string_view text) {
   const auto found = std::ranges::find(kGroupings, text);

@@ -19,6 +19,9 @@ namespace qsweep::choose {
 enum class Grouping { fused, op, block, role };
 Grouping parse_grouping(std::string_view text);  // Error with the valid names
 
+// Of an op's weight, scales included; float (null) has 16 per weight.
+int64_t stored_bits(const scores::OpRecord& op, const quant::Format* format);
+
 // Ops whose format is given, by a shell pattern over their names.
 struct Fix {
   std::string pattern;

@@ -19,11 +19,6 @@ double per_weight(const Problem& problem, int64_t bits) {
   return static_cast<double>(bits) / static_cast<double>(problem.weights());
 }
 
-// Of a run that says what else its checkpoint holds.
-double checkpoint_bytes(const scores::Run& run, int64_t bits) {
-  return std::ceil(static_cast<double>(bits) / kBitsPerByte) + static_cast<double>(*run.model.other_bytes);
-}
-
 int64_t bits_within_error(const Problem& problem, const Budget& budget, const SolveOptions& options) {
   const auto positions = static_cast<double>(problem.positions());
   if (const auto fewest = fewest_bits(problem, budget.value * positions, options)) return *fewest;
@@ -85,6 +80,10 @@ std::string name_of(const Budget& budget) { return fmt::format("{}_{}", name(bud
 
 std::string_view name(Limit limit) { return kLimits[static_cast<size_t>(limit)]; }
 std::string_view name(Predictor predictor) { return kPredictors[static_cast<size_t>(predictor)]; }
+
+double checkpoint_bytes(const scores::Run& run, int64_t bits) {
+  return std::ceil(static_cast<double>(bits) / kBitsPerByte) + static_cast<double>(*run.model.other_bytes);
+}
 
 std::vector<Budget> parse_budgets(Limit limit, const std::string& text,
                                   double (*read_one)(const std::string&)) {

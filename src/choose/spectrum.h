@@ -26,6 +26,9 @@ struct Budget {
 std::vector<Budget> parse_budgets(Limit limit, const std::string& text,
                                   double (*read_one)(const std::string&));
 
+// Of the whole checkpoint with so many stored bits of ops, for a run that says what else it holds.
+double checkpoint_bytes(const scores::Run& run, int64_t bits);
+
 // What predicts the error of the recipes.
 enum class Predictor { pairs, kappa, sum, refit };
 std::string_view name(Predictor predictor);

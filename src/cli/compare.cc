@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include "cli/commands.h"
+#include "cli/compare_recipes.h"
 #include "cli/output.h"
 #include "cli/outputs.h"
 #include "compare/other.h"
@@ -33,6 +34,7 @@ struct ChoiceFlags {
 
 struct CompareFlags {
   std::string run, other;
+  std::optional<std::string> recipes_of;  // the run of two recipes
   ChoiceFlags of_run, of_other;
   std::string out;
 };
@@ -49,6 +51,10 @@ void print(const compare::Agreement& agreement) {
   if (agreement.distinguished)
     say("of the {} that both sides tell apart: {}\n", agreement.distinguished->units,
         report::agreement_text(*agreement.distinguished));
+}
+
+std::string folder_of(const std::string& run) {
+  return std::filesystem::is_directory(run) ? run : std::filesystem::absolute(run).parent_path().string();
 }
 
 // The groups of RUN's scores that fit the choice; of several formats those that another run has too, if there
@@ -84,12 +90,14 @@ std::vector<compare::Agreement> compare_each(const CompareFlags& flags, const sc
 }
 
 void run(CompareFlags& flags) {
+  if (flags.recipes_of)
+    return compare_recipes(flags.run, flags.other, *flags.recipes_of, flags.of_run.metric,
+                           flags.out.empty() ? folder_of(*flags.recipes_of) : flags.out);
+  if (is_recipe(flags.run))
+    fail("{}: expected --run RUN, whose ops and scores two recipes are compared by, found none", flags.run);
   const scores::Run run = compare::read_run(flags.run);
   const std::vector<compare::Agreement> agreements = compare_each(flags, run);
-  if (flags.out.empty())
-    flags.out = std::filesystem::is_directory(flags.run)
-                    ? flags.run
-                    : std::filesystem::absolute(flags.run).parent_path().string();
+  if (flags.out.empty()) flags.out = folder_of(flags.run);
   const auto scores_of = [](const std::string& path) {
     return std::filesystem::is_directory(path) ? path + "/scores.json" : path;
   };
@@ -117,21 +125,32 @@ void add_choice(CLI::App& command, const std::string& prefix, const std::string&
 
 void add_compare(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
-      "compare", "Compare a run's ranking with another run's, ModelOpt's or Neural Compressor's");
+      "compare",
+      "Compare a run's ranking with another run's, ModelOpt's or Neural Compressor's, or two recipes");
   auto flags = std::make_shared<CompareFlags>();
-  command->add_option("RUN", flags->run, "Folder of a run, or its scores.json")->required();
+  command->add_option("RUN", flags->run, "Folder of a run, or its scores.json; with --run, a recipe")
+      ->required();
   command
       ->add_option("OTHER", flags->other,
                    "Another run, a ModelOpt result (groups or layer_sensitivity), an INC mse_v2 result, or a "
-                   "map of op names to scores")
+                   "map of op names to scores; with --run, another recipe")
       ->required();
   command->add_option("--metric", flags->of_run.metric,
                       "Metric to compare by, such as kl:all; what RUN is ranked by where not given, "
                       "but the element_form of method fisher against ModelOpt's gradient scores");
   add_choice(*command, "", "RUN's", flags->of_run);
   add_choice(*command, "other-", "OTHER's", flags->of_other);
-  command->add_option("--out", flags->out,
-                      "Folder for compare.md, compare.json and report.html; RUN where not given");
+  CLI::Option* recipes_of = command->add_option(
+      "--run", flags->recipes_of,
+      "Compare two recipes, in place of rankings, by the ops and scores of this run: where "
+      "they differ, and what that costs");
+  for (const char* of_rankings :
+       {"--format", "--mode", "--method", "--other-format", "--other-mode", "--other-method"})
+    recipes_of->excludes(command->get_option(of_rankings));
+  command->add_option(
+      "--out", flags->out,
+      "Folder for compare.md, compare.json and report.html, of recipes compare_recipes.md and "
+      "compare_recipes.json; the run's where not given");
   command->callback([flags] { run(*flags); });
 }
 

@@ -1,7 +1,6 @@
 #include "report/eval.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <optional>
 #include <set>
@@ -101,19 +100,16 @@ struct Limit {
 Limit parse_limit(const std::string& text) {
   const size_t equals = std::min(text.find('='), text.size());
   const std::string metric = text.substr(0, equals);
-  const char *begin = text.data() + std::min(equals + 1, text.size()), *end = text.data() + text.size();
-  Limit limit;
-  const auto [rest, status] = std::from_chars(begin, end, limit.value);
+  const std::optional<double> value = number_of(text.substr(std::min(equals + 1, text.size())));
   const auto known = std::ranges::find_if(scores::kAllMetrics, [&](scores::Metric m) {
     return name(m) == metric || (m.scope == scores::Scope::all && name(m.which) == metric);
   });
-  if (status != std::errc() || rest != end || !(limit.value >= 0) || known == scores::kAllMetrics.end())
+  if (!value || !(*value >= 0) || known == scores::kAllMetrics.end())
     fail(
         "--fail-above: expected METRIC=VALUE per position, such as kl=0.05, kl:answer=0.1 or "
         "top1_flips=0.02, found \"{}\"",
         text);
-  limit.metric = *known;
-  return limit;
+  return {.metric = *known, .value = *value};
 }
 
 std::vector<Limit> limits_of(const EvalFlags& flags, const std::vector<models::Sample>& data) {

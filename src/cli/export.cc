@@ -62,17 +62,16 @@ void run(const ExportFlags& flags) {
 void add_export(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("export", "Write a recipe in the form that a serving stack or another tool reads");
-  auto flags = std::make_shared<ExportFlags>();
-  command->add_option("RECIPE", flags->recipe, "Recipe: a file of rules, as qsweep eval reads it")
+  auto values = std::make_shared<ExportFlags>();
+  Flags flags(*command);
+  flags.add_argument("recipe", "RECIPE", values->recipe, "Recipe: a file of rules, as qsweep eval reads it");
+  flags.add("run", values->run, "Folder of a run, or its scores.json, that lists the model's ops")
+      ->check(path())
       ->required();
-  command->add_option("--run", flags->run, "Folder of a run, or its scores.json, that lists the model's ops")
-      ->required();
-  command->add_option("--kind", flags->kind, "What reads it: " + stacks::names_of(stacks::all_kinds()))
-      ->required();
-  command->add_option("--out", flags->out, "Folder to write, which must not exist yet")->required();
-  command->add_option("--eval", flags->eval,
-                      "Folder of an evaluation of the recipe, whose errors README.md then names");
-  command->callback([flags] { run(*flags); });
+  flags.add("kind", values->kind, "What reads it: " + stacks::names_of(stacks::all_kinds()))->required();
+  flags.add("out", values->out, "Folder to write, which must not exist yet")->check(path())->required();
+  flags.add("eval", values->eval, "Folder of an evaluation of the recipe, whose errors README.md then names");
+  command->callback([values] { run(*values); });
 }
 
 }  // namespace qsweep::cli

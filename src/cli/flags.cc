@@ -29,6 +29,13 @@ CLI::Validator path() {
       "");
 }
 
+std::optional<double> number_of(std::string_view text) {
+  double number = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, status] = std::from_chars(text.data(), end, number);
+  return status == std::errc() && rest == end ? std::optional(number) : std::nullopt;
+}
+
 int64_t parse_bytes(const std::string& text) {
   double number = 0;
   const char* end = text.data() + text.size();

@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -72,6 +73,8 @@ CLI::Validator whole_number(uint64_t low, uint64_t high);
 // Accepts any text but an empty one, which a shell makes of an unset variable.
 CLI::Validator path();
 
+// The decimal number that all of the text is; none where it is something else.
+std::optional<double> number_of(std::string_view text);
 // "16G", "512MiB", "4096B", binary units; Error otherwise, and without a unit.
 int64_t parse_bytes(const std::string& text);
 // "90s", "10m", "1.5h" in seconds; Error otherwise.

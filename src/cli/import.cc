@@ -35,18 +35,18 @@ void run(const ImportFlags& flags) {
 void add_import(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("import", "Read another tool's recipe as a recipe that qsweep eval measures");
-  auto flags = std::make_shared<ImportFlags>();
-  command
-      ->add_option("FILE", flags->file,
-                   "A recipe of ModelOpt (YAML or JSON), a layer_config of AutoRound, or config.json or the "
-                   "quantization_config of compressed-tensors")
+  auto values = std::make_shared<ImportFlags>();
+  Flags flags(*command);
+  flags.add_argument(
+      "file", "FILE", values->file,
+      "A recipe of ModelOpt (YAML or JSON), a layer_config of AutoRound, or config.json or the "
+      "quantization_config of compressed-tensors");
+  flags.add("kind", values->kind, "Whose it is: " + stacks::names_of(stacks::imported_kinds()))->required();
+  flags.add("run", values->run, "Folder of a run, or its scores.json, that lists the model's ops")
+      ->check(path())
       ->required();
-  command->add_option("--kind", flags->kind, "Whose it is: " + stacks::names_of(stacks::imported_kinds()))
-      ->required();
-  command->add_option("--run", flags->run, "Folder of a run, or its scores.json, that lists the model's ops")
-      ->required();
-  command->add_option("--out", flags->out, "Recipe to write")->required();
-  command->callback([flags] { run(*flags); });
+  flags.add("out", values->out, "Recipe to write")->check(path())->required();
+  command->callback([values] { run(*values); });
 }
 
 }  // namespace qsweep::cli

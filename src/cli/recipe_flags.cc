@@ -1,6 +1,5 @@
 #include "cli/recipe_flags.h"
 
-#include <charconv>
 #include <filesystem>
 
 #include "base/limits.h"
@@ -10,12 +9,9 @@ namespace qsweep::cli {
 namespace {
 
 double read_number(const std::string& text) {
-  double number = 0;
-  const char* end = text.data() + text.size();
-  const auto [rest, status] = std::from_chars(text.data(), end, number);
-  if (status != std::errc() || rest != end || !(number > 0) || !(number < 1e15))
-    fail("expected a number above 0, found \"{}\"", text);
-  return number;
+  const std::optional<double> number = number_of(text);
+  if (!number || !(*number > 0) || !(*number < 1e15)) fail("expected a number above 0, found \"{}\"", text);
+  return *number;
 }
 double read_size(const std::string& text) { return static_cast<double>(parse_bytes(text)); }
 

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "scores/schema.h"
+#include "scores/sketches.h"
 
 namespace qsweep::compare {
 namespace {
@@ -59,6 +60,14 @@ std::string scores_file(const std::string& path) {
 
 Run read_run(const std::string& path) {
   return scores::from_json(io::read_json_file(scores_file(path)), scores_file(path));
+}
+
+std::optional<scores::Interactions> interactions_of(const Run& run, const std::string& path, Metric metric,
+                                                    Threads threads) {
+  const std::string folder = std::filesystem::absolute(scores_file(path)).parent_path().string();
+  const std::optional<scores::Sketches> sketches = scores::read_sketches(run, folder);
+  if (!sketches || sketches->which() != metric.which) return std::nullopt;
+  return sketches->interactions(metric.scope, threads);
 }
 
 std::vector<ScoreGroup> fitting_groups(const Run& run, const std::string& source, const Choice& choice) {

@@ -4,7 +4,9 @@
 #include <optional>
 #include <string>
 
+#include "base/parallel.h"
 #include "compare/ranking.h"
+#include "scores/interactions.h"
 #include "scores/run.h"
 
 namespace qsweep::compare {
@@ -22,6 +24,11 @@ struct Choice {
 std::string scores_file(const std::string& path);
 // Reads that file of a run.
 scores::Run read_run(const std::string& path);
+
+// How the errors of the run that was read from `path` align over all its samples, where it has sketches of
+// the metric.
+std::optional<scores::Interactions> interactions_of(const scores::Run& run, const std::string& path,
+                                                    scores::Metric metric, Threads threads);
 
 // The groups of scores that fit the choice. Error, with what there is, where none does.
 std::vector<scores::ScoreGroup> fitting_groups(const scores::Run& run, const std::string& source,

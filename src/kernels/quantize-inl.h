@@ -54,6 +54,15 @@ QSWEEP_KERNEL void find_scales(const GroupQuantizer& q, int64_t n, float* groups
       const auto down = L::set(std::ldexp(1.0f, -std::ilogb(q.high))), least = L::set(std::ldexp(1.0f, -127));
       return each_group([&](auto absmax) QSWEEP_LANES { return L::larger(L::binade(absmax) * down, least); });
     }
+    case ScaleRule::power_of_two_up: {
+      const int exponent = std::ilogb(q.high);
+      const auto down = L::set(std::ldexp(1.0f, -exponent)), least = L::set(std::ldexp(1.0f, -127));
+      const auto mantissa = L::set(std::ldexp(q.high, -exponent));
+      return each_group([&](auto absmax) QSWEEP_LANES {
+        const auto binade = L::binade(absmax), scale = binade * down;
+        return L::larger(L::select(absmax > binade * mantissa, scale + scale, scale), least);
+      });
+    }
     case ScaleRule::two_level: {
       const float tensor_scale = tensor_absmax(q) / (q.high * kE4M3.max);
       const float step = q.high * tensor_scale;
@@ -148,6 +157,7 @@ QSWEEP_KERNEL void fake_quantize_grid(int64_t begin, int64_t end, const GroupQua
       return fake_quantize_all_groups<kGrid, ScaleRule::inverse>(begin, end, q, x, y);
     case ScaleRule::absmax:
     case ScaleRule::power_of_two:
+    case ScaleRule::power_of_two_up:
     case ScaleRule::two_level:  // applied alike
       return fake_quantize_all_groups<kGrid, ScaleRule::absmax>(begin, end, q, x, y);
   }
@@ -203,6 +213,7 @@ QSWEEP_KERNEL void QuantizeRows(int64_t begin, int64_t end, GroupQuantizer q, Ma
       return quantize_all_rows<ScaleRule::inverse>(begin, end, q, x, codes, scale, sums);
     case ScaleRule::absmax:
     case ScaleRule::power_of_two:
+    case ScaleRule::power_of_two_up:
     case ScaleRule::two_level:  // applied alike
       return quantize_all_rows<ScaleRule::absmax>(begin, end, q, x, codes, scale, sums);
   }

@@ -17,12 +17,13 @@ enum class Grid { integers, e4m3, e3m2, e2m1 };
 // How the scale of a group follows from its largest absolute value `absmax`, and how it is applied. `high` is
 // the grid's largest value.
 enum class ScaleRule {
-  absmax,        // s = absmax / high;  y = round(x / s) s;  s = 0 gives 0
-  power_of_two,  // s = 2^max(floor(log2 absmax) - floor(log2 high), -127), else as absmax
-  two_level,     // t = tensor_absmax / (high 448), s = E4M3(min(absmax / (high t), 448)) t, else as absmax
-  half_span,     // s = max(absmax / ((high - low) / 2), 2^-23);  y = round(x (1 / s)) s
-  inverse,       // m = high / absmax;  y = round(x m) / m, for small floats round(x m) (1 / m);
-                 // absmax <= 2^-24: integers give 0, small floats take it as 1
+  absmax,           // s = absmax / high;  y = round(x / s) s;  s = 0 gives 0
+  power_of_two,     // s = 2^max(floor(log2 absmax) - floor(log2 high), -127), else as absmax
+  power_of_two_up,  // s = 2^max(ceil(log2(absmax / high)), -127), so that nothing is clamped, else as absmax
+  two_level,        // t = tensor_absmax / (high 448), s = E4M3(min(absmax / (high t), 448)) t, else as absmax
+  half_span,        // s = max(absmax / ((high - low) / 2), 2^-23);  y = round(x (1 / s)) s
+  inverse,          // m = high / absmax;  y = round(x m) / m, for small floats round(x m) (1 / m);
+                    // absmax <= 2^-24: integers give 0, small floats take it as 1
 };
 
 // The smallest and the largest of some numbers. Kernels read the one that a quantizer points to, so that the

@@ -32,6 +32,7 @@ constexpr Scheme per_group(Codec codec, int64_t group, ScaleRule rule, int scale
 }
 constexpr Scheme int4_groups(int64_t group) { return per_group(Codec::int4, group, ScaleRule::absmax, 16); }
 constexpr Scheme mx(Codec codec) { return per_group(codec, 32, ScaleRule::power_of_two, 8); }
+constexpr Scheme kMxfp8Up = per_group(Codec::e4m3, 32, ScaleRule::power_of_two_up, 8);
 constexpr Scheme of_tensor(Codec codec, ScaleRule rule = ScaleRule::absmax) {
   return {.codec = codec, .granularity = Granularity::per_tensor, .rule = rule};
 }
@@ -133,6 +134,12 @@ constexpr Format kFormats[] = {
      .weights = in_stored_rows(per_group(Codec::int4, 128, ScaleRule::inverse, 16)),
      .activations = kFloat,
      .imitates = "NVIDIA ModelOpt"},
+    {.name = "vllm_mxfp8",
+     .summary =
+         "E4M3 weights and activations in blocks of 32 with power-of-two scales, rounded up as vLLM does",
+     .weights = kMxfp8Up,
+     .activations = kMxfp8Up,
+     .imitates = "vLLM"},
 };
 
 bool integer_weights(const Format& format) { return facts(format.weights.codec).grid == Grid::integers; }

@@ -26,7 +26,7 @@ std::string strategy(const quant::Scheme& scheme, bool of_weights) {
 void add_groups(Json& args, const quant::Scheme& scheme) {
   if (scheme.granularity != Granularity::per_group) return;
   args["group_size"] = scheme.group;
-  if (scheme.rule != quant::ScaleRule::two_level && scheme.rule != quant::ScaleRule::power_of_two) return;
+  if (scheme.scale_bits != 8) return;
   const char* type = scheme.rule == quant::ScaleRule::two_level ? "torch.float8_e4m3fn" : "torch.uint8";
   args.update({{"scale_dtype", type}, {"zp_dtype", type}});
 }

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "scores/op_names.h"
 #include "stacks/reading.h"
+#include "stacks/yaml.h"
 
 namespace qsweep::stacks {
 namespace {
@@ -28,19 +29,23 @@ bool is_name_of(const Model& model, const scores::OpRecord& op, const std::strin
 
 std::span<const Kind> imported_kinds() { return kImported; }
 
-std::vector<const quant::Format*> import_recipe(Kind kind, const Model& model, const std::string& path) {
+std::vector<const quant::Format*> import_json(Kind kind, const Model& model, const io::Json& json,
+                                              const std::string& path) {
   switch (kind) {
     case Kind::modelopt:
-      return read_modelopt(model, path);
+      return read_modelopt(model, json, path);
     case Kind::compressed_tensors:
-      return read_compressed_tensors(model, path);
+      return read_compressed_tensors(model, json, path);
     case Kind::auto_round:
-      return read_auto_round(model, path);
+      return read_auto_round(model, json, path);
     default:
-      std::vector<std::string_view> known;
-      for (const Kind one : kImported) known.push_back(name(one));
-      fail("recipes of {} cannot be read; those of {} can", name(kind), fmt::join(known, ", "));
+      fail("recipes of {} cannot be read; those of {} can", name(kind), names_of(kImported));
   }
+}
+
+std::vector<const quant::Format*> import_recipe(Kind kind, const Model& model, const std::string& path) {
+  const bool yaml = kind == Kind::modelopt && !path.ends_with(".json");
+  return import_json(kind, model, yaml ? read_yaml_file(path) : io::read_json_file(path), path);
 }
 
 }  // namespace qsweep::stacks

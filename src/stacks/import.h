@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "io/json_fwd.h"
 #include "stacks/stacks.h"
 
 namespace qsweep::stacks {
@@ -25,5 +26,9 @@ std::span<const Kind> imported_kinds();
 // with the file and the key, for what would change a format and is not known, for a name that no op has, and
 // for a configuration that no format of ours is.
 std::vector<const quant::Format*> import_recipe(Kind kind, const Model& model, const std::string& path);
+
+// The same of what the file `path` holds.
+std::vector<const quant::Format*> import_json(Kind kind, const Model& model, const io::Json& json,
+                                              const std::string& path);
 
 }  // namespace qsweep::stacks

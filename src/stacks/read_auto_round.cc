@@ -59,8 +59,7 @@ Pattern pattern_of(const std::string& text, const std::string& path) {
 
 }  // namespace
 
-Formats read_auto_round(const Model& model, const std::string& path) {
-  const Json json = io::read_json_file(path);
+Formats read_auto_round(const Model& model, const Json& json, const std::string& path) {
   const ObjectReader root(json, path);
   Formats formats(model.ops.size());
   std::vector<bool> named(formats.size()), in_full(formats.size());

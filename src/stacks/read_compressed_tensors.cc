@@ -153,8 +153,7 @@ class Reader {
 
 }  // namespace
 
-Formats read_compressed_tensors(const Model& model, const std::string& path) {
-  const Json json = io::read_json_file(path);
+Formats read_compressed_tensors(const Model& model, const Json& json, const std::string& path) {
   const ObjectReader root(json, path);
   return Reader(model, root.has("quantization_config") ? root.object("quantization_config") : root).formats();
 }

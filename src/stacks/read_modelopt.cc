@@ -8,7 +8,6 @@
 #include "scores/op_names.h"
 #include "stacks/reading.h"
 #include "stacks/spelling.h"
-#include "stacks/yaml.h"
 
 namespace qsweep::stacks {
 namespace {
@@ -161,8 +160,7 @@ class Quantizers {
 
 }  // namespace
 
-Formats read_modelopt(const Model& model, const std::string& path) {
-  const Json json = path.ends_with(".json") ? io::read_json_file(path) : read_yaml_file(path);
+Formats read_modelopt(const Model& model, const Json& json, const std::string& path) {
   const ObjectReader root(json, path);
   const bool whole = root.has("quantize");
   if (whole) only_keys(root, {"metadata", "quantize"});

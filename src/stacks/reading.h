@@ -11,9 +11,9 @@ namespace qsweep::stacks {
 
 using Formats = std::vector<const quant::Format*>;
 
-Formats read_modelopt(const Model& model, const std::string& path);
-Formats read_compressed_tensors(const Model& model, const std::string& path);
-Formats read_auto_round(const Model& model, const std::string& path);
+Formats read_modelopt(const Model& model, const io::Json& json, const std::string& path);
+Formats read_compressed_tensors(const Model& model, const io::Json& json, const std::string& path);
+Formats read_auto_round(const Model& model, const io::Json& json, const std::string& path);
 
 // Error for a key of the object that is neither null nor known.
 void only_keys(const io::ObjectReader& object, std::initializer_list<std::string_view> known);

@@ -1,4 +1,5 @@
 // README.md of an export: what the choice costs, and how the tool is given it.
+#include <algorithm>
 #include <map>
 
 #include "stacks/table.h"
@@ -7,10 +8,12 @@ namespace qsweep::stacks {
 namespace {
 
 // How a kind's files are applied; `model` is a model that transformers has loaded, in float.
-std::string_view application(Kind kind) {
-  switch (kind) {
-    case Kind::modelopt:
-      return R"(```python
+struct Application {
+  Kind kind;
+  std::string_view text;
+};
+constexpr Application kApplications[] = {
+    {Kind::modelopt, R"(```python
 import modelopt.torch.quantization as mtq
 from modelopt.recipe import load_recipe
 config = load_recipe("modelopt_recipe.yaml").quantize.model_dump()
@@ -18,9 +21,9 @@ model = mtq.quantize(model, config, forward_loop)  # forward_loop(model) runs yo
 ```
 
 Do not append ModelOpt's `default_disabled_quantizers`: they turn vision tower and head off again.
-)";
-    case Kind::hf_quant_config:
-      return R"(These files describe weights that ModelOpt has packed so. Put them beside the weights of such a checkpoint:
+)"},
+    {Kind::hf_quant_config,
+     R"(These files describe weights that ModelOpt has packed so. Put them beside the weights of such a checkpoint:
 `hf_quant_config.json` is what vLLM and SGLang read, `quant_cfg.json` what older versions of TensorRT-LLM read beside it.
 A `quantization_config` in config.json wins over them.
 
@@ -28,18 +31,17 @@ A `quantization_config` in config.json wins over them.
 cp hf_quant_config.json quant_cfg.json CHECKPOINT/
 vllm serve CHECKPOINT
 ```
-)";
-    case Kind::llm_compressor:
-      return R"(```python
+)"},
+    {Kind::llm_compressor, R"(```python
 from llmcompressor import oneshot
 oneshot(model=model, recipe="recipe.yaml", dataset=samples, num_calibration_samples=len(samples))
 model.save_pretrained("quantized", save_compressed=True)  # vllm serve quantized
 ```
 
 Samples must reach every op whose inputs are calibrated: with images, if ops of the vision tower are among them.
-)";
-    case Kind::compressed_tensors:
-      return R"(`quantization_config.json` is the `quantization_config` of a checkpoint's config.json. It describes weights that a
+)"},
+    {Kind::compressed_tensors,
+     R"(`quantization_config.json` is the `quantization_config` of a checkpoint's config.json. It describes weights that a
 tool has packed so, and quantizes nothing by itself; the kind `llm-compressor` does.
 
 ```python
@@ -48,9 +50,8 @@ config = json.load(open("CHECKPOINT/config.json"))
 config["quantization_config"] = json.load(open("quantization_config.json"))
 json.dump(config, open("CHECKPOINT/config.json", "w"), indent=1)
 ```
-)";
-    case Kind::auto_round:
-      return R"(```python
+)"},
+    {Kind::auto_round, R"(```python
 import json
 from auto_round import AutoRound
 rounder = AutoRound(model, tokenizer, scheme="INT8", layer_config=json.load(open("layer_config.json")),
@@ -59,34 +60,33 @@ rounder.quantize_and_save("quantized")
 ```
 
 Keep `scheme="INT8"`: other schemes turn layers of awkward shapes to 16 bits, against this file.
-)";
-    case Kind::inc:
-      return R"(```python
+)"},
+    {Kind::inc, R"(```python
 import json
 from neural_compressor import PostTrainingQuantConfig, quantization
 config = PostTrainingQuantConfig(approach="static", quant_level=1, op_name_dict=json.load(open("op_name_dict.json")))
 model = quantization.fit(model, config, calib_dataloader=samples)
 ```
-)";
-    case Kind::llama_cpp:
-      return R"(```sh
+)"},
+    {Kind::llama_cpp, R"(```sh
 llama-quantize --pure --token-embedding-type bf16 --tensor-type-file tensor-types.txt model.gguf out.gguf q8_0
 llama-quantize --pure --tensor-type-file tensor-types-mmproj.txt mmproj.gguf mmproj-out.gguf q8_0
 ```
 
 The base type must be a quantized one, else the file is ignored; no tensor of an op depends on it. Without
 `tensor-types-mmproj.txt` leave the vision tower's file as it is. Older versions ignore types that equal the base type.
-)";
-    case Kind::torchao:
-      return R"(```python
+)"},
+    {Kind::torchao, R"(```python
 import json
 from torchao.core.config import config_from_dict
 from torchao.quantization import quantize_
 quantize_(model, config_from_dict(json.load(open("torchao_config.json"))), filter_fn=None)
 ```
-)";
-  }
-  return {};
+)"},
+};
+
+std::string_view application(Kind kind) {
+  return std::ranges::find(kApplications, kind, &Application::kind)->text;
 }
 
 std::string formats_line(const Model& model, const Choice& choice) {

@@ -36,11 +36,14 @@ constexpr Expression kModelOpt[] = {
 };
 constexpr Absence kNotModelOpt[] = {{"w8a8", "its int8 inputs are symmetric"}};
 
+constexpr std::string_view kRoundsUp =
+    "vLLM rounds the exponents of its scales up, where the format rounds them down; vllm_mxfp8 is what it "
+    "computes";
 // Algorithms of vLLM's modelopt_mixed.
 constexpr Expression kHfQuantConfig[] = {
-    {"fp8_tensor", "FP8"},  {"fp8_dynamic", "FP8_PER_CHANNEL_PER_TOKEN"},
-    {"nvfp4", "NVFP4", 16}, {"nvfp4a16", "W4A16_NVFP4", 16},
-    {"mxfp8", "MXFP8", 32}, {"modelopt_fp8", "FP8"},
+    {"fp8_tensor", "FP8"},           {"fp8_dynamic", "FP8_PER_CHANNEL_PER_TOKEN"}, {"nvfp4", "NVFP4", 16},
+    {"nvfp4a16", "W4A16_NVFP4", 16}, {"mxfp8", "MXFP8", 32, 1, kRoundsUp},         {"modelopt_fp8", "FP8"},
+    {"vllm_mxfp8", "MXFP8", 32},
 };
 constexpr std::string_view kSilentlyFloat =
     "vLLM knows no algorithm for it and leaves such a layer unquantized without a word";
@@ -73,8 +76,9 @@ constexpr Expression kCompressedTensors[] = {
     {"nvfp4", "nvfp4-pack-quantized", 16},
     {"nvfp4a16", "nvfp4-pack-quantized", 16, 1, "vLLM needs a GPU's kernel for it"},
     {"mxfp4", "mxfp4-pack-quantized", 32, 1, kByGpu},
-    {"mxfp8", "mxfp8-quantized", 32},
+    {"mxfp8", "mxfp8-quantized", 32, 1, kRoundsUp},
     {"mxfp4a16", "mxfp4-pack-quantized", 32, 1, kByGpu},
+    {"vllm_mxfp8", "mxfp8-quantized", 32},
 };
 constexpr Absence kNoE3M2[] = {{"mxfp6", "it has no E3M2"}};
 

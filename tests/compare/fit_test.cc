@@ -49,6 +49,7 @@ TEST(Fit, KindsOfFormats) {
                                                        {"fp8_tensor", "FP8"},
                                                        {"fp8_dynamic", "FP8"},
                                                        {"mxfp8", "MXFP8"},
+                                                       {"vllm_mxfp8", "MXFP8"},
                                                        {"mxfp4a16", "MXFP4"},
                                                        {"FP8_DEFAULT_CFG(effective-bits: 8.0)", "FP8"},
                                                        {"INT8_SMOOTHQUANT", "INT8"},

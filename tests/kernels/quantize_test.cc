@@ -37,8 +37,8 @@ struct GridCase {
 constexpr GridCase kGrids[] = {{Grid::integers, -127, 127}, {Grid::integers, -128, 127},
                                {Grid::integers, -8, 7},     {Grid::e4m3, -448, 448},
                                {Grid::e3m2, -28, 28},       {Grid::e2m1, -6, 6}};
-constexpr ScaleRule kRules[] = {ScaleRule::absmax, ScaleRule::power_of_two, ScaleRule::two_level,
-                                ScaleRule::half_span, ScaleRule::inverse};
+constexpr ScaleRule kRules[] = {ScaleRule::absmax,    ScaleRule::power_of_two, ScaleRule::power_of_two_up,
+                                ScaleRule::two_level, ScaleRule::half_span,    ScaleRule::inverse};
 
 float round_one(const GroupQuantizer& q, float x) {
   switch (q.grid) {
@@ -64,6 +64,11 @@ float scale_of(const GroupQuantizer& q, float absmax) {
     case ScaleRule::power_of_two:
       if (absmax == 0) return 0;
       return std::ldexp(1.0f, std::max(std::ilogb(absmax) - std::ilogb(q.high), -127));
+    case ScaleRule::power_of_two_up: {
+      int exponent = -127;
+      while (std::ldexp(static_cast<double>(q.high), exponent) < static_cast<double>(absmax)) ++exponent;
+      return std::ldexp(1.0f, exponent);
+    }
     case ScaleRule::two_level: {
       const float t = tensor_absmax(q) / (q.high * 448);
       return q.high * t == 0 ? 0 : round_to(kE4M3, std::min(absmax / (q.high * t), 448.0f)) * t;

@@ -144,6 +144,20 @@ TEST(Format, TiesOfEveryCodecGoToTheEvenCode) {
             (std::vector<float>{448, 1, 1.25f, 0, 0x1p-8f, 448}));
 }
 
+// 448 times a power of two keeps its exponent; what is larger takes the next one, and is not clamped.
+TEST(Format, ScalesThatAreRoundedUp) {
+  const auto largest = [](float x) {
+    std::vector<float> both{x, 0x1p-9f};
+    fake_quantize_weight(kThreads, find_format("vllm_mxfp8"), {both.data(), 1, 2}, nullptr,
+                         {both.data(), 1, 2});
+    return both;
+  };
+  EXPECT_THAT(largest(448), ::testing::ElementsAre(448, 0x1p-9f));
+  EXPECT_THAT(largest(std::nextafter(448.0f, 512.0f)), ::testing::ElementsAre(448, 0));
+  EXPECT_THAT(largest(500), ::testing::ElementsAre(512, 0));
+  EXPECT_THAT(largest(0.875f), ::testing::ElementsAre(0.875f, 0x1p-9f));
+}
+
 // A slice of rows, given the range of the whole weight, is quantized as in the whole.
 TEST(Format, SlicesOfAWeight) {
   const Goldens goldens;
@@ -282,6 +296,7 @@ TEST(Format, EffectiveWeightBitsCountTheScales) {
       {"modelopt_int8", {8 + 32 / 1280.0, 8 + 32 / 220.0}},
       {"modelopt_fp8", {8, 8}},
       {"modelopt_int4", {4.125, 4 + 2 * 16 / 220.0}},
+      {"vllm_mxfp8", {8.25, 8 + 7 * 8 / 220.0}},
   };
   ASSERT_EQ(bits.size(), all_formats().size());
   for (const Format& format : all_formats()) {

@@ -1,5 +1,6 @@
 // The folders that are written. testdata/stacks has one for each kind that the tools themselves have read as
 // intended (make clients).
+#include <algorithm>
 #include <filesystem>
 
 #include <gmock/gmock.h>
@@ -47,6 +48,19 @@ TEST(Export, OfEveryKindIsAsTheToolsHaveReadIt) {
     const Model model = tiny_model();
     export_recipe(kind, model, read_choice(model, golden + "/recipe.json"), folder);
     EXPECT_EQ(files_in(folder), files_in(golden)) << name(kind);
+  }
+}
+
+// So that make clients asks the tools about each of them.
+TEST(Export, EveryFormatOfAKindIsInWhatTheToolsHaveRead) {
+  const Model model = tiny_model();
+  const scores::OpRecord& plain = op_of(model, "model.layers.0.self_attn.o_proj");
+  for (const Kind kind : all_kinds()) {
+    const Choice choice = read_choice(
+        model, testing::testdata_folder() + "/stacks/" + std::string(name(kind)) + "/recipe.json");
+    for (const quant::Format& format : quant::all_formats())
+      EXPECT_EQ(std::ranges::count(choice.formats, &format) > 0, !refusal(kind, model, plain, &format))
+          << name(kind) << " " << format.name;
   }
 }
 

@@ -57,10 +57,26 @@ TEST_F(Import, ReadsWhatIsExported) {
       if (wanted == "modelopt_int8") wanted = "w8a8_static";
       if (wanted == "modelopt_fp8") wanted = "fp8_tensor";
       if (wanted == "modelopt_int4") wanted = "w4a16_g128";
+      if (wanted == "vllm_mxfp8") wanted = "mxfp8";  // how scales are rounded is in no file
       EXPECT_EQ(format(formats, model.ops[op].name), wanted) << name(kind) << " " << model.ops[op].name;
     }
   }
   EXPECT_EQ(imported_kinds().size(), std::size(files));
+}
+
+// What the fuzzer starts from.
+TEST_F(Import, ReadsTheFuzzersSeeds) {
+  const auto seed = [&](Kind kind, const std::string& file) {
+    return import_recipe(kind, model, testing::testdata_folder() + "/stacks/import_" + file);
+  };
+  const std::string query = "model.layers.0.self_attn.q_proj", down = "model.layers.0.mlp.down_proj";
+  EXPECT_EQ(format(seed(Kind::modelopt, "modelopt.yaml"), query), "w8a8_dynamic");
+  EXPECT_EQ(format(seed(Kind::modelopt, "modelopt.yaml"), "visual.blocks.0.attn.qkv"), "nvfp4a16");
+  EXPECT_EQ(format(seed(Kind::modelopt, "modelopt_map.json"), down), "w4a16_g32");
+  EXPECT_EQ(format(seed(Kind::compressed_tensors, "compressed_tensors.json"), query), "w8a8_dynamic");
+  EXPECT_EQ(format(seed(Kind::compressed_tensors, "compressed_tensors.json"), down), "w4a16_g32");
+  EXPECT_EQ(format(seed(Kind::auto_round, "auto_round.json"), query), "w8a8_dynamic");
+  EXPECT_EQ(format(seed(Kind::auto_round, "auto_round.json"), down), "float");
 }
 
 const std::string kInt8 = R"("weights": {"num_bits": 8, "strategy": "channel"},

@@ -27,7 +27,7 @@ const std::map<std::string, std::string> kExpressible{
     {"fp8_dynamic", "MHLCAT"}, {"nvfp4", "MHLCA"},      {"nvfp4a16", "MHLCAG"},
     {"mxfp4", "MLCA"},         {"mxfp6", "M"},          {"mxfp8", "MHLCA"},
     {"mxfp4a16", "MLCAG"},     {"inc_w8a8", "I"},       {"modelopt_int8", "M"},
-    {"modelopt_fp8", "MH"},    {"modelopt_int4", "M"}};
+    {"modelopt_fp8", "MH"},    {"modelopt_int4", "M"},  {"vllm_mxfp8", "HLC"}};
 constexpr std::string_view kLetters = "MHLCAIGT";
 
 const std::string kPlain = "model.layers.1.self_attn.o_proj";  // 128 columns and rows

@@ -44,6 +44,7 @@ SCHEMES = {
     "mxfp4": f"float4 {MX} static; float4 {MX} dynamic",
     "mxfp8": f"float8 {MX} static; float8 {MX} dynamic",
     "mxfp4a16": f"float4 {MX} static; float",
+    "vllm_mxfp8": f"float8 {MX} static; float8 {MX} dynamic",
 }
 NV_BLOCK = "e2m1 in 16 dynamic under e4m3"
 
@@ -106,6 +107,7 @@ VLLM = {
     "fp8_tensor": "W8A8Fp8 static",
     "fp8_dynamic": "W8A8Fp8 dynamic",
     "mxfp8": "W8A8Mxfp8",
+    "vllm_mxfp8": "W8A8Mxfp8",
 }
 VLLM_MODELOPT = {
     "fp8_tensor": "FP8",
@@ -114,6 +116,7 @@ VLLM_MODELOPT = {
     "nvfp4": "NVFP4",
     "nvfp4a16": "W4A16_NVFP4",
     "mxfp8": "MXFP8",
+    "vllm_mxfp8": "MXFP8",
 }
 INC_INT8 = "int8 per_channel sym; uint8 per_tensor asym"
 TORCHAO = {
