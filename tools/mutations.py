@@ -412,7 +412,34 @@ MUTATIONS = {
         "src/choose/question.cc", "quant::effective_weight_bits(*format, op.in_features)",
         "static_cast<double>(quant::facts(format->weights.codec).bits)", "choose", "Question.Bits*:Spectrum.TheBudget*"),
     "fusion_group_split": (
-        "src/choose/question.cc", "if (group && wishes_.grouping != Grouping::op) {", "if (false) {", "choose", "Question.*"),
+        "src/scores/grouping.cc", "if (group && grouping != Grouping::op) {", "if (false) {", "choose", "Question.*"),
+    "measured_group_ignored_by_the_choice": (
+        "src/choose/question.cc", "groups = scores::take_groups(measured->second, left);", "groups.clear();", "choose",
+        "Question.AMeasured*"),
+    "measured_group_beside_its_ops": (
+        "src/scores/grouping.cc", "for (const std::string& op : groups[i]) ops.erase(op);", "", "scores", "Groups.*"),
+    "parts_of_a_group_as_the_group": (
+        "src/scores/grouping.cc", "return ops.contains(op); }))", "return ops.contains(op) || true; }))", "scores",
+        "Groups.*"),
+    "group_of_its_first_op": (
+        "src/sweep/outlook.cc", "for (const int op : reached) overrides.push_back({op, &format});",
+        "overrides.push_back({reached.front(), &format});", "sweep", "GroupsSlow.AreTheRecipes*"),
+    "group_with_ops_that_are_skipped": (
+        "src/sweep/outlook.cc", "if (!selects_all(group)) return Status::skipped;", "", "sweep", "Groups.HaveAStatus*"),
+    "sketch_of_a_group_in_the_place_of_a_score": (
+        "src/sweep/score.cc", "? part_of_group(run, target.index) : target.index;", "? target.index : target.index;", "sweep",
+        "Groups.HaveSketches*"),
+    "group_verified_as_a_score": (
+        "src/sweep/outlook.cc", "target.kind != Target::Kind::score ||", "", "sweep", "Groups.TakeNoPart*"),
+    "held_out_samples_in_groups": (
+        "src/scores/sketches.cc", "keep_samples(run.groups[i], sketches, part_of_group(run, i), samples);", "(void)i;",
+        "scores", "Groups.HaveSketches*"),
+    "live_leaf_quantized_without_its_error": (
+        "src/graph/linear_step.cc", "if (run.format == format_) add_error(b, run, e);", "(void)run;", "graph",
+        "Variants.LeavesOfTheReferenceWith*"),
+    "squares_of_a_quantized_head_by_its_floats": (
+        "src/pass/head.cc", "branch.is_reference() &&\n                         in_float &&",
+        "branch.is_reference() &&", "sweep", "GroupsSlow.OfSquared*"),
     "fix_ignored": (
         "src/choose/question.cc", "if (matching[op]) fix_of_[op] = &fix;", "if (matching[op]) fix_of_[op] = nullptr;",
         "choose", "Question.Fix*"),
@@ -435,12 +462,10 @@ MUTATIONS = {
         "src/choose/verdict.cc", "if (std::ranges::find(held_out, s) == held_out.end()) others.push_back(s);",
         "others.push_back(s);", "choose", "Verdict*"),
     "held_out_samples_teach": (
-        "src/sweep/recipe_search.cc", "choose::on_samples(results_[b].measured, seen_samples()));\n    propose",
-        "results_[b].measured);\n    propose", "sweep", "RecipeSearchSlow.*"),
+        "src/sweep/recipe_search.cc", "choose::refit(problem_, seen(b))", "choose::refit(problem_, results_[b].measured)", "sweep", "RecipeSearchSlow.*"),
     "held_out_samples_in_the_scores": (
         "src/cli/recipe_measure.cc",
-        "if (!std::ranges::binary_search(measured_on_.held_out, static_cast<size_t>(s))) seen.push_back(s);",
-        "seen.push_back(s);", "cli", "RecipeMeasure.*"),
+        "choose::other_samples(samples, measured_on_.held_out)", "choose::other_samples(samples, {})", "cli", "RecipeMeasure.*"),
     "search_measures_again": (
         "src/sweep/recipe_search.cc", "solving.skip.push_back(recipe.selection);", "static_cast<void>(recipe);",
         "sweep", "RecipeSearchSlow.*"),
@@ -499,7 +524,7 @@ MUTATIONS = {
         "src/sweep/score.cc", "exactly(in_f32(setting_), records)", "exactly(setting_, records)", "sweep",
         "VerifySlow.*"),
     "leaves_of_other_scores_selected": (
-        "src/sweep/outlook.cc", "front().index) == 0;", "front().index) < 0;", "sweep", "Verify.Leaves*"),
+        "src/sweep/outlook.cc", "std::ranges::count(records, target.index) == 0;", "std::ranges::count(records, target.index) < 0;", "sweep", "Verify.Leaves*"),
     "verified_tops_of_one_format": (
         "src/sweep/verify.cc", "places.emplace_back(place, members", "places.emplace_back(places.size(), members", "sweep",
         "Verify.*"),

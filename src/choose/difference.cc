@@ -15,13 +15,19 @@ using scores::Interactions;
 // The scores of one recipe: per op an index into Run::scores; none for float ops and for unscored ones.
 using ScorePerOp = std::vector<std::optional<size_t>>;
 
+// Without measured groups, whose errors no op has a share of.
+scores::JointModel of_single_ops(scores::Run run, scores::Metric metric) {
+  run.groups.clear();
+  return scores::JointModel::from_run(run, metric);
+}
+
 class Comparing {
  public:
   Comparing(const scores::Run& run, scores::Metric metric, const std::optional<Interactions>& interactions)
       : run_(run),
         metric_(metric),
         interactions_(interactions ? &*interactions : nullptr),
-        joint_(scores::JointModel::from_run(run, metric)) {
+        joint_(of_single_ops(run, metric)) {
     for (const scores::ScoreGroup& group : scores::isolated_groups(run, metric))
       for (const size_t i : group.members)
         if (run.scores[i].has(metric)) score_of_[{run.scores[i].op, group.format}] = i;
@@ -122,13 +128,11 @@ double Comparing::share(size_t op) const {
 
 Side Comparing::side(const FormatPerOp& formats, const ScorePerOp& scores) const {
   Side side;
-  int64_t weights = 0;
   for (size_t op = 0; op < formats.size(); ++op) {
     side.stored_bits += stored_bits(run_.ops[op], formats[op]);
-    weights += run_.ops[op].in_features * run_.ops[op].out_features;
     if (formats[op] != nullptr && !scores[op]) side.unscored.push_back(run_.ops[op].name);
   }
-  side.effective_bits = static_cast<double>(side.stored_bits) / static_cast<double>(weights);
+  side.effective_bits = static_cast<double>(side.stored_bits) / static_cast<double>(weights_of(run_));
   if (run_.model.other_bytes)
     side.checkpoint_bytes = static_cast<int64_t>(checkpoint_bytes(run_, side.stored_bits));
   if (!result_.predictor) return side;

@@ -9,6 +9,8 @@
 // (scores/joint.h), where predicted = S (1 + G) with S = sum s_j and G = sum g_j, it is in the same way
 //
 //   share_i = (s(B_i) - s(A_i)) (1 + mean G) + (g(B_i) - g(A_i)) mean S,   means of A and B.
+//
+// Both are of single ops, whatever groups the run has measured.
 #pragma once
 
 #include "choose/spectrum.h"

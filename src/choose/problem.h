@@ -20,7 +20,7 @@ struct Choice {
   const quant::Format* format = nullptr;  // null: float
   int64_t bits = 0;
   double error = 0;            // S: all else float; pairs within the decision included
-  std::vector<size_t> scores;  // indexes into Run::scores that it is the sum of
+  std::vector<size_t> scores;  // parts (scores/run.h) that it is the sum of
 };
 
 // Ops that take one format together.

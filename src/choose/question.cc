@@ -1,7 +1,6 @@
 #include "choose/question.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <set>
 
@@ -14,7 +13,6 @@
 namespace qsweep::choose {
 namespace {
 
-constexpr std::array<std::string_view, 4> kGroupings{"fused", "op", "block", "role"};
 constexpr int64_t kFloatBits = 16;
 
 // What a run has that a choice cannot be made by, in words.
@@ -41,8 +39,6 @@ class Asking {
 
   void choose_groups();
   void apply_fixes();
-  std::vector<Unit> units() const;
-  std::string key_of(const Unit& unit) const;
   // Those that it may have, in which each of its ops has a score.
   std::vector<std::string> scored_formats(const Unit& unit, const Fix* fix) const;
   // Those of them that are refused to none of its ops. Error where that leaves nothing of what is fixed.
@@ -54,6 +50,7 @@ class Asking {
   const Fix* fix_of(const Unit& unit) const;
   void tell_unscored(const Unit& unit, Question& question) const;
   std::vector<Choice> choices(const Decision& decision, const std::vector<std::string>& formats) const;
+  std::vector<size_t> parts(const Decision& decision, const std::string& format) const;
   Choice choice(const Decision& decision, const quant::Format* format) const;
   void add_pairs(const std::optional<scores::Interactions>& interactions, std::vector<Decision>& decisions,
                  std::vector<double>& pairs, Question& question) const;
@@ -63,7 +60,9 @@ class Asking {
   std::vector<std::string> names_;
   std::vector<scores::ScoreGroup> groups_;
   std::map<std::string, std::map<size_t, size_t>> score_of_;  // by format and op
-  std::vector<const Fix*> fix_of_;                            // by op; null where it is free
+  // By format, names of the ops of every group of the run; none where it was not measured in that format.
+  std::map<std::string, std::vector<std::vector<std::string>>> groups_of_;
+  std::vector<const Fix*> fix_of_;  // by op; null where it is free
 };
 
 void Asking::choose_groups() {
@@ -84,6 +83,11 @@ void Asking::choose_groups() {
     for (const size_t i : group.members)
       if (run_.scores[i].has(wishes_.metric))
         score_of_[group.format][static_cast<size_t>(run_.scores[i].op)] = i;
+  for (size_t i = 0; i < run_.groups.size(); ++i) {
+    auto& of_format = groups_of_[run_.groups[i].format];
+    of_format.resize(run_.groups.size());
+    if (run_.groups[i].has(wishes_.metric)) of_format[i] = op_names(run_, run_.groups[i]);
+  }
 }
 
 void Asking::apply_fixes() {
@@ -94,38 +98,6 @@ void Asking::apply_fixes() {
       fail("{}: no op of the run matches \"{}\"", fix.flag, fix.pattern);
     for (size_t op = 0; op < names_.size(); ++op)
       if (matching[op]) fix_of_[op] = &fix;
-  }
-}
-
-std::vector<Asking::Unit> Asking::units() const {
-  std::vector<Unit> units;
-  std::map<std::string, size_t> of_group;
-  for (size_t op = 0; op < names_.size(); ++op) {
-    const auto& group = run_.ops[op].fusion_group;
-    if (group && wishes_.grouping != Grouping::op) {
-      const auto [place, is_new] = of_group.try_emplace(*group, units.size());
-      if (!is_new) {
-        units[place->second].push_back(op);
-        continue;
-      }
-    }
-    units.push_back({op});
-  }
-  return units;
-}
-
-// Units with one key are one decision.
-std::string Asking::key_of(const Unit& unit) const {
-  const scores::OpRecord& op = run_.ops[unit.front()];
-  const std::string unit_name = unit.size() > 1 ? *op.fusion_group : op.name;
-  switch (wishes_.grouping) {
-    case Grouping::block:
-      return op.block ? fmt::format("{} block {}", op.tower, *op.block) : unit_name;
-    case Grouping::role:
-      return fmt::format("{} {}", op.tower,
-                         unit.size() > 1 ? unit_name.substr(unit_name.rfind('.') + 1) : op.role);
-    default:
-      return unit_name;
   }
 }
 
@@ -197,15 +169,25 @@ void Asking::tell_unscored(const Unit& unit, Question& question) const {
     (!scored(op) || all ? question.unscored : question.with_unscored).push_back(names_[op]);
 }
 
+// Of the ops in the format: groups that were measured, and the scores of those that are in none.
+std::vector<size_t> Asking::parts(const Decision& decision, const std::string& format) const {
+  std::set<std::string> left;
+  for (const size_t op : decision.ops) left.insert(names_[op]);
+  std::vector<size_t> parts, groups;
+  if (const auto measured = groups_of_.find(format); measured != groups_of_.end())
+    groups = scores::take_groups(measured->second, left);
+  const auto& score_of = score_of_.at(format);
+  for (const size_t op : decision.ops)
+    if (left.contains(names_[op])) parts.push_back(score_of.at(op));
+  for (const size_t group : groups) parts.push_back(part_of_group(run_, group));
+  return parts;
+}
+
 Choice Asking::choice(const Decision& decision, const quant::Format* format) const {
   Choice choice{.format = format};
-  for (const size_t op : decision.ops) {
-    choice.bits += stored_bits(run_.ops[op], format);
-    if (format == nullptr) continue;
-    const size_t score = score_of_.at(std::string(format->name)).at(op);
-    choice.error += run_.scores[score].sum(wishes_.metric);
-    choice.scores.push_back(score);
-  }
+  for (const size_t op : decision.ops) choice.bits += stored_bits(run_.ops[op], format);
+  if (format != nullptr) choice.scores = parts(decision, std::string(format->name));
+  for (const size_t number : choice.scores) choice.error += part(run_, number).sum(wishes_.metric);
   return choice;
 }
 
@@ -226,12 +208,13 @@ std::vector<Decision> Asking::decisions(Question& question) const {
   std::vector<Decision> decisions;
   std::vector<std::vector<std::string>> formats;  // of each
   std::map<std::pair<std::string, const Fix*>, size_t> place;
-  for (const Unit& unit : units()) {
+  for (const Unit& unit : scores::units(run_.ops, wishes_.grouping)) {
     const Fix* fix = fix_of(unit);
     const std::vector<std::string> of_unit = formats_of_unit(unit, fix);
     if (of_unit.empty() && fix == nullptr) tell_unscored(unit, question);
     // What has no score must not keep others from theirs.
-    const std::string key = of_unit.empty() && fix == nullptr ? names_[unit.front()] : key_of(unit);
+    const std::string key = of_unit.empty() && fix == nullptr ? names_[unit.front()]
+                                                              : group_name(run_.ops, unit, wishes_.grouping);
     const auto [at, is_new] = place.try_emplace({key, fix}, decisions.size());
     if (is_new) {
       decisions.push_back({.name = key, .ops = {}, .choices = {}});
@@ -293,9 +276,11 @@ Question Asking::ask(const std::optional<scores::Interactions>& interactions) {
   std::vector<Decision> all = decisions(question);
   std::vector<double> pairs;
   add_pairs(interactions, all, pairs, question);
-  int64_t weights = 0;
-  for (const scores::OpRecord& op : run_.ops) weights += op.in_features * op.out_features;
-  question.problem = Problem(std::move(all), weights, positions, std::move(pairs));
+  for (const Decision& decision : all)
+    for (const Choice& choice : decision.choices)
+      question.measured_groups += static_cast<size_t>(
+          std::ranges::count_if(choice.scores, [&](size_t i) { return i >= run_.scores.size(); }));
+  question.problem = Problem(std::move(all), weights_of(run_), positions, std::move(pairs));
   for (const scores::ScoreGroup& group : groups_) {
     if (!is_wanted(group.format)) continue;
     question.formats.push_back(group.format);
@@ -310,18 +295,18 @@ Question Asking::ask(const std::optional<scores::Interactions>& interactions) {
 
 }  // namespace
 
+int64_t weights_of(const scores::Run& run) {
+  int64_t weights = 0;
+  for (const scores::OpRecord& op : run.ops) weights += op.in_features * op.out_features;
+  return weights;
+}
+
 int64_t stored_bits(const scores::OpRecord& op, const quant::Format* format) {
   const auto row_bits = format == nullptr
                             ? kFloatBits * op.in_features
                             : std::llround(quant::effective_weight_bits(*format, op.in_features) *
                                            static_cast<double>(op.in_features));
   return row_bits * op.out_features;
-}
-
-Grouping parse_grouping(std::string_view text) {
-  const auto found = std::ranges::find(kGroupings, text);
-  if (found == kGroupings.end()) fail("expected one of {}, found \"{}\"", fmt::join(kGroupings, ", "), text);
-  return static_cast<Grouping>(found - kGroupings.begin());
 }
 
 Question ask(const scores::Run& run, const Wishes& wishes,

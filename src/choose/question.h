@@ -9,16 +9,16 @@
 #include <vector>
 
 #include "choose/problem.h"
+#include "scores/grouping.h"
 #include "scores/interactions.h"
 #include "scores/run.h"
 
 namespace qsweep::choose {
 
-// Which ops take one format together. `fused`: those that serving stacks store as one. `block` and `role`
-// keep these together too; `op` does not.
-enum class Grouping { fused, op, block, role };
-Grouping parse_grouping(std::string_view text);  // Error with the valid names
+using scores::Grouping;
+using scores::parse_grouping;
 
+int64_t weights_of(const scores::Run& run);  // of all ops
 // Of an op's weight, scales included; float (null) has 16 per weight.
 int64_t stored_bits(const scores::OpRecord& op, const quant::Format* format);
 
@@ -48,12 +48,14 @@ struct Question {
   std::vector<std::string> unscored;   // names of ops that stay float because they have no score
   std::vector<std::string> with_unscored;  // ops that stay float because one that they are fused with does
   std::vector<std::string>
-      refused;                // ops that stay float because wishes refuse all that they have a score in
-  std::string without_pairs;  // why the problem has no pairs; empty where it has
+      refused;                 // ops that stay float because wishes refuse all that they have a score in
+  size_t measured_groups = 0;  // groups in a format that stand for their ops in some choice
+  std::string without_pairs;   // why the problem has no pairs; empty where it has
 };
 
-// Takes the isolated scores that stand for each format (scores::isolated_groups). Fusion groups are never
-// split, but by Grouping::op. Pairs are known where `interactions` has every score in question. Error where
+// Takes the isolated scores that stand for each format (scores::isolated_groups), and groups that were
+// measured in place of scores of their ops (scores::take_groups). Fusion groups are never split, but by
+// Grouping::op. Pairs are known where `interactions` has every score in question. Error where
 // the run has no isolated scores of the metric at an output (leave-one-out scores and those of method `local`
 // say nothing about sums), where a format was not scored, where a pattern matches nothing or takes a part of
 // a fusion group, and where what is fixed has no score or is refused.

@@ -7,13 +7,6 @@ namespace {
 
 constexpr size_t kEnoughSamples = 12, kHeldOutOf = 3;
 
-std::vector<size_t> other_samples(size_t samples, std::span<const size_t> held_out) {
-  std::vector<size_t> others;
-  for (size_t s = 0; s < samples; ++s)
-    if (std::ranges::find(held_out, s) == held_out.end()) others.push_back(s);
-  return others;
-}
-
 std::vector<double> predictions(const Problem& refitted, const Measurements& measured) {
   std::vector<double> predicted;
   for (const Measured& recipe : measured.recipes) predicted.push_back(refitted.predicted(recipe.selection));
@@ -50,6 +43,13 @@ std::vector<size_t> held_out_samples(size_t samples, size_t held_out) {
   std::vector<size_t> chosen;
   for (size_t i = 1; i <= held_out; ++i) chosen.push_back(i * samples / held_out - 1);
   return chosen;
+}
+
+std::vector<size_t> other_samples(size_t samples, std::span<const size_t> held_out) {
+  std::vector<size_t> others;
+  for (size_t s = 0; s < samples; ++s)
+    if (std::ranges::find(held_out, s) == held_out.end()) others.push_back(s);
+  return others;
 }
 
 Measurements on_samples(const Measurements& measured, std::span<const size_t> samples) {

@@ -13,6 +13,9 @@ size_t usually_held_out(size_t samples);
 // Which ones, evenly spaced; ascending. held_out < samples.
 std::vector<size_t> held_out_samples(size_t samples, size_t held_out);
 
+// The samples that choose, ascending.
+std::vector<size_t> other_samples(size_t samples, std::span<const size_t> held_out);
+
 // The same recipes on these samples alone, which are ascending.
 Measurements on_samples(const Measurements& measured, std::span<const size_t> samples);
 

@@ -12,6 +12,7 @@ void say_alternatives(const Output& output, const Engine& engine, sweep::ScoreOp
   const bool estimable = options.method == scores::Method::exact && options.mode == scores::Mode::isolated;
   if (!estimable || forecast.total_s() <= kLong_s) return;
   options.method = scores::Method::automatic;
+  options.groups.clear();
   try {
     sweep::Sweep instead(engine.model, *engine.devices, engine.data, engine.calibration_data(), options);
     instead.prepare();

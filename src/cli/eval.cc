@@ -17,8 +17,10 @@
 #include "report/page.h"
 #include "report/time.h"
 #include "scores/files.h"
+#include "scores/op_names.h"
 #include "scores/sketches.h"
 #include "sweep/evaluate.h"
+#include "sweep/records.h"
 
 namespace qsweep::cli {
 namespace {
@@ -38,8 +40,7 @@ struct EvalFlags {
 
 std::vector<sweep::RecipeFormats> read_recipes(const std::vector<std::string>& paths,
                                                const models::Model& model) {
-  std::vector<std::string> names;
-  for (const graph::LinearOp& op : model.ops) names.push_back(op.name);
+  const std::vector<std::string> names = scores::names_of(sweep::op_records(model));
   std::vector<sweep::RecipeFormats> recipes;
   std::set<std::string> seen;
   for (const std::string& path : paths) {

@@ -42,6 +42,8 @@ void print_model(const models::Model& model) {
 void run(EngineFlags flags) {
   Gpus gpus = flags.resolve();
   const sweep::ScoreOptions options = flags.options();
+  if (!flags.groups.empty() && flags.coarse)
+    fail("--groups: expected every op to be measured, found --coarse beside it");
   Engine engine = open_engine(flags, std::move(gpus));
   print_model(engine.model);
   const bool given = !engine.data.empty();
@@ -58,6 +60,9 @@ void run(EngineFlags flags) {
       engine.model.ops.size(), options.formats.size());
   for (const auto& [status, count] : counts)
     say("  {:<12} {}\n", status == scores::Status::ok ? "to score" : scores::name(status), count);
+  const auto groups =
+      std::ranges::count(sweep.outlook().groups, scores::Status::ok, &scores::GroupScore::status);
+  if (groups > 0) say("  {:<12} {}\n", "of groups", groups);
   say("memory plan: {}\n", describe(sweep.plan()));
   const auto rates = sweep::measure_rates(*engine.devices, sweep.main_products(), sweep.plan());
   if (rates.empty()) return;

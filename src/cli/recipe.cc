@@ -24,7 +24,7 @@ void choose_recipes(const RecipeFlags& flags, const io::Json& settings) {
     write_recipes(flags, scored.run, spectrum, metric, json, folder.path());
     folder.commit();
   });
-  tell_recipes(output, out, scored.run, spectrum, metric);
+  tell_recipes(output, out, scored.run, spectrum, metric, json);
 }
 
 // Error where --out has anything but the journal of a search that was ended.

@@ -63,12 +63,12 @@ void write_recipes(const RecipeFlags& flags, const scores::Run& run, const choos
 }
 
 void tell_recipes(const Output& output, const std::string& out, const scores::Run& run,
-                  const choose::Spectrum& spectrum, scores::Metric metric) {
+                  const choose::Spectrum& spectrum, scores::Metric metric, const io::Json& json) {
   for (const std::string& note : report::recipe_notes(run, spectrum)) output.say("{}\n", note);
   output.say("{}", report::recipe_lines(spectrum, metric));
   output.say("{0}/recipes.md  {0}/report.html  {0}/recipes.json  {0}/{1}\n", out,
              spectrum.recipes.size() == 1 ? "recipe.json" : "recipe_*.json");
-  output.result(recipe_summary(out, io::read_json_file(out + "/recipes.json")));
+  output.result(recipe_summary(out, json));
 }
 
 io::Json recipe_summary(const std::string& out, const io::Json& json) {

@@ -16,9 +16,9 @@ inline constexpr const char* kRecipeJournal = "recipe_journal.sqlite";
 void write_recipes(const RecipeFlags& flags, const scores::Run& run, const choose::Spectrum& spectrum,
                    scores::Metric metric, const io::Json& json, const std::string& folder);
 
-// Says what was chosen, and where it stands.
+// Says what was chosen, and where it stands; to programs by recipes.json.
 void tell_recipes(const Output& output, const std::string& out, const scores::Run& run,
-                  const choose::Spectrum& spectrum, scores::Metric metric);
+                  const choose::Spectrum& spectrum, scores::Metric metric, const io::Json& json);
 
 // For programs, from recipes.json and what else is in --out.
 io::Json recipe_summary(const std::string& out, const io::Json& json);

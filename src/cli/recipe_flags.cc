@@ -1,7 +1,5 @@
 #include "cli/recipe_flags.h"
 
-#include <filesystem>
-
 #include "base/limits.h"
 #include "compare/run.h"
 
@@ -77,11 +75,9 @@ choose::Wishes wishes_of(const RecipeFlags& flags, const scores::Run& run) {
 }
 
 ScoredRun::ScoredRun(const RecipeFlags& flags)
-    : run(compare::read_run(flags.run)), wishes(wishes_of(flags, run)) {
-  const std::string file = std::filesystem::absolute(compare::scores_file(flags.run)).string();
-  sketches = scores::read_sketches(run, std::filesystem::path(file).parent_path().string());
-  if (sketches && sketches->which() != wishes.metric.which) sketches.reset();
-}
+    : run(compare::read_run(flags.run)),
+      wishes(wishes_of(flags, run)),
+      sketches(compare::sketches_of(run, flags.run, wishes.metric.which)) {}
 
 std::optional<scores::Interactions> ScoredRun::interactions() const {
   if (!sketches) return std::nullopt;

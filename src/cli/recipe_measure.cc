@@ -14,6 +14,7 @@
 #include "report/time.h"
 #include "scores/op_names.h"
 #include "sweep/recipe_search.h"
+#include "sweep/records.h"
 
 namespace qsweep::cli {
 namespace {
@@ -81,13 +82,12 @@ class Searching : public Question {
   std::optional<choose::Spectrum> spectrum_;
   std::optional<sweep::RecipeSearch> search_;
   double seconds_ = 0;  // of the first round
-  io::Json provenance_;
+  io::Json recipes_;    // recipes.json
 };
 
 void check_model(const RunScript& script, const RecipeFlags& flags, const scores::Run& scored) {
   expect_scores_of(scored, script.model(), "--measure", flags.run);
-  std::vector<std::string> names;
-  for (const graph::LinearOp& op : script.engine().model.ops) names.push_back(op.name);
+  const std::vector<std::string> names = scores::names_of(sweep::op_records(script.engine().model));
   if (names != scores::names_of(scored.ops))
     fail("{}: expected scores of the {} ops of {}, found {} others: score again", flags.run, names.size(),
          flags.engine.model, scored.ops.size());
@@ -127,9 +127,9 @@ Searching::Searching(RunScript& script, const RecipeFlags& flags, const ScoredRu
 void Searching::pose() {
   const bool same = scored_.run.data.sha256 == measured_on_.data.sha256 && !measured_on_.held_out.empty();
   if (same && scored_.sketches) {
-    std::vector<int64_t> seen;
-    for (int64_t s = 0; s < scored_.sketches->samples(); ++s)
-      if (!std::ranges::binary_search(measured_on_.held_out, static_cast<size_t>(s))) seen.push_back(s);
+    const auto samples = static_cast<size_t>(scored_.sketches->samples());
+    const std::vector<size_t> chosen_by = choose::other_samples(samples, measured_on_.held_out);
+    const std::vector<int64_t> seen(chosen_by.begin(), chosen_by.end());
     spectrum_ =
         choose::open_spectrum(scores::on_samples(scored_.run, *scored_.sketches, seen), scored_.wishes,
                               scored_.sketches->interactions(metric().scope, seen, {flags_.engine.threads}));
@@ -185,19 +185,19 @@ void Searching::answer() {
   for (size_t b = 0; b < budgets_.size(); ++b) spectrum_->recipes.push_back(chosen(b, found.budgets[b]));
   measured_on_.uncalibrated = {search_->uncalibrated().begin(), search_->uncalibrated().end()};
   spectrum_->measured_on = measured_on_;
-  io::Json json = report::recipes_json(scored_.run, *spectrum_, metric(), found.settings);
-  json["provenance"] = provenance_ = found.provenance;
+  recipes_ = report::recipes_json(scored_.run, *spectrum_, metric(), found.settings);
+  recipes_["provenance"] = found.provenance;
   const std::string& out = flags_.job.out;
   with_context("--out", [&] {
     io::AtomicFolder folder(out + "/recipes");
-    write_recipes(flags_, scored_.run, *spectrum_, metric(), json, folder.path());
+    write_recipes(flags_, scored_.run, *spectrum_, metric(), recipes_, folder.path());
     folder.commit_into(out, "recipes.json");
   });
 }
 
 void Searching::conclude() {
-  script_.output().say("{}\n", report::time_line(provenance_));
-  tell_recipes(script_.output(), flags_.job.out, scored_.run, *spectrum_, metric());
+  script_.output().say("{}\n", report::time_line(recipes_["provenance"]));
+  tell_recipes(script_.output(), flags_.job.out, scored_.run, *spectrum_, metric(), recipes_);
 }
 
 }  // namespace

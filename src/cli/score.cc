@@ -88,6 +88,16 @@ void check_verify(const sweep::ScoreOptions& o) {
     fail("--verify: expected a method that scores the output, found {}", name(o.method));
 }
 
+// Groups are measured as single ops are, beside every one of theirs.
+void check_groups(const sweep::ScoreOptions& o) {
+  if (o.groups.empty()) return;
+  if (o.method != scores::Method::exact)
+    fail("--groups: expected --method exact, found {}, which estimates single ops alone", name(o.method));
+  if (o.mode != scores::Mode::isolated) fail("--groups: expected --mode isolated, found {}", name(o.mode));
+  if (o.coarse != sweep::Coarse::none)
+    fail("--groups: expected every op to be measured, found --coarse beside it");
+}
+
 // Sketches are made of changes of the output, by the op that alone causes them.
 void check_sketch(const sweep::ScoreOptions& o) {
   if (o.sketch == 0) return;
@@ -117,6 +127,7 @@ sweep::ScoreOptions score_options(ScoreFlags& flags) {
   check_coarse(options);
   options.verify = flags.verify.value_or(0);
   check_verify(options);
+  check_groups(options);
   options.sketch = flags.sketch;
   check_sketch(options);
   flags.probes = options.probes = flags.probes.value_or(kProbes);
@@ -126,12 +137,17 @@ sweep::ScoreOptions score_options(ScoreFlags& flags) {
 int64_t count_of(const sweep::Sweep& sweep, scores::Status status) {
   return std::ranges::count(sweep.outlook().records, status, &scores::ScoreRecord::status);
 }
+int64_t groups_to_compute(const sweep::Sweep& sweep) {
+  return std::ranges::count(sweep.outlook().groups, scores::Status::ok, &scores::GroupScore::status);
+}
 
 void print_outlook(const Output& output, const Engine& engine, const sweep::Sweep& sweep,
                    const sweep::ScoreOptions& options, const sweep::Forecast& forecast) {
   const int64_t to_compute = count_of(sweep, scores::Status::ok);
   const int64_t spread = count_of(sweep, scores::Status::spread);
   std::vector<std::string> beside;
+  if (const int64_t groups = groups_to_compute(sweep); groups > 0)
+    beside.push_back(fmt::format("{} of groups", groups));
   for (const scores::Baseline& baseline : sweep.outlook().baselines) beside.push_back(baseline.name);
   output.say("{}: {} ops, {} score{} to compute{}, and {}; {} on this machine\n", engine.model.family,
              engine.model.ops.size(), to_compute, to_compute == 1 ? "" : "s",
@@ -160,6 +176,7 @@ io::Json outlook_json(const sweep::Sweep& sweep, const sweep::Forecast& forecast
       {"command", "score"},
       {"dry_run", true},
       {"scores_to_compute", count_of(sweep, scores::Status::ok)},
+      {"groups_to_compute", groups_to_compute(sweep)},
       {"exact_scores", forecast.exact_scores ? io::Json(*forecast.exact_scores) : io::Json()},
       {"seconds", forecast.total_s()},
       {"plan", plan_json(sweep.plan())},

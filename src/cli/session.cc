@@ -170,6 +170,14 @@ void add_scoring_flags(Flags& flags, EngineFlags& v) {
       ->check(whole_number(1, kAnyNumber));
   flags
       .add(
+          "groups", v.groups,
+          "Also measure groups of ops, all of a group quantized together, in every format: fused (those that "
+          "serving stacks store as one), block, role, or those that a shell pattern matches; separated by "
+          "commas. "
+          "`recipe` and `eval --scores` take them in place of the sums of their ops")
+      ->delimiter(',');
+  flags
+      .add(
           "coarse", v.coarse,
           "Measure only one block of every four (block), or one of each tower (role), the middle one; ops of "
           "the same role in the others get its scores, with the status spread. Ops outside of blocks are "
@@ -247,6 +255,7 @@ sweep::ScoreOptions EngineFlags::options() const {
   sweep::ScoreOptions options{.formats = {},
                               .ops_glob = ops,
                               .max_ops = max_ops,
+                              .groups = groups,
                               .coarse = !coarse             ? sweep::Coarse::none
                                         : *coarse == "role" ? sweep::Coarse::role
                                                             : sweep::Coarse::block,

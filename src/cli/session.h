@@ -22,6 +22,7 @@ struct EngineFlags {
   std::vector<std::string> format{"w8a8"};
   std::string ops = "*";
   std::optional<int64_t> max_ops;
+  std::vector<std::string> groups;
   std::optional<std::string> coarse;
   std::optional<int64_t> samples;
   std::optional<int64_t> image_size;

@@ -1,6 +1,7 @@
 #include "cli/summary.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include <fmt/ranges.h>
@@ -85,6 +86,19 @@ io::Json group_json(const scores::Run& run, const scores::ScoreGroup& group) {
           {"ranking", std::move(ranking)}};
 }
 
+// A mean of the ranking metric; null where it is not known.
+io::Json known(double value) { return std::isfinite(value) ? io::Json(value) : io::Json(); }
+
+io::Json measured_group_json(const scores::Run& run, const scores::GroupScore& group) {
+  const scores::Metric metric = run.ranking_metric;
+  const double value = group.per_position(metric);
+  return {{"group", group.name},
+          {"format", group.format},
+          {"status", name(group.status)},
+          {"value", known(value)},
+          {"sum_of_ops", known(value * sum_of_ops(run, group, metric) / group.sum(metric))}};
+}
+
 std::vector<std::string> files_in(const std::string& out, bool inc) {
   std::vector<std::string> files{out + "/report.md", out + "/report.html", out + "/scores.json",
                                  out + "/scores.csv"};
@@ -96,7 +110,8 @@ std::vector<std::string> files_in(const std::string& out, bool inc) {
 
 io::Json summary_json(const scores::Run& run, const std::string& out, bool inc) {
   io::Json statuses = io::Json::object(), baselines = io::Json::object();
-  io::Json files = io::Json::array(), rankings = io::Json::array();
+  io::Json files = io::Json::array(), rankings = io::Json::array(), groups = io::Json::array();
+  for (const scores::GroupScore& group : run.groups) groups.push_back(measured_group_json(run, group));
   for (const std::string& file : files_in(out, inc)) files.push_back(valid_utf8(file));
   for (const scores::ScoreRecord& score : run.scores) {
     io::Json& count = statuses[std::string(name(score.status))];
@@ -107,10 +122,10 @@ io::Json summary_json(const scores::Run& run, const std::string& out, bool inc) 
         baseline.total ? io::Json(baseline.per_position(run.ranking_metric)) : io::Json();
   for (const scores::ScoreGroup& group : scores::group_scores(run))
     rankings.push_back(group_json(run, group));
-  return {{"schema", "qsweep.summary/1"},   {"command", "score"},
-          {"files", std::move(files)},      {"metric", name(run.ranking_metric)},
-          {"scores", std::move(statuses)},  {"baselines", std::move(baselines)},
-          {"rankings", std::move(rankings)}};
+  return {{"schema", "qsweep.summary/1"},  {"command", "score"},
+          {"files", std::move(files)},     {"metric", name(run.ranking_metric)},
+          {"scores", std::move(statuses)}, {"baselines", std::move(baselines)},
+          {"groups", std::move(groups)},   {"rankings", std::move(rankings)}};
 }
 
 void summarize(const Output& output, const scores::Run& run, const std::string& out, bool inc) {

@@ -6,7 +6,6 @@
 #include <functional>
 
 #include "scores/schema.h"
-#include "scores/sketches.h"
 
 namespace qsweep::compare {
 namespace {
@@ -62,11 +61,17 @@ Run read_run(const std::string& path) {
   return scores::from_json(io::read_json_file(scores_file(path)), scores_file(path));
 }
 
+std::optional<scores::Sketches> sketches_of(const Run& run, const std::string& path, scores::Which which) {
+  const std::string folder = std::filesystem::absolute(scores_file(path)).parent_path().string();
+  std::optional<scores::Sketches> sketches = scores::read_sketches(run, folder);
+  if (sketches && sketches->which() != which) sketches.reset();
+  return sketches;
+}
+
 std::optional<scores::Interactions> interactions_of(const Run& run, const std::string& path, Metric metric,
                                                     Threads threads) {
-  const std::string folder = std::filesystem::absolute(scores_file(path)).parent_path().string();
-  const std::optional<scores::Sketches> sketches = scores::read_sketches(run, folder);
-  if (!sketches || sketches->which() != metric.which) return std::nullopt;
+  const std::optional<scores::Sketches> sketches = sketches_of(run, path, metric.which);
+  if (!sketches) return std::nullopt;
   return sketches->interactions(metric.scope, threads);
 }
 

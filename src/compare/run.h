@@ -6,8 +6,8 @@
 
 #include "base/parallel.h"
 #include "compare/ranking.h"
-#include "scores/interactions.h"
 #include "scores/run.h"
+#include "scores/sketches.h"
 
 namespace qsweep::compare {
 
@@ -25,6 +25,9 @@ std::string scores_file(const std::string& path);
 // Reads that file of a run.
 scores::Run read_run(const std::string& path);
 
+// Of the run that was read from `path`, where it has them of the metric.
+std::optional<scores::Sketches> sketches_of(const scores::Run& run, const std::string& path,
+                                            scores::Which which);
 // How the errors of the run that was read from `path` align over all its samples, where it has sketches of
 // the metric.
 std::optional<scores::Interactions> interactions_of(const scores::Run& run, const std::string& path,

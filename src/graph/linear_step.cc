@@ -44,8 +44,8 @@ class FormatStep {
       quantized_x_ = input_.f32();
     }
     if (is_parents && branch.y.data != nullptr && !branch.y_is_known) parent_output(branch);
-    if (is_parents)
-      for (const LiveRun& run : branch.live) live(branch, run);
+    for (const LiveRun& run : branch.live)
+      if (run.format == format_) live(branch, run);
     if (format_ != nullptr) errors(branch);
     input_ = {};
   }
@@ -111,9 +111,10 @@ class FormatStep {
 
   bool wants_error(const BranchLinear& b) const {
     const bool is_parents = b.format == format_;
-    const auto floats = [&](const LiveRun& run) { return is_parents && run.format != format_; };
+    const auto differs = [&](const LiveRun& run) { return is_parents != (run.format == format_); };
     const auto forks = [&](const ForkRows& fork) { return is_parents || fork.format == format_; };
-    return (is_parents && b.own_error.data != nullptr) || std::any_of(b.live.begin(), b.live.end(), floats) ||
+    return (is_parents && b.own_error.data != nullptr) ||
+           std::any_of(b.live.begin(), b.live.end(), differs) ||
            std::any_of(b.forks.begin(), b.forks.end(), forks);
   }
   // Of a float parent, whose output is there: float comes first.
@@ -122,9 +123,13 @@ class FormatStep {
   }
   // Not of a parent with leaves here: its value is made of the products that their errors are made of.
   bool value_by_codes(const BranchLinear& b) const { return by_codes_ && b.live.empty() && b.forks.empty(); }
+  bool has_live(const BranchLinear& b) const {
+    return std::any_of(b.live.begin(), b.live.end(),
+                       [&](const LiveRun& run) { return run.format == format_; });
+  }
   bool needs_input(const BranchLinear& b) const {
     const bool is_parents = b.format == format_;
-    return (wants_error(b) && !error_by_codes(b)) ||
+    return (wants_error(b) && !error_by_codes(b)) || has_live(b) ||
            (is_parents && ((b.y.data != nullptr && !value_by_codes(b)) || !b.live.empty()));
   }
 
@@ -138,11 +143,12 @@ class FormatStep {
     product(view_of(quantized_x_), exact_weight_error(), view_of(b.y), /*accumulate=*/true);
   }
 
-  // The product of a run of live pairs.
+  // The product of a run of live pairs, to which errors that a change of format makes are added later.
   void live(const BranchLinear& b, const LiveRun& run) {
     const MatrixView dx = b.dx.rows_at(run.first_row, run.rows), dy = b.dy.rows_at(run.first_row, run.rows);
+    QSWEEP_CHECK(b.format == nullptr || run.format == nullptr || run.format == b.format,
+                 "{}: a live pair goes from one format to another", step_.op.name);
     if (run.format == nullptr) return product(dx, step_.weights.for_rows(step_.delta_dtype), dy);
-    QSWEEP_CHECK(run.format == format_, "{}: a live pair goes from one format to another", step_.op.name);
     if (!changes_input()) return product(dx, quantized(), dy);
     change_of_quantized(b, run);
   }
@@ -185,6 +191,9 @@ class FormatStep {
       if (b.own_error.data != nullptr) kernels::convert(device(), e.f32(), view_of(b.own_error));
       for (const LiveRun& run : b.live)
         if (run.format != format_) subtract_error(b, run, e);
+    } else {
+      for (const LiveRun& run : b.live)
+        if (run.format == format_) add_error(b, run, e);
     }
     std::shared_ptr<double> error_sse;
     if (step_.observe) {
@@ -218,10 +227,16 @@ class FormatStep {
     product(rounded.view, weight_error(), error, changes_input());
   }
 
-  void subtract_error(const BranchLinear& b, const LiveRun& run, const Scratch& error) const {
-    std::vector<RowBlock> blocks = run.blocks;
+  // Blocks of results that are inputs too.
+  static std::vector<RowBlock> in_place(std::vector<RowBlock> blocks) {
     for (RowBlock& block : blocks) block.in[0] = block.out;
-    kernels::subtract_parent(device(), blocks, b.dy, error.f32(), b.dy);
+    return blocks;
+  }
+  void add_error(const BranchLinear& b, const LiveRun& run, const Scratch& error) const {
+    kernels::add_to_parent(device(), in_place(run.blocks), error.f32(), b.dy, b.dy);
+  }
+  void subtract_error(const BranchLinear& b, const LiveRun& run, const Scratch& error) const {
+    kernels::subtract_parent(device(), in_place(run.blocks), b.dy, error.f32(), b.dy);
   }
 
   void product(MatrixView x, MatrixView w, MatrixView y, bool accumulate = false) const {
@@ -265,6 +280,7 @@ std::vector<const Format*> formats_in_use(std::span<const BranchLinear> branches
   };
   for (const BranchLinear& b : branches) {
     use(b.format);
+    for (const LiveRun& run : b.live) use(run.format);
     for (const ForkRows& fork : b.forks) use(fork.format);
   }
   return formats;

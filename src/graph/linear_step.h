@@ -63,8 +63,8 @@ struct LinearStep {
 //   v = p, activations quantized      dy = (Q(x + dx) - Q(x)) Q(W)^T
 //   v = p, weights alone              dy = dx Q(W)^T
 //   v = null, p quantized             dy = dx W^T - E_p(x)
-// Other changes of a live pair do not occur: configurations that change format more often are parents
-// themselves.
+//   v quantized, p = null             as where p is v, and E_v(x) more
+// No live pair goes from one quantized format to another.
 // Where deltas are not strict, a format's codes are integers and the processor multiplies int8, Q(x) Q(W)^T
 // is a product of codes: then it is the y of parents without leaves here (plus b), and E_f(x) of float
 // parents whose y is given or wanted is Q(x) Q(W)^T + b - y.

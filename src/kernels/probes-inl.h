@@ -124,6 +124,7 @@ QSWEEP_KERNEL void RowSquaredProducts(int64_t begin, int64_t end, MatrixView g, 
   row_sums(begin, end, g, e, sums, [](auto product) QSWEEP_LANES { return product * product; });
 }
 
+// Four probes at once: a change is read once for them, and their sums do not wait for each other.
 template <class T>
 QSWEEP_KERNEL void probe_products_of(const RowBlock& b, int64_t first, int64_t count, int64_t probes,
                                      Matrix<const float> u, MatrixView d, const LogitsSums* shifts,
@@ -131,11 +132,24 @@ QSWEEP_KERNEL void probe_products_of(const RowBlock& b, int64_t first, int64_t c
   for (int64_t r = first; r < first + count; ++r) {
     const T* change = d.as<T>().row(b.in[0] + r);
     const auto shift = L::set(shifts == nullptr ? 0.0f : static_cast<float>(shifts[b.out + r].shift));
-    for (int64_t p = 0; p < probes; ++p) {
-      const float* along = u.row(p * (u.rows / probes) + b.parent + r);
-      const float sum = L::sum(
-          d.cols, [&](auto at) QSWEEP_LANES { return L::load(along, at) * (L::load(change, at) - shift); });
-      L::once([&]() QSWEEP_LANES { products[(b.in[0] + r) * probes + p] += static_cast<double>(sum); });
+    for (int64_t p = 0; p < probes; p += 4) {
+      const auto along = [&](int64_t i) QSWEEP_LANES {
+        return u.row(std::min(p + i, probes - 1) * (u.rows / probes) + b.parent + r);
+      };
+      const float *u0 = along(0), *u1 = along(1), *u2 = along(2), *u3 = along(3);
+      auto s0 = L::zero(), s1 = s0, s2 = s0, s3 = s0;
+      L::each(d.cols, [&](auto at) QSWEEP_LANES {
+        const auto x = L::inside(L::load(change, at) - shift, at, L::zero());
+        s0 = L::fma(L::load(u0, at), x, s0);
+        s1 = L::fma(L::load(u1, at), x, s1);
+        s2 = L::fma(L::load(u2, at), x, s2);
+        s3 = L::fma(L::load(u3, at), x, s3);
+      });
+      const float sums[] = {L::sum_of(s0), L::sum_of(s1), L::sum_of(s2), L::sum_of(s3)};
+      double* to = products + (b.in[0] + r) * probes + p;
+      L::once([&]() QSWEEP_LANES {
+        for (int64_t i = 0; i < std::min<int64_t>(4, probes - p); ++i) to[i] += static_cast<double>(sums[i]);
+      });
     }
   }
 }

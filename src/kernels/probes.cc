@@ -14,6 +14,22 @@ QSWEEP_EXPORT(RowProducts);
 QSWEEP_EXPORT(RowSquaredProducts);
 QSWEEP_EXPORT(ProbeProducts);
 
+namespace {
+
+// Rows that meet the same probes follow each other, so that these stay in the nearest cache.
+std::vector<RowBlock> rows_by_parent(std::span<const RowBlock> blocks, int64_t parents) {
+  std::vector<RowBlock> rows;
+  for (int64_t parent = 0; parent < parents; ++parent)
+    for (const RowBlock& b : blocks) {
+      const int64_t r = parent - b.parent;
+      if (r < 0 || r >= b.rows) continue;
+      rows.push_back({.rows = 1, .parent = parent, .in = {b.in[0] + r, kAbsent, kAbsent}, .out = b.out + r});
+    }
+  return rows;
+}
+
+}  // namespace
+
 void fill_probes(Device device, ProbeKind kind, std::span<const ProbeRow> probes, Matrix<const float> logits,
                  std::span<const LogitsNormalizer> normalizers, int64_t first_column, MatrixView u) {
   run_rows(device, u.rows, QSWEEP_KERNEL_OF(FillProbes), kind, probes.data(), logits, normalizers.data(),
@@ -38,6 +54,8 @@ void row_squared_products(Device device, MatrixView g, Matrix<const float> e, st
 
 void probe_products(Device device, std::span<const RowBlock> blocks, int64_t probes, Matrix<const float> u,
                     MatrixView d, std::span<const LogitsSums> shifts, std::span<double> products) {
+  std::vector<RowBlock> rows;
+  if (device.gpu == nullptr) blocks = rows = rows_by_parent(blocks, u.rows / probes);
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(ProbeProducts), probes, u, d, shifts.data(), products.data());
 }
 

@@ -127,9 +127,11 @@ class Scoring {
     const auto& leaves = variants.branch(b).leaves;
     for (const graph::Leaf& leaf : leaves) branch.leaf_ids.push_back(VariantId{leaf.id});
     const int64_t live_rows = branch.live_rows();
+    branch.live = variants.live_runs(b, head_op(), branch.hidden_delta);
+    const bool in_float = std::ranges::all_of(branch.live, [](auto& run) { return run.format == nullptr; });
     const bool by_gram = input_.squared_errors_alone && input_.sketch.width == 0 && branch.is_reference() &&
-                         branch.format == nullptr && live_rows > branch.hidden_delta.view.cols;
-    if (!by_gram) branch.live = variants.live_runs(b, head_op(), branch.hidden_delta);
+                         in_float && live_rows > branch.hidden_delta.view.cols;
+    if (by_gram) branch.live.clear();
     Group& group = by_gram ? branch.squared : branch.leaves;
     const auto live = graph::row_blocks(pass_.batch, variants.pairs(b), branch.hidden_delta, {});
     size_t places = 0;
@@ -166,6 +168,7 @@ class Scoring {
     std::vector<const quant::Format*> used;
     for (const HeadBranch& b : branches_) {
       used.push_back(b.format);
+      for (const graph::LiveRun& run : b.live) used.push_back(run.format);
       for (const graph::ForkRows& fork : b.forks) used.push_back(fork.format);
     }
     return used;

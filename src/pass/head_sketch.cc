@@ -28,9 +28,10 @@ HeadSketch::HeadSketch(const PassInput& input, const graph::Pass& pass, const To
       which_(input.sketch.which),
       width_(leaf_rows > 0 ? input.sketch.width : 0),
       signs_(device(), probes_of(input, width_, pass.batch, rows)),
-      projections_(device(), probes_of(input, width_, pass.batch, rows)) {
+      projections_(device(), probes_of(input, which_ == Which::kl ? width_ : 0, pass.batch, rows)) {
   if (!wanted()) return;
-  held_ = pass_.workspace.hold(2 * std::ssize(signs_.for_host()) * int64_t{sizeof(ProbeRow)});
+  held_ = pass_.workspace.hold((std::ssize(signs_.for_host()) + std::ssize(projections_.for_host())) *
+                               int64_t{sizeof(ProbeRow)});
   products_ = Scratch(pass_.workspace, DType::f64, leaf_rows, width_);
   if (!dry()) kernels::clear(device(), products_.view.data, leaf_rows * width_ * int64_t{sizeof(double)});
 }

@@ -49,12 +49,6 @@ std::string formats_cell(const EvalRecipe& recipe) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
-std::string with_interval(const EvalRecipe& recipe, Metric metric) {
-  const auto& interval = recipe.intervals.of(metric);
-  const std::string mean = number(recipe.per_position(metric));
-  return interval ? fmt::format("{} [{}, {}]", mean, number(interval->low), number(interval->high)) : mean;
-}
-
 std::vector<std::string> prediction_cells(const EvalRecipe& recipe, Metric metric) {
   const Prediction* prediction = recipe.prediction(metric);
   if (!prediction) return {number(kUndefined), number(kUndefined), number(kUndefined)};

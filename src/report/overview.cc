@@ -71,7 +71,8 @@ std::vector<std::string> in_code(const std::vector<std::string>& names) {
 // How the errors of single ops add up to that of everything, and what stayed float in it.
 std::string joint_text(const Run& run) {
   const Metric metric = run.ranking_metric;
-  Table table({"Variant", ">" + name(metric) + " per position, measured", ">Sum of single ops", ">kappa"});
+  Table table({"Variant", ">" + name(metric) + " per position, measured",
+               run.groups.empty() ? ">Sum of single ops" : ">Sum of groups and single ops", ">kappa"});
   const JointModel model = JointModel::from_run(run, metric);
   for (const auto& [format, joint] : model.formats()) {
     if (!joint.measured_all) continue;
@@ -84,7 +85,8 @@ std::string joint_text(const Run& run) {
   if (!table.empty())
     text = table.text() +
            "kappa is the measured error over the sum of the errors of single ops: how much faster than their "
-           "sum the errors grow together. It is unknown (–) where ops without a score are quantized too.\n\n";
+           "sum the errors grow together. It is unknown (–) where ops without a score are quantized too." +
+           (run.groups.empty() ? "" : " Measured groups stand in that sum for their ops.") + "\n\n";
   for (const Baseline& baseline : run.baselines)
     if (!baseline.float_ops.empty())
       text += fmt::format("{} leaves {} float, for want of a calibration row: {}.\n\n", code(baseline.name),

@@ -19,13 +19,6 @@ using namespace scores;
 constexpr size_t kTopOps = 20, kExplainedOps = 5;
 constexpr std::string_view kCoherence = "coherence";
 
-std::string mean_with_interval(const Ranking& ranking, const ScoreRecord& score) {
-  const Metric metric = ranking.run.ranking_metric;
-  const auto& interval = score.intervals.of(metric);
-  const std::string mean = number(score.per_position(metric));
-  return interval ? fmt::format("{} [{}, {}]", mean, number(interval->low), number(interval->high)) : mean;
-}
-
 std::string relative_cell(const Ranking& ranking, const ScoreRecord& score) {
   return percent(ranking.relative(score));
 }
@@ -53,7 +46,7 @@ void add_output_columns(const Ranking& ranking, std::vector<Column>& columns) {
   const Metric metric = ranking.run.ranking_metric;
   columns.push_back(
       {">" + name(metric) + " per position" + (metric.which == Which::kl ? ", nats [95 %]" : " [95 %]"),
-       [&](const ScoreRecord& s) { return mean_with_interval(ranking, s); }});
+       [&](const ScoreRecord& s) { return with_interval(s, ranking.run.ranking_metric); }});
   columns.push_back(
       {relative_header(ranking), [&](const ScoreRecord& s) { return relative_cell(ranking, s); }});
   const Metric kl{Which::kl, metric.scope};

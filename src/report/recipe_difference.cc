@@ -35,13 +35,6 @@ double or_undefined(const std::optional<double>& value) { return value.value_or(
 // "+0.25"; "0" has no sign.
 std::string with_sign(double value) { return (value > 0 ? "+" : "") + number(value); }
 
-double weights_of(const scores::Run& run) {
-  double weights = 0;
-  for (const scores::OpRecord& op : run.ops)
-    weights += static_cast<double>(op.in_features) * static_cast<double>(op.out_features);
-  return weights;
-}
-
 // The largest change of the error first; where that is not known, of the bits.
 std::vector<Change> by_weight(std::vector<Change> changes) {
   const auto weight = [](const Change& change) {
@@ -117,7 +110,7 @@ std::string totals_table(const RecipeComparison& comparison) {
 
 std::string changes_table(const RecipeComparison& comparison) {
   const Difference& difference = comparison.difference;
-  const double weights = weights_of(comparison.run);
+  const auto weights = static_cast<double>(choose::weights_of(comparison.run));
   Table table({"Op", "In A", "In B", ">Bits", ">" + name(difference.metric) + " predicted"});
   for (const Change& change : by_weight(difference.changes))
     table.row({change_label(change), code(format_name(change.from)), code(format_name(change.to)),
@@ -165,7 +158,7 @@ std::string recipe_difference_lines(const RecipeComparison& comparison) {
   line("B less A", fmt::format("{:+.3f}", b.effective_bits - a.effective_bits),
        or_undefined(difference.error), "");
   const std::vector<Change> changes = by_weight(difference.changes);
-  const double weights = weights_of(comparison.run);
+  const auto weights = static_cast<double>(choose::weights_of(comparison.run));
   for (size_t i = 0; i < std::min(changes.size(), kShownLines); ++i)
     text += fmt::format("{:>10} bits {:>10}  {}: {} -> {}\n",
                         with_sign(static_cast<double>(changes[i].stored_bits) / weights),
@@ -178,7 +171,7 @@ std::string recipe_difference_lines(const RecipeComparison& comparison) {
 io::Json recipe_difference_json(const RecipeComparison& comparison) {
   const Difference& difference = comparison.difference;
   const scores::Run& run = comparison.run;
-  const double weights = weights_of(run);
+  const auto weights = static_cast<double>(choose::weights_of(run));
   return {{"schema", kRecipeDifferenceSchema},
           {"model", scores::model_json(run.model)},
           {"data", scores::data_json(run.data)},

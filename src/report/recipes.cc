@@ -105,18 +105,14 @@ std::string predictor_note(const Spectrum& spectrum) {
       corrected ? "that sum, corrected by the error of everything quantized" : "that sum");
 }
 
-io::Json interval_json(const std::optional<scores::Interval>& interval) {
-  return interval ? io::Json::array({interval->low, interval->high}) : io::Json();
-}
-
 io::Json ratio_json(const std::optional<choose::Ratio>& ratio) {
   if (!ratio) return {};
-  return {{"value", ratio->value}, {"ci95", interval_json(ratio->interval)}};
+  return {{"value", ratio->value}, {"ci95", scores::interval_json(ratio->interval)}};
 }
 
 io::Json judged_json(const choose::Judged& judged) {
   return {{"error", judged.error},
-          {"ci95", interval_json(judged.interval)},
+          {"ci95", scores::interval_json(judged.interval)},
           {"over_runner_up", ratio_json(judged.over_runner_up)},
           {"over_additive", ratio_json(judged.over_additive)}};
 }
@@ -165,11 +161,6 @@ io::Json recipe_json(const Spectrum& spectrum, const Chosen& chosen, size_t ops)
           {"ops", by_op}};
 }
 
-std::string with_interval(double value, const std::optional<scores::Interval>& interval) {
-  return interval ? fmt::format("{} [{}, {}]", number(value), number(interval->low), number(interval->high))
-                  : number(value);
-}
-
 // A row for the samples that chose, and one for those that judge.
 std::string measured_table(const Spectrum& spectrum, scores::Metric metric) {
   Table table({"Recipe", ">Candidates", "Samples", ">" + name(metric) + " measured [95 %]",
@@ -214,6 +205,9 @@ std::vector<std::string> recipe_notes(const scores::Run& run, const Spectrum& sp
   if (!question.estimated.empty())
     notes.push_back(fmt::format("Scores are estimates, not exact: {}.", fmt::join(question.estimated, ", ")));
   notes.push_back(predictor_note(spectrum));
+  if (question.measured_groups > 0)
+    notes.push_back(fmt::format("Measured groups count in place of their ops, in {}.",
+                                counted(static_cast<int64_t>(question.measured_groups), "choice")));
   if (spectrum.measured_on)
     for (std::string& note : measured_notes(*spectrum.measured_on)) notes.push_back(std::move(note));
   if (run.model.tied_embeddings.value_or(false) && std::ranges::any_of(spectrum.recipes, has_quantized_head))
@@ -263,6 +257,7 @@ io::Json recipes_json(const scores::Run& run, const Spectrum& spectrum, scores::
             {"ops", ops},
             {"formats", question.formats},
             {"estimated", question.estimated},
+            {"measured_groups", question.measured_groups},
             {"unscored", question.unscored},
             {"with_unscored", question.with_unscored},
             {"refused", question.refused},

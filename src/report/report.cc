@@ -1,6 +1,7 @@
 #include "report/report.h"
 
 #include "io/atomic_file.h"
+#include "report/groups.h"
 #include "report/overview.h"
 #include "report/ranking.h"
 #include "report/scopes.h"
@@ -45,6 +46,7 @@ std::string markdown(const scores::Run& run) {
   std::string rankings;
   for (const scores::ScoreGroup& group : group_scores(run)) rankings += ranking_section(run, group);
   if (!rankings.empty()) text += "## The most sensitive ops\n\n" + rankings;
+  text += group_section(run);
   text += reliability_section(run);
   text += scope_section(run);
   text += verification_section(run);

@@ -46,6 +46,15 @@ std::string bytes(double value) {
   return number(value * 0x1p-30) + " GiB";
 }
 
+std::string with_interval(double value, const std::optional<scores::Interval>& interval) {
+  return interval ? fmt::format("{} [{}, {}]", number(value), number(interval->low), number(interval->high))
+                  : number(value);
+}
+
+std::string with_interval(const scores::Measurement& measured, scores::Metric metric) {
+  return with_interval(measured.per_position(metric), measured.intervals.of(metric));
+}
+
 std::string counted(int64_t n, const std::string& noun) {
   return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s");
 }

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "scores/metric.h"
+#include "scores/record.h"
 
 namespace qsweep::report {
 
@@ -16,6 +17,9 @@ std::string number(double value);
 std::string percent(double fraction);
 std::string seconds(double value);
 std::string bytes(double value);
+// "0.120 [0.100, 0.150]", without the interval where there is none.
+std::string with_interval(double value, const std::optional<scores::Interval>& interval);
+std::string with_interval(const scores::Measurement& measured, scores::Metric metric);  // per position
 // "1 op", "2 ops".
 std::string counted(int64_t n, const std::string& noun);
 

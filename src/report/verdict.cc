@@ -25,11 +25,8 @@ constexpr double kFew = 0.15;  // of the ops: they can be kept in higher precisi
 constexpr size_t kNamed = 5;
 
 std::string value_text(const Measurement& m, Metric metric) {
-  const auto& interval = m.intervals.of(metric);
-  std::string text = fmt::format("{} is {}{} per position", name(metric), number(m.per_position(metric)),
-                                 metric.which == Which::kl ? " nats" : "");
-  if (interval) text += fmt::format(" [{}, {}]", number(interval->low), number(interval->high));
-  return text;
+  return fmt::format("{} is {}{} per position", name(metric), with_interval(m, metric),
+                     metric.which == Which::kl ? " nats" : "");
 }
 
 const Level& level_of(double flips) {

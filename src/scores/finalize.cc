@@ -46,6 +46,9 @@ void check_contract(const Run& run) {
     QSWEEP_CHECK(score.method != Method::local || score.measured == Measured::none(),
                  "{} has metrics by the method local", run.ops[score.op].name);
   }
+  for (const GroupScore& group : run.groups)
+    QSWEEP_CHECK(group.status != Status::ok || (samples > 0 && group.per_sample.size() == samples),
+                 "{} has sums of {} of {} samples", group.name, group.per_sample.size(), samples);
   for (const Baseline& baseline : run.baselines)
     QSWEEP_CHECK(samples > 0 && baseline.per_sample.size() == samples, "{} has sums of {} of {} samples",
                  baseline.name, baseline.per_sample.size(), samples);
@@ -173,6 +176,22 @@ void fill_group(Run& run, const ScoreGroup& group, StudentT95& t) {
   for (const auto& [method, variants] : inputs) fill_intervals(variants, run.ranking_metric, t);
 }
 
+// Intervals of the groups in one format are judged together.
+void conclude_groups(Run& run, StudentT95& t) {
+  std::map<std::string, std::vector<IntervalInput>> inputs;
+  for (GroupScore& group : run.groups) {
+    group.total.reset();
+    group.intervals = {};
+    if (group.status != Status::ok) continue;
+    sum_up(group);
+    if (!group.total)
+      group.status = Status::non_finite;
+    else
+      inputs[group.format].push_back({&group});
+  }
+  for (const auto& [format, groups] : inputs) fill_intervals(groups, run.ranking_metric, t);
+}
+
 }  // namespace
 
 void finalize(Measurement& alone) {
@@ -194,6 +213,7 @@ void finalize(Run& run, Metric ranking, uint64_t seed) {
     if (baseline.format.empty()) baseline.format = format_of_baseline(baseline.name);
   }
   for (ScoreRecord& score : run.scores) conclude(score);
+  conclude_groups(run, t);
   for (const ScoreGroup& group : group_scores(run)) {
     fill_group(run, group, t);
     spread_metrics(run, group);

@@ -22,6 +22,7 @@ void finalize(Measurement& alone);
 //   - status non_finite, without metrics, where a measured sum is not finite; estimates that are not finite
 //     are dropped, and local statistics are with the flag local_non_finite;
 //   - 95 % intervals (interval.h) per (format, mode, method); a baseline stands alone;
+//   - the same totals, statuses and intervals of Run::groups, those of a format judged together;
 //   - spread scores: the representative's method, metrics, intervals, flags and estimates, or its status
 //   where
 //     it carries no metrics;

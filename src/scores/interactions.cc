@@ -41,7 +41,7 @@ double Interactions::pairs(std::span<const size_t> chosen) const {
 
 double Interactions::predicted(const Run& run, std::span<const size_t> chosen, Metric metric) const {
   double sum = 0;
-  for (const size_t i : chosen) sum += run.scores[i].sum(metric);
+  for (const size_t i : chosen) sum += part(run, i).sum(metric);
   return sum + pairs(chosen);
 }
 

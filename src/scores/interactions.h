@@ -20,7 +20,7 @@ namespace qsweep::scores {
 // Inner products between scores of a run, as sums over the positions of the metric that they were made for.
 class Interactions {
  public:
-  // scores: indexes into Run::scores, ascending. products: [n, n], symmetric; its diagonal, the scores to
+  // scores: parts (run.h), ascending. products: [n, n], symmetric; its diagonal, the scores to
   // second order, is not used.
   Interactions(std::vector<size_t> scores, std::vector<double> products);
 

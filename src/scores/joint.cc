@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "scores/grouping.h"
+
 namespace qsweep::scores {
 namespace {
 
@@ -26,6 +28,16 @@ bool hidden_in_baseline(const ScoreRecord& score, const std::string& op, const B
   return std::find(floats.begin(), floats.end(), op) == floats.end();
 }
 
+// Groups are measured as exact scores are, and stand beside no others.
+void add_groups(const Run& run, const ScoreGroup& scores, Metric metric, JointFormat& joint) {
+  if (scores.method != Method::exact) return;
+  for (const GroupScore& group : run.groups) {
+    if (group.format != scores.format || !group.has(metric)) continue;
+    joint.groups.push_back(op_names(run, group));
+    joint.group_errors.push_back(group.sum(metric));
+  }
+}
+
 JointFormat joint_format(const Run& run, const ScoreGroup& group, Metric metric) {
   JointFormat joint;
   const Baseline* baseline = find_baseline(run.baselines, group.format);
@@ -37,12 +49,15 @@ JointFormat joint_format(const Run& run, const ScoreGroup& group, Metric metric)
     scored.insert(score.op);
     if (score.has(metric)) {
       joint.errors[op] = score.sum(metric);
-      joint.sum_all += score.sum(metric);
     } else {
       joint.unscored.push_back(op);
       comparable = comparable && !hidden_in_baseline(score, op, *baseline);
     }
   }
+  std::set<std::string> all;
+  for (const auto& [op, error] : joint.errors) all.insert(op);
+  add_groups(run, group, metric, joint);
+  joint.sum_all = joint.sum(std::move(all));
   if (baseline && baseline->has(metric)) joint.measured_all = baseline->sum(metric);
   comparable = comparable && scored.size() == run.ops.size() && joint.sum_all > 0;
   if (comparable) joint.kappa = *joint.measured_all / joint.sum_all;
@@ -57,6 +72,13 @@ std::vector<ScoreGroup> isolated_groups(const Run& run, Metric metric) {
   for (const ScoreGroup& group : groups)
     if (best_group(run, groups, group.format, metric) == &group) best.push_back(group);
   return best;
+}
+
+double JointFormat::sum(std::set<std::string> ops) const {
+  double sum = 0;
+  for (const size_t group : take_groups(groups, ops)) sum += group_errors[group];
+  for (const std::string& op : ops) sum += errors.at(op);
+  return sum;
 }
 
 JointModel JointModel::from_run(const Run& run, Metric metric) {
@@ -74,21 +96,22 @@ JointModel JointModel::from_run(const Run& run, Metric metric) {
 Prediction JointModel::predict(const std::map<std::string, std::string>& formats) const {
   Prediction prediction{
       .metric = metric_, .plain_sum = 0, .corrected = {}, .positions = positions_, .missing = {}};
-  std::map<std::string, double> sums;  // S_f
+  std::map<std::string, std::set<std::string>> ops;
   for (const auto& [op, format] : formats) {
     const auto joint = formats_.find(format);
     if (joint == formats_.end() || !joint->second.errors.contains(op)) {
       prediction.missing.emplace_back(op, format);
       continue;
     }
-    sums[format] += joint->second.errors.at(op);
+    ops[format].insert(op);
   }
   double growth = 1;
   bool known = true;
-  for (const auto& [format, sum] : sums) {
+  for (const auto& [format, of_format] : ops) {
+    const JointFormat& joint = formats_.at(format);
+    const double sum = joint.sum(of_format);
     prediction.plain_sum += sum;
     if (sum == 0) continue;
-    const JointFormat& joint = formats_.at(format);
     known = known && joint.kappa.has_value();
     if (known) growth += (*joint.kappa - 1) * sum / joint.sum_all;
   }
@@ -98,18 +121,33 @@ Prediction JointModel::predict(const std::map<std::string, std::string>& formats
 
 namespace {
 
+// Of the groups that have inner products those that the ops hold, as indexes; takes their ops out.
+std::vector<size_t> measured_groups(const Run& run, const MetricInteractions& pairs,
+                                    const std::string& format, std::set<std::string>& ops) {
+  std::vector<std::vector<std::string>> groups(run.groups.size());  // empty ones are not taken
+  for (size_t i = 0; i < groups.size(); ++i)
+    if (run.groups[i].format == format && run.groups[i].has(pairs.metric) &&
+        pairs.interactions.has(part_of_group(run, i)))
+      groups[i] = op_names(run, run.groups[i]);
+  return take_groups(groups, ops);
+}
+
 std::optional<double> predict_with_pairs(const Run& run, const std::map<std::string, std::string>& formats,
                                          const MetricInteractions& pairs) {
+  std::map<std::string, std::set<std::string>> left;  // ops by format
+  for (const auto& [op, format] : formats) left[format].insert(op);
   std::vector<size_t> chosen;
-  size_t missing = formats.size();
+  for (auto& [format, ops] : left)
+    for (const size_t group : measured_groups(run, pairs, format, ops))
+      chosen.push_back(part_of_group(run, group));
   for (const size_t i : pairs.interactions.scores()) {
+    if (i >= run.scores.size()) break;
     const ScoreRecord& score = run.scores[i];
-    const auto format = formats.find(run.ops[static_cast<size_t>(score.op)].name);
-    if (format == formats.end() || format->second != score.format || !score.has(pairs.metric)) continue;
-    chosen.push_back(i);
-    --missing;
+    const auto ops = left.find(score.format);
+    if (ops == left.end() || !score.has(pairs.metric)) continue;
+    if (ops->second.erase(run.ops[static_cast<size_t>(score.op)].name) > 0) chosen.push_back(i);
   }
-  if (missing > 0) return std::nullopt;
+  if (std::ranges::any_of(left, [](const auto& ops) { return !ops.second.empty(); })) return std::nullopt;
   return pairs.interactions.predicted(run, chosen, pairs.metric);
 }
 

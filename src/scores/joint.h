@@ -6,11 +6,13 @@
 //
 //   predicted = S (1 + (kappa - 1) S / S_all),
 //
-// and for a set in several formats, S = sum_f S_f, predicted = S (1 + sum_f (kappa_f - 1) S_f / S_all_f).
+// and for a set in several formats, S = sum_f S_f, predicted = S (1 + sum_f (kappa_f - 1) S_f / S_all_f). The
+// errors of measured groups stand for those of their ops in all of these sums.
 #pragma once
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,12 +24,18 @@ namespace qsweep::scores {
 // Errors are sums over the positions of the data, of one metric.
 struct JointFormat {
   std::map<std::string, double> errors;  // isolated, by op name; also those of representatives (spread)
-  double sum_all = 0;                    // of the above
-  std::optional<double> measured_all;    // all:FORMAT
+  // Of groups that were measured: names of their ops, and their errors, which stand for those of the ops.
+  std::vector<std::vector<std::string>> groups;
+  std::vector<double> group_errors;
+  double sum_all = 0;                  // of all ops
+  std::optional<double> measured_all;  // all:FORMAT
   // measured_all / sum_all. None where it would not be the share of what all:FORMAT quantizes: an op that is
   // neither float there nor out of the data's reach has no score.
   std::optional<double> kappa;
   std::vector<std::string> unscored;  // ops without a score
+
+  // Of these ops, which all have errors: of measured groups among them (take_groups), and of single ops.
+  double sum(std::set<std::string> ops) const;
 };
 
 struct Prediction {

@@ -106,6 +106,15 @@ struct ScoreRecord : Measurement {
   bool has_flag(std::string_view flag) const;
 };
 
+// Several ops quantized together, everything else float: measured at the output, in mode isolated.
+struct GroupScore : Measurement {
+  std::string name;      // with the format, there once in a run
+  std::vector<int> ops;  // indexes in Run::ops, ascending; those that data reaches
+  std::string format;
+  Status status = Status::ok;  // as of a score, but never spread
+  double effective_bits = 0;   // mean over the group's weights
+};
+
 // A variant that is no single op's score, such as all:w8a8. No total where a sum is not finite.
 struct Baseline : Measurement {
   std::string name;

@@ -1,6 +1,7 @@
 #include "scores/run.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <tuple>
 
@@ -17,6 +18,30 @@ std::string ranked_by(const Run& run, const ScoreRecord& score) {
 std::optional<Interval> ranking_interval(const Run& run, const ScoreRecord& score) {
   if (score.method == Method::local) return std::nullopt;
   return score.intervals.of(run.ranking_metric);
+}
+
+const Measurement& part(const Run& run, size_t number) {
+  if (number < run.scores.size()) return run.scores[number];
+  return run.groups[number - run.scores.size()];
+}
+
+std::vector<std::string> op_names(const Run& run, const GroupScore& group) {
+  std::vector<std::string> names;
+  for (const int op : group.ops) names.push_back(run.ops[static_cast<size_t>(op)].name);
+  return names;
+}
+
+double sum_of_ops(const Run& run, const GroupScore& group, Metric metric) {
+  double sum = 0;
+  size_t found = 0;
+  for (const ScoreRecord& score : run.scores) {
+    if (score.format != group.format || score.mode != Mode::isolated || score.method != Method::exact ||
+        !score.has(metric) || std::ranges::find(group.ops, score.op) == group.ops.end())
+      continue;
+    sum += score.sum(metric);
+    ++found;
+  }
+  return found == group.ops.size() ? sum : NAN;
 }
 
 std::vector<ScoreGroup> group_scores(const Run& run) {

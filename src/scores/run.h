@@ -20,7 +20,8 @@ struct Run {
   std::vector<Reliability> reliability;
   std::vector<VerifiedScore> verification;
   std::vector<ScoreRecord> scores;
-  Metric ranking_metric;  // stands in settings["metric"] in the file
+  std::vector<GroupScore> groups = {};  // measured beside the scores, and never ranked with them
+  Metric ranking_metric;                // stands in settings["metric"] in the file
   // What the run itself ranks by, where its scores were ranked anew (rank_by).
   std::optional<Metric> reranked_from = {};
   // Scores of all methods are ranked together; settings["method"] is "auto" in the file.
@@ -36,6 +37,14 @@ double mean_value(const Run& run, const ScoreRecord& score);
 // What it is a mean of: "kl:all", or "relative_error" of method `local`; and its interval.
 std::string ranked_by(const Run& run, const ScoreRecord& score);
 std::optional<Interval> ranking_interval(const Run& run, const ScoreRecord& score);
+
+// What errors of many ops are made of: parts, by number. First come the scores, by their indexes, then the
+// groups.
+inline size_t part_of_group(const Run& run, size_t group) { return run.scores.size() + group; }
+const Measurement& part(const Run& run, size_t number);
+std::vector<std::string> op_names(const Run& run, const GroupScore& group);
+// Of the single ops of a group: the sum of their exact isolated scores in its format; NaN where one has none.
+double sum_of_ops(const Run& run, const GroupScore& group, Metric metric);
 
 // Scores that are ranked together: indexes into Run::scores in op order.
 struct ScoreGroup {

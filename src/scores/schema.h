@@ -6,6 +6,9 @@
 //   reliability[] format, mode, method ("auto" for a joint ranking), spearman, splits, by_scope
 //   verification[] op (its name), format, mode, method, chosen ("top" or "random"), metric, score, strict,
 //                deviation (null where a sum is not finite or strict is 0)
+//   groups[]     group (its name), ops (names, in their order), format, status, ranked_by, value, ci95_low,
+//                ci95_high, sum_of_ops, effective_bits, metrics; of several ops quantized together. Value to
+//                sum_of_ops are means by the ranking metric, which are not read. Not there in older files
 //   scores[]     op (its name), tower, block, role, format, mode, method, status, flags, rank, ranked_by,
 //   value,
 //                ci95_low, ci95_high, effective_bits, spread_from, metrics, local, estimates. What can be

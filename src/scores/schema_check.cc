@@ -3,6 +3,7 @@
 #include <cmath>
 #include <set>
 #include <tuple>
+#include <utility>
 
 namespace qsweep::scores {
 namespace {
@@ -82,8 +83,17 @@ void check_positions(const Run& run, const std::string& where) {
   PositionCheck positions;
   for (size_t i = 0; i < run.baselines.size(); ++i)
     positions.see(run.baselines[i], fmt::format("{}: baselines[{}]", where, i));
+  for (size_t i = 0; i < run.groups.size(); ++i)
+    positions.see(run.groups[i], fmt::format("{}: groups[{}]", where, i));
   for (size_t i = 0; i < run.scores.size(); ++i)
     positions.see(run.scores[i], fmt::format("{}: scores[{}]", where, i));
+}
+
+void check_groups(const Run& run, const std::string& where) {
+  std::set<std::pair<std::string, std::string>> seen;
+  for (size_t i = 0; i < run.groups.size(); ++i)
+    if (!seen.insert({run.groups[i].name, run.groups[i].format}).second)
+      fail("{}: groups[{}]: \"{}\" is there twice in {}", where, i, run.groups[i].name, run.groups[i].format);
 }
 
 void check_baselines(const Run& run, const std::string& where) {
@@ -98,6 +108,7 @@ void check_baselines(const Run& run, const std::string& where) {
 void check(const Run& run, const std::string& where) {
   check_representatives(run, where);
   check_baselines(run, where);
+  check_groups(run, where);
   for (const ScoreGroup& group : group_scores(run)) {
     check_pairs(run, group, where);
     check_ranks(run, group, where);

@@ -25,10 +25,8 @@ Json scope_json(const Measurement& m, Scope scope) {
   json["hidden_elements"] = sums.hidden_elements;
   json["logits_elements"] = sums.logits_elements;
   Json& ci95 = json["ci95"] = Json::object();
-  for (Which which : kAllWhich) {
-    const auto& interval = m.intervals.of({which, scope});
-    ci95[std::string(name(which))] = interval ? Json::array({interval->low, interval->high}) : Json();
-  }
+  for (Which which : kAllWhich)
+    ci95[std::string(name(which))] = interval_json(m.intervals.of({which, scope}));
   return json;
 }
 
@@ -87,6 +85,10 @@ void read_scope(const ObjectReader& object, Scope scope, Measurement& m) {
 }
 
 }  // namespace
+
+Json interval_json(const std::optional<Interval>& interval) {
+  return interval ? Json::array({interval->low, interval->high}) : Json();
+}
 
 Json model_json(const ModelInfo& model) {
   return {{"path_name", model.path_name},

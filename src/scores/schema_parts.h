@@ -51,6 +51,7 @@ void each(const io::ObjectReader& root, const std::string& key, Read read) {
 void require_schema(const io::ObjectReader& root, std::string_view schema);
 ModelInfo read_model(const io::ObjectReader& root);
 DataInfo read_data(const io::ObjectReader& root);
+io::Json interval_json(const std::optional<Interval>& interval);  // [low, high] or null
 // The object at "metrics": what was measured, total and intervals.
 void read_metrics(const io::ObjectReader& owner, Measurement& measurement);
 

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <unordered_map>
 #include <unordered_set>
@@ -84,14 +86,19 @@ class OpReader {
     for (size_t i = 0; i < run.ops.size(); ++i) places_[run.ops[i].name] = static_cast<int>(i);
   }
 
+  // By name, of what stands at `object`.
+  int named(const ObjectReader& object, const std::string& key, const std::string& name) const {
+    const auto place = places_.find(name);
+    if (place == places_.end())
+      fail("{}: \"{}\": expected the name of one of \"ops\", found {}", object.path(), key,
+           io::shortened(name));
+    return place->second;
+  }
+
   int read(const ObjectReader& object) const {
     if (count_ == 0) fail("{}: there are scores but no ops", object.path());
     if (by_index_) return static_cast<int>(object.integer_in("op", 0, count_ - 1));
-    const std::string name = object.string("op");
-    const auto place = places_.find(name);
-    if (place == places_.end())
-      fail("{}: \"op\": expected the name of one of \"ops\", found {}", object.path(), io::shortened(name));
-    return place->second;
+    return named(object, "op", object.string("op"));
   }
 
  private:
@@ -169,6 +176,22 @@ Baseline read_baseline(const ObjectReader& object) {
   return baseline;
 }
 
+GroupScore read_group(const ObjectReader& object, const OpReader& ops) {
+  GroupScore group;
+  group.name = object.string("group");
+  group.format = object.string("format");
+  group.status = named(object, "status", parse_status);
+  for (const std::string& op : strings_at(object, "ops")) group.ops.push_back(ops.named(object, "ops", op));
+  if (group.ops.empty() || std::ranges::adjacent_find(group.ops, std::greater_equal<>()) != group.ops.end())
+    fail("{}: \"ops\": expected ops in their order, each once, found others", object.path());
+  read_metrics(object, group);
+  if (group.status == Status::spread || group.total.has_value() != (group.status == Status::ok))
+    fail("{}: \"metrics\": expected {} for status {}", object.path(),
+         group.status == Status::ok ? "an object" : "null, and another status", name(group.status));
+  group.effective_bits = non_negative_at(object, "effective_bits");
+  return group;
+}
+
 }  // namespace
 
 Run from_json(const Json& json, const std::string& where) {
@@ -191,6 +214,8 @@ Run from_json(const Json& json, const std::string& where) {
        [&](const ObjectReader& object) { run.reliability.push_back(read_reliability(object)); });
   each(root, "scores",
        [&](const ObjectReader& object) { run.scores.push_back(read_score(object, run, ops)); });
+  if (root.has("groups"))
+    each(root, "groups", [&](const ObjectReader& object) { run.groups.push_back(read_group(object, ops)); });
   if (root.has("verification"))
     each(root, "verification",
          [&](const ObjectReader& object) { run.verification.push_back(read_verified(object, run, ops)); });

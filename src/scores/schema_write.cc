@@ -90,6 +90,25 @@ Json baseline_json(const Baseline& baseline) {
           {"metrics", metrics_json(baseline)}};
 }
 
+Json group_json(const Run& run, const GroupScore& group) {
+  const Metric metric = run.ranking_metric;
+  const auto interval = group.intervals.of(metric);
+  const double value = group.per_position(metric), sum = sum_of_ops(run, group, metric);
+  const double positions =
+      group.total ? static_cast<double>(count(group.total->of(metric.scope), metric.which)) : NAN;
+  return {{"group", group.name},
+          {"ops", op_names(run, group)},
+          {"format", group.format},
+          {"status", name(group.status)},
+          {"ranked_by", name(metric)},
+          {"value", finite_or_null(value)},
+          {"ci95_low", interval ? Json(interval->low) : Json()},
+          {"ci95_high", interval ? Json(interval->high) : Json()},
+          {"sum_of_ops", finite_or_null(sum / positions)},
+          {"effective_bits", group.effective_bits},
+          {"metrics", metrics_json(group)}};
+}
+
 // A file name need not be UTF-8, JSON must be.
 std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
@@ -105,6 +124,7 @@ Json to_json(const Run& run) {
           {"baselines", array_of(run.baselines, baseline_json)},
           {"reliability", array_of(run.reliability, reliability_json)},
           {"verification", array_of(run.verification, [&](const auto& v) { return verified_json(run, v); })},
+          {"groups", array_of(run.groups, [&](const auto& group) { return group_json(run, group); })},
           {"scores", array_of(run.scores, [&](const auto& score) { return score_json(run, score); })}};
 }
 

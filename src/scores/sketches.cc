@@ -71,26 +71,49 @@ void expect_same(const io::SafetensorsFile& file, const std::string& key, std::s
          expected, found);
 }
 
-io::Json names_of(const Run& run, std::span<const size_t> scores) {
-  io::Json names = io::Json::array();
-  for (const size_t i : scores) {
-    const ScoreRecord& score = run.scores[i];
-    names.push_back({run.ops[static_cast<size_t>(score.op)].name, score.format});
+io::Json name_of(const Run& run, size_t number) {
+  if (number >= run.scores.size()) {
+    const GroupScore& group = run.groups[number - run.scores.size()];
+    return {group.name, group.format};
   }
+  const ScoreRecord& score = run.scores[number];
+  return {run.ops[static_cast<size_t>(score.op)].name, score.format};
+}
+
+// Of the parts from the first one up to the end.
+io::Json names_of(const Run& run, std::span<const size_t> parts, size_t first, size_t end) {
+  io::Json names = io::Json::array();
+  for (const size_t i : parts)
+    if (i >= first && i < end) names.push_back(name_of(run, i));
   return names;
 }
 
-// Indexes of the scores that the file names, ascending as it has them.
-std::vector<size_t> scores_of(const Run& run, const io::SafetensorsFile& file) {
-  const io::Json names = io::parse_json(metadata_of(file, "scores"), file.file().path() + ": scores");
-  std::vector<size_t> scores;
-  for (size_t i = 0; i < run.scores.size() && scores.size() < names.size(); ++i)
-    if (run.scores[i].method == Method::exact && names_of(run, {{i}})[0] == names[scores.size()])
-      scores.push_back(i);
-  if (scores.size() != names.size())
-    fail("{}: expected scores of the run, found {} of {} there; the file is of another run",
-         file.file().path(), scores.size(), names.size());
-  return scores;
+bool may_have_a_sketch(const Run& run, size_t number) {
+  return number >= run.scores.size() || run.scores[number].method == Method::exact;
+}
+
+// The parts from the first one up to the end that the file names at the key, ascending as it has them.
+void add_named(const Run& run, const io::SafetensorsFile& file, const std::string& key, size_t first,
+               size_t end, std::vector<size_t>& parts) {
+  const io::Json names = io::parse_json(metadata_of(file, key), file.file().path() + ": " + key);
+  size_t found = 0;
+  for (size_t i = first; i < end && found < names.size(); ++i)
+    if (may_have_a_sketch(run, i) && name_of(run, i) == names[found]) {
+      parts.push_back(i);
+      ++found;
+    }
+  if (found != names.size())
+    fail("{}: expected {} of the run, found {} of {} there; the file is of another run", file.file().path(),
+         key, found, names.size());
+}
+
+std::vector<size_t> parts_of(const Run& run, const io::SafetensorsFile& file) {
+  std::vector<size_t> parts;
+  const size_t scores = run.scores.size();
+  add_named(run, file, "scores", 0, scores, parts);
+  if (file.metadata().contains("groups"))
+    add_named(run, file, "groups", scores, scores + run.groups.size(), parts);
+  return parts;
 }
 
 }  // namespace
@@ -186,30 +209,49 @@ std::string Sketches::digest() const {
   return digest.hex();
 }
 
-Run on_samples(Run run, const Sketches& sketches, std::span<const int64_t> samples) {
-  for (size_t i = 0; i < run.scores.size(); ++i) {
-    ScoreRecord& score = run.scores[i];
-    score.total.reset();
-    score.intervals = {};
-    score.measured = Measured::none();
-    if (!sketches.has(i)) continue;
-    ScopedSums total;
-    for (const Scope scope : kAllScopes) {
-      double error = 0;
-      for (const int64_t sample : samples) {
-        error += sketches.error(i, sample)[static_cast<size_t>(scope)];
-        total.of(scope).positions += sketches.positions(scope, sample);
-      }
-      set_sum(total.of(scope), sketches.which(), error);
-      score.measured.add({sketches.which(), scope});
+namespace {
+
+// What was measured of the part, as it would be of these samples alone.
+void keep_samples(Measurement& measured, const Sketches& sketches, size_t part,
+                  std::span<const int64_t> samples) {
+  measured.total.reset();
+  measured.intervals = {};
+  measured.measured = Measured::none();
+  if (!sketches.has(part)) return;
+  ScopedSums total;
+  for (const Scope scope : kAllScopes) {
+    double error = 0;
+    for (const int64_t sample : samples) {
+      error += sketches.error(part, sample)[static_cast<size_t>(scope)];
+      total.of(scope).positions += sketches.positions(scope, sample);
     }
-    blank_unmeasured(total, score.measured);
-    if (sum(total.all, sketches.which()) != 0) score.total = total;
+    set_sum(total.of(scope), sketches.which(), error);
+    measured.measured.add({sketches.which(), scope});
   }
+  blank_unmeasured(total, measured.measured);
+  if (sum(total.all, sketches.which()) != 0) measured.total = total;
+}
+
+}  // namespace
+
+Run on_samples(Run run, const Sketches& sketches, std::span<const int64_t> samples) {
+  for (size_t i = 0; i < run.scores.size(); ++i) keep_samples(run.scores[i], sketches, i, samples);
+  for (size_t i = 0; i < run.groups.size(); ++i)
+    keep_samples(run.groups[i], sketches, part_of_group(run, i), samples);
   return run;
 }
 
 void write_sketches(const Run& run, const Sketches& sketches, const std::string& folder) {
+  const size_t ops = run.scores.size(), all = ops + run.groups.size();
+  std::map<std::string, std::string> metadata{
+      {"schema", std::string(kSketchesSchema)},
+      {"metric", std::string(name(sketches.which_))},
+      {"scores", names_of(run, sketches.scores_, 0, ops).dump()},
+      {"data_sha256", run.data.sha256},
+      {"weights_sha256_of_headers", run.model.weights_sha256_of_headers},
+      {"sha256", sketches.digest()}};
+  if (const io::Json groups = names_of(run, sketches.scores_, ops, all); !groups.empty())
+    metadata["groups"] = groups.dump();
   const int64_t scores = std::ssize(sketches.scores_), samples = sketches.samples();
   std::vector<int64_t> positions(sketches.first_.size());
   std::adjacent_difference(sketches.first_.begin(), sketches.first_.end(), positions.begin());
@@ -221,12 +263,7 @@ void write_sketches(const Run& run, const Sketches& sketches, const std::string&
                  io::NamedTensor{"errors", view_of(sketches.errors_, DType::f64, {scores, samples, 2})},
                  io::NamedTensor{"positions", view_of(positions, DType::i64, {samples})},
                  io::NamedTensor{"answers", view_of(sketches.answers_, DType::u8, {sketches.positions()})}},
-      {{"schema", std::string(kSketchesSchema)},
-       {"metric", std::string(name(sketches.which_))},
-       {"scores", names_of(run, sketches.scores_).dump()},
-       {"data_sha256", run.data.sha256},
-       {"weights_sha256_of_headers", run.model.weights_sha256_of_headers},
-       {"sha256", sketches.digest()}});
+      metadata);
 }
 
 std::optional<Sketches> read_sketches(const Run& run, const std::string& folder) {
@@ -251,7 +288,7 @@ std::optional<Sketches> read_sketches(const Run& run, const std::string& folder)
     answers.emplace_back(static_cast<size_t>(count));
   }
   if (left != 0) fail("{}: positions: expected {} in all, found {}", path, shape[1], shape[1] - left);
-  Sketches sketches(metric.which, shape[2], answers, scores_of(run, file));
+  Sketches sketches(metric.which, shape[2], answers, parts_of(run, file));
   const int64_t scores = std::ssize(sketches.scores_);
   read_tensor(file, "sketches", DType::f32, {scores, shape[1], shape[2]}, std::span(sketches.values_));
   read_tensor(file, "errors", DType::f64, {scores, samples, 2}, std::span(sketches.errors_));

@@ -1,5 +1,5 @@
-// What exact isolated scores leave of their variants' changes of the output, for the inner products of any
-// two.
+// What exact isolated scores, and groups beside them, leave of their variants' changes of the output, for the
+// inner products of any two. Here a score may be a group too: they are numbered as parts (run.h).
 //
 // Per position R numbers a_r with E[a_r a'_r] = d^T M d', where M is diag p - p p^T for kl, which is <d, d> /
 // 2 to second order, and 1 for the squared errors (pass/head_sketch.h). So the sum of a_r a'_r / R over the
@@ -12,8 +12,10 @@
 //   errors     F64 [scores, samples, 2]: the metric's sums over all positions of a sample, and over answers
 //   positions  I64 [samples]
 //   answers    U8 [positions]: 1 where the next token is of an answer
-//   metadata   schema "qsweep.sketches/1", metric, scores (JSON: [[op, format], ...]), data_sha256 and
-//              weights_sha256_of_headers as in scores.json, sha256 of the tensors in this order
+//   metadata   schema "qsweep.sketches/1", metric, scores (JSON: [[op, format], ...]), groups, which stand
+//              behind the scores (likewise [[group, format], ...]; not there where there are none),
+//              data_sha256 and weights_sha256_of_headers as in scores.json, sha256 of the tensors in this
+//              order
 #pragma once
 
 #include <array>
@@ -33,7 +35,7 @@ inline constexpr std::string_view kSketchesFile = "sketches.safetensors";
 
 class Sketches {
  public:
-  // answers: by sample and position. scores: indexes into Run::scores, ascending.
+  // answers: by sample and position. scores: parts, ascending.
   Sketches(Which which, int64_t width, std::span<const std::vector<uint8_t>> answers,
            std::vector<size_t> scores);
 
@@ -76,8 +78,8 @@ class Sketches {
 };
 
 // The run as it would be of these samples alone, by the metric of the sketches. Left out (without a total)
-// are other metrics, scores without a sketch, and scores that have no error in these samples: no row of
-// theirs reaches the op. Baselines stay as they are.
+// are other metrics, scores and groups without a sketch, and those that have no error in these samples: no
+// row of theirs reaches the ops. Baselines stay as they are.
 Run on_samples(Run run, const Sketches& sketches, std::span<const int64_t> samples);
 
 // Replaces the file in the folder, atomically.

@@ -6,6 +6,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include "base/error.h"
+#include "base/readable.h"
 #include "io/mapped_file.h"
 
 namespace qsweep::stacks {
@@ -43,12 +44,23 @@ class Converter {
     if (depth > kMaxDepth || ++nodes_ > kMaxNodes) fail("{}: the document is too large or too deep", where_);
     if (node.IsNull()) return nullptr;
     if (const std::string& tag = node.Tag(); !tag.empty() && tag != "?" && tag != "!")
-      fail("{}:{}: the tag {} is not supported", where_, node.Mark().line + 1, io::shortened(tag));
-    if (node.IsScalar()) return scalar(node);
+      fail("{}:{}: the tag {} is not supported", where_, node.Mark().line + 1,
+           io::shortened(valid_utf8(tag)));
+    if (node.IsScalar()) {
+      check_text(node);
+      return scalar(node);
+    }
     return node.IsSequence() ? sequence(node, depth) : mapping(node, depth);
   }
 
  private:
+  // An escape may spell what is no character.
+  void check_text(const YAML::Node& node) const {
+    if (valid_utf8(node.Scalar()) != node.Scalar())
+      fail("{}:{}: expected UTF-8, found {}", where_, node.Mark().line + 1,
+           io::shortened(valid_utf8(node.Scalar())));
+  }
+
   Json sequence(const YAML::Node& node, int depth) {
     Json items = Json::array();
     for (const YAML::Node& item : node) items.push_back(convert(item, depth + 1));
@@ -59,6 +71,7 @@ class Converter {
     Json object = Json::object();
     for (const auto& item : node) {
       if (!item.first.IsScalar()) fail("{}:{}: expected a plain key", where_, item.first.Mark().line + 1);
+      check_text(item.first);
       const std::string& key = item.first.Scalar();
       if (object.contains(key))
         fail("{}:{}: the key {} is there twice", where_, item.first.Mark().line + 1, io::shortened(key));
@@ -77,7 +90,7 @@ Json parse_yaml(const std::string& text, const std::string& where) {
   try {
     return Converter(where).convert(YAML::Load(text));
   } catch (const YAML::Exception& e) {
-    fail("{}:{}: {}", where, e.mark.line + 1, io::shortened(e.msg));
+    fail("{}:{}: {}", where, e.mark.line + 1, io::shortened(valid_utf8(e.msg)));
   }
 }
 

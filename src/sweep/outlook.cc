@@ -4,8 +4,12 @@
 #include <map>
 #include <tuple>
 
+#include <fmt/ranges.h>
+
 #include "pass/setting.h"
+#include "scores/grouping.h"
 #include "scores/op_names.h"
+#include "sweep/records.h"
 
 namespace qsweep::sweep {
 namespace {
@@ -57,6 +61,35 @@ std::vector<int> representatives(const models::Model& model, Coarse coarse,
   return representative;
 }
 
+// The ops of --groups, each set of several ops once, by the first name it has.
+std::vector<scores::OpGroup> groups_to_measure(const models::Model& model, const ScoreOptions& options) {
+  const std::vector<scores::OpRecord> ops = op_records(model);
+  std::vector<scores::OpGroup> groups;
+  std::map<std::vector<size_t>, std::string> seen;
+  const auto add = [&](scores::OpGroup group) {
+    if (group.ops.size() > 1 && seen.try_emplace(group.ops, group.name).second)
+      groups.push_back(std::move(group));
+  };
+  for (const std::string& text : options.groups) {
+    if (text == "fused" || text == "block" || text == "role") {
+      for (scores::OpGroup& group : scores::groups_of(ops, scores::parse_grouping(text)))
+        add(std::move(group));
+      continue;
+    }
+    const std::vector<bool> matching = matching_ops(model, "--groups", text);
+    scores::OpGroup group{.name = text, .ops = {}};
+    for (size_t op = 0; op < matching.size(); ++op)
+      if (matching[op]) group.ops.push_back(op);
+    if (group.ops.size() == 1)
+      fail(
+          "--groups: expected fused, block, role, or a pattern that several ops match, found \"{}\", which "
+          "{} does",
+          text, ops[group.ops.front()].name);
+    add(std::move(group));
+  }
+  return groups;
+}
+
 class Planner {
  public:
   Planner(const models::Model& model, const std::vector<models::Sample>& data,
@@ -66,7 +99,9 @@ class Planner {
         selected_(selected_ops(model, options)),
         members_(float_ops(model, options)),
         reached_(reached_ops(model, data)),
-        calibrated_(reached_ops(model, calibration)) {
+        calibrated_(reached_ops(model, calibration)),
+        groups_(groups_to_measure(model, options)) {
+    check_groups();
     const auto apart = [](bool member, bool selected) { return !(member && selected); };
     if (needs_members() && std::equal(members_.begin(), members_.end(), selected_.begin(), apart))
       fail(
@@ -87,6 +122,20 @@ class Planner {
   bool needs_members() const {
     return options_.mode == Mode::requantize || options_.mode == Mode::requantize_cumulative;
   }
+  bool selects_all(const scores::OpGroup& group) const {
+    return std::ranges::all_of(group.ops, [&](size_t op) { return selected_[op]; });
+  }
+  void check_groups() const {
+    QSWEEP_CHECK(groups_.empty() || options_.mode == Mode::isolated, "groups in mode {}",
+                 name(options_.mode));
+    if (!options_.groups.empty() &&
+        std::ranges::none_of(groups_, [&](const auto& group) { return selects_all(group); }))
+      fail(
+          "--groups: expected groups of several ops of which --ops and --max-ops select all, found none in "
+          "{}",
+          fmt::join(options_.groups, ", "));
+  }
+
   // Whether the op can be in the format, given the data.
   bool usable(const Format& format, int op) const {
     return in(reached_, op) && (!format.activations.calibrated || in(calibrated_, op));
@@ -151,6 +200,50 @@ class Planner {
       if (record.status == Status::ok) plan_leaf(format, op, parent, target);
       outlook_.records.push_back(std::move(record));
     }
+    for (const scores::OpGroup& group : groups_) plan_group(format, group);
+  }
+
+  Status status_of(const Format& format, const scores::OpGroup& group,
+                   const std::vector<int>& reached) const {
+    if (!selects_all(group)) return Status::skipped;
+    if (reached.empty()) return Status::unexercised;
+    const bool all = std::ranges::all_of(reached, [&](int op) { return usable(format, op); });
+    return all ? Status::ok : Status::uncalibrated;
+  }
+
+  // Of a group of which data reaches one op alone, that op's score is its own.
+  void plan_group(const Format& format, const scores::OpGroup& group) {
+    std::vector<int> all, reached;
+    for (const size_t op : group.ops) {
+      all.push_back(static_cast<int>(op));
+      if (reached_[op]) reached.push_back(all.back());
+    }
+    if (reached.size() == 1) return;
+    scores::GroupScore record;
+    record.name = group.name;
+    record.ops = reached.empty() ? all : reached;
+    record.format = format.name;
+    record.measured = measured();
+    record.status = status_of(format, group, reached);
+    record.effective_bits = mean_bits(format, record.ops);
+    if (record.status == Status::ok) {
+      std::vector<graph::Override> overrides;
+      for (const int op : reached) overrides.push_back({op, &format});
+      outlook_.variants.push_back({.parent = pass::kReference, .overrides = std::move(overrides)});
+      outlook_.targets.push_back({{Target::Kind::group, outlook_.groups.size()}});
+    }
+    outlook_.groups.push_back(std::move(record));
+  }
+
+  double mean_bits(const Format& format, const std::vector<int>& ops) const {
+    double bits = 0, weights = 0;
+    for (const int op : ops) {
+      const graph::LinearOp& linear = model_.ops[static_cast<size_t>(op)];
+      const auto n = static_cast<double>(linear.weight.elements());
+      bits += n * quant::effective_weight_bits(format, linear.in_features());
+      weights += n;
+    }
+    return bits / weights;
   }
 
   void plan_leaf(const Format& format, int op, pass::VariantId parent, Target target) {
@@ -195,6 +288,7 @@ class Planner {
   const models::Model& model_;
   const ScoreOptions& options_;
   std::vector<bool> selected_, members_, reached_, calibrated_;
+  std::vector<scores::OpGroup> groups_;
   Outlook outlook_;
 };
 
@@ -211,8 +305,9 @@ std::vector<bool> reached_ops(const models::Model& model, const std::vector<mode
 std::vector<pass::VariantId> select_leaves(const Outlook& outlook, std::span<const size_t> records) {
   std::vector<pass::VariantId> leaves = all_of(outlook.variants);
   std::erase_if(leaves, [&](pass::VariantId v) {
-    return at(outlook.variants, v).carried ||
-           std::ranges::count(records, at(outlook.targets, v).front().index) == 0;
+    const Target& target = at(outlook.targets, v).front();
+    return at(outlook.variants, v).carried || target.kind != Target::Kind::score ||
+           std::ranges::count(records, target.index) == 0;
   });
   return leaves;
 }

@@ -30,8 +30,11 @@ struct ScoreOptions {
   std::string keep_float = "*";         // requantize: the ops that start in float; shell pattern
   std::string ops_glob = "*";           // over op names; shell pattern, `*` also crosses dots
   std::optional<int64_t> max_ops;       // the first so many in model order of those that match
-  Coarse coarse = Coarse::none;         // representatives are chosen among the ops that could be scored
-  bool strict = false;                  // deltas in f32 instead of bf16
+  // exact, isolated: groups of ops that are measured too, by the names of groupings (scores::Grouping) or as
+  // shell patterns; those with several ops.
+  std::vector<std::string> groups = {};
+  Coarse coarse = Coarse::none;  // representatives are chosen among the ops that could be scored
+  bool strict = false;           // deltas in f32 instead of bf16
   int64_t memory_bytes = 0;
   scores::Metric metric;
   uint64_t seed = 0;
@@ -45,13 +48,14 @@ struct ScoreOptions {
 
 // Where a variant's metrics go.
 struct Target {
-  enum class Kind { score, baseline } kind = Kind::score;
+  enum class Kind { score, group, baseline } kind = Kind::score;
   size_t index = 0;
 };
 
 struct Outlook {
   // Format by format, ops in model order; status ok where computed, spread where a representative is.
   std::vector<scores::ScoreRecord> records;
+  std::vector<scores::GroupScore> groups;    // format by format; status ok where computed
   std::vector<scores::Baseline> baselines;   // all:f for every format
   std::vector<pass::Variant> variants;       // carried ones, then leaves in the order of their forks
   std::vector<std::vector<Target>> targets;  // per variant

@@ -77,18 +77,16 @@ void RecipeSearch::measure(const ProgressObserver& progress) {
     report_ = evaluation_->report();
 }
 
-std::vector<size_t> RecipeSearch::seen_samples() const {
-  std::vector<size_t> seen;
-  for (size_t s = 0; s < positions_.size(); ++s)
-    if (!std::ranges::binary_search(options_.held_out, s)) seen.push_back(s);
-  return seen;
+choose::Measurements RecipeSearch::seen(size_t budget) const {
+  return choose::on_samples(results_[budget].measured,
+                            choose::other_samples(positions_.size(), options_.held_out));
 }
 
 // Of the recipes measured within the budget, by the samples that choose.
 std::optional<double> RecipeSearch::best_error(size_t budget) const {
-  const choose::Measurements seen = choose::on_samples(results_[budget].measured, seen_samples());
-  const std::optional<size_t> best = choose::best_measured(seen);
-  return best ? std::optional(seen.per_position(*best)) : std::nullopt;
+  const choose::Measurements by = seen(budget);
+  const std::optional<size_t> best = choose::best_measured(by);
+  return best ? std::optional(by.per_position(*best)) : std::nullopt;
 }
 
 // Takes what each budget has asked for. Whether some budget has a better recipe than before.
@@ -115,19 +113,19 @@ void RecipeSearch::propose_next() {
     choose::SolveOptions solving{.candidates = options_.candidates, .seed = options_.seed};
     for (const choose::Measured& recipe : results_[b].measured.recipes)
       solving.skip.push_back(recipe.selection);
-    const choose::Problem corrected =
-        choose::refit(problem_, choose::on_samples(results_[b].measured, seen_samples()));
-    propose(b, choose::solve(corrected, budgets_[b], solving));
+    propose(b, choose::solve(choose::refit(problem_, seen(b)), budgets_[b], solving));
   }
 }
 
 std::vector<SearchResult> RecipeSearch::run(const ProgressObserver& progress) {
   for (; round_ < options_.rounds; ++round_) {
-    if (round_ > 0) prepare();
-    measure(progress);
+    // Where others have measured all that a budget asks for, there is nothing to compute.
+    if (!new_.empty()) {
+      if (round_ > 0) prepare();
+      measure(progress);
+    }
     if (!take_results() || round_ + 1 == options_.rounds) break;
     propose_next();
-    if (new_.empty() && std::ranges::all_of(wanted_, &std::vector<choose::Selection>::empty)) break;
   }
   for (SearchResult& result : results_)
     result.verdict = choose::judge(problem_, result.measured, options_.held_out, result.first.additive);

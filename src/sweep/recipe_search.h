@@ -57,7 +57,7 @@ class RecipeSearch {
   bool take_results();
   void propose_next();
   std::optional<double> best_error(size_t budget) const;
-  std::vector<size_t> seen_samples() const;
+  choose::Measurements seen(size_t budget) const;  // on the samples that choose
 
   Setting setting_;
   const choose::Problem& problem_;

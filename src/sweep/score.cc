@@ -39,8 +39,7 @@ EstimateOptions estimate_options(const ScoreOptions& o) {
   return estimate;
 }
 
-scores::Sketches no_sketches(const Setting& setting, const ScoreOptions& options,
-                             const std::vector<ScoreRecord>& records) {
+scores::Sketches no_sketches(const Setting& setting, const ScoreOptions& options, const scores::Run& run) {
   std::vector<std::vector<uint8_t>> answers;
   for (const models::Sample& sample : setting.data) {
     std::vector<uint8_t>& next = answers.emplace_back(sample.answer_mask);
@@ -48,9 +47,15 @@ scores::Sketches no_sketches(const Setting& setting, const ScoreOptions& options
     next.push_back(0);
   }
   std::vector<size_t> ok;
-  for (size_t i = 0; i < records.size(); ++i)
-    if (records[i].status == scores::Status::ok) ok.push_back(i);
+  for (size_t i = 0; i < run.scores.size(); ++i)
+    if (run.scores[i].status == scores::Status::ok) ok.push_back(i);
+  for (size_t i = 0; i < run.groups.size(); ++i)
+    if (run.groups[i].status == scores::Status::ok) ok.push_back(part_of_group(run, i));
   return {options.metric.which, options.sketch, answers, std::move(ok)};
+}
+
+size_t part_of(const scores::Run& run, Target target) {
+  return target.kind == Target::Kind::group ? part_of_group(run, target.index) : target.index;
 }
 
 kernels::GemmCount all_products(const schedule::Devices& devices) {
@@ -125,10 +130,12 @@ int64_t Sweep::results_bytes() const {
   constexpr int64_t kWrittenBytes = 16 << 10;  // of a record, as JSON
   const auto samples = static_cast<int64_t>(setting_.data.size());
   const int64_t scored = std::ranges::count(outlook_.records, scores::Status::ok, &ScoreRecord::status);
-  int64_t summed = std::ssize(outlook_.baselines) + std::min(options_.verify, scored) + 1;
+  int64_t summed =
+      std::ssize(outlook_.baselines) + std::ssize(outlook_.groups) + std::min(options_.verify, scored) + 1;
   if (options_.method != Method::local) summed += scored;
   return sketch_bytes() + summed * samples * int64_t{sizeof(scores::ScopedSums)} +
-         std::ssize(outlook_.records) * (int64_t{sizeof(ScoreRecord)} + kWrittenBytes) +
+         (std::ssize(outlook_.records) + std::ssize(outlook_.groups)) *
+             (int64_t{sizeof(ScoreRecord)} + kWrittenBytes) +
          (estimator_ ? estimator_->results_bytes() : 0);
 }
 
@@ -136,9 +143,10 @@ int64_t Sweep::sketch_bytes() const {
   if (options_.sketch == 0) return 0;
   int64_t tokens = 0;
   for (const models::Sample& sample : setting_.data) tokens += std::ssize(sample.token_ids);
-  const int64_t scored = std::ranges::count(outlook_.records, scores::Status::ok, &ScoreRecord::status);
-  return scored * (tokens * options_.sketch * int64_t{sizeof(float)} +
-                   std::ssize(setting_.data) * int64_t{2 * sizeof(double)});
+  const int64_t kept = std::ranges::count(outlook_.records, scores::Status::ok, &ScoreRecord::status) +
+                       std::ranges::count(outlook_.groups, scores::Status::ok, &scores::GroupScore::status);
+  return kept * (tokens * options_.sketch * int64_t{sizeof(float)} +
+                 std::ssize(setting_.data) * int64_t{2 * sizeof(double)});
 }
 
 scores::Run Sweep::run(const ProgressObserver& progress) {
@@ -147,8 +155,9 @@ scores::Run Sweep::run(const ProgressObserver& progress) {
   run.ops = op_records(setting_.model);
   run.data = data_counts(setting_.data);
   run.scores = outlook_.records;
+  run.groups = outlook_.groups;
   run.baselines = outlook_.baselines;
-  if (options_.sketch > 0) sketches_ = no_sketches(setting_, options_, run.scores);
+  if (options_.sketch > 0) sketches_ = no_sketches(setting_, options_, run);
   measure(variant_run_, run, progress);
   if (estimator_) estimate(run, progress);
   if (options_.method == Method::automatic) refine(run, progress);
@@ -161,6 +170,7 @@ scores::Run Sweep::run(const ProgressObserver& progress) {
 void Sweep::measure(VariantRun& variants, scores::Run& run, const ProgressObserver& progress) {
   const auto of = [&](Target target) -> scores::Measurement& {
     if (target.kind == Target::Kind::score) return run.scores[target.index];
+    if (target.kind == Target::Kind::group) return run.groups[target.index];
     return run.baselines[target.index];
   };
   for (const pass::VariantId v : variants.live())
@@ -174,15 +184,17 @@ void Sweep::measure(VariantRun& variants, scores::Run& run, const ProgressObserv
     // Of a variant that changes more than the scored op, its statistics cannot be told.
     const auto& overrides = at(outlook_.variants, v).overrides;
     for (const Target target : at(outlook_.targets, v)) {
-      if (overrides.size() != 1 || overrides.front().op != run.scores[target.index].op) continue;
+      if (target.kind != Target::Kind::score || overrides.size() != 1 ||
+          overrides.front().op != run.scores[target.index].op)
+        continue;
       auto& sum = run.scores[target.index].local;
       sum ? sum->add(stats) : void(sum = stats);
     }
   };
   const auto sketch = [&](pass::VariantId v, int sample, const std::vector<float>& values) {
     for (const Target target : at(outlook_.targets, v))
-      if (target.kind == Target::Kind::score)
-        std::ranges::copy(values, sketches_->of(target.index, sample).begin());
+      if (target.kind != Target::Kind::baseline)
+        std::ranges::copy(values, sketches_->of(part_of(run, target), sample).begin());
   };
   variants.run({.metrics = metrics, .local = local, .sketch = sketch}, progress);
 }
@@ -190,12 +202,12 @@ void Sweep::measure(VariantRun& variants, scores::Run& run, const ProgressObserv
 // The errors that stand beside the sketches; and none of scores that are no numbers.
 void Sweep::finish_sketches(const scores::Run& run) {
   for (const size_t i : sketches_->scores()) {
-    const ScoreRecord& score = run.scores[i];
+    const scores::Measurement& score = part(run, i);
     for (int64_t s = 0; s < sketches_->samples(); ++s) {
       const scores::ScopedSums& sums = score.per_sample[static_cast<size_t>(s)];
       sketches_->error(i, s) = {sum(sums.all, options_.metric.which),
                                 sum(sums.answer, options_.metric.which)};
-      if (score.status != scores::Status::ok) std::ranges::fill(sketches_->of(i, s), 0.0f);
+      if (!score.total) std::ranges::fill(sketches_->of(i, s), 0.0f);
     }
   }
 }

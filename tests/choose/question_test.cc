@@ -103,6 +103,55 @@ TEST(Question, PairsWithinADecisionBelongToItsError) {
   }
 }
 
+// q, k and v of the small run measured together in one of the formats: 5 where they have 1, 2 and 3.
+scores::Run with_a_group() {
+  scores::Run run = small_run();
+  scores::GroupScore group;
+  group.name = "qkv";
+  group.ops = {0, 1, 2};
+  group.format = "w8a8";
+  group.per_sample = scores::make_score(0, {1, 2, 2}).per_sample;
+  run.groups.push_back(group);
+  finalize(run, {}, 1);
+  return run;
+}
+
+TEST(Question, AMeasuredGroupStandsForItsOps) {
+  const scores::Run run = with_a_group();
+  const Question fused = asked(run, {});
+  const Decision& qkv = fused.problem.decisions().front();
+  EXPECT_DOUBLE_EQ(qkv.choices[0].error, 5);
+  EXPECT_THAT(qkv.choices[0].scores, ElementsAre(14));
+  EXPECT_DOUBLE_EQ(qkv.choices[1].error, 10 + 20 + 30) << "a format in which it was not measured";
+  EXPECT_EQ(fused.measured_groups, 1u);
+  // A larger decision has the group and the ops beside it.
+  const Question blocks = asked(run, {.grouping = Grouping::block});
+  EXPECT_DOUBLE_EQ(blocks.problem.decisions().front().choices[0].error, 5 + 4);
+  EXPECT_THAT(blocks.problem.decisions().front().choices[0].scores, ElementsAre(3, 14));
+  // Single ops do not know of it.
+  const Question ops = asked(run, {.grouping = Grouping::op});
+  EXPECT_DOUBLE_EQ(ops.problem.decisions().front().choices[0].error, 1);
+  EXPECT_EQ(ops.measured_groups, 0u);
+}
+
+TEST(Question, AMeasuredGroupHasPairsOfItsOwn) {
+  const scores::Run run = with_a_group();
+  std::vector<size_t> all(15);
+  std::vector<double> products;
+  for (size_t i = 0; i < all.size(); ++i) {
+    all[i] = i;
+    for (size_t j = 0; j < all.size(); ++j) products.push_back(0.01 * static_cast<double>((i + 1) * (j + 1)));
+  }
+  const scores::Interactions interactions(all, products);
+  const Question question = ask(run, {}, interactions);
+  const Problem& problem = question.problem;
+  EXPECT_DOUBLE_EQ(problem.decisions()[0].choices[0].error, 5) << "no pairs within";
+  EXPECT_DOUBLE_EQ(problem.pair(problem.number(0, 0), problem.number(1, 0)), 0.01 * 15 * 4);
+  EXPECT_DOUBLE_EQ(problem.pair(problem.number(0, 1), problem.number(1, 0)), 0.01 * (8 + 9 + 10) * 4);
+  // Not known of the group: the sum is left.
+  EXPECT_EQ(ask(run, {}, small_interactions()).without_pairs, "1 scores have no sketch");
+}
+
 TEST(Question, WithoutAllSketchesTheSumIsLeft) {
   EXPECT_EQ(asked(small_run(), {}).without_pairs, "the run has no sketches of the metric: score --sketch");
   const Question some = ask(small_run(), {}, scores::Interactions({0}, {1}));

@@ -127,7 +127,8 @@ TEST(LinearStep, LivePairsFollowTheirRow) {
     const Format* const both = format("mxfp4");
     const Format* const weights = format("mxfp4a16");
     std::vector<BranchLinear> branches{step.branch(nullptr, nullptr), step.branch(both, both),
-                                       step.branch(weights, weights), step.branch(both, nullptr)};
+                                       step.branch(weights, weights), step.branch(both, nullptr),
+                                       step.branch(nullptr, both),    step.branch(nullptr, weights)};
     step.run(branches);
     const PlainValue x = step.of_pairs(plain(step.x)), dx = plain(step.dx), changed = combined(x, 1, dx);
     const auto dy = [&](size_t b) { return plain(Matrix<const float>(branches[b].dy.as<float>())); };
@@ -135,6 +136,9 @@ TEST(LinearStep, LivePairsFollowTheirRow) {
     EXPECT_EQ(dy(1), linear(combined(step.q(changed, both), -1, step.q(x, both)), step.w(both)));
     EXPECT_EQ(dy(2), linear(dx, step.w(weights)));
     EXPECT_EQ(dy(3), combined(linear(dx, step.w(nullptr)), -1, step.of_pairs(step.error(both))));
+    const PlainValue in_float = linear(x, step.w(nullptr));
+    EXPECT_EQ(dy(4), combined(linear(step.q(changed, both), step.w(both)), -1, in_float));
+    EXPECT_EQ(dy(5), combined(linear(changed, step.w(weights)), -1, in_float));
     EXPECT_NE(step.error(both), PlainValue(kRows, kOut));
     for (const BranchLinear& b : branches) {
       EXPECT_EQ(plain(Matrix<const float>(b.y)), step.output(b.format));

@@ -229,10 +229,26 @@ TEST(Variants, SamplesWithoutImagesLeaveTheVisionOpsUnread) {
   EXPECT_EQ(variants.pairs(1).size(), 1);
 }
 
+// Samples with images meet the later op with an input that has changed, others with their parent's.
+TEST(Variants, LeavesOfTheReferenceWithSeveralOpsQuantized) {
+  std::vector<Branch> branches = parents();
+  for (const Format* format : {&four_bits(), &four_bit_weights(), &cut()}) {
+    for (int first = 0; first < kOps; ++first)
+      for (int second = first + 1; second < kOps; ++second)
+        branches[0].leaves.push_back(leaf({first, second}, format));
+    std::vector<int> all;
+    for (int op = 0; op < kOps; ++op) all.push_back(op);
+    branches[0].leaves.push_back(leaf(all, format));
+  }
+  branches[0].leaves.push_back({.id = 0, .overrides = {{kQ, &cut()}, {kO, &four_bits()}}});
+  expect_exact(branches);
+}
+
 TEST(Variants, ALiveLeafWithAThirdFormatIsRefused) {
   SmallStages model;
-  std::vector<Branch> branches{reference()};
-  branches[0].leaves = {leaf({kQ, kO}, &four_bits())};
+  std::vector<Branch> branches{{.formats = everywhere(&cut()), .leaves = {}}};
+  branches.insert(branches.begin(), reference());
+  branches[1].leaves = {{.id = 0, .overrides = {{kQ, nullptr}, {kO, &four_bits()}}}};
   Walk walk(model, branches);
   Variants variants = walk.start();
   EXPECT_THROW(walk.run(variants), ContractError);
@@ -317,7 +333,8 @@ TEST(Variants, SavedBetweenAnyTwoStagesAndRestored) {
 
 TEST(Variants, ADryWalkTakesTheSameMemory) {
   std::vector<Branch> branches = parents();
-  branches[0].leaves = {leaf({kPatch}, &four_bits()), leaf({kK, kV}, &four_bit_weights())};
+  branches[0].leaves = {leaf({kPatch}, &four_bits()), leaf({kK, kV}, &four_bit_weights()),
+                        leaf({kQ, kO}, &cut())};
   branches[1].leaves = {leaf({kPatch, kK, kV}, nullptr), leaf({kQ, kV}, nullptr)};
   SmallStages model;
   for (const int64_t tile_bytes : {1, 200, 1 << 20}) {

@@ -148,7 +148,7 @@ TEST_P(ProbesTest, RowProductsOfEveryProbe) {
 }
 
 TEST_P(ProbesTest, ProductsWithChangesByBlocks) {
-  constexpr int64_t kParents = 5, kProbes = 3, kRows = 6, kCols = 37;
+  constexpr int64_t kParents = 5, kProbes = 6, kRows = 6, kCols = 37;
   const std::vector<RowBlock> blocks{{.rows = 2, .parent = 3, .in = {0, kAbsent, kAbsent}, .out = 4},
                                      {.rows = 4, .parent = 1, .in = {2, kAbsent, kAbsent}, .out = 6}};
   Rng rng(8);

@@ -94,7 +94,7 @@ TEST(Schema, RoundTripKeepsEveryDouble) {
 TEST(Schema, KeysAsPublished) {
   const io::Json json = to_json(rich_run());
   EXPECT_THAT(keys(json), ElementsAre("schema", "model", "data", "settings", "provenance", "ops", "baselines",
-                                      "reliability", "verification", "scores"));
+                                      "reliability", "verification", "groups", "scores"));
   EXPECT_THAT(keys(json["model"]),
               ElementsAre("path_name", "family", "parameters", "weights_sha256_of_headers", "tied_embeddings",
                           "other_bytes"));

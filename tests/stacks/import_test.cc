@@ -215,7 +215,8 @@ TEST_F(Import, OtherKindsAreRefused) {
 TEST(Yaml, IsTheJsonThatItMeans) {
   EXPECT_EQ(parse_yaml("{a: [1, -2.5, yes, 'true', true, ~, x y], -1: null}", "t").dump(),
             R"({"a":[1,-2.5,"yes","true",true,null,"x y"],"-1":null})");
-  for (const char* bad : {"{a: 1, a: 2}", "{[1]: 2}", "a: !!python/object x", "a: [", "&a [*a]"})
+  for (const char* bad : {"{a: 1, a: 2}", "{[1]: 2}", "a: !!python/object x", "a: [", "&a [*a]", "a: \xff",
+                          "\xff: a", "a: !\xff x", "a: \"\\ud800\""})
     EXPECT_THROW(parse_yaml(bad, "t"), Error) << bad;
 }
 

@@ -133,6 +133,20 @@ TEST_F(Resume, IsolatedScoresStageByStage) {
   }
 }
 
+// Groups that fork once, and again and again.
+TEST_F(Resume, GroupsBesideScores) {
+  const TinyRun tiny = tiny_run({kText, kImage});
+  const ScoreOptions options{.formats = testing::formats({"w8a8"}),
+                             .ops_glob = "*.2.*",
+                             .groups = {"fused", "block"},
+                             .memory_bytes = kMemory,
+                             .sketch = 4};
+  const Comparison c = interrupt(tiny, options, 3);
+  EXPECT_GE(c.interruptions, 5);
+  EXPECT_EQ(std::ranges::count(c.last.run->groups, scores::Status::ok, &scores::GroupScore::status), 5);
+  EXPECT_DOUBLE_EQ(c.last.report.deltas.flops, c.left_alone.report.deltas.flops);
+}
+
 TEST_F(Resume, LeaveOneOutInStrictPrecision) {
   const TinyRun tiny = tiny_run({kImage});
   const ScoreOptions options{.formats = testing::formats({"w8a8_dynamic"}),
