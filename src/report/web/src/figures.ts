@@ -227,7 +227,7 @@ function scatter(parts: ScatterParts, theme: Theme): Figure {
     text ? [{ type: "text", silent: true, style: { text, fill: theme.muted, font: `italic ${FONT}px system-ui, sans-serif` }, ...place }] : [];
   const option = {
     ...base(theme),
-    legend: { top: 0, left: "center", textStyle: { color: theme.text, fontSize: FONT }, inactiveColor: theme.muted },
+    legend: { top: 0, left: "center", itemWidth: 12, itemHeight: 12, textStyle: { color: theme.text, fontSize: FONT }, inactiveColor: theme.muted },
     grid: { left: 68, right: 28, top: 36, bottom: 56 },
     xAxis: { ...parts.x, nameGap: 30 },
     yAxis: { ...parts.y, nameGap: 48 },
@@ -276,7 +276,8 @@ export function formats(a: Group, b: Group, first: Score[], second: Score[], the
   const pairs = first
     .map((s) => ({ s, t: other[s.op] }))
     .filter((p) => (p.s.value ?? 0) > 0 && p.s.rank !== null && (p.t?.value ?? 0) > 0) as { s: Score; t: Score }[];
-  const apart = (p: { s: Score; t: Score }): number => Math.abs(Math.log((p.s.value as number) / (p.t.value as number)));
+  // Those where the choice between the two matters most.
+  const apart = (p: { s: Score; t: Score }): number => Math.abs((p.s.value as number) - (p.t.value as number));
   const named = pairs.slice().sort((p, q) => apart(q) - apart(p)).slice(0, width < 640 ? 2 : 5);
   const values = pairs.map((p) => p.s.value).concat(pairs.map((p) => p.t.value));
   const range = decades(values);

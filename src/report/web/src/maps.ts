@@ -208,7 +208,7 @@ export function heatMap(run: Run, group: Group, scores: Score[], theme: Theme, w
   return { ...grid(all, cells, entries, title, theme, width), words };
 }
 
-const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdeghijklmnopqrstuvwxyz"; // "f" is float
 
 // Which format a recipe gives every op; a letter per format, the darker the fewer bits.
 export function choiceMap(run: Run, choice: number[], names: string[], theme: Theme, width: number): Figure {
@@ -225,7 +225,7 @@ export function choiceMap(run: Run, choice: number[], names: string[], theme: Th
     return {
       fill: theme.bits[c] as string,
       ink: theme.onBits[c] as string,
-      letter: format < 0 ? "" : (LETTERS[k - 1] ?? "?"),
+      letter: format < 0 ? "f" : (LETTERS[k - 1] ?? "?"),
       name: format < 0 ? "float" : (names[format] as string),
     };
   };

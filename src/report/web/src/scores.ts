@@ -105,7 +105,7 @@ export function oneOp(app: App): HTMLElement | null {
   return section(
     "op",
     "One op",
-    h("div", { class: "controls" }, h("label", {}, "Op ", input), names, button("Less sensitive", () => step(1)), button("More sensitive", () => step(-1))),
+    h("div", { class: "controls" }, h("label", {}, "Op ", input), names, button("More sensitive", () => step(-1)), button("Less sensitive", () => step(1))),
     body,
   );
 }
