@@ -146,7 +146,7 @@ test("recipes are drawn where they are, and their choice as letters", () => {
   const marks = drawn(spectrum(sample, recipes, light, WIDE));
   assert.deepEqual(marks.map((m) => m.value), [[8.5, 0.1], [8.5, 0.2], [8, 1.5]]);
   const cells = drawn(choiceMap(sample, recipes.points[0]?.choice ?? [], recipes.formats, light, WIDE));
-  assert.deepEqual(cells.map((c) => c.label?.formatter), ["", "A", "A", "A", "A"]);
+  assert.deepEqual(cells.map((c) => c.label?.formatter), ["f", "A", "A", "A", "A"]);
   assert.equal(bitsOfFormats(sample)._w8a8, 8);
 });
 
