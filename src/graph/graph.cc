@@ -1,5 +1,7 @@
 #include "graph/graph.h"
 
+#include <algorithm>
+
 namespace qsweep::graph {
 
 std::string_view name(Tower tower) {
@@ -35,11 +37,22 @@ Builder::Value Builder::table(const std::string& name, Rows rows, int64_t cols) 
   return push(Table{name}, {}, rows, cols);
 }
 
+// Experts that share a tensor read the same parts of it.
+void Builder::read(const StoredWeight& weight) {
+  for (TensorView& part : weight.parts()) {
+    const auto same = [&](const TensorView& other) {
+      return other.data == part.data && other.size_bytes() == part.size_bytes();
+    };
+    if (part.data == nullptr || std::ranges::none_of(stage_.weights, same))
+      stage_.weights.push_back(std::move(part));
+  }
+}
+
 Builder::Value Builder::linear(Value x, LinearOp op) {
   QSWEEP_CHECK(at(x).cols == op.in_features(), "{}: {} inputs, the value has {} columns", op.name,
                op.in_features(), at(x).cols);
-  stage_.weights.push_back(op.weight);
-  if (op.bias) stage_.weights.push_back(*op.bias);
+  read(op.weight);
+  if (op.bias) read(*op.bias);
   const int64_t out = op.out_features();
   ops_.push_back(std::move(op));
   return push(Linear{static_cast<int>(ops_.size()) - 1}, {x.node}, at(x).rows, out);

@@ -48,7 +48,7 @@ class Scope : public graph::Builder {
  private:
   static std::string tensor(const std::string& part, const char* name);
   TensorView norm_weight(const std::string& part, int64_t width, NormWeight form) const;
-  Value push_linear(Value x, const std::string& part, TensorView weight, Bias bias);
+  Value push_linear(Value x, const std::string& part, graph::StoredWeight weight, Bias bias);
 
   const Weights& weights_;
   std::string prefix_;
