@@ -43,6 +43,10 @@ demo: build ## Score every op of the tiny model in testdata/, show the report, a
 	@rm -rf build/demo-recipes
 	build/release/qsweep recipe build/demo $(DEMO_BITS:%=--bits %) --measure testdata/tiny-qwen2.5-vl $(DEMO_DATA) \
 	  --out build/demo-recipes
+	@build/release/qsweep report build/demo --with build/demo-recipes >/dev/null
+	@echo; echo "All of it as a page that opens in a browser: $(CURDIR)/build/demo/report.html"
+	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] && command -v xdg-open >/dev/null; then \
+	  echo "To open it: xdg-open build/demo/report.html"; fi
 
 test: build ## Build and run all tests (CTEST_ARGS="-R NAME": some)
 	@tools/install-packages.sh test

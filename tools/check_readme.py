@@ -21,7 +21,7 @@ TIMEOUT_S = 600
 
 
 def copy_tree(target):
-    shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
+    shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns("build", ".git", "__pycache__", "node_modules"))
 
 
 def run_block(script, folder, environment):

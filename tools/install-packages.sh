@@ -8,10 +8,19 @@ table=tools/packages.txt
 
 say() { echo "install-packages: $*" >&2; }
 
+# Node.js has other packages too, which bring npm with them and refuse Debian's own.
+there_already() {
+  case $1 in
+  nodejs) command -v node >/dev/null ;;
+  npm) command -v npm >/dev/null ;;
+  *) return 1 ;;
+  esac
+}
+
 # stdin: rows "package tested-version". Prints those not installed.
 missing() {
   awk '{ print $1 }' | while read -r package; do
-    grep -q "^$package " <<<"$installed" || echo "$package"
+    grep -q "^$package " <<<"$installed" || there_already "$package" || echo "$package"
   done
 }
 
@@ -63,11 +72,21 @@ install_clang_runtime() {
   if [ -z "$installed" ] && apt-cache show "$package" >/dev/null 2>&1; then install "$package"; fi
 }
 
+# A browser for the tests of report.html, which are left out without one: Ubuntu has none as a package.
+install_browser() {
+  command -v chromium chromium-browser google-chrome >/dev/null && return
+  if apt-cache show chromium >/dev/null 2>&1; then
+    install chromium || say "going on without a browser: the tests of report.html in one are left out"
+  else
+    say "no package has chromium here: the tests of report.html in a browser are left out"
+  fi
+}
+
 warn_of_other_versions() {
   local package tested version others=""
   while read -r package tested; do
     version=$(awk -v package="$package" '$1 == package { print $2 }' <<<"$installed")
-    [[ "$version" =~ ^"$tested"([^0-9]|$) ]] || others+="${others:+, }$package $version (tested: $tested)"
+    [ -z "$version" ] || [[ "$version" =~ ^"$tested"([^0-9]|$) ]] || others+="${others:+, }$package $version (tested: $tested)"
   done
   [ -z "$others" ] || say "note: other versions than the tested ones: $others"
 }
@@ -92,3 +111,4 @@ install "${needed[@]}"
 [ ${#needed[@]} = 0 ] || read_installed "${packages[@]}"
 warn_of_other_versions <<<"$rows"
 if [[ " $* " == *" check "* ]]; then install_clang_runtime; fi
+if [[ " $* " == *" test "* ]]; then install_browser; fi

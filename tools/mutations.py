@@ -24,6 +24,18 @@ PROGRAM_OF = {"cli": "qsweep"}
 
 # name: (file, text, replacement, test program, test filter)
 MUTATIONS = {
+    "transposed_weight_read_straight": (
+        "src/models/weights.cc", ".column_step = s.transposed ? s.outputs : 1}};", ".column_step = 1}};", "models",
+        "ExpertLayouts.*"),
+    "alternate_columns_as_halves": (
+        "src/models/weights.cc", ".row_step = part.every * output_step,", ".row_step = output_step,", "models",
+        "ExpertLayouts.*"),
+    "projector_not_transposed": (
+        "src/models/weights.cc", "{.source = stored, .row_step = 1, .column_step = out}}",
+        "{.source = stored, .row_step = in, .column_step = 1}}", "models", "Forward.*"),
+    "shared_part_of_experts_read_twice": (
+        "src/graph/graph.cc", "if (part.data == nullptr || std::ranges::none_of(stage_.weights, same))", "", "graph",
+        "StoredWeightTest.*"),
     "answer_without_its_end": (
         "src/text/chat.cc", "prompt_.answers.push_back({begin, text.size()});",
         "prompt_.answers.push_back({begin, text.size() - 1});", "text", "Dialects.*"),
@@ -95,7 +107,7 @@ MUTATIONS = {
         "src/tensor/tensor.cc", "while (used_ + kept_ > most_used_) drop(std::prev(free_.end()));", "",
         "tensor", "Tensor.FreedBlocks*"),
     "head_tile_not_planned": (
-        "src/pass/walk.cc", "note_peak(std::min(kHeadTile,", "note_peak(0 * std::min(kHeadTile,",
+        "src/pass/walk.cc", "note_peak(head.weight.rows(", "note_peak(0 * head.weight.rows(",
         "pass", "PlanOfText.*"),
     "attention_scratch_not_planned": (
         "src/graph/forward.cc", "scratch_bytes(pass.ops, n.spec, layout, {}, DType::f32));",

@@ -10,6 +10,7 @@
 #include "compare/other.h"
 #include "io/atomic_file.h"
 #include "report/comparison.h"
+#include "report/page.h"
 
 namespace qsweep::cli {
 namespace {
@@ -94,17 +95,22 @@ void run(CompareFlags& flags) {
                            flags.out.empty() ? folder_of(*flags.recipes_of) : flags.out);
   if (is_recipe(flags.run))
     fail("{}: expected --run RUN, whose ops and scores two recipes are compared by, found none", flags.run);
-  const std::vector<compare::Agreement> agreements = compare_each(flags, compare::read_run(flags.run));
+  const scores::Run run = compare::read_run(flags.run);
+  const std::vector<compare::Agreement> agreements = compare_each(flags, run);
   if (flags.out.empty()) flags.out = folder_of(flags.run);
   const auto scores_of = [](const std::string& path) {
     return std::filesystem::is_directory(path) ? path + "/scores.json" : path;
   };
   check_outputs({{"the file of RUN", scores_of(flags.run)}, {"the file of OTHER", scores_of(flags.other)}},
-                {{"--out", flags.out + "/compare.md"}, {"--out", flags.out + "/compare.json"}});
+                {{"--out", flags.out + "/compare.md"},
+                 {"--out", flags.out + "/compare.json"},
+                 {"--out", flags.out + "/report.html"}});
   with_context("--out", [&] { io::ensure_folder(flags.out); });
   report::write_comparison(agreements, flags.out);
+  const io::Json comparison = compare::to_json(agreements);
+  report::write_page({.run = &run, .comparison = &comparison}, flags.out);
   for (const compare::Agreement& agreement : agreements) print(agreement);
-  say("{0}/compare.md  {0}/compare.json\n", flags.out);
+  say("{0}/compare.md  {0}/report.html  {0}/compare.json\n", flags.out);
 }
 
 void add_choice(CLI::App& command, const std::string& prefix, const std::string& whose, ChoiceFlags& flags) {
@@ -141,9 +147,10 @@ void add_compare(CLI::App& app) {
   for (const char* of_rankings :
        {"--format", "--mode", "--method", "--other-format", "--other-mode", "--other-method"})
     recipes_of->excludes(command->get_option(of_rankings));
-  command->add_option("--out", flags->out,
-                      "Folder for compare.md and compare.json, of recipes compare_recipes.md and "
-                      "compare_recipes.json; the run's where not given");
+  command->add_option(
+      "--out", flags->out,
+      "Folder for compare.md, compare.json and report.html, of recipes compare_recipes.md and "
+      "compare_recipes.json; the run's where not given");
   command->callback([flags] { run(*flags); });
 }
 

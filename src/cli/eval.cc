@@ -14,6 +14,7 @@
 #include "cli/program.h"
 #include "cli/run_script.h"
 #include "recipe/recipe.h"
+#include "report/page.h"
 #include "report/time.h"
 #include "scores/files.h"
 #include "scores/op_names.h"
@@ -25,8 +26,9 @@ namespace qsweep::cli {
 namespace {
 
 // The folder may be that of the scores.
-const JobFiles kEvalFiles{
-    .journal = "eval_journal.sqlite", .results = "eval.json", .others = {"eval.csv", "eval.md"}};
+const JobFiles kEvalFiles{.journal = "eval_journal.sqlite",
+                          .results = "eval.json",
+                          .others = {"eval.csv", "eval.md", "report.html"}};
 
 struct EvalFlags {
   EngineFlags engine;
@@ -151,7 +153,7 @@ void print_summary(const Output& output, const scores::EvalRun& run, const std::
     warn_of(recipe, predicted);
   }
   output.say("{}\n", report::time_line(run.provenance));
-  output.say("{0}/eval.md  {0}/eval.json  {0}/eval.csv\n", out);
+  output.say("{0}/eval.md  {0}/report.html  {0}/eval.json  {0}/eval.csv\n", out);
 }
 
 io::Json eval_summary(const scores::EvalRun& run, const std::vector<Limit>& limits, const std::string& out) {
@@ -170,7 +172,8 @@ io::Json eval_summary(const scores::EvalRun& run, const std::vector<Limit>& limi
          {"above_limit", above(recipe, limits)}});
   }
   io::Json files = io::Json::array();
-  for (const char* file : {"eval.md", "eval.json", "eval.csv"}) files.push_back(valid_utf8(out + "/" + file));
+  for (const char* file : {"eval.md", "report.html", "eval.json", "eval.csv"})
+    files.push_back(valid_utf8(out + "/" + file));
   return {{"schema", "qsweep.summary/1"},
           {"command", "eval"},
           {"files", std::move(files)},
@@ -237,6 +240,7 @@ class Evaluating : public Question {
     if (scored_) predict(result_, *scored_, flags_.scores, engine().devices->first().device().threads);
     scores::write_eval(result_, flags_.job.out);
     report::write_eval_report(result_, flags_.job.out);
+    report::write_page({.run = scored_ ? &*scored_ : nullptr, .eval = &result_}, flags_.job.out);
   }
   void conclude() override {
     print_summary(script_.output(), result_, flags_.job.out);

@@ -99,7 +99,8 @@ void add_recipe(CLI::App& app) {
   flags->add("seed", values->seed, "Seed of the search by pairs")->capture_default_str();
   flags
       ->add("out", values->job.out,
-            "New folder for recipe.json (of several budgets, one each), recipes.json and recipes.md")
+            "New folder for recipe.json (of several budgets, one each), recipes.json, recipes.md and "
+            "report.html")
       ->check(path())
       ->required();
   add_output_flags(*flags, values->job.output);

@@ -9,6 +9,7 @@
 #include "base/readable.h"
 #include "io/atomic_file.h"
 #include "recipe/recipe.h"
+#include "report/page.h"
 #include "report/recipes.h"
 #include "scores/op_names.h"
 #include "scores/schema.h"
@@ -52,6 +53,7 @@ void write_recipes(const RecipeFlags& flags, const scores::Run& run, const choos
   };
   write("recipes.json", scores::to_text(json));
   write("recipes.md", report::recipes_markdown(run, spectrum, metric));
+  report::write_page({.run = &run, .recipes = &json}, folder);
   if (const std::string picture = report::pareto_svg(spectrum, metric); !picture.empty())
     write("recipes.svg", picture);
   for (const choose::Chosen& chosen : spectrum.recipes)
@@ -64,7 +66,7 @@ void tell_recipes(const Output& output, const std::string& out, const scores::Ru
                   const choose::Spectrum& spectrum, scores::Metric metric, const io::Json& json) {
   for (const std::string& note : report::recipe_notes(run, spectrum)) output.say("{}\n", note);
   output.say("{}", report::recipe_lines(spectrum, metric));
-  output.say("{0}/recipes.md  {0}/recipes.json  {0}/{1}\n", out,
+  output.say("{0}/recipes.md  {0}/report.html  {0}/recipes.json  {0}/{1}\n", out,
              spectrum.recipes.size() == 1 ? "recipe.json" : "recipe_*.json");
   output.result(recipe_summary(out, json));
 }

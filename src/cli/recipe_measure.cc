@@ -19,8 +19,9 @@
 namespace qsweep::cli {
 namespace {
 
-const JobFiles kRecipeFiles{
-    .journal = kRecipeJournal, .results = "recipes.json", .others = {"recipes.md", "recipes.svg"}};
+const JobFiles kRecipeFiles{.journal = kRecipeJournal,
+                            .results = "recipes.json",
+                            .others = {"recipes.md", "recipes.svg", "report.html"}};
 
 // What the search found out, and what RunScript::measure adds to it.
 struct Found {

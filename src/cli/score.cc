@@ -11,6 +11,7 @@
 #include "cli/run_script.h"
 #include "cli/summary.h"
 #include "inc/mse_v2.h"
+#include "report/page.h"
 #include "report/report.h"
 #include "scores/files.h"
 
@@ -19,9 +20,10 @@ namespace {
 
 constexpr uint64_t kMaxProbes = 1024, kMaxSketch = 1024;
 constexpr int64_t kProbes = 4;  // where --probes is not given
-const JobFiles kScoreFiles{.journal = "journal.sqlite",
-                           .results = "scores.json",
-                           .others = {"scores.csv", "report.md", "inc_mse_v2.json", "sketches.safetensors"}};
+const JobFiles kScoreFiles{
+    .journal = "journal.sqlite",
+    .results = "scores.json",
+    .others = {"scores.csv", "report.md", "report.html", "inc_mse_v2.json", "sketches.safetensors"}};
 
 struct ScoreFlags {
   EngineFlags engine;
@@ -220,6 +222,7 @@ class Scoring : public Question {
     scores::write_scores(result_, out);
     if (sweep_.sketches()) scores::write_sketches(result_, *sweep_.sketches(), out);
     report::write_report(result_, out);
+    report::write_page({.run = &result_}, out);
     if (inc) inc::write_maps(*inc, out);
   }
   void conclude() override { summarize(script_.output(), result_, flags_.job.out, flags_.inc); }
@@ -269,7 +272,7 @@ void add_score(CLI::App& app) {
   auto flags = std::make_shared<Flags>(*command);
   add_scoring_flags(*flags, values->engine);
   command->get_option("--data")->required();
-  add_out_flag(*flags, values->job, "Folder for scores.json, scores.csv and report.md");
+  add_out_flag(*flags, values->job, "Folder for scores.json, scores.csv, report.md and report.html");
   flags
       ->add("method", values->method,
             "How scores are computed. exact: the effect on the output itself. adjoint: its second-order "

@@ -100,7 +100,8 @@ io::Json measured_group_json(const scores::Run& run, const scores::GroupScore& g
 }
 
 std::vector<std::string> files_in(const std::string& out, bool inc) {
-  std::vector<std::string> files{out + "/report.md", out + "/scores.json", out + "/scores.csv"};
+  std::vector<std::string> files{out + "/report.md", out + "/report.html", out + "/scores.json",
+                                 out + "/scores.csv"};
   if (inc) files.push_back(out + "/inc_mse_v2.json");
   return files;
 }

@@ -10,6 +10,7 @@
 #include "compare/run.h"
 #include "io/atomic_file.h"
 #include "quant/format.h"
+#include "report/page.h"
 #include "report/report.h"
 #include "scores/files.h"
 #include "sweep/records.h"
@@ -72,8 +73,9 @@ void run(const TransferFlags& flags) {
   with_context("--out", [&] { io::ensure_folder(flags.out); });
   scores::write_scores(run, flags.out);
   report::write_report(run, flags.out);
+  report::write_page({.run = &run}, flags.out);
   if (skipped > 0) say("{} of {} scores have no counterpart in RUN\n", skipped, run.scores.size());
-  say("{0}/report.md  {0}/scores.json  {0}/scores.csv\n", flags.out);
+  say("{0}/report.md  {0}/report.html  {0}/scores.json  {0}/scores.csv\n", flags.out);
   for (const compare::Check& check : checks) print(check);
 }
 
@@ -86,7 +88,8 @@ void add_transfer(CLI::App& app) {
   command->add_option("RUN", flags->run, "Folder of the proxy's run, or its scores.json")->required();
   command->add_option("--to", flags->to, "Folder of the other model, of which no weights are read")
       ->required();
-  command->add_option("--out", flags->out, "Folder for scores.json, scores.csv and report.md")->required();
+  command->add_option("--out", flags->out, "Folder for scores.json, scores.csv, report.md and report.html")
+      ->required();
   command->add_option("--metric", flags->metric,
                       "Rank by this metric, such as kl:answer; as RUN does where not given");
   command->add_option(

@@ -1,5 +1,7 @@
 #include "graph/graph.h"
 
+#include <algorithm>
+
 namespace qsweep::graph {
 
 std::string_view name(Tower tower) {
@@ -43,6 +45,22 @@ Builder::Value Builder::table(const std::string& name, Rows rows, int64_t cols) 
   return push(Table{name}, {}, rows, cols);
 }
 
+// Experts that share a tensor read the same parts of it.
+void Builder::read(const StoredWeight& weight) {
+  for (TensorView& part : weight.parts()) {
+    const auto same = [&](const TensorView& other) {
+      return other.data == part.data && other.size_bytes() == part.size_bytes();
+    };
+    if (part.data == nullptr || std::ranges::none_of(stage_.weights, same))
+      stage_.weights.push_back(std::move(part));
+  }
+}
+
+void Builder::read(const LinearOp& op) {
+  read(op.weight);
+  if (op.bias) read(*op.bias);
+}
+
 Builder::Value Builder::linear(Value x, LinearOp op) {
   QSWEEP_CHECK(at(x).cols == op.in_features(), "{}: {} inputs, the value has {} columns", op.name,
                op.in_features(), at(x).cols);
@@ -50,20 +68,15 @@ Builder::Value Builder::linear(Value x, LinearOp op) {
   return push(Linear{push_op(std::move(op))}, {x.node}, at(x).rows, out);
 }
 
-void Builder::reads_weights_of(const LinearOp& op) {
-  stage_.weights.push_back(op.weight);
-  if (op.bias) stage_.weights.push_back(*op.bias);
-}
-
 int Builder::push_op(LinearOp op) {
-  reads_weights_of(op);
+  read(op);
   ops_.push_back(std::move(op));
   return static_cast<int>(ops_.size()) - 1;
 }
 
 Builder::Value Builder::experts(Value x, LinearOp router, const ops::router::Rule& rule,
                                 ops::activation::Kind kind, std::vector<ExpertOps> experts) {
-  reads_weights_of(router);
+  read(router);
   Experts node{.router = std::move(router), .rule = rule, .kind = kind, .experts = {}};
   for (auto& [gate, up, down] : experts) {
     QSWEEP_CHECK(at(x).cols == gate.in_features() && at(x).cols == up.in_features() &&

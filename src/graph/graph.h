@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "graph/batch.h"
+#include "graph/stored_weight.h"
 #include "ops/activation.h"
 #include "ops/attention.h"
 #include "ops/router.h"
@@ -26,8 +27,8 @@ struct LinearOp {
   std::optional<int64_t> block;
   std::string role;
   std::string fusion_group;  // ops that must share a format when served; empty: none
-  TensorView weight;         // [out, in] (a convolution's inputs flattened)
-  std::optional<TensorView> bias;
+  StoredWeight weight;       // [out, in] (a convolution's inputs flattened)
+  std::optional<StoredWeight> bias;
 
   int64_t out_features() const { return weight.shape[0]; }
   int64_t in_features() const { return weight.elements() / weight.shape[0]; }
@@ -218,8 +219,9 @@ class Builder {
 
  private:
   const Node& at(Value x) const { return stage_.nodes[static_cast<size_t>(x.node)]; }
+  void read(const StoredWeight& weight);
   Value push(Operation operation, std::vector<int> inputs, Rows rows, int64_t cols);
-  void reads_weights_of(const LinearOp& op);
+  void read(const LinearOp& op);
   int push_op(LinearOp op);  // its index
 
   Stage stage_;

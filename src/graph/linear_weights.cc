@@ -5,13 +5,30 @@
 #include "base/trace.h"
 
 namespace qsweep::graph {
+namespace {
+
+Scratch unpacked(Workspace& workspace, const StoredWeight& weight, int64_t rows, int64_t cols) {
+  Scratch plain(workspace, weight.dtype, rows, cols);
+  if (workspace.dry()) return plain;
+  const trace::Span span("unpacking");
+  std::vector<TensorView> parts;
+  for (const TensorView& part : weight.parts()) parts.push_back(workspace.weights().at(part));
+  unpack(workspace.device(), weight, parts, plain.view);
+  return plain;
+}
+
+}  // namespace
 
 LinearWeights::LinearWeights(const Pass& pass, const LinearOp& op)
-    : pass_(&pass),
-      stored_(pass.workspace.dry() ? op.weight : pass.workspace.weights().at(op.weight)),
-      out_(op.out_features()),
-      in_(op.in_features()) {
+    : pass_(&pass), out_(op.out_features()), in_(op.in_features()) {
   if (op.bias) bias_ = load_vector(pass, *op.bias);
+  if (op.weight.is_plain()) {
+    stored_ = op.weight;
+    if (!pass.workspace.dry()) stored_ = pass.workspace.weights().at(stored_);
+    return;
+  }
+  unpacked_ = unpacked(pass.workspace, op.weight, out_, in_);
+  stored_ = {op.weight.dtype, {out_, in_}, static_cast<const std::byte*>(unpacked_.view.data)};
 }
 
 MatrixView LinearWeights::in_place() const {
@@ -48,13 +65,20 @@ MatrixView LinearWeights::f32() const {
   return f32_.view;
 }
 
-kernels::Buffer load_vector(const Pass& pass, const TensorView& vector) {
+kernels::Buffer load_vector(const Pass& pass, const StoredWeight& vector) {
   const kernels::Device device = pass.ops.device();
-  kernels::Buffer values(device, DType::f32, 1, vector.elements());
+  const int64_t n = vector.elements();
+  kernels::Buffer values(device, DType::f32, 1, n), plain;
+  const TensorView part = vector.parts().front();
   const kernels::OnDevice there(
-      device, std::span<const std::byte>(vector.data, static_cast<size_t>(vector.size_bytes())));
-  kernels::to_f32(device, {vector.dtype, {vector.elements()}, there.elements().data()},
-                  values.matrix<float>());
+      device, std::span<const std::byte>(part.data, static_cast<size_t>(part.size_bytes())));
+  TensorView stored{vector.dtype, {n}, there.elements().data()};
+  if (!vector.is_plain()) {
+    plain = kernels::Buffer(device, vector.dtype, 1, n);
+    unpack(device, vector, {{part.dtype, part.shape, stored.data}}, {plain.data(), vector.dtype, 1, n, n});
+    stored.data = static_cast<const std::byte*>(plain.data());
+  }
+  kernels::to_f32(device, stored, values.matrix<float>());
   return values;
 }
 

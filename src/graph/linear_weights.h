@@ -12,8 +12,9 @@ class LinearWeights {
   LinearWeights() = default;
   LinearWeights(const Pass& pass, const LinearOp& op);
 
-  // The weight [out, in] for products with rows of this dtype: the checkpoint's own memory where the products
-  // take it as it is, else a copy in the pass's workspace, made when it is first asked for.
+  // The weight [out, in] for products with rows of this dtype: the checkpoint's own memory where the weight
+  // is plain and the products take it as it is, else a copy in the pass's workspace, made when it is first
+  // asked for. A weight that is not plain is unpacked there once, for all that is made of it.
   MatrixView for_rows(DType dtype) const;
   // For so many rows of values (ops::linear::forward).
   MatrixView for_values(int64_t rows) const;
@@ -26,6 +27,7 @@ class LinearWeights {
   MatrixView for_f32(int64_t rows, kernels::F32Rows how) const;
 
   const Pass* pass_ = nullptr;
+  Scratch unpacked_;  // empty: the weight is plain
   TensorView stored_;
   int64_t out_ = 0, in_ = 0;
   mutable Scratch f32_, bf16_;  // empty until they are asked for
@@ -33,6 +35,6 @@ class LinearWeights {
 };
 
 // A small parameter vector in f32.
-kernels::Buffer load_vector(const Pass& pass, const TensorView& vector);
+kernels::Buffer load_vector(const Pass& pass, const StoredWeight& vector);
 
 }  // namespace qsweep::graph

@@ -34,11 +34,8 @@ int64_t value_bytes(const Values& values) {
 // Some rows of lm_head as an op of their own.
 graph::LinearOp head_rows(const graph::LinearOp& head, int64_t first, int64_t count) {
   graph::LinearOp part;
-  part.weight = {head.weight.dtype,
-                 {count, head.in_features()},
-                 head.weight.data + first * head.in_features() * size_bytes(head.weight.dtype)};
-  if (head.bias)
-    part.bias = TensorView{head.bias->dtype, {count}, head.bias->data + first * size_bytes(head.bias->dtype)};
+  part.weight = head.weight.rows(first, count);
+  if (head.bias) part.bias = head.bias->rows(first, count);
   return part;
 }
 
@@ -64,8 +61,8 @@ class Pass {
     }
     pass_.workspace.reset_peak();
     run_head();
-    note_peak(kHeadTile * input_.model.lm_head().in_features() *
-              size_bytes(input_.model.lm_head().weight.dtype));
+    const graph::StoredWeight& head = input_.model.lm_head().weight;
+    note_peak(head.rows(0, std::min(kHeadTile, head.shape[0])).part_bytes());
     if (stage_done) stage_done(body, input_.variants.size());
     return std::move(result_);
   }
@@ -166,7 +163,8 @@ class Pass {
       const int64_t columns = std::min(kHeadTile, head.out_features() - first);
       body(first, columns);
       if (dry()) return;  // every tile takes the same memory
-      input_.model.checkpoint.release(head_rows(head, first, columns).weight);
+      for (const TensorView& part : head.weight.rows(first, columns).parts())
+        input_.model.checkpoint.release(part);
     }
   }
 

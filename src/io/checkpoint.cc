@@ -154,21 +154,6 @@ TensorView Checkpoint::get(const std::string& name, const Shape& expected_shape)
   return *tensor;
 }
 
-TensorView Checkpoint::get_transposed(const std::string& name, const Shape& stored_shape) const {
-  QSWEEP_CHECK(stored_shape.size() == 2, "shape is {}", to_string(stored_shape));
-  const TensorView stored = get(name, stored_shape);
-  const int64_t rows = stored_shape[0], cols = stored_shape[1];
-  if (stored.data == nullptr) return {stored.dtype, {cols, rows}, nullptr};
-  Tensor& copy = copies_.emplace_back(stored.dtype, Shape{cols, rows});
-  const auto bytes = static_cast<size_t>(qsweep::size_bytes(stored.dtype));
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t c = 0; c < cols; ++c)
-      std::memcpy(copy.bytes() + static_cast<size_t>(c * rows + r) * bytes,
-                  stored.data + static_cast<size_t>(r * cols + c) * bytes, bytes);
-  release(stored);
-  return copy.view();
-}
-
 std::vector<std::string> Checkpoint::names() const {
   std::vector<std::string> names;
   for (const auto& [name, tensor] : tensors_) names.push_back(name);
@@ -218,24 +203,18 @@ const MappedFile& Checkpoint::file_of(const TensorView& tensor) const {
   throw ContractError(__FILE__, __LINE__, "the tensor is a view of this checkpoint", folder_);
 }
 
-bool Checkpoint::is_copy(const TensorView& tensor) const {
-  return std::ranges::any_of(copies_, [&](const Tensor& copy) {
-    return tensor.data >= copy.bytes() && tensor.data < copy.bytes() + copy.size_bytes();
-  });
-}
-
 void Checkpoint::release(const TensorView& tensor) const {
-  if (tensor.elements() == 0 || is_copy(tensor)) return;
+  if (tensor.elements() == 0) return;
   file_of(tensor).release({tensor.data, static_cast<size_t>(tensor.size_bytes())});
 }
 
 void Checkpoint::prefetch(const TensorView& tensor) const {
-  if (tensor.elements() == 0 || is_copy(tensor)) return;
+  if (tensor.elements() == 0) return;
   file_of(tensor).prefetch({tensor.data, static_cast<size_t>(tensor.size_bytes())});
 }
 
 void Checkpoint::populate(const TensorView& tensor) const {
-  if (tensor.elements() == 0 || is_copy(tensor)) return;
+  if (tensor.elements() == 0) return;
   file_of(tensor).populate({tensor.data, static_cast<size_t>(tensor.size_bytes())});
 }
 

@@ -30,10 +30,6 @@ class Checkpoint {
   // with what was expected and found.
   TensorView get(const std::string& name, const Shape& expected_shape) const;
 
-  // The matrix `name`, stored in this shape, with its dimensions exchanged: a copy that this object holds,
-  // for small ones. Without data where the weights are not there yet.
-  TensorView get_transposed(const std::string& name, const Shape& stored_shape) const;
-
   std::vector<std::string> names() const;   // sorted
   std::vector<std::string> unread() const;  // of the tensors that get() was not asked for; sorted
   const std::vector<std::string>& warnings() const { return warnings_; }
@@ -45,8 +41,8 @@ class Checkpoint {
   // Error where a file has changed since open().
   void check_unchanged() const;
 
-  // A view of this checkpoint (of a copy, these do nothing): drops its pages from resident memory (a later
-  // read brings them back), asks for them ahead of use, or brings them in at once.
+  // A view of this checkpoint: drops its pages from resident memory (a later read brings them back), asks for
+  // them ahead of use, or brings them in at once.
   void release(const TensorView& tensor) const;
   void prefetch(const TensorView& tensor) const;
   void populate(const TensorView& tensor) const;
@@ -55,14 +51,12 @@ class Checkpoint {
   Checkpoint(std::string folder, std::vector<SafetensorsFile> files, bool exists);
   void choose_copies(const std::map<std::string, std::string>& shard_of_tensor);
   const MappedFile& file_of(const TensorView& tensor) const;
-  bool is_copy(const TensorView& tensor) const;
 
   std::string folder_;
   std::vector<SafetensorsFile> files_;  // by name
   bool exists_;
   mutable std::map<std::string, TensorView> tensors_;  // what is wanted becomes known by get()
   mutable std::set<std::string> read_;
-  mutable std::vector<Tensor> copies_;
   std::vector<std::string> warnings_;
 };
 

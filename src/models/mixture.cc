@@ -8,6 +8,7 @@ namespace qsweep::models {
 namespace {
 
 using graph::LinearOp;
+using graph::StoredWeight;
 using enum io::KeyUse;
 
 constexpr int64_t kMaxExperts = 4096;
@@ -38,46 +39,54 @@ std::vector<bool> read_layers(const io::ObjectReader& r, int64_t n_layers) {
   return in_layer;
 }
 
-// Rows of a matrix whose rows are `cols` wide.
-TensorView rows_at(const TensorView& all, int64_t first, int64_t rows, int64_t cols) {
-  return {all.dtype, {rows, cols}, all.data + first * cols * size_bytes(all.dtype)};
-}
-
 // Where the weights of experts stand.
 class ExpertWeights {
  public:
   ExpertWeights(const Scope& s, const Mixture& mixture, int64_t hidden)
-      : s_(s), width_(mixture.width), hidden_(hidden) {
-    const std::string first = "mlp.experts.0.gate_proj.weight";
-    if (s.has(first)) return;
-    const int64_t n = mixture.n_experts;
-    gate_up_ = s.weight("mlp.experts.gate_up_proj", {n, 2 * width_, hidden_});
-    down_ = s.weight("mlp.experts.down_proj", {n, hidden_, width_});
-  }
+      : weights_(s.weights()),
+        prefix_(s.name("mlp.experts.")),
+        stacked_(!weights_.has(prefix_ + "0.gate_proj.weight")),
+        n_experts_(mixture.n_experts),
+        width_(mixture.width),
+        hidden_(hidden),
+        transposed_(is(kDown, {n_experts_, width_, hidden_}) ||
+                    is(kGateUp, {n_experts_, hidden_, 2 * width_})) {}
 
-  TensorView gate(int64_t expert) const { return of_gate_up(expert, "gate_proj", 0); }
-  TensorView up(int64_t expert) const { return of_gate_up(expert, "up_proj", width_); }
-  TensorView down(int64_t expert) const {
-    if (!down_) return own(expert, "down_proj", {hidden_, width_});
-    return rows_at(*down_, expert * hidden_, hidden_, width_);
+  StoredWeight gate(int64_t expert) const { return of_gate_up(expert, "gate_proj", 0); }
+  StoredWeight up(int64_t expert) const { return of_gate_up(expert, "up_proj", width_); }
+  StoredWeight down(int64_t expert) const {
+    if (!stacked_) return own(expert, "down_proj", {hidden_, width_});
+    return part(kDown, hidden_, width_, {.expert = expert, .count = hidden_});
   }
 
  private:
-  TensorView own(int64_t expert, const char* part, const Shape& shape) const {
-    return s_.weight("mlp.experts." + std::to_string(expert) + "." + part + ".weight", shape);
+  static constexpr const char *kGateUp = "gate_up_proj", *kDown = "down_proj";
+
+  // Of a tensor whose other layout has another shape.
+  bool is(const char* name, const Shape& shape) const {
+    const TensorView* const found = weights_.find(prefix_ + name);
+    return stacked_ && found != nullptr && found->shape == shape && shape[1] != shape[2];
   }
-  TensorView of_gate_up(int64_t expert, const char* part, int64_t first_row) const {
-    if (!gate_up_) return own(expert, part, {width_, hidden_});
-    return rows_at(*gate_up_, expert * 2 * width_ + first_row, width_, hidden_);
+  StoredWeight own(int64_t expert, const char* name, const Shape& shape) const {
+    return weights_.get(prefix_ + std::to_string(expert) + "." + name + ".weight", shape);
+  }
+  StoredWeight part(const char* name, int64_t outputs, int64_t inputs, const ExpertPart& part) const {
+    return weights_.expert(prefix_ + name, {n_experts_, outputs, inputs, transposed_}, part);
+  }
+  StoredWeight of_gate_up(int64_t expert, const char* name, int64_t first) const {
+    if (!stacked_) return own(expert, name, {width_, hidden_});
+    return part(kGateUp, 2 * width_, hidden_, {.expert = expert, .first = first, .count = width_});
   }
 
-  const Scope& s_;
-  int64_t width_, hidden_;
-  std::optional<TensorView> gate_up_, down_;
+  const Weights& weights_;
+  std::string prefix_;
+  bool stacked_;
+  int64_t n_experts_, width_, hidden_;
+  bool transposed_;
 };
 
 // Servers hold all experts of a layer as one.
-LinearOp op(const Scope& s, const std::string& part, TensorView weight) {
+LinearOp op(const Scope& s, const std::string& part, StoredWeight weight) {
   LinearOp op = s.op(part, std::move(weight));
   op.role = "experts." + op.role;
   op.fusion_group = op.name.substr(0, op.name.find(".experts.")) + ".experts";

@@ -38,7 +38,7 @@ TensorView Scope::weight(const std::string& name, const Shape& shape) const {
   return weights_.get(prefix_ + "." + name, shape);
 }
 
-graph::LinearOp Scope::op(const std::string& part, TensorView weight) const {
+graph::LinearOp Scope::op(const std::string& part, graph::StoredWeight weight) const {
   graph::LinearOp op;
   op.name = prefix_ + "." + part;
   op.tower = tower_;
@@ -51,7 +51,7 @@ graph::LinearOp Scope::op(const std::string& part, TensorView weight) const {
   return op;
 }
 
-Scope::Value Scope::push_linear(Value x, const std::string& part, TensorView weight, Bias bias) {
+Scope::Value Scope::push_linear(Value x, const std::string& part, graph::StoredWeight weight, Bias bias) {
   graph::LinearOp op = this->op(part, std::move(weight));
   if (bias == Bias::added) op.bias = this->weight(part + ".bias", {op.out_features()});
   return Builder::linear(x, std::move(op));
@@ -66,7 +66,7 @@ Scope::Value Scope::patch_linear(Value x, const std::string& part, const Shape& 
 }
 
 Scope::Value Scope::transposed_linear(Value x, const std::string& part, int64_t out) {
-  return push_linear(x, part, weights_.get_transposed(prefix_ + "." + part + "_weight", {cols(x), out}),
+  return push_linear(x, part, weights_.transposed(prefix_ + "." + part + "_weight", out, cols(x)),
                      Bias::none);
 }
 

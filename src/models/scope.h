@@ -43,15 +43,15 @@ class Scope : public graph::Builder {
                   NormWeight form = NormWeight::as_stored);
 
   TensorView weight(const std::string& name, const Shape& shape) const;  // "norm1.bias"
-  bool has(const std::string& name) const { return weights_.has(prefix_ + "." + name); }
+  std::string name(const std::string& part) const { return prefix_ + "." + part; }
   // An op that is no node yet.
-  graph::LinearOp op(const std::string& part, TensorView weight) const;
+  graph::LinearOp op(const std::string& part, graph::StoredWeight weight) const;
   const Weights& weights() const { return weights_; }
 
  private:
   static std::string tensor(const std::string& part, const char* name);
   TensorView norm_weight(const std::string& part, int64_t width, NormWeight form) const;
-  Value push_linear(Value x, const std::string& part, TensorView weight, Bias bias);
+  Value push_linear(Value x, const std::string& part, graph::StoredWeight weight, Bias bias);
 
   const Weights& weights_;
   std::string prefix_;

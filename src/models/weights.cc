@@ -8,6 +8,12 @@ namespace {
 constexpr std::string_view kUnusedPrefixes[] = {"mtp.", "model.mtp."};
 constexpr std::string_view kUnusedSuffixes[] = {".rotary_emb.inv_freq", ".rotary_pos_emb.inv_freq"};
 
+// Number `i` of the tensors of shape `one` that stand behind one another.
+TensorView slice(const TensorView& all, int64_t i, const Shape& one) {
+  const int64_t bytes = element_count(one) * size_bytes(all.dtype);
+  return {all.dtype, one, all.data == nullptr ? nullptr : all.data + i * bytes};
+}
+
 }  // namespace
 
 Weights::Weights(const io::Checkpoint& checkpoint, std::span<const NameRow> names)
@@ -42,11 +48,31 @@ TensorView Weights::get_less_one(const std::string& name, const Shape& shape) co
   return get(name, shape);
 }
 
-TensorView Weights::get_transposed(const std::string& name, const Shape& stored_shape) const {
-  return checkpoint_.get_transposed(stored_name(name), stored_shape);
+graph::StoredWeight Weights::transposed(const std::string& name, int64_t out, int64_t in) const {
+  const TensorView stored = get(name, {in, out});
+  return {stored.dtype, {out, in}, {.source = stored, .row_step = 1, .column_step = out}};
 }
 
-bool Weights::has(const std::string& name) const { return checkpoint_.find(stored_name(name)) != nullptr; }
+graph::StoredWeight Weights::expert(const std::string& name, const Stacked& s, const ExpertPart& part) const {
+  const Shape one = s.transposed ? Shape{s.inputs, s.outputs} : Shape{s.outputs, s.inputs};
+  const TensorView its = slice(get(name, {s.experts, one[0], one[1]}), part.expert, one);
+  const int64_t output_step = s.transposed ? 1 : s.inputs;
+  if (!s.transposed && part.every == 1) return graph::StoredWeight(its).rows(part.first, part.count);
+  return {its.dtype,
+          {part.count, s.inputs},
+          {.source = its,
+           .first = part.first * output_step,
+           .row_step = part.every * output_step,
+           .column_step = s.transposed ? s.outputs : 1}};
+}
+
+graph::StoredWeight Weights::expert_bias(const std::string& name, const Stacked& s,
+                                         const ExpertPart& part) const {
+  const TensorView its = slice(get(name, {s.experts, s.outputs}), part.expert, {s.outputs});
+  return {its.dtype, {part.count}, {.source = its, .first = part.first, .row_step = part.every}};
+}
+
+const TensorView* Weights::find(const std::string& name) const { return checkpoint_.find(stored_name(name)); }
 
 std::vector<std::string> Weights::unused() const {
   std::vector<std::string> names = checkpoint_.unread();

@@ -17,6 +17,22 @@ struct NameRow {
   std::string_view canonical, stored;
 };
 
+// The same linear map of all experts of a layer, in one tensor.
+struct Stacked {
+  int64_t experts = 0;
+  int64_t outputs = 0, inputs = 0;  // of each; the outputs of all maps that stand together, as gate and up
+  bool transposed = false;          // [experts, inputs, outputs]
+};
+// Of one expert the outputs first, first + every, first + 2 every and so on. Of gate and up together, one
+// behind the other: {.first = 0, .count = I} and {.first = I, .count = I}; in turns: {.first = 0, .every = 2}
+// and {.first = 1, .every = 2}.
+struct ExpertPart {
+  int64_t expert = 0;
+  int64_t first = 0;
+  int64_t count = 0;
+  int64_t every = 1;
+};
+
 class Weights {
  public:
   // names: empty where every tensor has its canonical name. The first row that fits is the usual one.
@@ -27,9 +43,16 @@ class Weights {
   TensorView get(const std::string& name, const Shape& shape) const;
   // The same of a norm that multiplies by 1 + what is stored.
   TensorView get_less_one(const std::string& name, const Shape& shape) const;
-  // Of a small matrix that is stored the other way round.
-  TensorView get_transposed(const std::string& name, const Shape& stored_shape) const;
-  bool has(const std::string& name) const;
+  // A weight [out, in] that is stored as [in, out] in the tensor `name`.
+  graph::StoredWeight transposed(const std::string& name, int64_t out, int64_t in) const;
+  // A part of a tensor [experts, outputs, inputs] or [experts, inputs, outputs]: [part.count, inputs], and of
+  // the tensor [experts, outputs] of their biases [part.count]. One tensor for each expert: get().
+  graph::StoredWeight expert(const std::string& name, const Stacked& stacked, const ExpertPart& part) const;
+  graph::StoredWeight expert_bias(const std::string& name, const Stacked& stacked,
+                                  const ExpertPart& part) const;
+  bool has(const std::string& name) const { return find(name) != nullptr; }
+  // Null where there is none.
+  const TensorView* find(const std::string& name) const;
 
   // Names in the checkpoint that were not asked for, without those that no model reads: modules that predict
   // further tokens, tables of rotary positions.

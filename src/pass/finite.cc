@@ -28,8 +28,8 @@ std::vector<TensorView> weights_in_order(const models::Model& model) {
     for (const TensorView& weight : stage.weights) add(weight);
   }
   for (const graph::LinearOp& op : model.ops) {  // the head's
-    add(op.weight);
-    if (op.bias) add(*op.bias);
+    for (const TensorView& part : op.weight.parts()) add(part);
+    if (op.bias) add(op.bias->parts().front());
   }
   return weights;
 }
@@ -64,16 +64,20 @@ Shape indices_of(int64_t place, const Shape& shape) {
 }
 
 [[noreturn]] void refuse(const io::Checkpoint& checkpoint, const TensorView& weight, int64_t place) {
+  const std::byte* at = weight.data + place * size_bytes(weight.dtype);
   std::string tensor;
+  int64_t index = 0;
   for (const std::string& name : checkpoint.names())
-    if (const TensorView& t = *checkpoint.find(name); t.elements() > 0 && t.data == weight.data)
+    if (const TensorView& t = *checkpoint.find(name); t.data <= at && at < t.data + t.size_bytes()) {
       tensor = name;
+      index = (at - t.data) / size_bytes(t.dtype);
+    }
   const bool nan =
       visit_floats(weight, [&](auto v) { return std::isnan(to_float(v[static_cast<size_t>(place)])); });
   fail(
       "tensor \"{}\": expected finite weights, found {} at {}; the checkpoint is damaged, or was saved from "
       "a training that diverged",
-      tensor, nan ? "NaN" : "an infinity", to_string(indices_of(place, weight.shape)));
+      tensor, nan ? "NaN" : "an infinity", to_string(indices_of(index, checkpoint.find(tensor)->shape)));
 }
 
 }  // namespace

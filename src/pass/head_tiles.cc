@@ -5,11 +5,8 @@
 
 namespace qsweep::pass {
 
-TensorView HeadTiles::rows(int64_t first, int64_t count) const {
-  const graph::LinearOp& head = model_.lm_head();
-  return {head.weight.dtype,
-          {count, head.in_features()},
-          head.weight.data + first * head.in_features() * size_bytes(head.weight.dtype)};
+graph::StoredWeight HeadTiles::rows(int64_t first, int64_t count) const {
+  return model_.lm_head().weight.rows(first, count);
 }
 
 HeadTile HeadTiles::load(int64_t first) const {
@@ -18,13 +15,11 @@ HeadTile HeadTiles::load(int64_t first) const {
   tile.op.name = head.name;
   const int64_t count = rows_from(first);
   tile.op.weight = rows(first, count);
-  if (head.bias)
-    tile.op.bias =
-        TensorView{head.bias->dtype, {count}, head.bias->data + first * size_bytes(head.bias->dtype)};
+  if (head.bias) tile.op.bias = head.bias->rows(first, count);
   if (!pass_.workspace.dry()) {
     const trace::Span span("weights", tile.op.name,
-                           {.bytes = static_cast<double>(tile.op.weight.size_bytes())});
-    model_.checkpoint.populate(tile.op.weight);
+                           {.bytes = static_cast<double>(tile.op.weight.part_bytes())});
+    for (const TensorView& part : tile.op.weight.parts()) model_.checkpoint.populate(part);
   }
   tile.weights = graph::LinearWeights(pass_, tile.op);
   return tile;

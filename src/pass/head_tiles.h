@@ -27,7 +27,7 @@ class HeadTiles {
   HeadTile load(int64_t first) const;
   int64_t rows_from(int64_t first) const { return std::min(kHeadTile, columns() - first); }
   // Rows [first, first + count) of the weight.
-  TensorView rows(int64_t first, int64_t count) const;
+  graph::StoredWeight rows(int64_t first, int64_t count) const;
   // Calls body(tile) for every tile, and lets its memory go; of a dry pass the first tile alone, since the
   // others take as much.
   template <class Body>
@@ -35,12 +35,13 @@ class HeadTiles {
     for (int64_t first = 0; first < columns(); first += kHeadTile) {
       for (const int64_t soon : {first, first + kHeadTile})
         if (soon < columns() && !pass_.workspace.dry())
-          pass_.workspace.weights().prefetch(std::array{rows(soon, rows_from(soon))});
+          pass_.workspace.weights().prefetch(rows(soon, rows_from(soon)).parts());
       const HeadTile tile = load(first);
       body(tile);
       if (pass_.workspace.dry()) return;
-      pass_.workspace.weights().release({&tile.op.weight, 1});
-      model_.checkpoint.release(tile.op.weight);
+      const std::vector<TensorView> parts = tile.op.weight.parts();
+      pass_.workspace.weights().release(parts);
+      for (const TensorView& part : parts) model_.checkpoint.release(part);
       if (tile.op.bias) model_.checkpoint.release(*tile.op.bias);
     }
   }

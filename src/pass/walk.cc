@@ -107,8 +107,8 @@ void Walk::head(const std::function<void()>& compute) {
   compute();
   if (!workspace_.dry()) setting_.model.checkpoint.check_unchanged();
   const graph::LinearOp& head = setting_.model.lm_head();
-  report_.weight_bytes += 2 * head.weight.size_bytes();
-  note_peak(std::min(kHeadTile, head.out_features()) * head.in_features() * size_bytes(head.weight.dtype));
+  report_.weight_bytes += 2 * head.weight.part_bytes();
+  note_peak(head.weight.rows(0, std::min(kHeadTile, head.out_features())).part_bytes());
 }
 
 }  // namespace qsweep::pass

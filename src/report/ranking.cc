@@ -8,6 +8,7 @@
 
 #include "report/explain.h"
 #include "report/meaning.h"
+#include "report/ranked.h"
 #include "report/text.h"
 
 namespace qsweep::report {
@@ -16,52 +17,10 @@ namespace {
 using namespace scores;
 
 constexpr size_t kTopOps = 20, kExplainedOps = 5;
-constexpr double kMostOfTheError = 0.8;
 constexpr std::string_view kCoherence = "coherence";
 
-// One group in rank order, with what its columns are measured against.
-struct Ranking {
-  const Run& run;
-  const ScoreGroup& group;
-  std::vector<const ScoreRecord*> scores;
-  const Baseline* everything = nullptr;  // all:FORMAT
-  double summed = 0;                     // ranking metric over all ranked ops
-
-  double value(const ScoreRecord& score) const { return ranking_value(run, score); }
-  double share(double part) const { return summed > 0 ? part / summed : kUndefined; }
-  const OpRecord& op(const ScoreRecord& score) const { return run.ops[score.op]; }
-  bool local() const { return group.method == Method::local; }
-  // Errors of single ops at the output may be added; what remains in a quantized model may not.
-  bool additive() const { return group.mode == Mode::isolated && !local(); }
-  bool any_has(Metric metric) const {
-    return std::any_of(scores.begin(), scores.end(), [&](const auto* s) { return s->has(metric); });
-  }
-  bool any_estimate(std::string_view name) const {
-    return std::any_of(scores.begin(), scores.end(),
-                       [&](const auto* s) { return s->estimate(name).has_value(); });
-  }
-};
-
-Ranking make_ranking(const Run& run, const ScoreGroup& group) {
-  Ranking ranking{run, group, {}};
-  for (size_t i : group.members)
-    if (run.scores[i].rank) ranking.scores.push_back(&run.scores[i]);
-  std::sort(ranking.scores.begin(), ranking.scores.end(),
-            [](const ScoreRecord* a, const ScoreRecord* b) { return *a->rank < *b->rank; });
-  ranking.everything = find_baseline(run.baselines, group.format);
-  for (const ScoreRecord* score : ranking.scores) ranking.summed += ranking.value(*score);
-  return ranking;
-}
-
-// Share of the summed error, or in leave-one-out what the op's return to float takes off the error of
-// all:FORMAT.
 std::string relative_cell(const Ranking& ranking, const ScoreRecord& score) {
-  if (ranking.additive()) return percent(ranking.share(ranking.value(score)));
-  if (!ranking.everything) return number(kUndefined);
-  const double all = ranking.everything->sum(ranking.run.ranking_metric);
-  const double part =
-      ranking.group.mode == Mode::leave_one_out ? all - ranking.value(score) : ranking.value(score);
-  return percent(all > 0 ? part / all : kUndefined);
+  return percent(ranking.relative(score));
 }
 
 std::string relative_header(const Ranking& ranking) {
@@ -141,14 +100,10 @@ std::string top_table(const Ranking& ranking) {
 }
 
 std::string concentration(const Ranking& ranking) {
-  double reached = 0;
-  size_t n = 0;
-  while (n < ranking.scores.size() && reached < kMostOfTheError * ranking.summed)
-    reached += ranking.value(*ranking.scores[n++]);
-  if (n == 0) return "";
-  return fmt::format("The first {} of {} carry {} of the summed error.\n\n", n,
-                     counted(static_cast<int64_t>(ranking.scores.size()), "op"),
-                     percent(ranking.share(reached)));
+  const Concentration most = ranking.concentration();
+  if (most.ops == 0) return "";
+  return fmt::format("The first {} of {} carry {} of the summed error.\n\n", most.ops,
+                     counted(static_cast<int64_t>(ranking.scores.size()), "op"), percent(most.share));
 }
 
 struct Part {

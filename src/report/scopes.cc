@@ -14,7 +14,7 @@ namespace {
 
 using namespace scores;
 
-constexpr int64_t kTop = 10;
+constexpr int64_t kFirst = 10;
 constexpr size_t kLeastOps = 3;
 constexpr double kMostly = 0.5;
 // Rankings from 8 and from 48 samples have 7 to 10 of the first 10 in common (docs/interpretation.md).
@@ -66,7 +66,7 @@ std::optional<ScopeAgreement> agreement_of(const Run& run, const ScoreGroup& gro
   a.ops = static_cast<int64_t>(values.size());
   a.spearman = spearman(values, others);
   if (std::isnan(a.spearman)) return std::nullopt;
-  a.k = std::min(kTop, std::max<int64_t>(1, a.ops / 2));
+  a.k = std::min(kFirst, std::max<int64_t>(1, a.ops / 2));
   const std::vector<size_t> first = first_of(values, a.k), first_of_other = first_of(others, a.k);
   const std::set<size_t> chosen(first.begin(), first.end());
   a.overlap = std::count_if(first_of_other.begin(), first_of_other.end(),

@@ -76,11 +76,6 @@ std::vector<Entry> work(const Json& provenance, const std::string& phase) {
 
 std::string whole(double n) { return std::isnan(n) ? number(n) : fmt::format("{:.0f}", n); }
 
-std::string label(std::string_view kind) {
-  const auto* row = std::ranges::find(kLabels, kind, &KindLabel::kind);
-  return std::string(row == std::end(kLabels) ? kind : row->label);
-}
-
 std::string rate_cell(const Entry& entry) {
   const double flops = number_at(*entry.json, "flops"), read = number_at(*entry.json, "bytes");
   if (flops > 0 && entry.seconds > 0) return number(flops / entry.seconds * 1e-9) + " Gflop/s";
@@ -101,7 +96,7 @@ std::string work_table(const Json& provenance, const Entry& phase) {
   for (const Entry& entry : work(provenance, phase.name)) {
     if (entry.name == "phase" || entry.seconds < kListedShare * phase.seconds) continue;
     listed_s += entry.seconds;
-    table.row({plain(label(entry.name)), whole(number_at(*entry.json, "calls")), seconds(entry.seconds),
+    table.row({plain(work_label(entry.name)), whole(number_at(*entry.json, "calls")), seconds(entry.seconds),
                percent(entry.seconds / phase.seconds), rate_cell(entry)});
   }
   if (table.empty()) return "";
@@ -159,6 +154,11 @@ std::string system_text(const Json& provenance) {
 
 }  // namespace
 
+std::string work_label(std::string_view kind) {
+  const auto* row = std::ranges::find(kLabels, kind, &KindLabel::kind);
+  return std::string(row == std::end(kLabels) ? kind : row->label);
+}
+
 std::string time_section(const Json& provenance) {
   const std::vector<Entry> all = phases(provenance);
   const double wall_s = number_at(provenance, "wall_s");
@@ -177,7 +177,7 @@ std::string time_line(const Json& provenance) {
   std::vector<std::string> parts;
   for (const Entry& entry : work(provenance, longest.name)) {
     if (parts.size() == kInLine) break;
-    parts.push_back(fmt::format("{} {}", label(entry.name), percent(entry.seconds / longest.seconds)));
+    parts.push_back(fmt::format("{} {}", work_label(entry.name), percent(entry.seconds / longest.seconds)));
   }
   std::string text = fmt::format("{} of {} in the phase {}{}{}", seconds(longest.seconds),
                                  seconds(number_at(provenance, "wall_s")), longest.name,

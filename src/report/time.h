@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "io/json_fwd.h"
 
@@ -13,5 +14,8 @@ std::string time_section(const io::Json& provenance);
 
 // The essence of it, for a terminal. Empty where nothing was recorded.
 std::string time_line(const io::Json& provenance);
+
+// A kind of work in words, or as it is.
+std::string work_label(std::string_view kind);
 
 }  // namespace qsweep::report

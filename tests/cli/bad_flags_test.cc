@@ -25,7 +25,7 @@ TEST_F(BadFlags, Subcommands) {
   expect_refused({"score", "--data", captions, "--out", place.at("run")}, {"MODEL is required"});
   expect_refused({"inspect"}, {"MODEL is required", "qsweep inspect --help"});
   expect_refused({"report"}, {"RUN is required"});
-  expect_refused({"report", place.at("none")}, {"none/scores.json", "cannot open"});
+  expect_refused({"report", place.at("none")}, {"/none: expected scores.json, eval.json", "found none"});
 }
 
 TEST_F(BadFlags, Names) {

@@ -18,7 +18,7 @@ void BadInput::SetUp() {
   const Outcome good = run_qsweep(score(tiny, captions));
   ASSERT_EQ(good.code, 0) << good.err;
   remember();
-  ASSERT_EQ(before_.size(), 4u);
+  ASSERT_EQ(before_.size(), 5u);
 }
 
 void BadInput::remember() { before_ = files_in(place.at("run")); }

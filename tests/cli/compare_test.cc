@@ -69,7 +69,7 @@ TEST_F(Compare, ARunWithItself) {
   EXPECT_THAT(outcome.out, AllOf(HasSubstr("w8a8, isolated, exact, logits_sse:answer"),
                                  HasSubstr("nvfp4, isolated, exact, logits_sse:answer"),
                                  HasSubstr("Spearman 1.00, Kendall 1.00")));
-  EXPECT_EQ(files_in(out).size(), 2u);
+  EXPECT_EQ(files_in(out).size(), 3u);
   EXPECT_EQ(files_in(run), before);
 }
 

@@ -87,7 +87,7 @@ TEST_F(Eval, RecipesBesideWhatScoresPredict) {
                             HasSubstr("| `mixed` | "), HasSubstr("## Predicted and measured")));
   EXPECT_THAT(csv, AllOf(HasSubstr(",predicted_kl_all_corrected,"), HasSubstr("\nmixed,mixed.json,"),
                          HasSubstr("\nnone,none.json,16,0,76,")));
-  EXPECT_EQ(files_in(run.folder).size(), 4u);
+  EXPECT_EQ(files_in(run.folder).size(), 5u);
 }
 
 TEST_F(Eval, WithoutScoresNothingIsPredicted) {

@@ -103,10 +103,12 @@ TEST_F(GoodRun, ReportIsWrittenAnewFromTheScores) {
                 {"--data", with_images, "--samples", "2", "--format", "w8a8", "--format", "w8a8_dynamic"});
   const auto before = files_in(run.folder);
   std::filesystem::remove(run.folder + "/report.md");
+  std::filesystem::remove(run.folder + "/report.html");
   place.write("run/scores.csv", "old");
   const Outcome outcome = run_qsweep({"report", run.folder});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_EQ(outcome.out, run.folder + "/report.md  " + run.folder + "/scores.csv\n");
+  EXPECT_EQ(outcome.out,
+            run.folder + "/report.md  " + run.folder + "/scores.csv  " + run.folder + "/report.html\n");
   EXPECT_TRUE(files_in(run.folder) == before);
 }
 

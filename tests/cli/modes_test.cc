@@ -355,7 +355,7 @@ TEST_F(Modes, VerifiedScoresAreShownBesideTheOthers) {
 
 TEST_F(Modes, IncWritesItsMapsBesideTheScores) {
   const ScoreRun run = score("run", {"--inc", "--ops", "lm_head"});
-  EXPECT_EQ(files_in(run.folder).size(), 5u);  // the journal is one
+  EXPECT_EQ(files_in(run.folder).size(), 6u);  // the journal is one
   EXPECT_THAT(run.outcome.out, HasSubstr(run.folder + "/inc_mse_v2.json"));
   const io::Json maps = io::read_json_file(run.folder + "/inc_mse_v2.json");
   ASSERT_EQ(maps.size(), 2u);

@@ -66,7 +66,7 @@ TEST_F(RecipeCommand, WritesARecipeAndSaysWhatItCosts) {
   EXPECT_EQ(recipe["rules"].size(), chosen["ops"].size());
   EXPECT_THAT(read_text(out + "/recipes.md"),
               AllOf(HasSubstr("# Recipes chosen for `small`"), HasSubstr("`bits_9`")));
-  EXPECT_EQ(files_in(out).size(), 3u);
+  EXPECT_EQ(files_in(out).size(), 4u);
 }
 
 TEST_F(RecipeCommand, SeveralBudgetsHaveAFileEachAndAPicture) {
@@ -98,7 +98,7 @@ TEST_F(RecipeCommand, JsonForPrograms) {
   const io::Json summary = io::parse_json(outcome.out, "summary");
   EXPECT_EQ(summary["command"], "recipe");
   EXPECT_EQ(summary["recipes"][0]["name"], "bits_9");
-  EXPECT_EQ(summary["files"].size(), 3u);
+  EXPECT_EQ(summary["files"].size(), 4u);
 }
 
 TEST_F(RecipeCommand, EstimatesAreSaid) {

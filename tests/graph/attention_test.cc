@@ -135,10 +135,9 @@ TEST_P(SeenTokens, CotangentsGoBackToThem) {
           want.at(p * rows + key, c) += static_cast<double>(dy.matrix.row(p * rows + query)[c]) /
                                         static_cast<double>(keys.to - keys.from);
     }
-  Backward(pass_, kProbes, DType::f32)
-      .run(model_.stage, {}, cotangents, [&](const ReachedOp& at) {
-        if (at.op == kValueOp) got = plain(at.g.as<float>());
-      });
+  Backward(pass_, kProbes, DType::f32).run(model_.stage, {}, cotangents, [&](const ReachedOp& at) {
+    if (at.op == kValueOp) got = plain(at.g.as<float>());
+  });
   expect_near(got, want);
 }
 

@@ -189,23 +189,6 @@ TEST(Checkpoint, IndexIsChecked) {
   expect_refused(R"({"a":"s1","a":"s2"})", "duplicate key \"a\"");
 }
 
-TEST(Checkpoint, ATransposedTensorIsACopyOfItsOwn) {
-  const TemporaryFolder folder;
-  const std::vector<float> values{0, 1, 2, 3, 4, 5};
-  const TensorView stored{DType::f32, {2, 3}, reinterpret_cast<const std::byte*>(values.data())};
-  write_safetensors(folder.path() + "/model.safetensors", std::vector<NamedTensor>{{"m", stored}});
-  const Checkpoint opened = Checkpoint::open(folder.path());
-  const TensorView m = opened.get_transposed("m", {2, 3});
-  EXPECT_EQ(m.shape, (Shape{3, 2}));
-  EXPECT_THAT(m.as<float>(), ::testing::ElementsAre(0, 3, 1, 4, 2, 5));
-  opened.release(m);
-  opened.prefetch(m);
-  opened.populate(m);
-  EXPECT_THAT(m.as<float>(), ::testing::ElementsAre(0, 3, 1, 4, 2, 5));
-  EXPECT_THAT([&] { opened.get_transposed("m", {3, 2}); }, fails_with("expected shape [3, 2], found [2, 3]"));
-  EXPECT_EQ(Checkpoint::wanted("folder").get_transposed("m", {2, 3}).shape, (Shape{3, 2}));
-}
-
 TEST(Checkpoint, WantedTensorsAreThoseAskedFor) {
   const auto checkpoint = Checkpoint::wanted("folder");
   EXPECT_EQ(checkpoint.find("a"), nullptr);

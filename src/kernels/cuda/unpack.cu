@@ -1,0 +1,4 @@
+#include "kernels/cuda/launch.h"
+#include "kernels/unpack-inl.h"
+
+QSWEEP_LAUNCH(CopyStrided);

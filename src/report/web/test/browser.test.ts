@@ -1,0 +1,244 @@
+// The page in a real browser: what is on screen against the files it was made of. QSWEEP_PROGRAM is the program,
+// QSWEEP_TESTDATA the folder of test data, QSWEEP_CHROMIUM the browser; pictures of the screen go to QSWEEP_SHOTS.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { cpus, loadavg, tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { type Browser, type Page, chromium } from "playwright-core";
+import { number, percent } from "../src/text.ts";
+import { type ScoresFile, hostileNames, large, renamed } from "./runs.ts";
+
+const env = (name: string, otherwise = ""): string => process.env[name] ?? otherwise;
+const program = env("QSWEEP_PROGRAM");
+const testdata = env("QSWEEP_TESTDATA");
+const shots = env("QSWEEP_SHOTS", join(tmpdir(), "qsweep-shots"));
+const folder = mkdtempSync(join(tmpdir(), "qsweep-page-"));
+const at = (...names: string[]): string => join(folder, ...names);
+const axe = readFileSync(createRequire(join(process.cwd(), "x.js")).resolve("axe-core/axe.min.js"), "utf8");
+const MOST_BYTES = 3 * 1024 * 1024;
+const MOST_MS = 1000;
+
+let browser: Browser;
+let demo: ScoresFile;
+const opened: { page: Page; errors: string[] }[] = [];
+
+const qsweep = (...args: string[]): string => execFileSync(program, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+const read = (file: string): unknown => JSON.parse(readFileSync(file, "utf8"));
+
+function report(name: string, scores: ScoresFile): void {
+  mkdirSync(at(name));
+  writeFileSync(at(name, "scores.json"), JSON.stringify(scores));
+  qsweep("report", at(name));
+}
+
+before(async () => {
+  mkdirSync(shots, { recursive: true });
+  const data = ["--data", join(testdata, "data/eval.jsonl"), "--calib", join(testdata, "data/calib.jsonl"), "--samples", "2", "--quiet"];
+  const model = join(testdata, "tiny-qwen2.5-vl");
+  qsweep("score", model, ...data, "--format", "w8a8", "--format", "nvfp4", "--sketch", "4", "--out", at("demo"));
+  qsweep("recipe", at("demo"), "--bits", "8", "--bits", "12", "--out", at("recipes"), "--quiet");
+  qsweep("eval", model, ...data, "--scores", at("demo"), "--recipe", at("recipes/recipe_bits_8.json"), "--recipe", at("recipes/recipe_bits_12.json"), "--out", at("measured"));
+  qsweep("score", model, ...data, "--format", "nvfp4", "--method", "adjoint", "--out", at("other"));
+  qsweep("compare", at("demo"), at("other"), "--out", at("compared"));
+  qsweep("report", at("demo"), "--with", at("recipes"), "--with", at("measured"), "--with", at("compared"), "--svg");
+  demo = read(at("demo/scores.json")) as ScoresFile;
+  report("large", large(demo, false));
+  report("experts", large(demo, true));
+  report("hostile", renamed(demo, hostileNames));
+  browser = await chromium.launch({ executablePath: env("QSWEEP_CHROMIUM", "/usr/bin/chromium"), args: ["--no-sandbox"] });
+});
+
+after(async () => {
+  await browser?.close();
+  rmSync(folder, { recursive: true });
+});
+
+async function open(name: string, hash = "", options: { width?: number; dark?: boolean } = {}): Promise<Page> {
+  const page = await browser.newPage({ viewport: { width: options.width ?? 1280, height: 900 }, colorScheme: options.dark ? "dark" : "light" });
+  page.setDefaultTimeout(60000);
+  const errors: string[] = [];
+  page.on("console", (message) => (message.type() === "error" || message.type() === "warning" ? errors.push(message.text()) : 0));
+  page.on("pageerror", (error) => errors.push(error.message));
+  page.on("dialog", (dialog) => {
+    errors.push(`dialog: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  page.on("request", (request) => (/^https?:/.test(request.url()) ? errors.push(`request: ${request.url()}`) : 0));
+  await page.goto(`file://${at(name, "report.html")}${hash}`);
+  opened.push({ page, errors });
+  return page;
+}
+
+// Every chart comes near once, so that it is drawn.
+async function drawAll(page: Page): Promise<void> {
+  for (const chart of await page.locator("figure").all()) {
+    await chart.scrollIntoViewIfNeeded();
+    await chart.locator("svg").waitFor();
+  }
+}
+
+const shot = async (page: Page, name: string): Promise<void> => void (await page.screenshot({ path: join(shots, `${name}.png`) }));
+
+const cells = (row: { locator: Page["locator"] }): Promise<string[]> => row.locator("th, td").allInnerTexts();
+
+async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(axe);
+  return page.evaluate(async () => {
+    const found = await (window as unknown as { axe: { run: () => Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } }).axe.run();
+    return found.violations.map((v) => `${v.id}: ${v.nodes.length} times, such as ${v.nodes[0]?.html.slice(0, 200)}`);
+  });
+}
+
+test("the table shows what scores.json holds, for random ops of every format", async () => {
+  const page = await open("demo");
+  for (const format of ["w8a8", "nvfp4"]) {
+    await page.getByLabel("Format", { exact: true }).selectOption(format);
+    const scores = demo.scores.filter((s) => s.format === format);
+    const sum = scores.reduce((all, s) => all + (s.metrics?.all.kl ?? 0), 0);
+    for (let i = 0; i < 5; ++i) {
+      const score = scores[Math.floor(Math.random() * scores.length)];
+      assert.ok(score?.metrics && score.local);
+      await page.getByLabel("Filter").fill(score.op);
+      const row = page.locator("#scores tbody tr", { has: page.getByRole("button", { name: score.op, exact: true }) });
+      const shown = await cells(row);
+      const kl = score.metrics.all.kl / score.metrics.all.positions;
+      assert.equal(shown[0], String(score.rank), score.op);
+      assert.equal(shown[5], number(kl), score.op);
+      assert.equal(shown[6], number(score.metrics.all.ci95.kl?.[0] ?? null), score.op);
+      assert.equal(shown[7], number(score.metrics.all.ci95.kl?.[1] ?? null), score.op);
+      assert.equal(shown[8], percent(score.metrics.all.kl / sum), score.op);
+      assert.equal(shown[9], number(10 * Math.log10(score.local.output_sse / score.local.error_sse)), score.op);
+      assert.equal(shown[13], score.status);
+    }
+    await page.getByLabel("Filter").fill("");
+  }
+});
+
+test("ranks, sorting, filter and drill-down", async () => {
+  const page = await open("demo");
+  const ops = page.locator("#scores tbody th");
+  const byRank = demo.scores.filter((s) => s.format === "w8a8" && s.rank !== null).sort((a, b) => (a.rank ?? 0) - (b.rank ?? 0));
+  assert.deepEqual((await ops.allInnerTexts()).slice(0, 10), byRank.slice(0, 10).map((s) => s.op));
+  await page.getByRole("button", { name: "Rank ▲" }).click();
+  assert.equal(await ops.first().innerText(), byRank[byRank.length - 1]?.op);
+  await page.getByLabel("Filter").fill("layers.1 down");
+  assert.deepEqual(await ops.allInnerTexts(), ["model.layers.1.mlp.down_proj"]);
+  await ops.first().getByRole("button").click();
+  assert.match(page.url(), /op=model\.layers\.1\.mlp\.down_proj/);
+  assert.equal(await page.locator("#op h3").innerText(), "model.layers.1.mlp.down_proj");
+  assert.equal(await page.locator("#op tbody tr").count(), 2);
+  const rank = byRank.find((s) => s.op === "model.layers.1.mlp.down_proj")?.rank;
+  assert.equal((await cells(page.locator("#op tbody tr").first()))[1], `${rank} of ${byRank.length}`);
+});
+
+test("the address brings the state back", async () => {
+  const page = await open("demo", "#format=nvfp4&op=lm_head&filter=mlp&theme=dark");
+  assert.equal(await page.getByLabel("Format", { exact: true }).inputValue(), "nvfp4");
+  assert.equal(await page.locator("#op h3").innerText(), "lm_head");
+  assert.equal(await page.getByLabel("Filter").inputValue(), "mlp");
+  assert.equal(await page.locator("html").getAttribute("data-theme"), "dark");
+  await page.getByRole("button", { name: "Light colours" }).click();
+  assert.match(page.url(), /theme=light/);
+  await page.goto(`file://${at("demo", "report.html")}#op=visual.merger.mlp.0`);
+  assert.equal(await page.locator("#op h3").innerText(), "visual.merger.mlp.0");
+});
+
+test("a click and the keyboard choose an op of the heat map", async () => {
+  const page = await open("demo");
+  const map = page.locator("#heat .chart");
+  await map.locator("svg").waitFor();
+  await map.focus();
+  await page.keyboard.press("End");
+  await page.keyboard.press("Enter");
+  const chosen = await page.locator("#op h3").innerText();
+  assert.ok(demo.ops.some((op) => op.name === chosen), chosen);
+  assert.match(await page.locator("#heat [aria-live]").innerText(), new RegExp(chosen.replace(/\./g, "\\.")));
+  await page.evaluate(() => scrollTo(0, 0));
+  await map.scrollIntoViewIfNeeded();
+  const first = demo.scores.find((s) => s.format === "w8a8" && s.rank === 1)?.op ?? "";
+  await map.locator("svg text", { hasText: /^1$/ }).first().click({ force: true });
+  assert.ok(demo.ops.some((op) => op.name === first));
+  assert.notEqual(await page.locator("#op h3").innerText(), "");
+});
+
+test("recipes stand with what was measured, and show their choice", async () => {
+  const page = await open("demo");
+  const measured = read(at("measured/eval.json")) as { recipes: { name: string; effective_bits: number; metrics: { all: { kl: number; positions: number } } }[] };
+  for (const recipe of measured.recipes) {
+    const row = page.locator(`#spectrum tr[data-recipe="${recipe.name}"]`);
+    const shown = await cells(row);
+    assert.equal(shown[1], number(recipe.effective_bits));
+    assert.ok(shown[3]?.startsWith(number(recipe.metrics.all.kl / recipe.metrics.all.positions)), shown[3]);
+    await row.getByRole("button").click();
+    assert.match(await page.locator("#choice h3").innerText(), new RegExp(recipe.name));
+  }
+  const comparison = read(at("compared/compare.json")) as { all: { spearman: number } };
+  assert.match(await page.locator("#comparison").innerText(), new RegExp(`Spearman ${number(comparison.all.spearman)}`));
+});
+
+// Milliseconds until the page can be used, by its own marks: the best of some tries.
+async function readyAfter(name: string): Promise<number> {
+  let best = Infinity;
+  for (let i = 0; i < 3; ++i) {
+    const page = await open(name);
+    best = Math.min(best, await page.evaluate(() => performance.getEntriesByName("qsweep:ready")[0]?.startTime ?? Infinity));
+    await page.close();
+  }
+  return best;
+}
+
+test("large reports are small and quick", async () => {
+  for (const name of ["large", "experts"]) {
+    const bytes = statSync(at(name, "report.html")).size;
+    const busy = (loadavg()[0] ?? 0) > 2 * cpus().length;
+    const ready = await readyAfter(name);
+    console.log(`${name}: ${(bytes / 2 ** 20).toFixed(2)} MiB, ready after ${ready.toFixed(0)} ms${busy ? ", on a busy machine" : ""}`);
+    // The bars are for 416 ops in 14 formats; where others compute too, the time says nothing.
+    if (name === "large") assert.ok(bytes <= MOST_BYTES, `${bytes} bytes`);
+    if (name === "large" && !busy) assert.ok(ready <= MOST_MS, `${ready} ms`);
+    const page = await open(name);
+    await drawAll(page);
+    await shot(page, name);
+  }
+});
+
+test("hostile names are text", async () => {
+  const page = await open("hostile");
+  await drawAll(page);
+  const shown = await page.locator("#scores tbody th").allInnerTexts();
+  assert.ok(shown.includes("</script><script>alert(1)</script>"), shown.join("\n"));
+  assert.equal(await page.locator("img, iframe, object").count(), 0);
+  await page.getByRole("button", { name: "</script><script>alert(1)</script>" }).first().click();
+  assert.equal(await page.locator("#op h3").innerText(), "</script><script>alert(1)</script>");
+  const changed = await page.evaluate(() => [Object.prototype, Array.prototype, Function.prototype].flatMap((p) => Object.keys(p)));
+  assert.deepEqual(changed, [], "no name reaches the prototype of all objects");
+  await shot(page, "hostile");
+});
+
+for (const [name, dark, width] of [["demo", false, 1280], ["demo", true, 1280], ["demo", false, 360], ["hostile", false, 360]] as [string, boolean, number][])
+  test(`accessible: ${name}, ${dark ? "dark" : "light"}, ${width} pixels wide`, async () => {
+    const page = await open(name, "", { dark, width });
+    await drawAll(page);
+    assert.deepEqual(await violations(page), []);
+    const beyond = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(beyond <= 0, `${beyond} pixels beyond the edge`);
+    const small = await page.evaluate(() => [...document.querySelectorAll("body *")].filter((e) => e.textContent !== "" && parseFloat(getComputedStyle(e).fontSize) < 12).length);
+    assert.equal(small, 0, "texts below 12 pixels");
+    await shot(page, `${name}_${dark ? "dark" : "light"}_${width}`);
+  });
+
+test("pictures are drawn without a browser, with what the page shows", () => {
+  const files = readdirSync(at("demo")).filter((f) => f.endsWith(".svg")).sort();
+  assert.deepEqual(files, ["heat_map_nvfp4.svg", "heat_map_w8a8.svg", "ranking_nvfp4.svg", "ranking_w8a8.svg", "spectrum.svg"]);
+  const first = demo.scores.find((s) => s.format === "w8a8" && s.rank === 1)?.op ?? "";
+  const drawn = readFileSync(at("demo/ranking_w8a8.svg"), "utf8");
+  assert.ok(drawn.includes(`1. ${first}`) && drawn.startsWith("<svg "), drawn.slice(0, 300));
+});
+
+test("no page said an error, asked the network or opened a dialog", () => {
+  assert.ok(opened.length > 5);
+  assert.deepEqual(opened.flatMap((o) => o.errors), []);
+});
