@@ -70,7 +70,7 @@ MUTATIONS = {
         "for (int64_t part = count - 1; part-- > 0;) sum", "kernels", "*GemmTest.*"),
     "weights_of_chosen_experts_as_over_all": (
         "src/ops/router.cc", "if (rule.softmax == Softmax::over_chosen) all.resize", "if (false) all.resize", "models",
-        "*qwen3_moe*:Mixtures.*"),
+        "*qwen3_moe*"),
     "flipped_row_to_the_parents_experts": (
         "src/graph/variants_experts.cc", "for (const auto& [expert, weight] : change.shares) {",
         "for (const auto& [expert, weight] : before) {", "graph", "*ExpertsTest.*"),
@@ -81,7 +81,10 @@ MUTATIONS = {
         "src/graph/variants_experts.cc", ".own_rows = here.own_rows", ".own_rows = x.rows", "graph", "*ExpertsTest.Rows*"),
     "up_rows_read_as_gate": (
         "src/models/mixture.cc", 'of_gate_up(expert, "up_proj", width_)', 'of_gate_up(expert, "up_proj", 0)', "models",
-        "Mixtures.*"),
+        "MixtureLayers.*"),
+    "stacked_experts_read_straight": (
+        "src/models/mixture.cc", "{n_experts_, outputs, inputs, transposed_}", "{n_experts_, outputs, inputs, false}", "models",
+        "*qwen3_vl_moe*:MixtureLayers.*"),
     "unreached_experts_scored_as_zero": (
         "src/sweep/score.cc", "if (never_forked(outlook_, v, told, run)) {", "if (false) {", "sweep",
         "*MixtureScores.*"),
@@ -133,8 +136,8 @@ MUTATIONS = {
         "src/compare/transfer.cc", "(2 * *op.block + 1) * blocks_", "(2 * *op.block + 2) * blocks_", "compare",
         "Transfer.*"),
     "deepstack_layer_off_by_one": (
-        "src/models/qwen3_vl/model.cc", "add_features(model, c.text, layer);",
-        "add_features(model, c.text, layer > 0 ? layer - 1 : layer);", "models", "*Families*"),
+        "src/models/qwen3_vl/model.cc", "add_features(model, c.text, i);",
+        "add_features(model, c.text, i > 0 ? i - 1 : i);", "models", "*Families*"),
     "post_norms_skipped": (
         "src/models/gemma3.cc", 'norm(s, c, h, "post_feedforward_layernorm")',
         '(norm(s, c, h, "post_feedforward_layernorm"), h)', "models", "*Families*"),

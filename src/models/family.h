@@ -38,5 +38,6 @@ Model load_qwen2_vl(Source source);
 Model load_qwen3(Source source);
 Model load_qwen3_moe(Source source);
 Model load_qwen3_vl(Source source);
+Model load_qwen3_vl_moe(Source source);
 
 }  // namespace qsweep::models

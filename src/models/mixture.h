@@ -23,9 +23,14 @@ struct MixtureDefaults {
 std::span<const io::KnownKey> mixture_keys();
 Mixture read_mixture(const io::ObjectReader& r, const TextConfig& text, const MixtureDefaults& defaults);
 
-// The sum of what each token's experts make of it; "mlp.gate" is the router. Whatever the storage, an expert's
-// ops are "mlp.experts.3.gate_proj" and so on: one tensor each, or all experts' in "mlp.experts.gate_up_proj",
-// gate first, and "mlp.experts.down_proj", of each expert [out, in] or [in, out], as their shapes tell.
+// The sum of what each token's experts make of it; "mlp.gate" is the router. Whatever the storage, an
+// expert's ops are "mlp.experts.3.gate_proj" and so on: one tensor each, or all experts' in
+// "mlp.experts.gate_up_proj", gate first, and "mlp.experts.down_proj", of each expert [out, in] or [in, out],
+// as their shapes tell.
 Scope::Value experts(Scope& s, const Mixture& mixture, Scope::Value x);
+
+// A layer of Qwen3 with experts, or with one MLP (qwen3_moe.cc).
+Scope::Value qwen3_moe_layer(Scope& s, const TextConfig& c, const Mixture& mixture, int64_t layer,
+                             Scope::Value x);
 
 }  // namespace qsweep::models

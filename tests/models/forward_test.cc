@@ -2,7 +2,7 @@
 #include "graph/forward.h"
 
 #include <filesystem>
-#include <map>
+#include <list>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -259,8 +259,8 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(All, Families,
                          ::testing::Values("llama", "llama3_tied", "mistral", "qwen2", "qwen3", "qwen3_moe",
-                                           "gemma3_text", "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "mistral3",
-                                           "gemma3"),
+                                           "gemma3_text", "qwen2_vl", "qwen2_5_vl", "qwen3_vl",
+                                           "qwen3_vl_moe", "mistral3", "gemma3"),
                          [](const auto& one) { return std::string(one.param); });
 
 // --- mixtures of experts
@@ -276,8 +276,12 @@ graph::Stage up_to_experts(const graph::Stage& stage, const graph::Experts** exp
   return part;
 }
 
-TEST(Mixtures, RoutersChooseAsTheGoldensDo) {
-  const std::string folder = family_folder("qwen3_moe");
+class Mixtures : public ::testing::TestWithParam<const char*> {
+ protected:
+  const std::string folder = family_folder(GetParam());
+};
+
+TEST_P(Mixtures, RoutersChooseAsTheGoldensDo) {
   const models::Model model = models::load(folder);
   const io::Json row = io::read_json_file(folder + "/goldens.json")[0];
   const auto golden = io::SafetensorsFile::open(folder + "/" + row["file"].get<std::string>());
@@ -318,10 +322,15 @@ TEST(Mixtures, RoutersChooseAsTheGoldensDo) {
     }
     forward.run(stage, values);
   }
-  EXPECT_EQ(routers, 3);
+  const io::Json config = io::read_json_file(folder + "/config.json");
+  const io::Json& text = config.contains("text_config") ? config["text_config"] : config;
+  EXPECT_EQ(routers, text["num_hidden_layers"].get<int>());
 }
 
-TEST(Mixtures, SomeLayersHaveOneMlp) {
+INSTANTIATE_TEST_SUITE_P(All, Mixtures, ::testing::Values("qwen3_moe", "qwen3_vl_moe"),
+                         [](const auto& one) { return std::string(one.param); });
+
+TEST(MixtureLayers, SomeHaveOneMlp) {
   const std::string folder = family_folder("qwen3_moe");
   const auto missing = [&](const char* key, const io::Json& value) {
     const testing::ChangedModel changed(folder, [&](const std::string& copy) {
@@ -343,34 +352,45 @@ TEST(Mixtures, SomeLayersHaveOneMlp) {
   EXPECT_THAT(missing("num_local_experts", 4), ::testing::HasSubstr("expected one number, found 8 and 4"));
 }
 
-// One tensor for all experts of a layer, as later versions of transformers write them.
-TEST(Mixtures, ExpertsInOneTensorMatchEveryGolden) {
+// One tensor for all experts of a layer, as later versions of transformers write them; of each expert [out,
+// in] or [in, out].
+void compare_stacked(bool transposed) {
   const std::string folder = family_folder("qwen3_moe");
-  const testing::ChangedModel fused(folder, [&](const std::string& copy) {
+  constexpr int64_t kExperts = 8, kWidth = 40, kHidden = 64;
+  const testing::ChangedModel stacked(folder, [&](const std::string& copy) {
     const io::Checkpoint stored = io::Checkpoint::open(folder);
-    std::map<std::string, std::vector<std::byte>> joined;  // in order of the experts, gate before up
     std::vector<io::NamedTensor> tensors;
     for (const std::string& name : stored.names())
       if (name.find(".experts.") == std::string::npos) tensors.push_back({name, *stored.find(name)});
-    for (int64_t layer = 0; layer < 3; ++layer)
-      for (int64_t e = 0; e < 8; ++e) {
-        const std::string experts = "model.layers." + std::to_string(layer) + ".mlp.experts.";
-        for (const auto& [part, whole] : {std::pair("gate_proj", "gate_up_proj"),
-                                          {"up_proj", "gate_up_proj"},
-                                          {"down_proj", "down_proj"}}) {
-          const TensorView one = *stored.find(experts + std::to_string(e) + "." + part + ".weight");
-          std::vector<std::byte>& all = joined[experts + whole];
-          all.insert(all.end(), one.data, one.data + one.size_bytes());
+    std::list<Tensor> kept;
+    // The maps of every expert, one behind the other.
+    const auto stack = [&](const std::string& layer, const std::vector<std::string>& maps, int64_t out,
+                           int64_t in) {
+      const auto all_out = std::ssize(maps) * out;
+      Tensor& all = kept.emplace_back(
+          DType::bf16, transposed ? Shape{kExperts, in, all_out} : Shape{kExperts, all_out, in});
+      for (int64_t e = 0; e < kExperts; ++e)
+        for (int64_t r = 0; r < all_out; ++r) {
+          const std::string& map = maps[static_cast<size_t>(r / out)];
+          const auto one = stored.find(layer + std::to_string(e) + "." + map + ".weight")->as<bf16>();
+          for (int64_t c = 0; c < in; ++c)
+            all.as<bf16>()[static_cast<size_t>(e * all_out * in +
+                                               (transposed ? c * all_out + r : r * in + c))] =
+                one[static_cast<size_t>(r % out * in + c)];
         }
-      }
-    for (const auto& [name, bytes] : joined) {
-      const Shape shape = name.ends_with("down_proj") ? Shape{8, 64, 40} : Shape{8, 80, 64};
-      tensors.push_back({name, {DType::bf16, shape, bytes.data()}});
+      return all.view();
+    };
+    for (int64_t i = 0; i < 3; ++i) {
+      const std::string layer = "model.layers." + std::to_string(i) + ".mlp.experts.";
+      tensors.push_back({layer + "gate_up_proj", stack(layer, {"gate_proj", "up_proj"}, kWidth, kHidden)});
+      tensors.push_back({layer + "down_proj", stack(layer, {"down_proj"}, kHidden, kWidth)});
     }
     io::write_safetensors(copy + "/model.safetensors", tensors);
   });
-  compare_family(Threads{2}, models::load(fused.path()), folder);
+  compare_family(Threads{2}, models::load(stacked.path()), folder);
 }
+TEST(MixtureLayers, ExpertsInOneTensorMatchEveryGolden) { compare_stacked(false); }
+TEST(MixtureLayers, TransposedExpertsInOneTensorMatchEveryGolden) { compare_stacked(true); }
 
 TEST_F(CudaForwardSlow, RandomUntiedShardedModelMatchesEveryGolden) {
   const std::string folder = family_folder("qwen2_5_vl");

@@ -3,11 +3,13 @@
 // time, height and width.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "models/assembly.h"
 #include "models/config_keys.h"
 #include "models/config_values.h"
 #include "models/decoder_layers.h"
+#include "models/mixture.h"
 #include "models/qwen_vl.h"
 #include "tensor/floats.h"
 
@@ -71,7 +73,7 @@ std::vector<int64_t> read_deepstack(const io::ObjectReader& r, int64_t depth, in
 // Defaults: of transformers' Qwen3VLVisionConfig (models/qwen3_vl/configuration_qwen3_vl.py).
 VisionConfig read_vision(const io::ObjectReader& r, const TextConfig& text) {
   io::check_keys(r, {pretrained_config_keys(), kVisionKeys});
-  require_name(r, "model_type", {"qwen3_vl", "qwen3_vl_vision"});
+  require_name(r, "model_type", {"qwen3_vl", "qwen3_vl_vision", "qwen3_vl_moe", "qwen3_vl_moe_vision"});
   require_name(r, "hidden_act", {"gelu_pytorch_tanh"});
   VisionConfig c;
   c.depth = size_or(r, "depth", 27, kMaxLayers);
@@ -209,26 +211,47 @@ class Inputs : public qwen_vl::Inputs {
   TensorView positions_;
 };
 
-}  // namespace
+using Layer = std::function<Scope::Value(Scope&, int64_t layer, Scope::Value x)>;
 
-Model load_qwen3_vl(Source source) {
+Model assemble(Source source, std::string family, const qwen_vl::Config& c, const Layer& layer) {
   const std::string path = source.config_path();
-  const auto c = qwen_vl::read_config(source.config, path, kTextRules, {"qwen3_vl", "qwen3_vl_text"}, 16);
   const auto vision = read_vision(io::ObjectReader(source.config, path).object("vision_config"), c.text);
-  Assembly model(std::move(source), "qwen3_vl", qwen_vl::kNames);
+  Assembly model(std::move(source), std::move(family), qwen_vl::kNames);
   const TensorView positions = model.weights().get(
       "visual.pos_embed.weight", {vision.positions_per_side * vision.positions_per_side, vision.hidden_size});
   vision_tower(model, vision, c, positions);
-  model.add_decoder(c.text, {.embed = image_features(c.text),
-                             .layer = [&](Scope& s, int64_t layer,
-                                          Scope::Value x) { return qwen3_layer(s, c.text, layer, x); },
-                             .behind =
-                                 [&](int64_t layer) {
-                                   if (layer < std::ssize(vision.deepstack_blocks))
-                                     add_features(model, c.text, layer);
-                                 }});
+  model.add_decoder(c.text, {.embed = image_features(c.text), .layer = layer, .behind = [&](int64_t i) {
+                               if (i < std::ssize(vision.deepstack_blocks)) add_features(model, c.text, i);
+                             }});
   auto inputs = std::make_unique<Inputs>(model, c, vision, positions);
   return std::move(model).model(std::move(inputs));
+}
+
+}  // namespace
+
+Model load_qwen3_vl(Source source) {
+  const auto c = qwen_vl::read_config(source.config, source.config_path(), kTextRules,
+                                      {"qwen3_vl", "qwen3_vl_text"}, 16);
+  return assemble(std::move(source), "qwen3_vl", c,
+                  [&](Scope& s, int64_t i, Scope::Value x) { return qwen3_layer(s, c.text, i, x); });
+}
+
+// Defaults: of transformers' Qwen3VLMoeTextConfig (models/qwen3_vl_moe/configuration_qwen3_vl_moe.py).
+// Whatever "norm_topk_prob" says, weights add up to 1.
+Model load_qwen3_vl_moe(Source source) {
+  std::vector<KnownKey> keys(std::begin(kTextKeys), std::end(kTextKeys));
+  keys.insert(keys.end(), mixture_keys().begin(), mixture_keys().end());
+  TextRules rules = kTextRules;
+  rules.keys = keys;
+  const std::string path = source.config_path();
+  const auto c = qwen_vl::read_config(source.config, path, rules, {"qwen3_vl_moe", "qwen3_vl_moe_text"}, 16);
+  const io::ObjectReader top(source.config, path);
+  Mixture mixture = read_mixture(top.has("text_config") ? top.object("text_config") : top, c.text,
+                                 {.n_experts = 60, .chosen = 4, .width = 1408});
+  mixture.rule.softmax = ops::router::Softmax::over_chosen;
+  return assemble(std::move(source), "qwen3_vl_moe", c, [&](Scope& s, int64_t i, Scope::Value x) {
+    return qwen3_moe_layer(s, c.text, mixture, i, x);
+  });
 }
 
 }  // namespace qsweep::models
