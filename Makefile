@@ -38,7 +38,7 @@ DEMO_BITS = 9 10 12
 demo: build ## Score every op of the tiny model in testdata/, show the report, and choose and measure recipes
 	build/release/qsweep score testdata/tiny-qwen2.5-vl $(DEMO_DATA) --format w8a8 --format w8a8_dynamic --sketch 16 \
 	  --out build/demo
-	@echo; head -n 40 build/demo/report.md
+	@echo; head -n 60 build/demo/report.md
 	@echo; echo "The whole report: build/demo/report.md, the raw scores: build/demo/scores.json"; echo
 	@rm -rf build/demo-recipes
 	build/release/qsweep recipe build/demo $(DEMO_BITS:%=--bits %) --measure testdata/tiny-qwen2.5-vl $(DEMO_DATA) \

@@ -15,24 +15,10 @@ using namespace scores;
 
 constexpr size_t kMostRows = 20;
 
-// Measured over the sum of the single ops.
-double ratio(const Run& run, const GroupScore& group) {
-  return group.sum(run.ranking_metric) / sum_of_ops(run, group, run.ranking_metric);
-}
-
-std::vector<const GroupScore*> largest_first(const Run& run) {
-  std::vector<const GroupScore*> groups;
-  for (const GroupScore& group : run.groups)
-    if (group.has(run.ranking_metric)) groups.push_back(&group);
-  std::ranges::stable_sort(groups, std::greater(),
-                           [&](const GroupScore* g) { return g->sum(run.ranking_metric); });
-  return groups;
-}
-
 std::string ratio_lines(const Run& run, const std::vector<const GroupScore*>& groups) {
   std::map<std::string, std::vector<double>> ratios;
   for (const GroupScore* group : groups)
-    if (const double r = ratio(run, *group); std::isfinite(r)) ratios[group->format].push_back(r);
+    if (const double r = ratio_to_ops(run, *group); std::isfinite(r)) ratios[group->format].push_back(r);
   std::string text;
   for (const auto& [format, all] : ratios)
     text += fmt::format("- {}: {}, together {} times the sum of their ops (median; {} to {})\n", code(format),
@@ -54,6 +40,25 @@ std::string unmeasured_line(const Run& run) {
 
 }  // namespace
 
+double ops_per_position(const Run& run, const GroupScore& group) {
+  const Metric metric = run.ranking_metric;
+  return sum_of_ops(run, group, metric) /
+         static_cast<double>(count(group.total->of(metric.scope), metric.which));
+}
+
+double ratio_to_ops(const Run& run, const GroupScore& group) {
+  return group.sum(run.ranking_metric) / sum_of_ops(run, group, run.ranking_metric);
+}
+
+std::vector<const GroupScore*> largest_first(const Run& run) {
+  std::vector<const GroupScore*> groups;
+  for (const GroupScore& group : run.groups)
+    if (group.has(run.ranking_metric)) groups.push_back(&group);
+  std::ranges::stable_sort(groups, std::greater(),
+                           [&](const GroupScore* g) { return g->sum(run.ranking_metric); });
+  return groups;
+}
+
 std::string group_section(const Run& run) {
   if (run.groups.empty()) return "";
   const Metric metric = run.ranking_metric;
@@ -62,10 +67,9 @@ std::string group_section(const Run& run) {
                ">Sum of its ops", ">Ratio"});
   for (size_t i = 0; i < std::min(groups.size(), kMostRows); ++i) {
     const GroupScore& group = *groups[i];
-    const auto positions = static_cast<double>(count(group.total->of(metric.scope), metric.which));
     table.row({code(group.name), code(group.format), fmt::format("{}", group.ops.size()),
-               with_interval(group, metric), number(sum_of_ops(run, group, metric) / positions),
-               number(ratio(run, group))});
+               with_interval(group, metric), number(ops_per_position(run, group)),
+               number(ratio_to_ops(run, group))});
   }
   std::string text = "## Groups\n\nAll ops of a group quantized together, everything else float.";
   if (groups.size() > kMostRows)

@@ -7,6 +7,7 @@
 #include "report/scopes.h"
 #include "report/text.h"
 #include "report/time.h"
+#include "report/verdict.h"
 #include "report/verification.h"
 #include "report/warnings.h"
 #include "scores/files.h"
@@ -41,6 +42,7 @@ std::string warning_section(const scores::Run& run) {
 std::string markdown(const scores::Run& run) {
   std::string text = "# Quantization sensitivity of " + code(run.model.path_name) + "\n\n";
   text += summary_line(run);
+  text += verdict_section(run);
   text += warning_section(run);
   text += baseline_section(run);
   std::string rankings;

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "report/explain.h"
+#include "report/groups.h"
 #include "report/meaning.h"
 #include "report/ranked.h"
 #include "report/scopes.h"
@@ -133,7 +134,11 @@ Json group_view(const Run& run, const ScoreGroup& group) {
           {"method", std::string(name(group.method))},
           {"meaning", fmt::format("{} {}", mode_text(group.mode), method_text(group.method))},
           {"level", words.level},
-          {"verdict", words.sentences},
+          {"level_text", level_text(words)},
+          {"verdict", column(words.parts,
+                             [](const Verdict::Part& p) {
+                               return Json::array({p.topic, p.text});
+                             })},
           {"value_name", value_name(ranking)},
           {"share_name", share_name(ranking)},
           {"additive", ranking.additive()},
@@ -143,6 +148,17 @@ Json group_view(const Run& run, const ScoreGroup& group) {
           {"reliability", reliability},
           {"explanations", explained_ops(ranking)},
           {"scores", scores_view(ranking)}};
+}
+
+Json measured_group_view(const Run& run, const GroupScore& group) {
+  const Metric metric = run.ranking_metric;
+  return {{"name", group.name},
+          {"format", group.format},
+          {"ops", group.ops},
+          {"value", rounded(group.per_position(metric))},
+          {"interval", rounded(group.intervals.of(metric))},
+          {"sum", rounded(ops_per_position(run, group))},
+          {"ratio", rounded(ratio_to_ops(run, group))}};
 }
 
 }  // namespace
@@ -162,6 +178,8 @@ Json run_view(const Run& run) {
           {"samples", run.data.samples},
           {"metric", name(run.ranking_metric)},
           {"ops", ops_view(run.ops)},
+          {"together",
+           column(largest_first(run), [&](const GroupScore* g) { return measured_group_view(run, *g); })},
           {"groups", column(group_scores(run), [&](const ScoreGroup& g) { return group_view(run, g); })}};
 }
 

@@ -55,6 +55,27 @@ TEST(Page, HasTheScoresAsColumns) {
   EXPECT_THAT(group["explanations"]["2"].get<std::string>(), HasSubstr("Its own output is off by"));
 }
 
+TEST(Page, GroupsStandBesideTheSumOfTheirOps) {
+  scores::Run run = scores::steady_run();
+  scores::GroupScore group;
+  group.name = "the first two";
+  group.ops = {0, 1};
+  group.format = "w8a8";
+  group.per_sample = scores::make_score(0, {6, 6, 6}).per_sample;
+  run.groups = {group, group};
+  run.groups[1].name = "one without a score";
+  run.groups[1].per_sample.clear();
+  run.groups[1].status = scores::Status::unexercised;
+  run = finished(run);
+  const io::Json seen = view({.run = &run})["run"]["together"];
+  ASSERT_EQ(seen.size(), 1);
+  EXPECT_EQ(seen[0]["name"], "the first two");
+  EXPECT_EQ(seen[0]["ops"], io::Json({0, 1}));
+  EXPECT_EQ(seen[0]["value"], 0.6);
+  EXPECT_EQ(seen[0]["sum"], 0.3);
+  EXPECT_EQ(seen[0]["ratio"], 2.0);
+}
+
 TEST(Page, AnOpWithoutAScoreHasNoNumber) {
   scores::Run run = scores::steady_run();
   run.scores[1].status = scores::Status::unexercised;

@@ -48,7 +48,8 @@ export interface Group {
   method: string;
   meaning: string;
   level: string;
-  verdict: string[];
+  level_text: string;
+  verdict: [string, string][]; // topic and text
   value_name: string;
   share_name: string;
   additive: boolean;
@@ -60,6 +61,17 @@ export interface Group {
   scores: ScoreColumns;
 }
 
+// Ops that were measured together.
+export interface MeasuredGroup {
+  name: string;
+  format: string;
+  ops: number[];
+  value: number | null;
+  interval: Interval;
+  sum: number | null; // of the ops' own values
+  ratio: number | null;
+}
+
 export interface Run {
   headline: string;
   summary: string;
@@ -68,6 +80,7 @@ export interface Run {
   metric: string;
   ops: Ops;
   groups: Group[];
+  together: MeasuredGroup[]; // the largest error first
 }
 
 export interface Recipe {

@@ -4,7 +4,7 @@ import type { View } from "./data.ts";
 import { get, h } from "./dom.ts";
 import { formatTable, header, verdict } from "./overview.ts";
 import { comparisonSection, recipesSection, repeatSection, timeSection, wordsSection } from "./rest.ts";
-import { heat, oneOp, rankingSection, scoreTable, versusSection, whySection } from "./scores.ts";
+import { heat, oneOp, rankingSection, scoreTable, togetherSection, versusSection, whySection } from "./scores.ts";
 import { explainTerms } from "./terms.ts";
 
 performance.mark("qsweep:begin");
@@ -14,7 +14,7 @@ header(app, get("header"));
 const sections = [
   verdict(app),
   formatTable(app),
-  ...(hasScores ? [heat, oneOp, rankingSection, scoreTable, whySection, versusSection].map((make) => make(app)) : []),
+  ...(hasScores ? [heat, oneOp, rankingSection, scoreTable, togetherSection, whySection, versusSection].map((make) => make(app)) : []),
   recipesSection(app),
   comparisonSection(app),
   timeSection(app),

@@ -1,20 +1,13 @@
 // The top of the page: title, format switch, verdict, and every format as a whole.
 import type { App } from "./app.ts";
+import type { Group } from "./data.ts";
 import { button, h, named, sentence, term } from "./dom.ts";
 import { number, percent, visible, withInterval } from "./text.ts";
 
-export const LEVELS: Record<string, { sign: string; words: string }> = {
-  little: { sign: "✓", words: "hardly changes the output" },
-  some: { sign: "~", words: "changes it a little" },
-  much: { sign: "!", words: "changes it clearly" },
-  breaks: { sign: "✗", words: "breaks it" },
-  unknown: { sign: "?", words: "not measured as a whole" },
-};
+const SIGNS: Record<string, string> = { little: "✓", some: "~", much: "!", breaks: "✗" };
 
-export function levelBadge(level: string): HTMLElement {
-  const known = LEVELS[level] ?? { sign: "?", words: level };
-  return h("span", { class: `level ${level}` }, `${known.sign} ${known.words}`);
-}
+export const levelBadge = (group: Group): HTMLElement =>
+  h("span", { class: `level ${group.level}` }, `${SIGNS[group.level] ?? "?"} ${group.level_text}`);
 
 export function section(id: string, title: string, ...children: (Node | null)[]): HTMLElement {
   return h("section", { id, "aria-labelledby": `${id}-title` }, h("h2", { id: `${id}-title`, tabindex: -1 }, title), ...children);
@@ -65,8 +58,8 @@ export function verdict(app: App): HTMLElement | null {
     words.replaceChildren();
     if (!group) return words.append(h("p", {}, "No format was scored."));
     words.append(
-      h("h3", {}, "In ", named(app.label(group)), " ", levelBadge(group.level)),
-      h("ul", {}, ...group.verdict.map((text) => h("li", {}, ...sentence(text)))),
+      h("h3", {}, "In ", named(app.label(group)), " ", levelBadge(group)),
+      h("dl", {}, ...group.verdict.flatMap(([topic, text]) => [h("dt", {}, topic), h("dd", {}, ...sentence(text))])),
     );
   });
   const warnings =
@@ -89,7 +82,7 @@ export function formatTable(app: App): HTMLElement | null {
       "tr",
       { "data-format": label },
       h("th", { scope: "row" }, button(label, () => app.set({ format: label }))),
-      h("td", {}, levelBadge(group.level)),
+      h("td", {}, levelBadge(group)),
       h("td", { class: "n" }, all ? withInterval(all.value, all.interval?.[0] ?? null, all.interval?.[1] ?? null) : "–"),
       h("td", { class: "n" }, percent(all?.flips ?? null)),
       h("td", { class: "n" }, number(all?.perplexity ?? null)),

@@ -7,7 +7,7 @@ import { type Figure, comparison } from "./figures.ts";
 import { choiceMap } from "./maps.ts";
 import { section } from "./overview.ts";
 import { spectrum } from "./spectrum.ts";
-import { csv, number, percent, seconds, visible, withInterval } from "./text.ts";
+import { counted, csv, number, percent, seconds, visible, withInterval } from "./text.ts";
 import { WORDS } from "./words.ts";
 
 function recipeTable(app: App, recipes: Recipes): HTMLElement {
@@ -77,7 +77,7 @@ export function recipesSection(app: App): HTMLElement | null {
     copy,
   );
   app.on(["theme"], () => chart.refresh());
-  const over = recipes.samples === null ? "None of them was measured yet: what is predicted is a forecast." : `Measured over ${recipes.samples} samples.`;
+  const over = recipes.samples === null ? "None of them was measured yet: what is predicted is a forecast." : `Measured over ${counted(recipes.samples, "sample")}.`;
   return section(
     "spectrum",
     "Spectrum: bits against error",

@@ -7,7 +7,7 @@ import { type Figure, formats, ranking, why } from "./figures.ts";
 import { heatMap } from "./maps.ts";
 import { formatSelect, section } from "./overview.ts";
 import { cellText, columns, filtered, sorted, tableCsv } from "./table.ts";
-import { csv, number, percent, shortened, visible, withInterval } from "./text.ts";
+import { counted, csv, number, percent, shortened, visible, withInterval } from "./text.ts";
 import type { Theme } from "./theme.ts";
 
 const FIRST_RANKS = 20;
@@ -126,7 +126,7 @@ export function rankingSection(app: App): HTMLElement | null {
   const chart = groupChart(app, "Ranking", (group, scores, theme, width) => ranking(run, group, scores, theme, most, width), more, copy);
   const meaning = h("p", { class: "hint" });
   app.on(["format"], () => meaning.replaceChildren(...sentence(app.group()?.meaning ?? "")));
-  return section("ranking", "Ranking", meaning, h("p", { class: "hint" }, `Dots are means, lines `, term("interval", "95 % intervals"), ` over ${run.samples} samples; the axis is logarithmic.`), chart.element);
+  return section("ranking", "Ranking", meaning, h("p", { class: "hint" }, `Dots are means, lines `, term("interval", "95 % intervals"), ` over ${counted(run.samples, "sample")}; the axis is logarithmic.`), chart.element);
 }
 
 export function scoreTable(app: App): HTMLElement | null {
@@ -182,6 +182,37 @@ export function scoreTable(app: App): HTMLElement | null {
     "All scores",
     h("div", { class: "controls" }, h("label", {}, "Filter ", filter), h("label", {}, "Tower ", tower), count, more, copy),
     host,
+  );
+}
+
+// Ops that were measured together, in the chosen format.
+export function togetherSection(app: App): HTMLElement | null {
+  const { run } = app.view;
+  if (!run || run.together.length === 0) return null;
+  const body = h("tbody", {});
+  app.on(["format"], () => {
+    const groups = run.together.filter((g) => g.format === app.group()?.format);
+    body.replaceChildren(
+      ...groups.map((g) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, named(g.name)),
+          h("td", { class: "n" }, String(g.ops.length)),
+          h("td", { class: "n" }, withInterval(g.value, g.interval?.[0] ?? null, g.interval?.[1] ?? null)),
+          h("td", { class: "n" }, number(g.sum)),
+          h("td", { class: "n" }, number(g.ratio)),
+        ),
+      ),
+    );
+  });
+  const heads: [string | undefined, string][] = [[undefined, "Group"], ["op", "Ops"], ["kl", `${run.metric} per position [95 %]`], ["share", "Sum of its ops"], ["together", "Ratio"]];
+  const head = heads.map(([key, title], i) => h("th", { scope: "col", class: i > 0 ? "n" : "" }, term(key, title)));
+  return section(
+    "together",
+    "Groups that were measured together",
+    h("p", { class: "hint" }, `All ops of a group quantized at once, everything else float, over ${counted(run.samples, "sample")}.`),
+    h("div", { class: "scroll tall", tabindex: 0, role: "group", "aria-label": "Groups that were measured together" }, h("table", {}, h("thead", {}, h("tr", {}, ...head)), body)),
   );
 }
 

@@ -43,6 +43,10 @@ export const WORDS: Record<string, { title: string; text: string }> = {
     text: "How well the order agrees between random halves of the samples (Spearman); below 0.8 it must not be taken for a ranking.",
   },
   everything: { title: "Everything quantized", text: "The error with every op in the format at once, measured." },
+  together: {
+    title: "Ratio",
+    text: "The error of the group over the sum of its ops' own errors: above 1, errors grow together faster than they add up.",
+  },
   predicted: {
     title: "Predicted",
     text: "The error of a recipe as foretold from the scores of its ops; measure it with `qsweep eval` before you rely on it.",

@@ -21,6 +21,14 @@ const axe = readFileSync(createRequire(join(process.cwd(), "x.js")).resolve("axe
 const MOST_BYTES = 3 * 1024 * 1024;
 const MOST_MS = 1000;
 
+// Runs that lack something; what the verdict says of them.
+const partial: [string, string[], RegExp][] = [
+  ["leave-one-out", ["--mode", "leave-one-out", "--ops", "model.layers.1.*"], /how much of the error one takes off/],
+  ["one-sample", ["--samples", "1", "--ops", "model.layers.1.*"], /Not known, for 1 sample/],
+  ["one-op", ["--ops", "lm_head"], /The only op with a score is lm_head/],
+  ["text-only", ["--ops", "*", "--data", join(testdata, "data/captions.txt")], /unexercised/],
+];
+
 let browser: Browser;
 let demo: ScoresFile;
 const opened: { page: Page; errors: string[] }[] = [];
@@ -45,6 +53,12 @@ before(async () => {
   qsweep("compare", at("demo"), at("other"), "--out", at("compared"));
   qsweep("report", at("demo"), "--with", at("recipes"), "--with", at("measured"), "--with", at("compared"), "--svg");
   demo = read(at("demo/scores.json")) as ScoresFile;
+  for (const [name, flags] of partial) {
+    const given = flags.includes("--data") ? [] : ["--data", join(testdata, "data/eval.jsonl")];
+    const samples = flags.includes("--samples") ? [] : ["--samples", "2"];
+    qsweep("score", model, ...given, ...samples, "--quiet", "--format", "w8a16", ...flags, "--out", at(name));
+  }
+  qsweep("score", model, ...data, "--format", "w8a16", "--groups", "fused", "--ops", "model.layers.1.*", "--out", at("together"));
   report("large", large(demo, false));
   report("experts", large(demo, true));
   report("hostile", renamed(demo, hostileNames));
@@ -229,6 +243,136 @@ for (const [name, dark, width] of [["demo", false, 1280], ["demo", true, 1280], 
     assert.equal(small, 0, "texts below 12 pixels");
     await shot(page, `${name}_${dark ? "dark" : "light"}_${width}`);
   });
+
+for (const [name, , words] of partial)
+  test(`readable without what is missing: ${name}`, async () => {
+    const page = await open(name);
+    await drawAll(page);
+    const text = await page.locator("body").innerText();
+    assert.match(text, words);
+    assert.doesNotMatch(text, /NaN|undefined|Infinity|\bnull\b|\[object/);
+    assert.deepEqual(await violations(page), []);
+    const scores = read(at(name, "scores.json")) as ScoresFile;
+    for (const score of scores.scores.filter((s) => s.status !== "ok").slice(0, 3)) {
+      await page.getByLabel("Filter").fill(score.op);
+      const shown = await cells(page.locator("#scores tbody tr").first());
+      assert.deepEqual([shown[0], shown[5], shown[6], shown[8], shown[13]], ["–", "–", "–", "–", score.status]);
+    }
+    await shot(page, name);
+  });
+
+test("groups that were measured together stand beside the sum of their ops", async () => {
+  const page = await open("together");
+  interface Together { group: string; status: string; value: number; sum_of_ops: number; ops: string[] }
+  const { groups } = read(at("together/scores.json")) as { groups: Together[] };
+  const measured = groups.filter((g) => g.status === "ok");
+  assert.ok(measured.length > 0);
+  const rows = page.locator("#together tbody tr");
+  assert.equal(await rows.count(), measured.length);
+  for (const group of measured) {
+    const shown = await cells(rows.filter({ hasText: group.group }));
+    assert.equal(shown[1], String(group.ops.length));
+    assert.ok(shown[2]?.startsWith(number(group.value)), shown[2]);
+    assert.deepEqual(shown.slice(3), [number(group.sum_of_ops), number(group.value / group.sum_of_ops)]);
+  }
+});
+
+// What a page from a file may put there differs by browser, so what it asks to be copied is looked at.
+async function copied(page: Page, name: string): Promise<string[][]> {
+  await page.evaluate(() => {
+    const keep = (text: string): Promise<void> => Promise.resolve(void ((window as unknown as { kept: string }).kept = text));
+    Object.defineProperty(navigator, "clipboard", { configurable: true, value: { writeText: keep } });
+  });
+  await page.getByRole("button", { name: `Copy as CSV: ${name}` }).click();
+  assert.match(await page.locator("#status").innerText(), /copied as CSV/);
+  const text = await page.evaluate(() => (window as unknown as { kept: string }).kept);
+  return text.trimEnd().split("\n").map((line) => line.split(","));
+}
+
+test("tables are copied as CSV, with the numbers of scores.json", async () => {
+  const page = await open("demo", "#format=nvfp4&filter=mlp");
+  const expected = demo.scores.filter((s) => s.format === "nvfp4" && s.rank !== null).sort((a, b) => (a.rank ?? 0) - (b.rank ?? 0));
+  const ranks = await copied(page, "ranking");
+  assert.deepEqual(ranks[0], ["rank", "op", "value", "ci95_low", "ci95_high"]);
+  assert.deepEqual(ranks.slice(1).map((r) => r[1]), expected.map((s) => s.op));
+  const first = expected[0]?.metrics?.all;
+  assert.ok(first && Math.abs(Number(ranks[1]?.[2]) / (first.kl / first.positions) - 1) < 1e-5);
+  const table = await copied(page, "all scores");
+  assert.deepEqual(table.slice(1).map((r) => r[1]), expected.filter((s) => s.op.includes("mlp")).map((s) => s.op), "as it is filtered");
+  assert.equal((await copied(page, "recipes")).length, 3);
+});
+
+test("what is copied reaches the clipboard", async () => {
+  const page = await open("demo");
+  await page.evaluate(() => {
+    Object.defineProperty(navigator, "clipboard", { configurable: true, value: undefined });
+    document.addEventListener("copy", () => ((window as unknown as { kept: string }).kept = (document.activeElement as HTMLTextAreaElement).value));
+  });
+  await page.getByRole("button", { name: "Copy as CSV: ranking" }).click();
+  assert.match(await page.evaluate(() => (window as unknown as { kept: string }).kept), /^rank,op,value/);
+});
+
+test("charts are saved as SVG", async () => {
+  const page = await open("demo");
+  await drawAll(page);
+  const buttons = page.getByRole("button", { name: /^Save picture/ });
+  const n = await buttons.count();
+  assert.ok(n >= 7, `${n} charts`);
+  for (let i = 0; i < n; ++i) {
+    const [saved] = await Promise.all([page.waitForEvent("download"), buttons.nth(i).click()]);
+    assert.match(saved.suggestedFilename(), /^[\w.-]+\.svg$/);
+    assert.match(readFileSync(await saved.path(), "utf8"), /^<svg [^]*<\/svg>$/);
+  }
+});
+
+test("the keyboard alone reaches and works everything", async () => {
+  const page = await open("demo");
+  await drawAll(page);
+  await page.evaluate(() => {
+    scrollTo(0, 0);
+    (document.activeElement as HTMLElement | null)?.blur();
+  });
+  // By Tab to every control and chart, each with a visible focus.
+  const wanted = await page.evaluate(() => {
+    const all = [...document.querySelectorAll<HTMLElement>("a[href], button, select, input, summary, [tabindex='0']")].filter((e) => e.checkVisibility());
+    all.forEach((e, i) => (e.dataset.stop = String(i)));
+    return all.length;
+  });
+  const reached = new Set<string>();
+  for (let i = 0; i < wanted + 5; ++i) {
+    await page.keyboard.press("Tab");
+    const at = await page.evaluate(() => {
+      const e = document.activeElement as HTMLElement;
+      return { stop: e.dataset.stop ?? "", outline: getComputedStyle(e).outlineStyle, what: `${e.tagName} ${e.className} ${e.textContent}` };
+    });
+    if (at.stop === "") continue;
+    assert.notEqual(at.outline, "none", at.what);
+    reached.add(at.stop);
+  }
+  assert.equal(reached.size, wanted);
+  // And what they do, without a pointer.
+  const press = async (locator: ReturnType<Page["locator"]>, ...keys: string[]): Promise<void> => {
+    await locator.focus();
+    for (const key of keys) await page.keyboard.press(key);
+  };
+  await press(page.getByLabel("Format", { exact: true }), "n");
+  assert.match(page.url(), /format=nvfp4/);
+  await press(page.getByRole("button", { name: "Rank ▲" }), "Enter");
+  assert.match(page.url(), /sort=-rank/);
+  await press(page.locator("#scores tbody th button").first(), "Enter");
+  const opened = await page.locator("#op h3").innerText();
+  await press(page.getByRole("button", { name: "More sensitive" }), "Space");
+  assert.notEqual(await page.locator("#op h3").innerText(), opened);
+  await press(page.locator("#ranking .chart"), "ArrowDown", "ArrowDown", "Enter");
+  const second = demo.scores.find((s) => s.format === "nvfp4" && s.rank === 2)?.op;
+  assert.equal(await page.locator("#op h3").innerText(), second);
+  await press(page.locator("#spectrum tbody button").nth(1), "Enter");
+  assert.match(page.url(), /recipe=/);
+  await press(page.getByRole("button", { name: "Dark colours" }), "Enter");
+  assert.equal(await page.locator("html").getAttribute("data-theme"), "dark");
+  await press(page.locator("nav").getByRole("button", { name: "Words" }), "Enter");
+  assert.equal(await page.evaluate(() => document.activeElement?.id), "words-title");
+});
 
 test("pictures are drawn without a browser, with what the page shows", () => {
   const files = readdirSync(at("demo")).filter((f) => f.endsWith(".svg")).sort();

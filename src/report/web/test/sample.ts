@@ -33,7 +33,8 @@ export function group(format: string, factor = 1): Group {
     method: "exact",
     meaning: "One op is quantized.",
     level: "some",
-    verdict: ["Every op in `w8a8` changes the output a little."],
+    level_text: "changes the output a little",
+    verdict: [["How much", "Every op in `w8a8` changes the output a little."]],
     value_name: "kl:all per position, nats",
     share_name: "share of the summed error",
     additive: true,
@@ -63,6 +64,7 @@ export const run = (groups: Group[] = [group("w8a8")]): Run => ({
     group: [null, null, null, null, null],
   },
   groups,
+  together: [],
 });
 
 export const view = (r: Run): View => ({ title: "tiny", run: r, recipes: null, comparisons: [], time: null, commands: [] });
