@@ -71,12 +71,13 @@ void leave_unexercised(Score& score) {
 bool never_forked(const Outlook& outlook, pass::VariantId v, const std::set<pass::VariantId>& told,
                   const scores::Run& run) {
   const pass::Variant& variant = at(outlook.variants, v);
-  if (variant.carried || variant.overrides.empty()) return false;
+  if (variant.carried) return false;
   if (variant.parent == pass::kReference) return !told.contains(v);
   // A leaf of another parent is told as what its parent is.
   const Target& target = at(outlook.targets, v).front();
-  return target.kind == Target::Kind::score && variant.overrides.size() == 1 &&
-         !run.scores[target.index].local;
+  if (target.kind != Target::Kind::score) return false;
+  const ScoreRecord& score = run.scores[target.index];
+  return variant.overrides.size() == 1 && variant.overrides.front().op == score.op && !score.local;
 }
 
 kernels::GemmCount all_products(const schedule::Devices& devices) {
