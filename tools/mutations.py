@@ -61,6 +61,18 @@ MUTATIONS = {
     "projector_not_transposed": (
         "src/models/weights.cc", "{.source = stored, .row_step = 1, .column_step = out}}",
         "{.source = stored, .row_step = in, .column_step = 1}}", "models", "Forward.*"),
+    "scale_of_the_wrong_block": (
+        "src/kernels/unpack-inl.h", "row / s.block_rows * s.scale_columns;", "at / s.block_rows * s.scale_columns;",
+        "models", "PackedBy.*"),
+    "last_block_forgotten": (
+        "src/models/packing.cc", "(n + block - 1) / block", "n / block", "models", "PackedBy.*"),
+    "nibbles_in_the_other_order": (
+        "src/kernels/unpack-inl.h", "row[c / 2] >> (c % 2 * 4)", "row[c / 2] >> (4 - c % 2 * 4)", "models", "Packed*"),
+    "zero_point_ignored": (
+        "src/models/packing.cc", "  if (!scheme.symmetric)\n    weight.zeros", "  if (false)\n    weight.zeros", "models",
+        "PackedBy.*"),
+    "alternate_rows_of_mxfp4_as_halves": (
+        "src/models/weights.cc", "scaled.every = part.every;", "scaled.every = 1;", "models", "PackedExperts.*"),
     "shared_part_of_experts_read_twice": (
         "src/graph/graph.cc", "if (part.data == nullptr || std::ranges::none_of(stage_.weights, same))", "", "graph",
         "StoredWeightTest.*"),
