@@ -24,6 +24,34 @@ PROGRAM_OF = {"cli": "qsweep"}
 
 # name: (file, text, replacement, test program, test filter)
 MUTATIONS = {
+    "page_ends_at_a_name": (
+        "src/report/page.cc", "c == '<' ?", "false ?", "report", "Page.*"),
+    "verdict_by_half_the_flips": (
+        "src/report/verdict.cc", "return flips < level.below;", "return flips / 2 < level.below;", "report", "Verdict.*"),
+    "many_places_called_few": (
+        "src/report/verdict.cc", "constexpr double kFew = 0.15;", "constexpr double kFew = 1;", "report", "Verdict.*"),
+    "nothing_is_little": (
+        "src/report/verdict.cc", "return verdict.level == kLevels[0].name;", "return verdict.level.empty();", "report",
+        "Verdict.*"),
+    "weights_of_all_ops_named": (
+        "src/report/verdict.cc", "for (size_t i = 0; i < n; ++i) part +=",
+        "for (size_t i = 0; i < ranking.scores.size(); ++i) part +=", "report", "Verdict.*"),
+    "returned_to_float_is_what_remains": (
+        "src/report/ranked.cc", "group.mode == Mode::leave_one_out ? all - value(score) : value(score)", "value(score)",
+        "report", "*"),
+    "most_of_the_error_is_nearly_all": (
+        "src/report/ranked.cc", "constexpr double kMostOfTheError = 0.8;", "constexpr double kMostOfTheError = 0.95;", "report",
+        "Verdict.*"),
+    "ratio_of_a_group_upside_down": (
+        "src/report/groups.cc", "return group.sum(run.ranking_metric) / sum_of_ops(run, group, run.ranking_metric);",
+        "return sum_of_ops(run, group, run.ranking_metric) / group.sum(run.ranking_metric);", "report", "Page.*"),
+    "held_out_samples_do_not_judge": (
+        "src/report/view.cc", "measured.has(\"held_out\") ? \"held_out\" : \"seen\"", "\"seen\"", "report", "Page.*"),
+    "recipes_measured_shown_twice": (
+        "src/report/view.cc", "return p.chosen && p.name == measured.name && p.formats == measured.formats;", "return false;",
+        "report", "Page.*"),
+    "commands_are_not_quoted": (
+        "src/report/view.cc", "safe += c == '\\'' ? std::string(\"'\\\\''\") : std::string(1, c);", "safe += c;", "report", "Page.*"),
     "transposed_weight_read_straight": (
         "src/models/weights.cc", ".column_step = s.transposed ? s.outputs : 1}};", ".column_step = 1}};", "models",
         "ExpertLayouts.*"),
@@ -33,6 +61,18 @@ MUTATIONS = {
     "projector_not_transposed": (
         "src/models/weights.cc", "{.source = stored, .row_step = 1, .column_step = out}}",
         "{.source = stored, .row_step = in, .column_step = 1}}", "models", "Forward.*"),
+    "scale_of_the_wrong_block": (
+        "src/kernels/unpack-inl.h", "row / s.block_rows * s.scale_columns;", "at / s.block_rows * s.scale_columns;",
+        "models", "PackedBy.*"),
+    "last_block_forgotten": (
+        "src/models/packing.cc", "(n + block - 1) / block", "n / block", "models", "PackedBy.*"),
+    "nibbles_in_the_other_order": (
+        "src/kernels/unpack-inl.h", "row[c / 2] >> (c % 2 * 4)", "row[c / 2] >> (4 - c % 2 * 4)", "models", "Packed*"),
+    "zero_point_ignored": (
+        "src/models/packing.cc", "  if (!scheme.symmetric)\n    weight.zeros", "  if (false)\n    weight.zeros", "models",
+        "PackedBy.*"),
+    "alternate_rows_of_mxfp4_as_halves": (
+        "src/models/weights.cc", "scaled.every = part.every;", "scaled.every = 1;", "models", "PackedExperts.*"),
     "shared_part_of_experts_read_twice": (
         "src/graph/graph.cc", "if (part.data == nullptr || std::ranges::none_of(stage_.weights, same))", "", "graph",
         "StoredWeightTest.*"),

@@ -1,11 +1,41 @@
 #include "graph/stored_weight.h"
 
-#include "kernels/unpack.h"
-
 namespace qsweep::graph {
 namespace {
 
 int64_t row_elements(const TensorView& view) { return view.elements() / view.shape[0]; }
+
+// Without the codes of other rows, where those stand together.
+Scaled rows_of(const Scaled& all, int64_t from, int64_t count) {
+  Scaled part = all;
+  part.first += from * all.every;
+  if (all.every != 1) return part;
+  const int64_t bytes = row_elements(all.codes) * size_bytes(all.codes.dtype);
+  part.codes.shape[0] = count;
+  if (part.codes.data != nullptr) part.codes.data += part.first * bytes;
+  part.above += part.first;
+  part.first = 0;
+  return part;
+}
+
+void unpack_scaled(kernels::Device device, const Scaled& s, const std::vector<TensorView>& parts,
+                   MatrixView y) {
+  const auto bytes = [](const TensorView& view) { return reinterpret_cast<const uint8_t*>(view.data); };
+  kernels::scale_codes(device,
+                       {.kind = s.kind,
+                        .codes = bytes(parts[0]),
+                        .row_bytes = row_elements(s.codes) * size_bytes(s.codes.dtype),
+                        .first = s.first,
+                        .every = s.every,
+                        .above = s.above,
+                        .block_rows = s.block_rows,
+                        .block_columns = s.block_columns,
+                        .scales = parts[1].data,
+                        .scale_dtype = s.scales.dtype,
+                        .scale_columns = s.scales.shape[1],
+                        .zeros = s.zeros ? bytes(parts[2]) : nullptr},
+                       y);
+}
 
 }  // namespace
 
@@ -17,8 +47,16 @@ StoredWeight::StoredWeight(DType as, Shape of, Strided strided) : TensorView{as,
   layout = std::move(strided);
 }
 
+StoredWeight::StoredWeight(DType as, Shape of, Scaled scaled)
+    : TensorView{as, std::move(of), nullptr}, layout(std::move(scaled)) {}
+
 std::vector<TensorView> StoredWeight::parts() const {
   if (const auto* strided = std::get_if<Strided>(&layout)) return {strided->source};
+  if (const auto* scaled = std::get_if<Scaled>(&layout)) {
+    std::vector<TensorView> parts{scaled->codes, scaled->scales};
+    if (scaled->zeros) parts.push_back(*scaled->zeros);
+    return parts;
+  }
   return {*this};
 }
 
@@ -26,6 +64,11 @@ int64_t StoredWeight::part_bytes() const {
   int64_t bytes = 0;
   for (const TensorView& part : parts()) bytes += part.size_bytes();
   return bytes;
+}
+
+int64_t StoredWeight::own_bytes() const {
+  const auto* scaled = std::get_if<Scaled>(&layout);
+  return scaled != nullptr ? part_bytes() / scaled->every : size_bytes();
 }
 
 StoredWeight StoredWeight::rows(int64_t from, int64_t count) const {
@@ -36,6 +79,8 @@ StoredWeight StoredWeight::rows(int64_t from, int64_t count) const {
     part.first += from * part.row_step;
     return {dtype, std::move(of), std::move(part)};
   }
+  if (const auto* scaled = std::get_if<Scaled>(&layout))
+    return {dtype, std::move(of), rows_of(*scaled, from, count)};
   const int64_t offset = from * row_elements(*this) * qsweep::size_bytes(dtype);
   return TensorView{dtype, std::move(of), data == nullptr ? nullptr : data + offset};
 }
@@ -44,6 +89,8 @@ void unpack(kernels::Device device, const StoredWeight& weight, const std::vecto
             MatrixView y) {
   QSWEEP_CHECK(y.dtype == weight.dtype && y.rows * y.cols == weight.elements(), "[{}, {}] of {}", y.rows,
                y.cols, to_string(weight.shape));
+  if (const auto* scaled = std::get_if<Scaled>(&weight.layout))
+    return unpack_scaled(device, *scaled, parts, y);
   const auto& strided = std::get<Strided>(weight.layout);
   const std::byte* first = parts.front().data + strided.first * size_bytes(weight.dtype);
   const bool vector = weight.shape.size() == 1;

@@ -1,11 +1,11 @@
 // How a checkpoint stores what a linear op multiplies by.
 #pragma once
 
+#include <optional>
 #include <variant>
 #include <vector>
 
-#include "kernels/device.h"
-#include "tensor/matrix_view.h"
+#include "kernels/unpack.h"
 #include "tensor/tensor.h"
 
 namespace qsweep::graph {
@@ -16,19 +16,32 @@ struct Strided {
   int64_t first = 0, row_step = 0, column_step = 1;
 };
 
+// Codes with a scale for each block, as kernels::ScaledCodes has them.
+struct Scaled {
+  kernels::Codes kind = {};
+  TensorView codes;                 // by rows
+  TensorView scales;                // [block rows, block columns]
+  std::optional<TensorView> zeros;  // [rows of words, block columns]
+  int64_t block_rows = 1, block_columns = 1;
+  int64_t first = 0, every = 1, above = 0;
+};
+
 // A weight [out, in] or a bias [out], as a view of the numbers in that shape. Where the checkpoint stores
-// them in another way, the view has no data, and the dtype in which unpack() writes them without a loss.
+// them in another way, the view has no data, and the dtype that unpack() writes.
 struct StoredWeight : TensorView {
-  std::variant<std::monostate, Strided> layout;  // monostate: the view itself
+  std::variant<std::monostate, Strided, Scaled> layout;  // monostate: the view itself
 
   StoredWeight() = default;
   StoredWeight(TensorView plain) : TensorView(std::move(plain)) {}
   StoredWeight(DType as, Shape of, Strided strided);
+  StoredWeight(DType as, Shape of, Scaled scaled);
 
   bool is_plain() const { return std::holds_alternative<std::monostate>(layout); }
   // What unpack() reads: views of the checkpoint's memory.
   std::vector<TensorView> parts() const;
   int64_t part_bytes() const;
+  // Of the parts, what is this weight's alone where others are made of them too.
+  int64_t own_bytes() const;
   // Rows [from, from + count) alone; of a bias elements.
   StoredWeight rows(int64_t from, int64_t count) const;
 };

@@ -154,6 +154,13 @@ TensorView Checkpoint::get(const std::string& name, const Shape& expected_shape)
   return *tensor;
 }
 
+TensorView Checkpoint::as_stored(const std::string& name) const {
+  const TensorView* tensor = find(name);
+  QSWEEP_CHECK(tensor != nullptr, "tensor \"{}\" is not there", name);
+  read_.insert(name);
+  return *tensor;
+}
+
 std::vector<std::string> Checkpoint::names() const {
   std::vector<std::string> names;
   for (const auto& [name, tensor] : tensors_) names.push_back(name);

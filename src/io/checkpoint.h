@@ -30,8 +30,11 @@ class Checkpoint {
   // with what was expected and found.
   TensorView get(const std::string& name, const Shape& expected_shape) const;
 
+  // The tensor `name`, which must be there, whatever its dtype and shape are.
+  TensorView as_stored(const std::string& name) const;
+
   std::vector<std::string> names() const;   // sorted
-  std::vector<std::string> unread() const;  // of the tensors that get() was not asked for; sorted
+  std::vector<std::string> unread() const;  // of the tensors that nobody asked for; sorted
   const std::vector<std::string>& warnings() const { return warnings_; }
   int64_t parameters() const;              // elements of all tensors
   int64_t size_bytes() const;              // of all tensors

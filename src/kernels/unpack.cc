@@ -10,11 +10,17 @@
 #if HWY_ONCE
 namespace qsweep::kernels {
 QSWEEP_EXPORT(CopyStrided);
+QSWEEP_EXPORT(ScaleCodes);
 
 void copy_strided(Device device, const void* x, int64_t row_step, int64_t column_step, MatrixView y) {
   QSWEEP_CHECK(y.dtype == DType::bf16 || y.dtype == DType::f16 || y.dtype == DType::f32, "a matrix of {}",
                name(y.dtype));
   run_rows(device, y.rows, QSWEEP_KERNEL_OF(CopyStrided), x, row_step, column_step, y);
+}
+
+void scale_codes(Device device, const ScaledCodes& codes, MatrixView y) {
+  QSWEEP_CHECK(y.dtype == DType::bf16 || y.dtype == DType::f32, "a matrix of {}", name(y.dtype));
+  run_rows(device, y.rows, QSWEEP_KERNEL_OF(ScaleCodes), codes, y);
 }
 
 }  // namespace qsweep::kernels

@@ -10,7 +10,7 @@
 namespace qsweep::models {
 namespace {
 
-constexpr char kHead[] = "lm_head.weight";
+constexpr char kHeadOp[] = "lm_head", kHead[] = "lm_head.weight";
 
 }  // namespace
 
@@ -18,14 +18,15 @@ Assembly::Assembly(Source source, std::string family, std::span<const NameRow> n
     : folder_(std::move(source.folder)),
       options_(std::move(source.options)),
       model_{.family = std::move(family), .checkpoint = std::move(source.checkpoint)},
-      weights_(model_.checkpoint, names) {}
+      weights_(model_.checkpoint, names, read_packing(source.config, folder_ + "/config.json")) {}
 
 // config.json and the checkpoint must agree on the head. A tied model uses its embedding; other numbers that
 // are stored as a head would silently not be scored.
 void Assembly::check_head(const TextConfig& config) const {
   const Shape shape{config.vocab_size, config.hidden_size};
   if (!model_.tied_embeddings) {
-    with_context("config.json says \"tie_word_embeddings\": false", [&] { weights_.get(kHead, shape); });
+    with_context("config.json says \"tie_word_embeddings\": false",
+                 [&] { weights_.linear(kHeadOp, shape[0], shape[1]); });
     return;
   }
   if (!weights_.has(kHead)) return;
@@ -65,8 +66,10 @@ void Assembly::add_decoder(const TextConfig& c, const Decoder& decoder) {
   norm.output(kHidden, norm.rms_norm(last, "", c.norm_eps, decoder.norm));
   add(std::move(norm));
   Scope head = stage("lm_head");
-  head.output("logits", head.head(head.input(kHidden, graph::Rows::tokens, c.hidden_size),
-                                  model_.tied_embeddings ? embedding : weights_.get(kHead, embedding.shape)));
+  head.output("logits",
+              head.head(head.input(kHidden, graph::Rows::tokens, c.hidden_size),
+                        model_.tied_embeddings ? graph::StoredWeight(embedding)
+                                               : weights_.linear(kHeadOp, c.vocab_size, c.hidden_size)));
   add(std::move(head));
 }
 

@@ -17,6 +17,7 @@ constexpr io::KnownKey kPretrainedConfigKeys[] = {
     {"unsloth_fixed", ignored},
     {"unsloth_version", ignored},
     // How the weights are held and products computed: the reference here is f32 whatever they say.
+    {"quantization_config"},  // read_packing
     {"_attn_implementation", ignored},
     {"_attn_implementation_autoset", ignored},
     {"_attn_implementation_internal", ignored},

@@ -36,7 +36,7 @@ constexpr struct {
 };
 
 // Names in config.json for how weights are packed.
-constexpr const char* kQuantizationKeys[] = {"quantization_config", "compression_config", "quantization"};
+constexpr const char* kQuantizationKeys[] = {"compression_config", "quantization"};
 
 // Ends of names that packed weights have beside or instead of "weight", and who writes them.
 constexpr struct {
@@ -116,10 +116,13 @@ void refuse_quantized(const io::Json& config, const std::string& path) {
            io::shortened(io::Json(method_of(reader.at(key)))), kGiveFloat);
 }
 
-void refuse_quantized(const io::Checkpoint& checkpoint, const std::string& folder) {
+void refuse_modelopt(const std::string& folder) {
   const std::string modelopt = folder + "/hf_quant_config.json";
   if (is_there(modelopt))
     fail("{}: the checkpoint is quantized already by ModelOpt; {}", modelopt, kGiveFloat);
+}
+
+void refuse_quantized(const io::Checkpoint& checkpoint, const std::string& folder) {
   for (const std::string& name : checkpoint.names()) {
     for (const auto& packed : kPackedTensors)
       if (name.ends_with(packed.suffix))

@@ -45,7 +45,7 @@ class ExpertWeights {
   ExpertWeights(const Scope& s, const Mixture& mixture, int64_t hidden)
       : weights_(s.weights()),
         prefix_(s.name("mlp.experts.")),
-        stacked_(!weights_.has(prefix_ + "0.gate_proj.weight")),
+        stacked_(weights_.has(prefix_ + kGateUp)),
         n_experts_(mixture.n_experts),
         width_(mixture.width),
         hidden_(hidden),
@@ -55,7 +55,7 @@ class ExpertWeights {
   StoredWeight gate(int64_t expert) const { return of_gate_up(expert, "gate_proj", 0); }
   StoredWeight up(int64_t expert) const { return of_gate_up(expert, "up_proj", width_); }
   StoredWeight down(int64_t expert) const {
-    if (!stacked_) return own(expert, "down_proj", {hidden_, width_});
+    if (!stacked_) return own(expert, kDown, hidden_, width_);
     return part(kDown, hidden_, width_, {.expert = expert, .count = hidden_});
   }
 
@@ -67,14 +67,14 @@ class ExpertWeights {
     const TensorView* const found = weights_.find(prefix_ + name);
     return stacked_ && found != nullptr && found->shape == shape && shape[1] != shape[2];
   }
-  StoredWeight own(int64_t expert, const char* name, const Shape& shape) const {
-    return weights_.get(prefix_ + std::to_string(expert) + "." + name + ".weight", shape);
+  StoredWeight own(int64_t expert, const char* name, int64_t out, int64_t in) const {
+    return weights_.linear(prefix_ + std::to_string(expert) + "." + name, out, in);
   }
   StoredWeight part(const char* name, int64_t outputs, int64_t inputs, const ExpertPart& part) const {
     return weights_.expert(prefix_ + name, {n_experts_, outputs, inputs, transposed_}, part);
   }
   StoredWeight of_gate_up(int64_t expert, const char* name, int64_t first) const {
-    if (!stacked_) return own(expert, name, {width_, hidden_});
+    if (!stacked_) return own(expert, name, width_, hidden_);
     return part(kGateUp, 2 * width_, hidden_, {.expert = expert, .first = first, .count = width_});
   }
 

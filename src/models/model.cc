@@ -6,6 +6,7 @@
 #include "models/family.h"
 #include "models/folder.h"
 #include "models/outline.h"
+#include "models/packing.h"
 
 namespace qsweep::models {
 namespace {
@@ -28,10 +29,14 @@ Model load(const std::string& folder, const LoadOptions& options) {
   const io::Json config = io::read_json_file(path);
   const Family& family = family_of(config, path);
   refuse_quantized(config, path);
+  const Packing packing = read_packing(config, path);
   io::Checkpoint checkpoint = io::Checkpoint::open(folder);
-  refuse_quantized(checkpoint, folder);
+  refuse_modelopt(folder);
+  if (packing.method == Packing::Method::none) refuse_quantized(checkpoint, folder);
   Model model = family.load({folder, config, std::move(checkpoint), options});
   model.warnings = model.checkpoint.warnings();
+  if (packing.method != Packing::Method::none)
+    model.warnings.insert(model.warnings.begin(), packing.sentence());
   for (std::string& warning : folder_warnings(folder)) model.warnings.push_back(std::move(warning));
   return model;
 }

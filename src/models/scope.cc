@@ -58,7 +58,7 @@ Scope::Value Scope::push_linear(Value x, const std::string& part, graph::StoredW
 }
 
 Scope::Value Scope::linear(Value x, const std::string& part, int64_t out, Bias bias) {
-  return push_linear(x, part, weight(part + ".weight", {out, cols(x)}), bias);
+  return push_linear(x, part, weights_.linear(prefix_ + "." + part, out, cols(x)), bias);
 }
 
 Scope::Value Scope::patch_linear(Value x, const std::string& part, const Shape& kernel, Bias bias) {
@@ -70,7 +70,7 @@ Scope::Value Scope::transposed_linear(Value x, const std::string& part, int64_t 
                      Bias::none);
 }
 
-Scope::Value Scope::head(Value x, TensorView weight) {
+Scope::Value Scope::head(Value x, graph::StoredWeight weight) {
   graph::LinearOp op;
   op.name = prefix_;
   op.tower = tower_;

@@ -33,7 +33,7 @@ class Scope : public graph::Builder {
   // The same where the checkpoint has the weight as [in, out], in the tensor `part` + "_weight".
   Value transposed_linear(Value x, const std::string& part, int64_t out);
   // The stage is the op itself: an lm_head with this weight.
-  Value head(Value x, TensorView weight);
+  Value head(Value x, graph::StoredWeight weight);
 
   // Over each row; the empty part is the stage itself.
   Value rms_norm(Value x, const std::string& part, double eps, NormWeight form = NormWeight::as_stored);

@@ -14,10 +14,21 @@ TensorView slice(const TensorView& all, int64_t i, const Shape& one) {
   return {all.dtype, one, all.data == nullptr ? nullptr : all.data + i * bytes};
 }
 
+// Of all experts' rows those of the part.
+graph::StoredWeight every_row(const graph::StoredWeight& all, const ExpertPart& part, int64_t outputs) {
+  graph::StoredWeight its = all.rows(part.expert * outputs, outputs);
+  auto& scaled = std::get<graph::Scaled>(its.layout);
+  if (part.every == 1) return its.rows(part.first, part.count);
+  scaled.first = part.first;
+  scaled.every = part.every;
+  its.shape[0] = part.count;
+  return its;
+}
+
 }  // namespace
 
-Weights::Weights(const io::Checkpoint& checkpoint, std::span<const NameRow> names)
-    : checkpoint_(checkpoint), names_(names.begin(), names.end()) {
+Weights::Weights(const io::Checkpoint& checkpoint, std::span<const NameRow> names, Packing packing)
+    : checkpoint_(checkpoint), names_(names.begin(), names.end()), packing_(std::move(packing)) {
   const std::vector<std::string> stored = checkpoint.names();
   const auto is_there = [&](const NameRow& row) {
     return std::ranges::any_of(stored, [&](const std::string& name) { return name.starts_with(row.stored); });
@@ -48,12 +59,22 @@ TensorView Weights::get_less_one(const std::string& name, const Shape& shape) co
   return get(name, shape);
 }
 
+graph::StoredWeight Weights::linear(const std::string& name, int64_t out, int64_t in) const {
+  return packed_weight(
+      checkpoint_, packing_, name, [&](const std::string& full) { return stored_name(full); }, out, in);
+}
+
 graph::StoredWeight Weights::transposed(const std::string& name, int64_t out, int64_t in) const {
   const TensorView stored = get(name, {in, out});
   return {stored.dtype, {out, in}, {.source = stored, .row_step = 1, .column_step = out}};
 }
 
 graph::StoredWeight Weights::expert(const std::string& name, const Stacked& s, const ExpertPart& part) const {
+  if (packing_.method == Packing::Method::mxfp4 && !has(name) && has(name + "_blocks")) {
+    const std::string blocks = stored_name(name + "_blocks");
+    const std::string stored = blocks.substr(0, blocks.size() - std::string_view("_blocks").size());
+    return every_row(mxfp4_weights(checkpoint_, stored, s.experts, s.outputs, s.inputs), part, s.outputs);
+  }
   const Shape one = s.transposed ? Shape{s.inputs, s.outputs} : Shape{s.outputs, s.inputs};
   const TensorView its = slice(get(name, {s.experts, one[0], one[1]}), part.expert, one);
   const int64_t output_step = s.transposed ? 1 : s.inputs;

@@ -8,6 +8,7 @@
 
 #include "graph/graph.h"
 #include "io/checkpoint.h"
+#include "models/packing.h"
 
 namespace qsweep::models {
 
@@ -37,16 +38,19 @@ class Weights {
  public:
   // names: empty where every tensor has its canonical name. The first row that fits is the usual one.
   // `checkpoint` must outlive this object.
-  Weights(const io::Checkpoint& checkpoint, std::span<const NameRow> names);
+  Weights(const io::Checkpoint& checkpoint, std::span<const NameRow> names, Packing packing = {});
 
   // By the canonical name. Error where the tensor is missing or has another shape.
   TensorView get(const std::string& name, const Shape& shape) const;
   // The same of a norm that multiplies by 1 + what is stored.
   TensorView get_less_one(const std::string& name, const Shape& shape) const;
+  // The weight [out, in] of the linear op `name`, however it is packed.
+  graph::StoredWeight linear(const std::string& name, int64_t out, int64_t in) const;
   // A weight [out, in] that is stored as [in, out] in the tensor `name`.
   graph::StoredWeight transposed(const std::string& name, int64_t out, int64_t in) const;
   // A part of a tensor [experts, outputs, inputs] or [experts, inputs, outputs]: [part.count, inputs], and of
-  // the tensor [experts, outputs] of their biases [part.count]. One tensor for each expert: get().
+  // the tensor [experts, outputs] of their biases [part.count]. One tensor for each expert: linear(). In
+  // MXFP4 the outputs stand before the inputs, whatever `stacked` says of the plain tensor.
   graph::StoredWeight expert(const std::string& name, const Stacked& stacked, const ExpertPart& part) const;
   graph::StoredWeight expert_bias(const std::string& name, const Stacked& stacked,
                                   const ExpertPart& part) const;
@@ -69,6 +73,7 @@ class Weights {
   const io::Checkpoint& checkpoint_;
   std::vector<NameRow>
       names_;  // of rows with the same canonical prefix first what the checkpoint has most of
+  Packing packing_;
   mutable std::vector<std::string> less_one_;
 };
 

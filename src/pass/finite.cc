@@ -72,12 +72,40 @@ Shape indices_of(int64_t place, const Shape& shape) {
       tensor = name;
       index = (at - t.data) / size_bytes(t.dtype);
     }
-  const bool nan =
-      visit_floats(weight, [&](auto v) { return std::isnan(to_float(v[static_cast<size_t>(place)])); });
+  const bool nan = weight.dtype == DType::f8_e4m3 || visit_floats(weight, [&](auto v) {
+                     return std::isnan(to_float(v[static_cast<size_t>(place)]));
+                   });
   fail(
       "tensor \"{}\": expected finite weights, found {} at {}; the checkpoint is damaged, or was saved from "
       "a training that diverged",
       tensor, nan ? "NaN" : "an infinity", to_string(indices_of(index, checkpoint.find(tensor)->shape)));
+}
+
+// Exponents of 2, less 127, from which on 6, the largest number of E2M1, overflows; 255 is NaN.
+constexpr uint8_t kLargestExponent = 252;
+
+// The place of the first scale that is 0, or no scale.
+std::optional<int64_t> find_bad_scale(const TensorView& scales) {
+  const auto first = [](auto values, auto is_bad) -> std::optional<int64_t> {
+    const auto found = std::ranges::find_if(values, is_bad);
+    return found == values.end() ? std::nullopt : std::optional<int64_t>(found - values.begin());
+  };
+  if (scales.dtype == DType::u8)
+    return first(scales.as<uint8_t>(), [](uint8_t e) { return e > kLargestExponent; });
+  return visit_floats(scales,
+                      [&](auto values) { return first(values, [](auto v) { return to_float(v) == 0; }); });
+}
+
+void check_scales(const models::Model& model) {
+  for (const graph::LinearOp& op : model.ops) {
+    const auto* scaled = std::get_if<graph::Scaled>(&op.weight.layout);
+    if (scaled == nullptr) continue;
+    if (const auto place = find_bad_scale(scaled->scales))
+      fail("{}: the scales of its weight: expected numbers that are not 0, found {} at {}", op.name,
+           scaled->scales.dtype == DType::u8 ? "a power of 2 that is too large" : "0",
+           to_string(indices_of(*place, scaled->scales.shape)));
+    model.checkpoint.release(scaled->scales);
+  }
 }
 
 }  // namespace
@@ -87,6 +115,7 @@ void check_weights(const models::Model& model, Threads threads) {
   for (const TensorView& weight : weights_in_order(model))
     if (const auto place = find_non_finite(model.checkpoint, weight, threads))
       refuse(model.checkpoint, weight, *place);
+  check_scales(model);
   model.checkpoint.check_unchanged();
 }
 

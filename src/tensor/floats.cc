@@ -45,6 +45,15 @@ bool equal_values(const TensorView& a, const TensorView& b) {
 }
 
 std::optional<int64_t> first_non_finite(const TensorView& tensor) {
+  if (tensor.dtype == DType::f8_e4m3) {
+    const std::span codes(reinterpret_cast<const uint8_t*>(tensor.data),
+                          static_cast<size_t>(tensor.elements()));
+    const auto nan =
+        std::find_if(codes.begin(), codes.end(), [](uint8_t code) { return (code & 0x7f) == 0x7f; });
+    return nan == codes.end() ? std::nullopt : std::optional<int64_t>(nan - codes.begin());
+  }
+  if (tensor.dtype == DType::u8 || tensor.dtype == DType::i8 || tensor.dtype == DType::i32)
+    return std::nullopt;
   return visit_floats(tensor, [](auto values) { return find_non_finite(values); });
 }
 

@@ -29,7 +29,7 @@ inline float rounded_to(DType dtype, float value) {
 // Whether two tensors hold the same numbers, each in its own type; NaN equals nothing.
 bool equal_values(const TensorView& a, const TensorView& b);
 
-// The place of the first element that is NaN or infinite.
+// The place of the first element that is NaN or infinite; of codes of 8 bits in E4M3 NaN, of integers none.
 std::optional<int64_t> first_non_finite(const TensorView& tensor);
 
 }  // namespace qsweep

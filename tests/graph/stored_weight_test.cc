@@ -50,7 +50,8 @@ TEST_F(StoredWeightTest, IsUnpackedIntoTheWorkspaceAsPlanned) {
   Workspace dry(/*dry=*/true), workspace;
   int64_t planned = 0;
   {
-    const LinearWeights weights({model.context, dry, batch, {}}, stored);
+    const Pass pass{model.context, dry, batch, {}};
+    const LinearWeights weights(pass, stored);
     weights.for_rows(DType::bf16);
     planned = dry.peak_bytes();
   }
@@ -65,6 +66,32 @@ TEST_F(StoredWeightTest, IsUnpackedIntoTheWorkspaceAsPlanned) {
     EXPECT_GE(planned, stored.weight.size_bytes());
   }
   EXPECT_EQ(workspace.held_bytes(), 0);
+}
+
+TEST_F(StoredWeightTest, CodesAreDequantizedIntoTheWorkspaceAsPlanned) {
+  std::vector<int8_t> codes;
+  std::vector<float> scales, values;
+  for (int64_t i = 0; i < kOut * kIn; ++i) codes.push_back(static_cast<int8_t>(7 * i % 256 - 128));
+  for (int64_t r = 0; r < kOut; ++r) scales.push_back(0.25f * static_cast<float>(r + 1));
+  for (size_t i = 0; i < codes.size(); ++i)
+    values.push_back(static_cast<float>(codes[i]) * scales[i / static_cast<size_t>(kIn)]);
+  const auto bytes = [](const auto& v) { return reinterpret_cast<const std::byte*>(v.data()); };
+  plain.weight = model.weights.keep(std::move(values), kOut, kIn);
+  stored.weight = {DType::f32,
+                   {kOut, kIn},
+                   Scaled{.kind = kernels::Codes::i8,
+                          .codes = {DType::i8, {kOut, kIn}, bytes(codes)},
+                          .scales = {DType::f32, {kOut, 1}, bytes(scales)},
+                          .block_columns = kIn}};
+  Workspace dry(/*dry=*/true), workspace;
+  const Pass dry_pass{model.context, dry, batch, {}}, pass{model.context, workspace, batch, {}};
+  const LinearWeights planned(dry_pass, stored);
+  const LinearWeights weights(pass, stored), same(pass, plain);
+  planned.f32();
+  expect_equal(weights.f32(), same.f32());
+  EXPECT_EQ(workspace.peak_bytes(), dry.peak_bytes());
+  EXPECT_GE(dry.peak_bytes(), stored.weight.size_bytes());
+  EXPECT_EQ(stored.weight.part_bytes(), kOut * kIn + 4 * kOut);
 }
 
 TEST_F(StoredWeightTest, SomeRowsAreAWeightOfTheirOwn) {

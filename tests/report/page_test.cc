@@ -151,9 +151,9 @@ TEST(Page, FilesAreFoundAndMustBeWhatTheirNamesSay) {
 TEST(Page, CommandsCanBeRepeated) {
   scores::Run run = finished(scores::make_run());
   run.settings = {
-      {"model", "a b"}, {"format", {"w8a8", "nvfp4"}}, {"inc", true}, {"calib", nullptr}, {"seed", 1}};
+      {"model", "it's b"}, {"format", {"w8a8", "nvfp4"}}, {"inc", true}, {"calib", nullptr}, {"seed", 1}};
   EXPECT_EQ(view({.run = &run})["commands"][0]["command"],
-            "qsweep score 'a b' --format w8a8 --format nvfp4 --inc --seed 1");
+            "qsweep score 'it'\\''s b' --format w8a8 --format nvfp4 --inc --seed 1");
 }
 
 TEST(Pictures, AreDrawnOfWhatThereIs) {

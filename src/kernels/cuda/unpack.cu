@@ -2,3 +2,4 @@
 #include "kernels/unpack-inl.h"
 
 QSWEEP_LAUNCH(CopyStrided);
+QSWEEP_LAUNCH(ScaleCodes);
