@@ -60,7 +60,7 @@ MUTATIONS = {
         "ExpertLayouts.*"),
     "projector_not_transposed": (
         "src/models/weights.cc", "{.source = stored, .row_step = 1, .column_step = out}}",
-        "{.source = stored, .row_step = in, .column_step = 1}}", "models", "Forward.*"),
+        "{.source = stored, .row_step = in, .column_step = 1}}", "models", "*Families*"),
     "scale_of_the_wrong_block": (
         "src/kernels/unpack-inl.h", "row / s.block_rows * s.scale_columns;", "at / s.block_rows * s.scale_columns;",
         "models", "PackedBy.*"),

@@ -244,6 +244,16 @@ for (const [name, dark, width] of [["demo", false, 1280], ["demo", true, 1280], 
     await shot(page, `${name}_${dark ? "dark" : "light"}_${width}`);
   });
 
+test("printed, everything fits the width of paper", async () => {
+  const page = await open("demo", "", { width: 760 });
+  await drawAll(page);
+  await page.emulateMedia({ media: "print" });
+  const beyond = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  assert.ok(beyond <= 0, `${beyond} pixels beyond the edge`);
+  assert.equal(await page.getByLabel("Format", { exact: true }).isVisible(), false);
+  await shot(page, "print");
+});
+
 for (const [name, , words] of partial)
   test(`readable without what is missing: ${name}`, async () => {
     const page = await open(name);
