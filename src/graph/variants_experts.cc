@@ -191,8 +191,8 @@ class Variants::ExpertsStep {
     }
     for (std::vector<RoutedRow>& sent : at.sent) {
       std::ranges::sort(sent, {}, &RoutedRow::row);
-      const auto [first, last] = std::ranges::unique(sent, {}, &RoutedRow::row);
-      sent.erase(first, last);
+      const auto same = [](const RoutedRow& a, const RoutedRow& b) { return a.row == b.row; };
+      sent.erase(std::unique(sent.begin(), sent.end(), same), sent.end());
     }
   }
 
