@@ -125,6 +125,9 @@ MUTATIONS = {
     "stacked_experts_read_straight": (
         "src/models/mixture.cc", "{n_experts_, outputs, inputs, transposed_}", "{n_experts_, outputs, inputs, false}", "models",
         "*qwen3_vl_moe*:MixtureLayers.*"),
+    "unreached_expert_keeps_its_layer_float": (
+        "src/choose/question.cc", "return has_score(op) || unreached_[op];", "return has_score(op);", "choose",
+        "Question.OpsThatNothing*"),
     "unreached_experts_scored_as_zero": (
         "src/sweep/score.cc", "if (never_forked(outlook_, v, told, run)) {", "if (false) {", "sweep",
         "*MixtureScores.*"),

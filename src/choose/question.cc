@@ -39,7 +39,7 @@ class Asking {
 
   void choose_groups();
   void apply_fixes();
-  // Those that it may have, in which each of its ops has a score.
+  // Those that it may have, in which each of its ops has a score, or follows others that have one.
   std::vector<std::string> scored_formats(const Unit& unit, const Fix* fix) const;
   // Those of them that are refused to none of its ops. Error where that leaves nothing of what is fixed.
   std::vector<std::string> formats_of_unit(const Unit& unit, const Fix* fix) const;
@@ -63,6 +63,7 @@ class Asking {
   // By format, names of the ops of every group of the run; none where it was not measured in that format.
   std::map<std::string, std::vector<std::vector<std::string>>> groups_of_;
   std::vector<const Fix*> fix_of_;  // by op; null where it is free
+  std::vector<bool> unreached_;     // by op: no row of the data came there, so nothing is known of it
 };
 
 void Asking::choose_groups() {
@@ -83,6 +84,9 @@ void Asking::choose_groups() {
     for (const size_t i : group.members)
       if (run_.scores[i].has(wishes_.metric))
         score_of_[group.format][static_cast<size_t>(run_.scores[i].op)] = i;
+  unreached_.resize(names_.size());
+  for (const scores::ScoreRecord& score : run_.scores)
+    if (score.status == scores::Status::unexercised) unreached_[static_cast<size_t>(score.op)] = true;
   for (size_t i = 0; i < run_.groups.size(); ++i) {
     auto& of_format = groups_of_[run_.groups[i].format];
     of_format.resize(run_.groups.size());
@@ -113,7 +117,9 @@ std::vector<std::string> Asking::scored_formats(const Unit& unit, const Fix* fix
       continue;
     const auto scored = score_of_.find(group.format);
     if (scored == score_of_.end()) continue;
-    if (std::ranges::all_of(unit, [&](size_t op) { return scored->second.contains(op); }))
+    const auto has_score = [&](size_t op) { return scored->second.contains(op); };
+    if (std::ranges::any_of(unit, has_score) &&
+        std::ranges::all_of(unit, [&](size_t op) { return has_score(op) || unreached_[op]; }))
       formats.push_back(group.format);
   }
   return formats;
@@ -178,7 +184,7 @@ std::vector<size_t> Asking::parts(const Decision& decision, const std::string& f
     groups = scores::take_groups(measured->second, left);
   const auto& score_of = score_of_.at(format);
   for (const size_t op : decision.ops)
-    if (left.contains(names_[op])) parts.push_back(score_of.at(op));
+    if (left.contains(names_[op]) && score_of.contains(op)) parts.push_back(score_of.at(op));
   for (const size_t group : groups) parts.push_back(part_of_group(run_, group));
   return parts;
 }
@@ -212,6 +218,8 @@ std::vector<Decision> Asking::decisions(Question& question) const {
     const Fix* fix = fix_of(unit);
     const std::vector<std::string> of_unit = formats_of_unit(unit, fix);
     if (of_unit.empty() && fix == nullptr) tell_unscored(unit, question);
+    for (const size_t op : unit)
+      if (unreached_[op] && !of_unit.empty()) question.followers.push_back(names_[op]);
     // What has no score must not keep others from theirs.
     const std::string key = of_unit.empty() && fix == nullptr ? names_[unit.front()]
                                                               : group_name(run_.ops, unit, wishes_.grouping);

@@ -47,6 +47,8 @@ struct Question {
   std::vector<std::string> estimated;  // of these, the ones whose scores are not exact, as "w8a8 (adjoint)"
   std::vector<std::string> unscored;   // names of ops that stay float because they have no score
   std::vector<std::string> with_unscored;  // ops that stay float because one that they are fused with does
+  std::vector<std::string> followers;  // ops that no row of the data reached: they have the format of those
+                                       // that they are fused with, and count with no error
   std::vector<std::string>
       refused;                 // ops that stay float because wishes refuse all that they have a score in
   size_t measured_groups = 0;  // groups in a format that stand for their ops in some choice

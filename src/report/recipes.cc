@@ -197,6 +197,11 @@ std::vector<std::string> recipe_notes(const scores::Run& run, const Spectrum& sp
                   fmt::join(question.formats, ", "))};
   if (!question.unscored.empty())
     notes.push_back(staying_float(question.unscored, "without a score in a format in question"));
+  if (!question.followers.empty())
+    notes.push_back(fmt::format(
+        "No row of the data reached {}: they have the format of those that they are stored as one "
+        "with, and count with no error. {}",
+        counted(std::ssize(question.followers), "op"), shortened_list(question.followers)));
   if (!question.with_unscored.empty())
     notes.push_back(staying_float(question.with_unscored, "stored as one with an op that has no score"));
   if (!question.refused.empty())
@@ -260,6 +265,7 @@ io::Json recipes_json(const scores::Run& run, const Spectrum& spectrum, scores::
             {"measured_groups", question.measured_groups},
             {"unscored", question.unscored},
             {"with_unscored", question.with_unscored},
+            {"followers", question.followers},
             {"refused", question.refused},
             {"without_pairs", question.without_pairs.empty() ? io::Json() : io::Json(question.without_pairs)},
             {"cheapest_bits", spectrum.cheapest_bits},

@@ -164,7 +164,7 @@ TEST(Question, OpsWithoutAScoreStayFloatWithTheirGroup) {
   scores::Run run = small_run();
   for (const size_t op : {1, 6})
     for (const bool four_bits : {false, true}) {
-      run.scores[score_of(op, four_bits)].status = scores::Status::unexercised;
+      run.scores[score_of(op, four_bits)].status = scores::Status::uncalibrated;
       run.scores[score_of(op, four_bits)].total.reset();
     }
   const Question question = asked(run, {.grouping = Grouping::block});
@@ -175,6 +175,35 @@ TEST(Question, OpsWithoutAScoreStayFloatWithTheirGroup) {
   EXPECT_THAT(formats(decision(question, "language block 0")), ElementsAre("w8a8", "w4a16_g32", "float"))
       << "down_proj is free";
   EXPECT_EQ(question.problem.weights(), 4096) << "bits are shared out over all ops";
+}
+
+// An expert that no token chose, of a layer whose experts are stored as one.
+TEST(Question, OpsThatNothingReachedFollowTheirGroup) {
+  scores::Run run = small_run();
+  const auto leave_unreached = [&](size_t op) {
+    for (const bool four_bits : {false, true}) {
+      run.scores[score_of(op, four_bits)].status = scores::Status::unexercised;
+      run.scores[score_of(op, four_bits)].total.reset();
+    }
+  };
+  leave_unreached(1);
+  const Question question = asked(run, {});
+  EXPECT_THAT(question.followers, ElementsAre("model.layers.0.self_attn.k_proj"));
+  EXPECT_THAT(question.with_unscored, IsEmpty());
+  EXPECT_THAT(question.unscored, IsEmpty());
+  const Decision& qkv = question.problem.decisions().front();
+  EXPECT_THAT(formats(qkv), ElementsAre("w8a8", "w4a16_g32", "float"));
+  EXPECT_THAT(qkv.choices[0].scores, ElementsAre(0, 2));
+  EXPECT_DOUBLE_EQ(qkv.choices[0].error, 1 + 3);
+  EXPECT_EQ(qkv.choices[0].bits, decision(asked(small_run(), {}), qkv.name).choices[0].bits);
+  EXPECT_EQ(formats_of(run, question.problem, Selection(question.problem.size(), 0))
+                .at("model.layers.0.self_attn.k_proj"),
+            "w8a8");
+
+  // A whole group that nothing reached has no format.
+  for (const size_t op : {0, 2}) leave_unreached(op);
+  EXPECT_THAT(asked(run, {}).followers, IsEmpty());
+  EXPECT_EQ(asked(run, {}).unscored.size(), 3u);
 }
 
 TEST(Question, AFormatWithoutAScoreIsNoChoice) {
