@@ -110,7 +110,7 @@ TEST(MemorySlow, Sketches) {
   const Workplace place;
   score_within(place, 200,
                {"--data", short_samples(place, 300), "--samples", "300", "--ops", "model.layers.[23].*",
-                "--format", "w8a8_dynamic", "--sketch", "192", "--groups", "fused,block"});
+                "--format", "w8a8_dynamic", "--sketch", "384", "--groups", "fused,block"});
 }
 
 TEST(MemorySlow, ProductsOfProbes) {
