@@ -1,5 +1,7 @@
 #include "graph/experts.h"
 
+#include <algorithm>
+
 #include "base/trace.h"
 #include "graph/linear_weights.h"
 #include "ops/gated.h"
@@ -34,6 +36,13 @@ Routing::Routing(const Pass& pass, const Experts& node, Matrix<const float> x)
     for (const auto& [expert, weight] : shares_.back())
       by_expert_[static_cast<size_t>(expert)].push_back({row, weight});
   }
+}
+
+std::vector<int64_t> first_rows(const Batch& batch, Rows kind, std::span<const RoutedRow> rows) {
+  std::vector<int64_t> first;
+  for (const int64_t row : batch.first_rows(kind))
+    first.push_back(std::ranges::lower_bound(rows, row, {}, &RoutedRow::row) - rows.begin());
+  return first;
 }
 
 Value new_value(const Pass& pass, int64_t rows, int64_t cols) {

@@ -35,6 +35,9 @@ class Routing {
   std::vector<std::vector<RoutedRow>> by_expert_;
 };
 
+// Where each sample's begin among ascending rows of a kind, and the end of the last one's.
+std::vector<int64_t> first_rows(const Batch& batch, Rows kind, std::span<const RoutedRow> rows);
+
 // f32 [rows, cols], not filled in.
 Value new_value(const Pass& pass, int64_t rows, int64_t cols);
 // The rows of x in this order, and what gate and up make of them.

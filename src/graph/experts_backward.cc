@@ -8,6 +8,7 @@
 #include "kernels/probes.h"
 #include "ops/add.h"
 #include "ops/gated.h"
+#include "ops/gather.h"
 #include "ops/linear.h"
 
 namespace qsweep::graph {
@@ -90,10 +91,9 @@ class ExpertsPullback {
         terms.push_back({std::ssize(terms), std::ssize(terms), static_cast<float>(r.weight)});
         source.push_back(p * x_.rows + r.row);
       }
-    const kernels::OnDevice there(device(), std::span<const int64_t>(source));
     const kernels::RowBlock whole{
         .rows = g.view.rows, .parent = 0, .in = {0, kernels::kAbsent, kernels::kAbsent}, .out = 0};
-    kernels::gather_delta(device(), {&whole, 1}, there.elements(), dy_, g.view);
+    ops::gather::delta(b_.pass.ops, {&whole, 1}, source, dy_, g.view);
     if (wanted()) {
       kernels::row_products(device(), g.view, result, products.elements<double>());
       note(e, rows, kernels::HostCopy<double>(device(), products.elements<double>()).elements());
@@ -120,12 +120,7 @@ class ExpertsPullback {
 
   void tell(int op, const Value& x, const Value& y, MatrixView g, const std::vector<RoutedRow>& rows) const {
     if (!b_.observer) return;
-    std::vector<int64_t> first_rows;
-    for (int64_t s = 0; s <= b_.pass.batch.samples(); ++s)
-      first_rows.push_back(
-          std::ranges::lower_bound(rows, b_.pass.batch.first_row(b_.node.rows, s), {}, &RoutedRow::row) -
-          rows.begin());
-    b_.observer({op, x.matrix, y.matrix, g, first_rows});
+    b_.observer({op, x.matrix, y.matrix, g, first_rows(b_.pass.batch, b_.node.rows, rows)});
   }
 
   // g W.

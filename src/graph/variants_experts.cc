@@ -13,6 +13,7 @@
 #include "graph/experts.h"
 #include "graph/variants.h"
 #include "ops/gated.h"
+#include "ops/gather.h"
 #include "ops/linear.h"
 
 namespace qsweep::graph {
@@ -135,20 +136,12 @@ class Variants::ExpertsStep {
   void fork(AtBranch& at) {
     State& state = at.state;
     std::vector<PairRange> ranges = at.dx.ranges;
-    for (size_t e = 0; e < experts_.experts.size(); ++e)
-      for (const int op : {experts_.experts[e].gate, experts_.experts[e].up, experts_.experts[e].down})
-        for (const size_t leaf : overriding(state, op))
-          for (int64_t s = 0; s < batch().samples(); ++s) {
-            const Fork pair{leaf, s};
-            const bool reached = dry() ? batch().rows(node_.rows, s) > 0 : own_rows(at, e, s).second > 0;
-            if (at.live[place(pair)] || !reached) continue;
-            int64_t& known = v_.pair_of(state, pair);
-            if (known < 0) {
-              known = state.pairs.size();
-              state.pairs.add({static_cast<int>(leaf), s});
-            }
-            ranges = merged(ranges, {{known, known + 1}});
-          }
+    for (size_t e = 0; e < experts_.experts.size(); ++e) {
+      const auto& [gate, up, down] = experts_.experts[e];
+      const std::vector<int64_t> first = first_rows(batch(), node_.rows, at.routing.rows_of(dry() ? 0 : e));
+      for (const int op : {gate, up, down})
+        for (const size_t leaf : overriding(state, op)) fork(at, leaf, first, ranges);
+    }
     if (ranges.empty()) return;
     at.dy = allocate_delta(workspace(), v_.dtype_, state.pairs, node_.rows, node_.cols, std::move(ranges));
     at.sum = Scratch(workspace(), DType::f32, at.dy.view.rows, node_.cols);
@@ -158,6 +151,21 @@ class Variants::ExpertsStep {
       for (int64_t i = range.first; i < range.last; ++i)
         at.pairs.push_back({static_cast<size_t>(state.pairs[i].variant), state.pairs[i].sample});
     for (size_t i = 0; i < at.pairs.size(); ++i) at.out[place(at.pairs[i])] = at.blocks[i].out;
+  }
+
+  // A leaf's pairs with the samples of which the expert has rows.
+  void fork(AtBranch& at, size_t leaf, std::span<const int64_t> first, std::vector<PairRange>& ranges) {
+    for (int64_t s = 0; s < batch().samples(); ++s) {
+      const Fork pair{leaf, s};
+      const bool reached = first[static_cast<size_t>(s)] < first[static_cast<size_t>(s) + 1];
+      if (at.live[place(pair)] || !reached) continue;
+      int64_t& known = v_.pair_of(at.state, pair);
+      if (known < 0) {
+        known = at.state.pairs.size();
+        at.state.pairs.add({static_cast<int>(leaf), s});
+      }
+      ranges = merged(ranges, {{known, known + 1}});
+    }
   }
 
   // Where the live pairs' rows go, by their own logits.
@@ -218,16 +226,6 @@ class Variants::ExpertsStep {
     }
     for (const auto& [expert, moved] : change.moved)
       at.moved[static_cast<size_t>(expert)].push_back(live(moved));
-  }
-
-  // The first of an expert's own rows that are of the sample, and their number.
-  std::pair<int64_t, int64_t> own_rows(const AtBranch& at, size_t e, int64_t sample) const {
-    const std::vector<RoutedRow>& rows = at.routing.rows_of(e);
-    const auto place = [&](int64_t row) {
-      return std::ranges::lower_bound(rows, row, {}, &RoutedRow::row) - rows.begin();
-    };
-    const int64_t first = place(batch().first_row(node_.rows, sample));
-    return {first, place(batch().first_row(node_.rows, sample + 1)) - first};
   }
 
   // All; in a dry walk, which sends all rows to some, those with the most forks.
@@ -308,9 +306,8 @@ class Variants::ExpertsStep {
     }
     here.dx.delta = Scratch(workspace(), v_.dtype_, std::ssize(source), node_.cols);
     if (dry()) return;
-    const kernels::OnDevice there(device(), std::span<const int64_t>(source));
     const RowBlock whole{.rows = std::ssize(source), .parent = 0, .in = {0, kAbsent, kAbsent}, .out = 0};
-    kernels::gather_delta(device(), {&whole, 1}, there.elements(), at.dx.view, here.dx.delta.view);
+    ops::gather::delta(v_.pass_.ops, {&whole, 1}, source, at.dx.view, here.dx.delta.view);
   }
 
   // One of the expert's ops, for all branches.
@@ -396,15 +393,13 @@ class Variants::ExpertsStep {
   // The expert's own rows in samples where the leaf has not changed yet.
   std::vector<Span> forked(const AtExpert& here, size_t leaf, const ExpertDelta& dx) const {
     std::vector<Span> spans;
+    const std::vector<int64_t> first =
+        first_rows(batch(), node_.rows, std::span(here.rows).first(static_cast<size_t>(here.own_rows)));
     for (int64_t s = 0; s < batch().samples(); ++s) {
       const Fork pair{leaf, s};
       if (here.at.live[place(pair)]) continue;
-      const std::span<const RoutedRow> own = std::span(here.rows).first(static_cast<size_t>(here.own_rows));
-      const auto before = [&](int64_t row) {
-        return std::ranges::lower_bound(own, row, {}, &RoutedRow::row) - own.begin();
-      };
-      Span span{.pair = pair, .parent = before(batch().first_row(node_.rows, s))};
-      span.rows = before(batch().first_row(node_.rows, s + 1)) - span.parent;
+      const auto sample = static_cast<size_t>(s);
+      const Span span{.pair = pair, .rows = first[sample + 1] - first[sample], .parent = first[sample]};
       if (span.rows > 0 && dx.find(span, 0) == nullptr) spans.push_back(span);
     }
     return spans;

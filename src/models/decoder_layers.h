@@ -8,6 +8,8 @@
 namespace qsweep::models {
 
 TextConfig read_mistral_text(const io::ObjectReader& text);
+// others: keys of what else the object describes.
+TextConfig read_qwen3_text(const io::ObjectReader& text, std::span<const io::KnownKey> others = {});
 
 Scope::Value llama_layer(Scope& s, const TextConfig& c, int64_t layer, Scope::Value x);
 Scope::Value qwen2_layer(Scope& s, const TextConfig& c, int64_t layer, Scope::Value x);

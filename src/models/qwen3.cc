@@ -14,6 +14,10 @@ constexpr TextRules kRules{.keys = kKeys};
 
 }  // namespace
 
+TextConfig read_qwen3_text(const io::ObjectReader& text, std::span<const io::KnownKey> others) {
+  return read_text(text, kRules, others);
+}
+
 Scope::Value qwen3_attention(Scope& s, const TextConfig& c, int64_t layer, Scope::Value x) {
   auto h = s.rms_norm(x, "input_layernorm", c.norm_eps);
   auto q =
@@ -32,7 +36,7 @@ Scope::Value qwen3_layer(Scope& s, const TextConfig& c, int64_t layer, Scope::Va
 }
 
 Model load_qwen3(Source source) {
-  const TextConfig c = read_text({source.config, source.config_path()}, kRules);
+  const TextConfig c = read_qwen3_text({source.config, source.config_path()});
   return language_model(
       std::move(source), "qwen3", c,
       {.layer = [&](Scope& s, int64_t layer, Scope::Value x) { return qwen3_layer(s, c, layer, x); }},

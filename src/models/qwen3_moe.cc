@@ -6,16 +6,6 @@
 #include "models/text_inputs.h"
 
 namespace qsweep::models {
-namespace {
-
-constexpr io::KnownKey kKeys[] = {{"attention_bias", io::KeyUse::only, "false"},
-                                  {"max_window_layers"},
-                                  {"sliding_window"},
-                                  {"use_sliding_window"}};
-constexpr TextRules kRules{.keys = kKeys};
-
-}  // namespace
-
 Scope::Value qwen3_moe_layer(Scope& s, const TextConfig& c, const Mixture& mixture, int64_t layer,
                              Scope::Value x) {
   x = qwen3_attention(s, c, layer, x);
@@ -26,7 +16,7 @@ Scope::Value qwen3_moe_layer(Scope& s, const TextConfig& c, const Mixture& mixtu
 // Defaults: of transformers' Qwen3MoeConfig (models/qwen3_moe/configuration_qwen3_moe.py).
 Model load_qwen3_moe(Source source) {
   const io::ObjectReader config(source.config, source.config_path());
-  const TextConfig c = read_text(config, kRules, mixture_keys());
+  const TextConfig c = read_qwen3_text(config, mixture_keys());
   const Mixture mixture = read_mixture(config, c, {.n_experts = 128, .chosen = 8, .width = 768});
   return language_model(std::move(source), "qwen3_moe", c,
                         {.layer = [&](Scope& s, int64_t layer,
