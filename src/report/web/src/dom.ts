@@ -52,8 +52,9 @@ export async function copyText(text: string, what: string): Promise<void> {
     area.value = text;
     document.body.append(area);
     area.select();
-    document.execCommand("copy");
+    const taken = document.execCommand("copy");
     area.remove();
+    if (!taken) return say(`${what} not copied: the browser does not let this page write to the clipboard`);
   }
   say(`${what} copied as CSV`);
 }

@@ -287,6 +287,9 @@ test("groups that were measured together stand beside the sum of their ops", asy
   }
 });
 
+// What the page says of what was done, which a busy browser may do after the click is over.
+const said = (page: Page, words: RegExp): Promise<void> => page.locator("#status").filter({ hasText: words }).waitFor({ state: "attached" });
+
 // What a page from a file may put there differs by browser, so what it asks to be copied is looked at.
 async function copied(page: Page, name: string): Promise<string[][]> {
   await page.evaluate(() => {
@@ -294,7 +297,7 @@ async function copied(page: Page, name: string): Promise<string[][]> {
     Object.defineProperty(navigator, "clipboard", { configurable: true, value: { writeText: keep } });
   });
   await page.getByRole("button", { name: `Copy as CSV: ${name}` }).click();
-  assert.match(await page.locator("#status").innerText(), /copied as CSV/);
+  await said(page, /copied as CSV/);
   const text = await page.evaluate(() => (window as unknown as { kept: string }).kept);
   return text.trimEnd().split("\n").map((line) => line.split(","));
 }
@@ -314,11 +317,13 @@ test("tables are copied as CSV, with the numbers of scores.json", async () => {
 
 test("what is copied reaches the clipboard", async () => {
   const page = await open("demo");
+  await page.bringToFront();
   await page.evaluate(() => {
     Object.defineProperty(navigator, "clipboard", { configurable: true, value: undefined });
     document.addEventListener("copy", () => ((window as unknown as { kept: string }).kept = (document.activeElement as HTMLTextAreaElement).value));
   });
   await page.getByRole("button", { name: "Copy as CSV: ranking" }).click();
+  await said(page, /copied as CSV/);
   assert.match(await page.evaluate(() => (window as unknown as { kept: string }).kept), /^rank,op,value/);
 });
 
