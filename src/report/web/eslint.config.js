@@ -15,7 +15,7 @@ export default tseslint.config(
         { property: "insertAdjacentHTML", message: "Text from files is text: use h() of dom.ts." },
       ],
       "max-lines": ["error", 500],
-      "@typescript-eslint/no-floating-promises": ["error", { allowForKnownSafeCalls: [{ from: "package", package: "node:test", name: ["test", "before", "after"] }] }],
+      "@typescript-eslint/no-floating-promises": ["error", { allowForKnownSafeCalls: [{ from: "package", package: "node:test", name: ["test", "before", "after", "afterEach"] }] }],
       "@typescript-eslint/prefer-includes": "off", // not in ECMAScript 5
       "@typescript-eslint/prefer-nullish-coalescing": "off",
       "@typescript-eslint/non-nullable-type-assertion-style": "off",

@@ -106,9 +106,16 @@ export class Chart {
     this.canvas.style.height = `${figure.height}px`;
     this.focus.setAttribute("aria-label", `${figure.words} Arrow keys walk the marks, Enter chooses one.`);
     this.chart ??= this.made();
+    this.leave();
     this.chart.resize({ width: this.width, height: figure.height });
     this.chart.setOption({ ...figure.option, tooltip: this.tooltip() }, { notMerge: true });
     this.places = placesOf(figure);
+  }
+
+  // No mark is the current one: what is drawn anew would keep the look of one.
+  private leave(): void {
+    const place = this.places[this.current];
+    if (place) this.chart?.dispatchAction({ type: "downplay", seriesIndex: place.series, dataIndex: place.index });
     this.current = -1;
   }
 
@@ -133,13 +140,14 @@ export class Chart {
   }
 
   private key(event: KeyboardEvent): void {
-    const place = this.places[this.current];
+    const current = this.current;
+    const place = this.places[current];
     if (event.key === "Enter" && place) return this.choose(place);
     if (event.key === "Escape") return void this.chart?.dispatchAction({ type: "hideTip" });
     if (!/^(Arrow(Left|Right|Up|Down)|Home|End)$/.test(event.key) || this.places.length === 0) return;
     event.preventDefault();
-    if (place) this.chart?.dispatchAction({ type: "downplay", seriesIndex: place.series, dataIndex: place.index });
-    this.current = step(this.places, this.current, event.key);
+    this.leave();
+    this.current = step(this.places, current, event.key);
     const next = this.places[this.current];
     if (!next) return;
     const at = { seriesIndex: next.series, dataIndex: next.index };

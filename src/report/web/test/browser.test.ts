@@ -1,135 +1,22 @@
 // The page in a real browser: what is on screen against the files it was made of. QSWEEP_PROGRAM is the program,
 // QSWEEP_TESTDATA the folder of test data, QSWEEP_CHROMIUM the browser; pictures of the screen go to QSWEEP_SHOTS.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { cpus, loadavg, tmpdir } from "node:os";
-import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { type Browser, type Page, chromium } from "playwright-core";
-import { number, percent } from "../src/text.ts";
-import { type ScoresFile, hostileNames, large, renamed } from "./runs.ts";
+import { readFileSync, readdirSync, statSync } from "node:fs";
+import { cpus, loadavg } from "node:os";
+import { after, afterEach, before, test } from "node:test";
+import type { Page } from "playwright-core";
+import { number } from "../src/text.ts";
+import "./charts.ts";
+import "./numbers.ts";
+import type { ScoresFile } from "./runs.ts";
+import { at, cells, close, closePages, demo, drawAll, open, opened, partial, prepare, read, shot, violations } from "./stage.ts";
 
-const env = (name: string, otherwise = ""): string => process.env[name] ?? otherwise;
-const program = env("QSWEEP_PROGRAM");
-const testdata = env("QSWEEP_TESTDATA");
-const shots = env("QSWEEP_SHOTS", join(tmpdir(), "qsweep-shots"));
-const folder = mkdtempSync(join(tmpdir(), "qsweep-page-"));
-const at = (...names: string[]): string => join(folder, ...names);
-const axe = readFileSync(createRequire(join(process.cwd(), "x.js")).resolve("axe-core/axe.min.js"), "utf8");
 const MOST_BYTES = 3 * 1024 * 1024;
 const MOST_MS = 1000;
 
-// Runs that lack something; what the verdict says of them.
-const partial: [string, string[], RegExp][] = [
-  ["leave-one-out", ["--mode", "leave-one-out", "--ops", "model.layers.1.*"], /how much of the error one takes off/],
-  ["one-sample", ["--samples", "1", "--ops", "model.layers.1.*"], /Not known, for 1 sample/],
-  ["one-op", ["--ops", "lm_head"], /The only op with a score is lm_head/],
-  ["text-only", ["--ops", "*", "--data", join(testdata, "data/captions.txt")], /unexercised/],
-];
-
-let browser: Browser;
-let demo: ScoresFile;
-const opened: { page: Page; errors: string[] }[] = [];
-
-const qsweep = (...args: string[]): string => execFileSync(program, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
-const read = (file: string): unknown => JSON.parse(readFileSync(file, "utf8"));
-
-function report(name: string, scores: ScoresFile): void {
-  mkdirSync(at(name));
-  writeFileSync(at(name, "scores.json"), JSON.stringify(scores));
-  qsweep("report", at(name));
-}
-
-before(async () => {
-  mkdirSync(shots, { recursive: true });
-  const data = ["--data", join(testdata, "data/eval.jsonl"), "--calib", join(testdata, "data/calib.jsonl"), "--samples", "2", "--quiet"];
-  const model = join(testdata, "tiny-qwen2.5-vl");
-  qsweep("score", model, ...data, "--format", "w8a8", "--format", "nvfp4", "--sketch", "4", "--out", at("demo"));
-  qsweep("recipe", at("demo"), "--bits", "8", "--bits", "12", "--out", at("recipes"), "--quiet");
-  qsweep("eval", model, ...data, "--scores", at("demo"), "--recipe", at("recipes/recipe_bits_8.json"), "--recipe", at("recipes/recipe_bits_12.json"), "--out", at("measured"));
-  qsweep("score", model, ...data, "--format", "nvfp4", "--method", "adjoint", "--out", at("other"));
-  qsweep("compare", at("demo"), at("other"), "--out", at("compared"));
-  qsweep("report", at("demo"), "--with", at("recipes"), "--with", at("measured"), "--with", at("compared"), "--svg");
-  demo = read(at("demo/scores.json")) as ScoresFile;
-  for (const [name, flags] of partial) {
-    const given = flags.includes("--data") ? [] : ["--data", join(testdata, "data/eval.jsonl")];
-    const samples = flags.includes("--samples") ? [] : ["--samples", "2"];
-    qsweep("score", model, ...given, ...samples, "--quiet", "--format", "w8a16", ...flags, "--out", at(name));
-  }
-  qsweep("score", model, ...data, "--format", "w8a16", "--groups", "fused", "--ops", "model.layers.1.*", "--out", at("together"));
-  report("large", large(demo, false));
-  report("experts", large(demo, true));
-  report("hostile", renamed(demo, hostileNames));
-  browser = await chromium.launch({ executablePath: env("QSWEEP_CHROMIUM", "/usr/bin/chromium"), args: ["--no-sandbox"] });
-});
-
-after(async () => {
-  await browser?.close();
-  rmSync(folder, { recursive: true });
-});
-
-async function open(name: string, hash = "", options: { width?: number; dark?: boolean } = {}): Promise<Page> {
-  const page = await browser.newPage({ viewport: { width: options.width ?? 1280, height: 900 }, colorScheme: options.dark ? "dark" : "light" });
-  page.setDefaultTimeout(60000);
-  const errors: string[] = [];
-  page.on("console", (message) => (message.type() === "error" || message.type() === "warning" ? errors.push(message.text()) : 0));
-  page.on("pageerror", (error) => errors.push(error.message));
-  page.on("dialog", (dialog) => {
-    errors.push(`dialog: ${dialog.message()}`);
-    void dialog.dismiss();
-  });
-  page.on("request", (request) => (/^https?:/.test(request.url()) ? errors.push(`request: ${request.url()}`) : 0));
-  await page.goto(`file://${at(name, "report.html")}${hash}`);
-  opened.push({ page, errors });
-  return page;
-}
-
-// Every chart comes near once, so that it is drawn.
-async function drawAll(page: Page): Promise<void> {
-  for (const chart of await page.locator("figure").all()) {
-    await chart.scrollIntoViewIfNeeded();
-    await chart.locator("svg").waitFor();
-  }
-}
-
-const shot = async (page: Page, name: string): Promise<void> => void (await page.screenshot({ path: join(shots, `${name}.png`) }));
-
-const cells = (row: { locator: Page["locator"] }): Promise<string[]> => row.locator("th, td").allInnerTexts();
-
-async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(axe);
-  return page.evaluate(async () => {
-    const found = await (window as unknown as { axe: { run: () => Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } }).axe.run();
-    return found.violations.map((v) => `${v.id}: ${v.nodes.length} times, such as ${v.nodes[0]?.html.slice(0, 200)}`);
-  });
-}
-
-test("the table shows what scores.json holds, for random ops of every format", async () => {
-  const page = await open("demo");
-  for (const format of ["w8a8", "nvfp4"]) {
-    await page.getByLabel("Format", { exact: true }).selectOption(format);
-    const scores = demo.scores.filter((s) => s.format === format);
-    const sum = scores.reduce((all, s) => all + (s.metrics?.all.kl ?? 0), 0);
-    for (let i = 0; i < 5; ++i) {
-      const score = scores[Math.floor(Math.random() * scores.length)];
-      assert.ok(score?.metrics && score.local);
-      await page.getByLabel("Filter").fill(score.op);
-      const row = page.locator("#scores tbody tr", { has: page.getByRole("button", { name: score.op, exact: true }) });
-      const shown = await cells(row);
-      const kl = score.metrics.all.kl / score.metrics.all.positions;
-      assert.equal(shown[0], String(score.rank), score.op);
-      assert.equal(shown[5], number(kl), score.op);
-      assert.equal(shown[6], number(score.metrics.all.ci95.kl?.[0] ?? null), score.op);
-      assert.equal(shown[7], number(score.metrics.all.ci95.kl?.[1] ?? null), score.op);
-      assert.equal(shown[8], percent(score.metrics.all.kl / sum), score.op);
-      assert.equal(shown[9], number(10 * Math.log10(score.local.output_sse / score.local.error_sse)), score.op);
-      assert.equal(shown[13], score.status);
-    }
-    await page.getByLabel("Filter").fill("");
-  }
-});
+before(prepare);
+after(close);
+afterEach(closePages);
 
 test("ranks, sorting, filter and drill-down", async () => {
   const page = await open("demo");
@@ -180,7 +67,7 @@ test("a click and the keyboard choose an op of the heat map", async () => {
 
 test("recipes stand with what was measured, and show their choice", async () => {
   const page = await open("demo");
-  const measured = read(at("measured/eval.json")) as { recipes: { name: string; effective_bits: number; metrics: { all: { kl: number; positions: number } } }[] };
+  const measured = read("measured", "eval.json") as { recipes: { name: string; effective_bits: number; metrics: { all: { kl: number; positions: number } } }[] };
   for (const recipe of measured.recipes) {
     const row = page.locator(`#spectrum tr[data-recipe="${recipe.name}"]`);
     const shown = await cells(row);
@@ -189,7 +76,7 @@ test("recipes stand with what was measured, and show their choice", async () => 
     await row.getByRole("button").click();
     assert.match(await page.locator("#choice h3").innerText(), new RegExp(recipe.name));
   }
-  const comparison = read(at("compared/compare.json")) as { all: { spearman: number } };
+  const comparison = read("compared", "compare.json") as { all: { spearman: number } };
   assert.match(await page.locator("#comparison").innerText(), new RegExp(`Spearman ${number(comparison.all.spearman)}`));
 });
 
@@ -262,7 +149,7 @@ for (const [name, , words] of partial)
     assert.match(text, words);
     assert.doesNotMatch(text, /NaN|undefined|Infinity|\bnull\b|\[object/);
     assert.deepEqual(await violations(page), []);
-    const scores = read(at(name, "scores.json")) as ScoresFile;
+    const scores = read(name, "scores.json") as ScoresFile;
     for (const score of scores.scores.filter((s) => s.status !== "ok").slice(0, 3)) {
       await page.getByLabel("Filter").fill(score.op);
       const shown = await cells(page.locator("#scores tbody tr").first());
@@ -274,7 +161,7 @@ for (const [name, , words] of partial)
 test("groups that were measured together stand beside the sum of their ops", async () => {
   const page = await open("together");
   interface Together { group: string; status: string; value: number; sum_of_ops: number; ops: string[] }
-  const { groups } = read(at("together/scores.json")) as { groups: Together[] };
+  const { groups } = read("together", "scores.json") as { groups: Together[] };
   const measured = groups.filter((g) => g.status === "ok");
   assert.ok(measured.length > 0);
   const rows = page.locator("#together tbody tr");

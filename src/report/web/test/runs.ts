@@ -1,37 +1,65 @@
 // Files of runs made from one that was measured.
 
+export interface Sums {
+  kl: number;
+  top1_flips: number;
+  nll_delta: number;
+  positions: number;
+  targets: number;
+  ci95: { kl: [number, number] | null };
+}
+
+interface Metrics {
+  all: Sums;
+  answer: Sums;
+}
+
+interface LocalSums {
+  error_sse: number;
+  output_sse: number;
+  input_min: number;
+  input_max: number;
+  input_sum_squares: number;
+  input_elements: number;
+}
+
 export interface ScoreRecord {
   op: string;
   tower: string;
   block: number | null;
   role: string;
   format: string;
+  mode: string;
+  method: string;
   status: string;
+  flags: string[];
   rank: number | null;
-  metrics: { all: Sums; answer: Sums } | null;
-  local: { error_sse: number; output_sse: number } | null;
+  ranked_by: string;
+  effective_bits: number;
+  metrics: Metrics | null;
+  local: LocalSums | null;
   [key: string]: unknown;
 }
 
-interface Sums {
-  kl: number;
-  positions: number;
-  ci95: { kl: [number, number] | null };
-}
-
-interface OpRecord {
+export interface OpRecord {
   name: string;
   tower: string;
   block: number | null;
   role: string;
+  in_features: number;
+  out_features: number;
+  parameters: number;
   [key: string]: unknown;
 }
 
 export interface ScoresFile {
+  data: { samples: number; tokens: number; answer_tokens: number; image_tokens: number };
+  settings: Record<string, unknown>;
+  provenance: { wall_s: number; phases_s: Record<string, number>; work: Record<string, Record<string, { seconds: number }>>; gemm: { gflops_per_s: number; share: number } };
   ops: OpRecord[];
   scores: ScoreRecord[];
-  baselines: { name: string; format: string }[];
-  reliability: { format: string }[];
+  baselines: { name: string; format: string; metrics: Metrics | null }[];
+  reliability: { format: string; spearman: number }[];
   verification: unknown[];
   [key: string]: unknown;
 }
@@ -82,7 +110,7 @@ function built(like: ScoresFile, places: [string, string, number | null, string]
       return score;
     });
   });
-  const baselines = formats.map((format) => ({ ...structuredClone(like.baselines[0] as { name: string; format: string }), name: `all:${format}`, format }));
+  const baselines = formats.map((format) => ({ ...structuredClone(like.baselines[0] as ScoresFile["baselines"][0]), name: `all:${format}`, format }));
   const reliability = like.reliability.slice(0, 1).flatMap((r) => formats.map((format) => ({ ...r, format })));
   return { ...like, ops, scores, baselines, reliability, verification: [] };
 }
