@@ -23,13 +23,15 @@ ANSWERS = {
     "chatml": (r"<\|im_start\|>assistant\n", r"<\|im_end\|>"),
     "llama3": (r"<\|start_header_id\|>assistant<\|end_header_id\|>\n\n", r"<\|eot_id\|>"),
     "gemma": (r"<start_of_turn>model\n", r"<end_of_turn>"),
+    "harmony": (r"<\|start\|>assistant<\|channel\|>final<\|message\|>", r"<\|(?:end|return)\|>"),
     "mistral": (r"(?:(?<=\[/INST\])|(?<=\[/SYSTEM_PROMPT\])|(?<=</s>))(?!\[INST\]|\[SYSTEM_PROMPT\])", r"</s>"),
 }
 ANSWERS |= {"qwen2": ANSWERS["chatml"], "qwen2_5": ANSWERS["chatml"], "llama3_1": ANSWERS["llama3"],
             "qwen3": (r"<\|im_start\|>assistant\n(?:<think>\n\n</think>\n\n)?", r"<\|im_end\|>")}
 TOKENS = {"chatml": {"bos_token": None, "eos_token": "<|im_end|>"},
           "llama3": {"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>"},
-          "gemma": {"bos_token": "<bos>", "eos_token": "<eos>"}, "mistral": {"bos_token": "<s>", "eos_token": "</s>"}}
+          "gemma": {"bos_token": "<bos>", "eos_token": "<eos>"}, "mistral": {"bos_token": "<s>", "eos_token": "</s>"},
+          "harmony": {"bos_token": "<|startoftext|>", "eos_token": "<|return|>"}}
 TOKENS |= {"qwen2": TOKENS["chatml"], "qwen2_5": TOKENS["chatml"], "qwen3": TOKENS["chatml"], "llama3_1": TOKENS["llama3"]}
 
 # template: (package and version, dialect, takes images)
@@ -44,11 +46,12 @@ PUBLISHED = {
     "llama3_2": ("trl 1.16.0", "llama3_1", False),
     "gemma": ("trl 1.16.0", "gemma", False),
     "gemma3": ("trl 1.16.0", "gemma", True),
+    "gptoss": ("trl 1.16.0", "harmony", False),
     "mistral_v7_tekken": ("axolotl 0.19.0", "mistral", True),
 }
 
 # Dialogues that a template writes otherwise than its dialect, so that they are refused: by their numbers.
-OTHERWISE = {"qwen3_vl": [14]}
+OTHERWISE = {"qwen3_vl": [14], "gptoss": [14]}
 
 ODD = " \n\u00a0caf\u00e9 e\u0301 \u65e5\u672c \U0001f44d\U0001f3fd {{ x }} <b>\\n\t'\"\n\n "
 IMAGE = {"type": "image"}
@@ -188,8 +191,9 @@ def goldens(folder, whole):
 
 def default_system(dialect, rendered):
     """Where the row of the dialect has none but the template has."""
-    found = re.search(r"\[SYSTEM_PROMPT\](.*?)\[/SYSTEM_PROMPT\]", rendered, re.S)
-    return found.group(1) if dialect == "mistral" and found else None
+    turns = {"mistral": r"\[SYSTEM_PROMPT\](.*?)\[/SYSTEM_PROMPT\]", "harmony": r"<\|start\|>system<\|message\|>(.*?)<\|end\|>"}
+    found = re.search(turns[dialect], rendered, re.S) if dialect in turns else None
+    return found.group(1) if found else None
 
 
 def programs():

@@ -120,11 +120,45 @@ MUTATIONS = {
     "rows_of_leaves_told_as_the_reference": (
         "src/graph/variants_experts.cc", ".own_rows = here.own_rows", ".own_rows = x.rows", "graph", "*ExpertsTest.Rows*"),
     "up_rows_read_as_gate": (
-        "src/models/mixture.cc", 'of_gate_up(expert, "up_proj", width_)', 'of_gate_up(expert, "up_proj", 0)', "models",
+        "src/models/mixture.cc", 'of_gate_up(expert, "up_proj", 1)', 'of_gate_up(expert, "up_proj", 0)', "models",
         "MixtureLayers.*"),
     "stacked_experts_read_straight": (
-        "src/models/mixture.cc", "{n_experts_, outputs, inputs, transposed_}", "{n_experts_, outputs, inputs, false}", "models",
+        "src/models/mixture.cc", "const Stacked all{n_experts_, outputs, inputs, transposed_};",
+        "const Stacked all{n_experts_, outputs, inputs, false};", "models",
         "*qwen3_vl_moe*:MixtureLayers.*"),
+    "gate_and_up_in_turns_as_halves": (
+        "src/models/mixture.cc", "if (in_turns_) its = {", "if (false) its = {", "models", "*gpt_oss*"),
+    "experts_without_biases": (
+        "src/models/mixture.cc", "if (in_turns_) its.bias", "if (false) its.bias", "models", "*gpt_oss*"),
+    "router_without_bias": (
+        "src/models/mixture.cc", "if (mixture.biased_in_turns) router.bias", "if (false) router.bias", "models",
+        "*Mixtures*gpt_oss*"),
+    "up_not_shifted": (
+        "src/models/gpt_oss.cc", ".offset = 1", ".offset = 0", "models", "*gpt_oss*"),
+    "gate_not_cut_off": (
+        "src/kernels/activations-inl.h", "V gate(V x) const { return L::select(x > top(), top(), x); }",
+        "V gate(V x) const { return x; }", "ops", "*within*"),
+    "gradient_through_the_limit": (
+        "src/kernels/activations-inl.h", "V gate_vjp(V x, V g) const { return L::select(x > top(), L::zero(), g); }",
+        "V gate_vjp(V, V g) const { return g; }", "ops", "*within*"),
+    "sink_left_out": (
+        "src/kernels/attention_rows-inl.h", "const float total = of_keys + std::exp(sink - largest);",
+        "const float total = of_keys;", "kernels", "*SoftmaxTest*"),
+    "sink_moves_with_the_keys": (
+        "src/kernels/attention_rows-inl.h", "const float change = of_keys + sink_change(sink, lse, -common);",
+        "const float change = of_keys;", "kernels", "*SoftmaxTest*"),
+    "cotangents_without_the_sink": (
+        "src/kernels/attention_rows-inl.h", "L::set(of_keys - of_sink * common)", "L::set(of_keys)", "kernels",
+        "*SoftmaxTest*"),
+    "keys_centred_beside_sinks": (
+        "src/ops/attention_tile.cc", "if (!spec.sinks.empty()) {", "if (false) {", "ops", "*sinks*"),
+    "yarn_amplitude_left_out": (
+        "src/models/rope.cc", "number *= rope.amplitude;", "number *= 1;", "models", "Rope.*"),
+    "yarn_always_truncated": (
+        "src/models/rope.cc", 'if (!r.has("truncate") || r.boolean("truncate")) {', "if (true) {", "models", "Rope.*"),
+    "last_answer_ends_as_others": (
+        "src/text/chat.cc", "const bool last_answer = message.role == \"assistant\" && index + 1 == count;",
+        "const bool last_answer = false;", "text", "*Chat*"),
     "unreached_expert_keeps_its_layer_float": (
         "src/choose/question.cc", "return has_score(op) || unreached_[op];", "return has_score(op);", "choose",
         "Question.OpsThatNothing*"),

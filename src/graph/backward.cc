@@ -253,14 +253,14 @@ struct Pullback {
     const ops::attention::Layout layout = pass.batch.layout(n.segments, n.spans);
     computed(
         [&](Views dx) {
-          ops::attention::vjp(pass.ops, n.spec, layout, {x(0), x(1), x(2)}, dy.view, walk.probes_,
-                              {dx[0], dx[1], dx[2]});
+          ops::attention::vjp(pass.ops, with_sinks(pass, n).spec, layout, {x(0), x(1), x(2)}, dy.view,
+                              walk.probes_, {dx[0], dx[1], dx[2]});
         },
         ops::attention::vjp_scratch_bytes(pass.ops, n.spec, layout, walk.probes_, walk.dtype_));
   }
   void operator()(const Gated& n) {
     computed([&](Views dx) {
-      ops::gated::vjp(pass.ops, n.kind, x(0), x(1), dy.view, walk.probes_, dx[0], dx[1]);
+      ops::gated::vjp(pass.ops, n.form, x(0), x(1), dy.view, walk.probes_, dx[0], dx[1]);
     });
   }
   void operator()(const Activation& n) {

@@ -60,10 +60,10 @@ Value gather_rows(const Pass& pass, Matrix<const float> x, std::span<const Route
   return y;
 }
 
-Value gated_rows(const Pass& pass, ops::activation::Kind kind, Matrix<const float> gate,
+Value gated_rows(const Pass& pass, const ops::gated::Form& form, Matrix<const float> gate,
                  Matrix<const float> up) {
   Value y = new_value(pass, gate.rows, gate.cols);
-  if (!pass.workspace.dry()) ops::gated::forward(pass.ops, kind, gate, up, y.matrix);
+  if (!pass.workspace.dry()) ops::gated::forward(pass.ops, form, gate, up, y.matrix);
   return y;
 }
 

@@ -42,7 +42,7 @@ std::vector<int64_t> first_rows(const Batch& batch, Rows kind, std::span<const R
 Value new_value(const Pass& pass, int64_t rows, int64_t cols);
 // The rows of x in this order, and what gate and up make of them.
 Value gather_rows(const Pass& pass, Matrix<const float> x, std::span<const RoutedRow> rows);
-Value gated_rows(const Pass& pass, ops::activation::Kind kind, Matrix<const float> gate,
+Value gated_rows(const Pass& pass, const ops::gated::Form& form, Matrix<const float> gate,
                  Matrix<const float> up);
 void clear_rows(const Pass& pass, Matrix<float> y);
 void add_rows(const Pass& pass, std::span<const kernels::RowTerm> terms, MatrixView x, Matrix<float> y);

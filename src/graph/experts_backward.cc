@@ -48,14 +48,14 @@ class ExpertsPullback {
     const auto& [gate_op, up_op, down_op] = experts_.experts[e];
     const Value x = gather_rows(b_.pass, x_, rows);
     const Value gate = b_.linear(gate_op, x), up = b_.linear(up_op, x);
-    const Value hidden = gated_rows(b_.pass, experts_.kind, gate.matrix, up.matrix);
+    const Value hidden = gated_rows(b_.pass, experts_.form, gate.matrix, up.matrix);
     const Value result = b_.linear(down_op, hidden);
     const Scratch dresult = gather(e, rows, result.matrix);
     tell(down_op, hidden, result, dresult.view, rows);
     const Scratch dhidden = through(down_op, dresult.view);
     const Scratch dgate = like(gate), dup = like(up);
     if (!dry())
-      ops::gated::vjp(b_.pass.ops, experts_.kind, gate.matrix, up.matrix, dhidden.view, b_.probes, dgate.view,
+      ops::gated::vjp(b_.pass.ops, experts_.form, gate.matrix, up.matrix, dhidden.view, b_.probes, dgate.view,
                       dup.view);
     tell(gate_op, x, gate, dgate.view, rows);
     tell(up_op, x, up, dup.view, rows);

@@ -77,7 +77,7 @@ Value Forward::experts(const Node& node, const Value& x,
     if (rows.empty()) continue;
     const Value own = gather_rows(pass_, x.matrix, rows);
     const Value gate = linear(n.experts[e].gate, own), up = linear(n.experts[e].up, own);
-    const Value hidden = gated_rows(pass_, n.kind, gate.matrix, up.matrix);
+    const Value hidden = gated_rows(pass_, n.form, gate.matrix, up.matrix);
     const Value result = linear(n.experts[e].down, hidden);
     std::vector<kernels::RowTerm> terms;
     for (const RoutedRow& r : rows)
@@ -142,12 +142,12 @@ struct Evaluate {
     const ops::attention::Layout layout = pass.batch.layout(n.segments, n.spans);
     return computed(
         [&](Matrix<float> y) {
-          ops::attention::forward(pass.ops, n.spec, layout, {x(0), x(1), x(2)}, y);
+          ops::attention::forward(pass.ops, with_sinks(pass, n).spec, layout, {x(0), x(1), x(2)}, y);
         },
         ops::attention::scratch_bytes(pass.ops, n.spec, layout, {}, DType::f32));
   }
   Value operator()(const Gated& n) const {
-    return computed([&](Matrix<float> y) { ops::gated::forward(pass.ops, n.kind, x(0), x(1), y); });
+    return computed([&](Matrix<float> y) { ops::gated::forward(pass.ops, n.form, x(0), x(1), y); });
   }
   Value operator()(const Activation& n) const {
     return computed([&](Matrix<float> y) { ops::activation::forward(pass.ops, n.kind, x(0), y); });

@@ -75,9 +75,9 @@ int Builder::push_op(LinearOp op) {
 }
 
 Builder::Value Builder::experts(Value x, LinearOp router, const ops::router::Rule& rule,
-                                ops::activation::Kind kind, std::vector<ExpertOps> experts) {
+                                const ops::gated::Form& form, std::vector<ExpertOps> experts) {
   read(router);
-  Experts node{.router = std::move(router), .rule = rule, .kind = kind, .experts = {}};
+  Experts node{.router = std::move(router), .rule = rule, .form = form, .experts = {}};
   for (auto& [gate, up, down] : experts) {
     QSWEEP_CHECK(at(x).cols == gate.in_features() && at(x).cols == up.in_features() &&
                      at(x).cols == down.out_features() && gate.out_features() == down.in_features() &&
@@ -112,11 +112,17 @@ Builder::Value Builder::rope(Value x, const std::string& cos_sin_table) {
 }
 
 Builder::Value Builder::attention(Value q, Value k, Value v, const ops::attention::Spec& spec,
-                                  const std::string& segments, const std::string& spans) {
+                                  const std::string& segments, const std::string& spans,
+                                  std::optional<TensorView> sinks) {
   QSWEEP_CHECK(at(q).cols == spec.n_heads * spec.head_dim && at(k).cols == spec.n_kv_heads * spec.head_dim &&
                    at(v).cols == at(k).cols && spec.n_heads % spec.n_kv_heads == 0,
                "q, k, v have {}, {}, {} columns", at(q).cols, at(k).cols, at(v).cols);
-  return push(Attention{spec, segments, spans}, {q.node, k.node, v.node}, at(q).rows, at(q).cols);
+  if (sinks) {
+    QSWEEP_CHECK(sinks->elements() == spec.n_heads, "{} sinks for {} heads", sinks->elements(), spec.n_heads);
+    stage_.weights.push_back(*sinks);
+  }
+  return push(Attention{spec, segments, spans, std::move(sinks)}, {q.node, k.node, v.node}, at(q).rows,
+              at(q).cols);
 }
 
 Builder::Value Builder::activation(Value x, ops::activation::Kind kind) {
@@ -125,7 +131,7 @@ Builder::Value Builder::activation(Value x, ops::activation::Kind kind) {
 
 Builder::Value Builder::gated(Value gate, Value up, ops::activation::Kind kind) {
   QSWEEP_CHECK(at(gate).cols == at(up).cols, "{} and {} columns", at(gate).cols, at(up).cols);
-  return push(Gated{kind}, {gate.node, up.node}, at(gate).rows, at(gate).cols);
+  return push(Gated{{.f = kind}}, {gate.node, up.node}, at(gate).rows, at(gate).cols);
 }
 
 Builder::Value Builder::add(Value a, Value b) {

@@ -12,6 +12,7 @@
 #include "graph/stored_weight.h"
 #include "ops/activation.h"
 #include "ops/attention.h"
+#include "ops/gated.h"
 #include "ops/router.h"
 #include "tensor/tensor.h"
 
@@ -52,7 +53,7 @@ struct Linear {
   static constexpr bool vjp_reads_inputs = true;  // its observer does
   int op = 0;                                     // index in the model's list of ops
 };
-struct Experts {  // sum of the chosen experts' down(f(gate(x)) up(x)), each times its weight
+struct Experts {  // sum of the chosen experts' down(gated(gate(x), up(x))), each times its weight
   static constexpr std::string_view kName = "experts";
   static constexpr bool vjp_reads_inputs = true;
   struct Expert {  // indices in the model's list of ops
@@ -60,7 +61,7 @@ struct Experts {  // sum of the chosen experts' down(f(gate(x)) up(x)), each tim
   };
   LinearOp router;  // [experts, in]; always float, and not in the model's list
   ops::router::Rule rule;
-  ops::activation::Kind kind = {};
+  ops::gated::Form form;
   std::vector<Expert> experts;
 };
 struct RmsNorm {
@@ -86,7 +87,8 @@ struct Attention {
   static constexpr bool vjp_reads_inputs = true;
   ops::attention::Spec spec;
   std::string segments;
-  std::string spans;  // empty: none
+  std::string spans;                // empty: none
+  std::optional<TensorView> sinks;  // [heads]
 };
 struct Activation {
   static constexpr std::string_view kName = "activation";
@@ -96,7 +98,7 @@ struct Activation {
 struct Gated {
   static constexpr std::string_view kName = "gated";
   static constexpr bool vjp_reads_inputs = true;
-  ops::activation::Kind kind = {};
+  ops::gated::Form form;
 };
 struct Add {
   static constexpr std::string_view kName = "add";
@@ -188,14 +190,14 @@ class Builder {
   struct ExpertOps {
     LinearOp gate, up, down;
   };
-  Value experts(Value x, LinearOp router, const ops::router::Rule& rule, ops::activation::Kind kind,
+  Value experts(Value x, LinearOp router, const ops::router::Rule& rule, const ops::gated::Form& form,
                 std::vector<ExpertOps> experts);
   // Of every weight.elements() columns.
   Value rms_norm(Value x, TensorView weight, double eps, NormWeight form = NormWeight::as_stored);
   Value layer_norm(Value x, TensorView weight, TensorView bias, double eps);
   Value rope(Value x, const std::string& cos_sin_table);
   Value attention(Value q, Value k, Value v, const ops::attention::Spec& spec, const std::string& segments,
-                  const std::string& spans = "");
+                  const std::string& spans = "", std::optional<TensorView> sinks = {});
   Value activation(Value x, ops::activation::Kind kind);
   Value gated(Value gate, Value up, ops::activation::Kind kind);
   Value add(Value a, Value b);

@@ -82,4 +82,12 @@ kernels::Buffer load_vector(const Pass& pass, const StoredWeight& vector) {
   return values;
 }
 
+LoadedAttention with_sinks(const Pass& pass, const Attention& node) {
+  LoadedAttention loaded{{}, node.spec};
+  if (!node.sinks) return loaded;
+  loaded.sinks = load_vector(pass, *node.sinks);
+  loaded.spec.sinks = loaded.sinks.elements<float>();
+  return loaded;
+}
+
 }  // namespace qsweep::graph

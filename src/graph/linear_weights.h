@@ -37,4 +37,11 @@ class LinearWeights {
 // A small parameter vector in f32.
 kernels::Buffer load_vector(const Pass& pass, const StoredWeight& vector);
 
+// What an attention computes, with its sinks where the device reads them.
+struct LoadedAttention {
+  kernels::Buffer sinks;
+  ops::attention::Spec spec;
+};
+LoadedAttention with_sinks(const Pass& pass, const Attention& node);
+
 }  // namespace qsweep::graph

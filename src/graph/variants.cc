@@ -245,8 +245,8 @@ struct Change {
     const ops::attention::Layout layout = pass.batch.layout(n.segments, n.spans);
     return computed(
         [&](Blocks blocks, MatrixView dy) {
-          ops::attention::delta(pass.ops, n.spec, layout, blocks, {x(0), x(1), x(2)}, {dx(0), dx(1), dx(2)},
-                                dy);
+          ops::attention::delta(pass.ops, with_sinks(pass, n).spec, layout, blocks, {x(0), x(1), x(2)},
+                                {dx(0), dx(1), dx(2)}, dy);
         },
         [&](Blocks blocks) {
           return ops::attention::scratch_bytes(pass.ops, n.spec, layout, blocks, dtype);
@@ -254,7 +254,7 @@ struct Change {
   }
   Delta operator()(const Gated& n) const {
     return computed([&](Blocks blocks, MatrixView dy) {
-      ops::gated::delta(pass.ops, blocks, n.kind, x(0), x(1), dx(0), dx(1), dy);
+      ops::gated::delta(pass.ops, blocks, n.form, x(0), x(1), dx(0), dx(1), dy);
     });
   }
   Delta operator()(const Activation& n) const {

@@ -264,7 +264,7 @@ class Variants::ExpertsStep {
     linear(up, all, &AtExpert::x, &AtExpert::dx, &AtExpert::up, &AtExpert::dup);
     for (AtExpert& here : all) {
       here.dx.delta = {};
-      here.hidden = gated_rows(v_.pass_, experts_.kind, here.gate.matrix, here.up.matrix);
+      here.hidden = gated_rows(v_.pass_, experts_.form, here.gate.matrix, here.up.matrix);
       here.dhidden = gated(here);
       here.gate = here.up = {};
       here.dgate.delta = here.dup.delta = {};
@@ -427,7 +427,7 @@ class Variants::ExpertsStep {
     if (blocks.empty()) return result;
     result.delta = Scratch(workspace(), v_.dtype_, result.rows(), here.hidden.matrix.cols);
     if (!dry())
-      ops::gated::delta(v_.pass_.ops, blocks, experts_.kind, here.gate.matrix, here.up.matrix,
+      ops::gated::delta(v_.pass_.ops, blocks, experts_.form, here.gate.matrix, here.up.matrix,
                         here.dgate.delta.view, here.dup.delta.view, result.delta.view);
     return result;
   }

@@ -112,62 +112,107 @@ QSWEEP_KERNEL void with_function(Activation f, Run&& run) {
   }
 }
 
+// What a gated form makes of gate and up before they are multiplied; of the changes, and of the gradients
+// with respect to what it makes. A NaN stays one.
+struct AsTheyAre {
+  QSWEEP_KERNEL V gate(V x) const { return x; }
+  QSWEEP_KERNEL V gate_change(V, V d) const { return d; }
+  QSWEEP_KERNEL V gate_vjp(V, V g) const { return g; }
+  QSWEEP_KERNEL V up(V x) const { return x; }
+  QSWEEP_KERNEL V up_change(V, V d) const { return d; }
+  QSWEEP_KERNEL V up_vjp(V, V g) const { return g; }
+};
+
+// Of a number x that becomes y, the change is (x - y) + d where x + d is not cut off, else limit - y.
+struct Clamped {
+  float limit, offset;
+
+  QSWEEP_KERNEL V top() const { return L::set(limit); }
+  QSWEEP_KERNEL V bottom() const { return L::set(-limit); }
+  QSWEEP_KERNEL V gate(V x) const { return L::select(x > top(), top(), x); }
+  QSWEEP_KERNEL V gate_change(V x, V d) const {
+    const V before = gate(x);
+    return L::select(x + d > top(), top() - before, (x - before) + d);
+  }
+  QSWEEP_KERNEL V gate_vjp(V x, V g) const { return L::select(x > top(), L::zero(), g); }
+  QSWEEP_KERNEL V between(V x) const { return L::select(bottom() > x, bottom(), gate(x)); }
+  QSWEEP_KERNEL V up(V x) const { return between(x) + L::set(offset); }
+  QSWEEP_KERNEL V up_change(V x, V d) const {
+    const V before = between(x), changed = x + d;
+    return L::select(L::abs(changed) > top(), between(changed) - before, (x - before) + d);
+  }
+  QSWEEP_KERNEL V up_vjp(V x, V g) const { return L::select(L::abs(x) > top(), L::zero(), g); }
+};
+
+// run(a pointer to an activation, what is done before).
+template <class Run>
+QSWEEP_KERNEL void with_form(const GatedForm& form, Run&& run) {
+  with_function(form.f, [&]<class F>(F* f) QSWEEP_LANES {
+    form.clamped() ? run(f, Clamped{form.limit, form.offset}) : run(f, AsTheyAre{});
+  });
+}
+
 // d(f(g) u) = d f(g) (u + du) + f(g) du
-template <class F, class T>
-QSWEEP_KERNEL void gated_delta_row(int64_t n, const float* gate, const float* up, const T* dgate,
-                                   const T* dup, T* dy) {
+template <class F, class Before, class T>
+QSWEEP_KERNEL void gated_delta_row(const Before& before, int64_t n, const float* gate, const float* up,
+                                   const T* dgate, const T* dup, T* dy) {
+  const auto gate_of = [&](auto at) QSWEEP_LANES { return before.gate(L::load(gate, at)); };
+  const auto up_of = [&](auto at) QSWEEP_LANES { return before.up(L::load(up, at)); };
+  const auto activation_change = [&](auto at) QSWEEP_LANES {
+    return F::change(gate_of(at), before.gate_change(L::load(gate, at), L::load(dgate, at)));
+  };
+  const auto up_change = [&](auto at)
+                             QSWEEP_LANES { return before.up_change(L::load(up, at), L::load(dup, at)); };
   if (dup == nullptr) {
-    L::each(n, [&](auto at) QSWEEP_LANES {
-      L::store(F::change(L::load(gate, at), L::load(dgate, at)) * L::load(up, at), dy, at);
-    });
+    L::each(n, [&](auto at) QSWEEP_LANES { L::store(activation_change(at) * up_of(at), dy, at); });
   } else if (dgate == nullptr) {
-    L::each(n,
-            [&](auto at) QSWEEP_LANES { L::store(F::value(L::load(gate, at)) * L::load(dup, at), dy, at); });
+    L::each(n, [&](auto at) QSWEEP_LANES { L::store(F::value(gate_of(at)) * up_change(at), dy, at); });
   } else {
     L::each(n, [&](auto at) QSWEEP_LANES {
-      const V g = L::load(gate, at), du = L::load(dup, at);
-      L::store(L::fma(F::change(g, L::load(dgate, at)), L::load(up, at) + du, F::value(g) * du), dy, at);
+      const V du = up_change(at);
+      L::store(L::fma(activation_change(at), up_of(at) + du, F::value(gate_of(at)) * du), dy, at);
     });
   }
 }
 
-QSWEEP_KERNEL void Gated(int64_t begin, int64_t end, Activation f, Matrix<const float> gate,
+QSWEEP_KERNEL void Gated(int64_t begin, int64_t end, GatedForm form, Matrix<const float> gate,
                          Matrix<const float> up, Matrix<float> y) {
-  with_function(f, [&]<class F>(F*) QSWEEP_LANES {
+  with_form(form, [&]<class F>(F*, const auto& before) QSWEEP_LANES {
     for (int64_t r = begin; r < end; ++r)
       L::each(gate.cols, [&](auto at) QSWEEP_LANES {
-        L::store(F::value(L::load(gate.row(r), at)) * L::load(up.row(r), at), y.row(r), at);
+        const V g = before.gate(L::load(gate.row(r), at)), u = before.up(L::load(up.row(r), at));
+        L::store(F::value(g) * u, y.row(r), at);
       });
   });
 }
 
-QSWEEP_KERNEL void GatedDelta(const RowBlock& b, int64_t first, int64_t count, Activation f,
+QSWEEP_KERNEL void GatedDelta(const RowBlock& b, int64_t first, int64_t count, GatedForm form,
                               Matrix<const float> gate, Matrix<const float> up, MatrixView dgate,
                               MatrixView dup, MatrixView dy) {
-  with_function(f, [&]<class F>(F*) QSWEEP_LANES {
+  with_form(form, [&]<class F, class Before>(F*, const Before& before) QSWEEP_LANES {
     const auto run = [&]<class T>(T*) QSWEEP_LANES {
       for (int64_t r = first; r < first + count; ++r)
-        gated_delta_row<F, T>(gate.cols, gate.row(b.parent + r), up.row(b.parent + r),
-                              row_or_null<T>(dgate, b.in[0], r), row_or_null<T>(dup, b.in[1], r),
-                              dy.as<T>().row(b.out + r));
+        gated_delta_row<F, Before, T>(before, gate.cols, gate.row(b.parent + r), up.row(b.parent + r),
+                                      row_or_null<T>(dgate, b.in[0], r), row_or_null<T>(dup, b.in[1], r),
+                                      dy.as<T>().row(b.out + r));
     };
     dy.dtype == DType::bf16 ? run(static_cast<bf16*>(nullptr)) : run(static_cast<float*>(nullptr));
   });
 }
 
-QSWEEP_KERNEL void GatedVjp(const RowBlock& b, int64_t first, int64_t count, Activation f,
+QSWEEP_KERNEL void GatedVjp(const RowBlock& b, int64_t first, int64_t count, GatedForm form,
                             Matrix<const float> gate, Matrix<const float> up, MatrixView dy, MatrixView dgate,
                             MatrixView dup) {
-  with_function(f, [&]<class F>(F*) QSWEEP_LANES {
+  with_form(form, [&]<class F>(F*, const auto& before) QSWEEP_LANES {
     const auto run = [&]<class T>(T*) QSWEEP_LANES {
       for (int64_t r = first; r < first + count; ++r) {
         const float *gates = gate.row(b.parent + r), *ups = up.row(b.parent + r);
         const T* g = dy.as<T>().row(b.in[0] + r);
         T *out_gate = dgate.as<T>().row(b.out + r), *out_up = dup.as<T>().row(b.out + r);
         L::each(gate.cols, [&](auto at) QSWEEP_LANES {
-          const V a = L::load(gates, at), d = L::load(g, at);
-          L::store(d * L::load(ups, at) * F::slope(a), out_gate, at);
-          L::store(d * F::value(a), out_up, at);
+          const V a = L::load(gates, at), u = L::load(ups, at), d = L::load(g, at), cut = before.gate(a);
+          L::store(before.gate_vjp(a, d * before.up(u) * F::slope(cut)), out_gate, at);
+          L::store(before.up_vjp(u, d * F::value(cut)), out_up, at);
         });
       }
     };

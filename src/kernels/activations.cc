@@ -29,18 +29,21 @@ void activation_vjp(Device device, std::span<const RowBlock> blocks, Activation 
   run_blocks(device, blocks, QSWEEP_KERNEL_OF(ActivationVjp), f, x, dy, dx);
 }
 
-void gated(Device device, Activation f, Matrix<const float> gate, Matrix<const float> up, Matrix<float> y) {
-  run_rows(device, y.rows, QSWEEP_KERNEL_OF(Gated), f, gate, up, y);
+void gated(Device device, const GatedForm& form, Matrix<const float> gate, Matrix<const float> up,
+           Matrix<float> y) {
+  run_rows(device, y.rows, QSWEEP_KERNEL_OF(Gated), form, gate, up, y);
 }
 
-void gated_delta(Device device, std::span<const RowBlock> blocks, Activation f, Matrix<const float> gate,
-                 Matrix<const float> up, MatrixView dgate, MatrixView dup, MatrixView dy) {
-  run_blocks(device, blocks, QSWEEP_KERNEL_OF(GatedDelta), f, gate, up, dgate, dup, dy);
+void gated_delta(Device device, std::span<const RowBlock> blocks, const GatedForm& form,
+                 Matrix<const float> gate, Matrix<const float> up, MatrixView dgate, MatrixView dup,
+                 MatrixView dy) {
+  run_blocks(device, blocks, QSWEEP_KERNEL_OF(GatedDelta), form, gate, up, dgate, dup, dy);
 }
 
-void gated_vjp(Device device, std::span<const RowBlock> blocks, Activation f, Matrix<const float> gate,
-               Matrix<const float> up, MatrixView dy, MatrixView dgate, MatrixView dup) {
-  run_blocks(device, blocks, QSWEEP_KERNEL_OF(GatedVjp), f, gate, up, dy, dgate, dup);
+void gated_vjp(Device device, std::span<const RowBlock> blocks, const GatedForm& form,
+               Matrix<const float> gate, Matrix<const float> up, MatrixView dy, MatrixView dgate,
+               MatrixView dup) {
+  run_blocks(device, blocks, QSWEEP_KERNEL_OF(GatedVjp), form, gate, up, dy, dgate, dup);
 }
 
 }  // namespace qsweep::kernels

@@ -1,6 +1,7 @@
 // Row kernels (row_block.h) of activations f, element by element.
 #pragma once
 
+#include <limits>
 #include <span>
 
 #include "kernels/device.h"
@@ -23,11 +24,22 @@ void activation_delta(Device device, std::span<const RowBlock> blocks, Activatio
 void activation_vjp(Device device, std::span<const RowBlock> blocks, Activation f, Matrix<const float> x,
                     MatrixView dy, MatrixView dx);
 
-// y = f(gate) up; in[0] is gate, in[1] is up
-void gated(Device device, Activation f, Matrix<const float> gate, Matrix<const float> up, Matrix<float> y);
-void gated_delta(Device device, std::span<const RowBlock> blocks, Activation f, Matrix<const float> gate,
-                 Matrix<const float> up, MatrixView dgate, MatrixView dup, MatrixView dy);
-void gated_vjp(Device device, std::span<const RowBlock> blocks, Activation f, Matrix<const float> gate,
-               Matrix<const float> up, MatrixView dy, MatrixView dgate, MatrixView dup);
+// y = f(gate) up, or with a limit f(min(gate, limit)) (max(-limit, min(up, limit)) + offset).
+struct GatedForm {
+  Activation f = Activation::silu;
+  float limit = std::numeric_limits<float>::infinity();
+  float offset = 0;
+
+  constexpr bool clamped() const { return limit < std::numeric_limits<float>::infinity(); }
+};
+// in[0] is gate, in[1] is up
+void gated(Device device, const GatedForm& form, Matrix<const float> gate, Matrix<const float> up,
+           Matrix<float> y);
+void gated_delta(Device device, std::span<const RowBlock> blocks, const GatedForm& form,
+                 Matrix<const float> gate, Matrix<const float> up, MatrixView dgate, MatrixView dup,
+                 MatrixView dy);
+void gated_vjp(Device device, std::span<const RowBlock> blocks, const GatedForm& form,
+               Matrix<const float> gate, Matrix<const float> up, MatrixView dy, MatrixView dgate,
+               MatrixView dup);
 
 }  // namespace qsweep::kernels

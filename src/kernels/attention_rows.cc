@@ -24,9 +24,9 @@ void softmax_delta(Device device, const AttentionTile& tile, Matrix<const float>
   run_rows(device, ds.rows, QSWEEP_KERNEL_OF(SoftmaxDelta), tile, s, p, lse.data(), argmax.data(), ds, dp);
 }
 
-void softmax_vjp(Device device, const AttentionTile& tile, Matrix<const float> p,
+void softmax_vjp(Device device, const AttentionTile& tile, Matrix<const float> p, std::span<const float> lse,
                  std::span<const int32_t> argmax, Matrix<const float> dp, MatrixView ds) {
-  run_rows(device, dp.rows, QSWEEP_KERNEL_OF(SoftmaxVjp), tile, p, argmax.data(), dp, ds);
+  run_rows(device, dp.rows, QSWEEP_KERNEL_OF(SoftmaxVjp), tile, p, lse.data(), argmax.data(), dp, ds);
 }
 
 }  // namespace qsweep::kernels

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include "kernels/device.h"
@@ -30,10 +31,15 @@ struct AttentionTile {
   float scale = 1;
   const KeyRange* visible = nullptr;  // per query, in the device's memory; null: all see all
   int64_t first_key = 0;              // of the tile, as `visible` counts them
+  const float* sinks = nullptr;       // per head, in the device's memory; null: none
 
   constexpr KeyRange seen(int64_t query) const {
     if (visible == nullptr) return {0, keys};
     return {visible[query].from - first_key, visible[query].to - first_key};
+  }
+  // Of a row of all heads; e^sink is a further term of its softmax's sum.
+  constexpr float sink(int64_t row) const {
+    return sinks == nullptr ? -std::numeric_limits<float>::infinity() : sinks[row / queries];
   }
 };
 // In: s = q k^T. Out: s = scaled logits, p = probabilities (0 where invisible), and per row the log-sum-exp
@@ -41,13 +47,13 @@ struct AttentionTile {
 void softmax(Device device, const AttentionTile& tile, Matrix<float> s, Matrix<float> p, std::span<float> lse,
              std::span<int32_t> argmax);
 // In: ds = the change of q k^T, [pairs * heads * queries, keys]; out: dp, the change of the probabilities, in
-// the same rows (dtype of dp; f32 may be in place).
+// the same rows (dtype of dp; f32 may be in place). Sinks do not change.
 void softmax_delta(Device device, const AttentionTile& tile, Matrix<const float> s, Matrix<const float> p,
                    std::span<const float> lse, std::span<const int32_t> argmax, Matrix<const float> ds,
                    MatrixView dp);
 // ds = scale P (dp - sum P dp), the cotangents of q k^T for those of the probabilities; rows and dtypes as
 // above.
-void softmax_vjp(Device device, const AttentionTile& tile, Matrix<const float> p,
+void softmax_vjp(Device device, const AttentionTile& tile, Matrix<const float> p, std::span<const float> lse,
                  std::span<const int32_t> argmax, Matrix<const float> dp, MatrixView ds);
 
 // --- conversions

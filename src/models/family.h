@@ -37,6 +37,7 @@ Model load_qwen2_5_vl(Source source);
 Model load_qwen2_vl(Source source);
 Model load_qwen3(Source source);
 Model load_qwen3_moe(Source source);
+Model load_gpt_oss(Source source);
 Model load_qwen3_vl(Source source);
 Model load_qwen3_vl_moe(Source source);
 

@@ -45,16 +45,21 @@ class ExpertWeights {
   ExpertWeights(const Scope& s, const Mixture& mixture, int64_t hidden)
       : weights_(s.weights()),
         prefix_(s.name("mlp.experts.")),
-        stacked_(weights_.has(prefix_ + kGateUp)),
+        in_turns_(mixture.biased_in_turns),
+        stacked_(in_turns_ || weights_.has(prefix_ + kGateUp)),
         n_experts_(mixture.n_experts),
         width_(mixture.width),
         hidden_(hidden),
-        transposed_(is(kDown, {n_experts_, width_, hidden_}) ||
+        transposed_(in_turns_ || is(kDown, {n_experts_, width_, hidden_}) ||
                     is(kGateUp, {n_experts_, hidden_, 2 * width_})) {}
 
-  StoredWeight gate(int64_t expert) const { return of_gate_up(expert, "gate_proj", 0); }
-  StoredWeight up(int64_t expert) const { return of_gate_up(expert, "up_proj", width_); }
-  StoredWeight down(int64_t expert) const {
+  struct Parameters {
+    StoredWeight weight;
+    std::optional<StoredWeight> bias;
+  };
+  Parameters gate(int64_t expert) const { return of_gate_up(expert, "gate_proj", 0); }
+  Parameters up(int64_t expert) const { return of_gate_up(expert, "up_proj", 1); }
+  Parameters down(int64_t expert) const {
     if (!stacked_) return own(expert, kDown, hidden_, width_);
     return part(kDown, hidden_, width_, {.expert = expert, .count = hidden_});
   }
@@ -67,27 +72,34 @@ class ExpertWeights {
     const TensorView* const found = weights_.find(prefix_ + name);
     return stacked_ && found != nullptr && found->shape == shape && shape[1] != shape[2];
   }
-  StoredWeight own(int64_t expert, const char* name, int64_t out, int64_t in) const {
-    return weights_.linear(prefix_ + std::to_string(expert) + "." + name, out, in);
+  Parameters own(int64_t expert, const char* name, int64_t out, int64_t in) const {
+    return {weights_.linear(prefix_ + std::to_string(expert) + "." + name, out, in), {}};
   }
-  StoredWeight part(const char* name, int64_t outputs, int64_t inputs, const ExpertPart& part) const {
-    return weights_.expert(prefix_ + name, {n_experts_, outputs, inputs, transposed_}, part);
+  Parameters part(const std::string& name, int64_t outputs, int64_t inputs, const ExpertPart& part) const {
+    const Stacked all{n_experts_, outputs, inputs, transposed_};
+    Parameters its{weights_.expert(prefix_ + name, all, part), {}};
+    if (in_turns_) its.bias = weights_.expert_bias(prefix_ + name + "_bias", all, part);
+    return its;
   }
-  StoredWeight of_gate_up(int64_t expert, const char* name, int64_t first) const {
+  // number: 0 of gate, 1 of up.
+  Parameters of_gate_up(int64_t expert, const char* name, int64_t number) const {
     if (!stacked_) return own(expert, name, width_, hidden_);
-    return part(kGateUp, 2 * width_, hidden_, {.expert = expert, .first = first, .count = width_});
+    ExpertPart its{.expert = expert, .first = number * width_, .count = width_};
+    if (in_turns_) its = {.expert = expert, .first = number, .count = width_, .every = 2};
+    return part(kGateUp, 2 * width_, hidden_, its);
   }
 
   const Weights& weights_;
   std::string prefix_;
-  bool stacked_;
+  bool in_turns_, stacked_;
   int64_t n_experts_, width_, hidden_;
   bool transposed_;
 };
 
 // Servers hold all experts of a layer as one.
-LinearOp op(const Scope& s, const std::string& part, StoredWeight weight) {
-  LinearOp op = s.op(part, std::move(weight));
+LinearOp op(const Scope& s, const std::string& part, ExpertWeights::Parameters its) {
+  LinearOp op = s.op(part, std::move(its.weight));
+  op.bias = std::move(its.bias);
   op.role = "experts." + op.role;
   op.fusion_group = op.name.substr(0, op.name.find(".experts.")) + ".experts";
   return op;
@@ -121,8 +133,10 @@ Scope::Value experts(Scope& s, const Mixture& mixture, Scope::Value x) {
                    .up = op(s, part + ".up_proj", weights.up(e)),
                    .down = op(s, part + ".down_proj", weights.down(e))});
   }
-  LinearOp router = s.op("mlp.gate", s.weight("mlp.gate.weight", {mixture.n_experts, s.cols(x)}));
-  return s.experts(x, std::move(router), mixture.rule, ops::activation::Kind::silu, std::move(ops));
+  const std::string router_name(mixture.router);
+  LinearOp router = s.op(router_name, s.weight(router_name + ".weight", {mixture.n_experts, s.cols(x)}));
+  if (mixture.biased_in_turns) router.bias = s.weight(router_name + ".bias", {mixture.n_experts});
+  return s.experts(x, std::move(router), mixture.rule, mixture.form, std::move(ops));
 }
 
 }  // namespace qsweep::models

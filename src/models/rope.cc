@@ -29,6 +29,16 @@ constexpr KnownKey kUnscaledKeys[] = {{"factor", only, "1"}};
 constexpr KnownKey kBlocksKeys[] = {{"mrope_section"}, {"mrope_interleaved", only, "false"}};
 constexpr KnownKey kInterleavedKeys[] = {{"mrope_section"}, {"mrope_interleaved", only, "true"}};
 constexpr KnownKey kLinearKeys[] = {{"factor"}};
+constexpr KnownKey kYarnKeys[] = {{"rope_theta"},
+                                  {"rope_type"},
+                                  {"type"},
+                                  {"attention_factor"},
+                                  {"beta_fast"},
+                                  {"beta_slow"},
+                                  {"factor"},
+                                  {"original_max_position_embeddings"},
+                                  {"partial_rotary_factor", only, "1"},
+                                  {"truncate"}};
 constexpr KnownKey kLlama3Keys[] = {
     {"factor"}, {"high_freq_factor"}, {"low_freq_factor"}, {"original_max_position_embeddings"}};
 
@@ -66,12 +76,46 @@ void stretch_long_waves(const ObjectReader& r, std::vector<float>& frequencies) 
   }
 }
 
+// The place among the frequencies of the one that turns so often over the positions of the training.
+double place_of(double turns, double positions, double theta, double dim) {
+  return dim * std::log(positions / (turns * 2 * std::numbers::pi)) / (2 * std::log(theta));
+}
+
+double number_or(const ObjectReader& r, const char* key, double otherwise) {
+  return r.has(key) ? read_factor(r, key, 0) : otherwise;
+}
+
+// The places in double, the frequencies in f32, like the reference implementation.
+void stretch_by_places(const ObjectReader& r, double theta, int64_t head_dim, Rope& rope) {
+  io::check_keys(r, {kYarnKeys});
+  const auto dim = static_cast<double>(head_dim);
+  const auto positions =
+      static_cast<double>(r.integer_in("original_max_position_embeddings", 1, kMaxConfigSize));
+  const double factor = read_factor(r, "factor", 0);
+  double low = place_of(number_or(r, "beta_fast", 32), positions, theta, dim),
+         high = place_of(number_or(r, "beta_slow", 1), positions, theta, dim);
+  if (!r.has("truncate") || r.boolean("truncate")) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, dim - 1);
+  if (low == high) high += 0.001;
+  for (size_t i = 0; i < rope.frequencies.size(); ++i) {
+    const float place = (static_cast<float>(i) - static_cast<float>(low)) / static_cast<float>(high - low);
+    const float stretched = std::clamp(place, 0.0f, 1.0f), kept = 1 - stretched, whole = rope.frequencies[i];
+    rope.frequencies[i] = whole / static_cast<float>(factor) * (1 - kept) + whole * kept;
+  }
+  const double larger = factor <= 1 ? 1 : 0.1 * std::log(factor) + 1;
+  rope.amplitude = static_cast<float>(number_or(r, "attention_factor", larger));
+}
+
 // "rope_type", or "type" as it was called before; one of them must be there.
 std::string read_rule(const ObjectReader& r, Mrope mrope) {
   if (!r.has("rope_type")) r.string("type");
   for (const char* key : {"rope_type", "type"}) {
     if (mrope == Mrope::none) {
-      require_name(r, key, {"default", "linear", "llama3"});
+      require_name(r, key, {"default", "linear", "llama3", "yarn"});
     } else {
       require_name(r, key, {"mrope", "default"});
     }
@@ -105,6 +149,8 @@ Rope read_rule_of(const ObjectReader& parameters, double theta, int64_t head_dim
   const std::string rule = read_rule(parameters, mrope);
   if (rule == "llama3") {
     stretch_long_waves(parameters, rope.frequencies);
+  } else if (rule == "yarn") {
+    stretch_by_places(parameters, theta, head_dim, rope);
   } else if (rule == "linear") {
     io::check_keys(parameters, {kRopeKeys, kLinearKeys});
     const auto factor = static_cast<float>(read_factor(parameters, "factor", 0));
@@ -179,7 +225,9 @@ Tensor cos_sin(const Positions& positions, const Rope& rope) {
   for (int64_t t = 0; t < tokens; ++t) {
     for (size_t i = 0; i < angles.size(); ++i)
       angles[i] = static_cast<float>(positions[rope.axes[i]][static_cast<size_t>(t)]) * rope.frequencies[i];
-    write_cos_sin(angles, {rows.row(t), static_cast<size_t>(rows.cols)});
+    const std::span row(rows.row(t), static_cast<size_t>(rows.cols));
+    write_cos_sin(angles, row);
+    for (float& number : row) number *= rope.amplitude;
   }
   return table;
 }

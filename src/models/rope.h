@@ -15,6 +15,7 @@ namespace qsweep::models {
 struct Rope {
   std::vector<float> frequencies;  // angle per position; half as many as a head has elements
   std::vector<uint8_t> axes;       // of each frequency: which of a token's positions turns it
+  float amplitude = 1;             // of the cosines and sines
 };
 
 // theta^(-2i/dim) for i < dim/2, in f32 as the reference implementation has it.
@@ -32,8 +33,9 @@ enum class Mrope {
 
 // Of a text configuration: "rope_theta" with "rope_scaling", or all under "rope_parameters" as newer
 // transformers write it. The rules default, linear (Chen et al. 2023: all frequencies divided by a factor)
-// and llama3 (Dubey et al. 2024: long waves by the factor, short ones not, a ramp between them). Error for
-// other rules and keys.
+// llama3 (Dubey et al. 2024: long waves by the factor, short ones not, a ramp between them) and yarn (Peng et
+// al. 2023: the same with a ramp over the frequencies, and a larger amplitude). Error for other rules and
+// keys.
 Rope read_rope(const io::ObjectReader& text, int64_t head_dim, Mrope mrope);
 // Of layers that see all, and of those with a window: the rule above and "rope_local_base_freq", or in newer
 // files an object for each under "rope_parameters".

@@ -181,8 +181,8 @@ void delta_sample(const DeltaCall& call, std::span<const Segment> segments, std:
     const Visible visible(call.spec, call.layout, segment);
     const Tiling tiling = choose_tiling(call.context, call.spec, visible, most_pairs, dtype);
     const Reference reference(call.context, call.spec, visible, call.x.q, call.x.k);
-    const Buffer k = centered_rows(call.context, call.x.k, segment),
-                 v = centered_rows(call.context, call.x.v, segment);
+    const Buffer k = centered_rows(call.context, call.spec, call.x.k, segment),
+                 v = centered_rows(call.context, call.spec, call.x.v, segment);
     for (int64_t first = 0; first < segment.rows; first += tiling.queries) {
       const int64_t queries = std::min(tiling.queries, segment.rows - first);
       ReferenceTile r = reference.tile(first, queries);

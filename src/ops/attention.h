@@ -6,11 +6,16 @@
 // q [rows, n_heads * head_dim], k and v [rows, n_kv_heads * head_dim], o like q; head h uses key/value head
 // h / (n_heads / n_kv_heads). S = scale q k^T, P = softmax(S) over the visible keys, o = P v.
 //
+// With sinks (Xiao et al. 2024; gpt-oss), the softmax's sum has a further term e^sink, a number per head: a
+// key that every query sees, without a value.
+//
 // delta, with K' = K + dK and V' = V + dV, never subtracting two softmaxes:
 //   dS = scale (dQ K'^T + Q dK^T); c = dS - dS[argmax S]; g = P expm1(c); dlse = log1p(sum g);
 //   dP = P expm1(c - dlse); dO = dP V' + P dV
 // (and e^(S - lse + c) - P in place of P expm1(c) where |c| >= 1). K' and V' are taken less the mean row of K
-// and of V, which changes neither dP nor dO but leaves less to round.
+// and of V, which changes neither dP nor dO but leaves less to round. A sink's c is -dS[argmax S]; where it
+// is the largest itself, c = dS of the keys. A row of P then adds up to less than 1, so K' and V' stay as
+// they are.
 //
 // vjp, with g(X) the cotangent of X: g(P) = g(O) V^T; g(S) = P (g(P) - rowsum(P g(P))); g(Q) = scale g(S) K;
 // g(K) = scale g(S)^T Q and g(V) = P^T g(O), both summed over the heads of the group. V and K less their mean
@@ -30,6 +35,7 @@ struct Spec {
   float scale = 0;
   bool causal = false;
   int64_t window = 0;  // of causal attention: a query sees itself and window - 1 keys before; 0: all before
+  std::span<const float> sinks = {};  // per head, in the device's memory; empty: none
 };
 
 // Rows [first, first + rows).

@@ -125,7 +125,8 @@ ReferenceTile Reference::tile(int64_t first_query, int64_t queries) const {
             .keys = keys,
             .scale = spec_.scale,
             .visible = per_query.empty() ? nullptr : per_query.data() + first_query,
-            .first_key = seen.from};
+            .first_key = seen.from,
+            .sinks = spec_.sinks.empty() ? nullptr : spec_.sinks.data()};
   r.first_query = visible_.segment().first + first_query;
   r.first_key = visible_.segment().first + seen.from;
   r.s = logits_buffer(context_, DType::f32, rows, keys);
@@ -140,8 +141,13 @@ ReferenceTile Reference::tile(int64_t first_query, int64_t queries) const {
   return r;
 }
 
-Buffer centered_rows(const Context& context, Matrix<const float> x, const Segment& segment) {
+Buffer centered_rows(const Context& context, const Spec& spec, Matrix<const float> x,
+                     const Segment& segment) {
   Buffer centered(context.device(), DType::f32, segment.rows, x.cols);
+  if (!spec.sinks.empty()) {
+    convert(context.device(), x.rows_at(segment.first, segment.rows), centered.view());
+    return centered;
+  }
   const Buffer sums(context.device(), DType::f64, kernels::kMeanPieces, x.cols);
   kernels::subtract_mean(context.device(), x.rows_at(segment.first, segment.rows), sums.matrix<double>(),
                          centered.matrix<float>());

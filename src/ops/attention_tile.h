@@ -96,7 +96,8 @@ class Reference {
 
 // The segment's rows of k or v, less their mean row. Softmax does not see what is common to all keys, and
 // neither the changes of its probabilities nor its cotangents have a sum, so no product needs it; without it
-// there is less to round.
-kernels::Buffer centered_rows(const Context& context, Matrix<const float> x, const Segment& segment);
+// there is less to round. With sinks, which see it, the rows as they are.
+kernels::Buffer centered_rows(const Context& context, const Spec& spec, Matrix<const float> x,
+                              const Segment& segment);
 
 }  // namespace qsweep::ops::attention

@@ -130,7 +130,8 @@ void vjp_tile(const VjpCall& call, const Reference& reference, int64_t first, in
   Buffer narrow;
   if (dtype != DType::f32) narrow = logits_buffer(call.context, dtype, dp.view().rows, keys);
   const MatrixView ds_rows = dtype == DType::f32 ? dp.view() : narrow.view();
-  softmax_vjp(device, r.tile, r.p.matrix<float>(), r.argmax.elements<int32_t>(), dp.matrix<float>(), ds_rows);
+  softmax_vjp(device, r.tile, r.p.matrix<float>(), r.lse.elements<float>(), r.argmax.elements<int32_t>(),
+              dp.matrix<float>(), ds_rows);
   const GemmOperand ds = logits(spec, ds_rows, queries, probes);
   const Buffer dq(device, DType::f32, probes * queries, call.x.q.cols);
   call.multiply(ds, keys_of(sums.k, false), queries_of(dq));
@@ -184,8 +185,8 @@ void vjp(const Context& context, const Spec& spec, const Layout& layout, const Q
     const Visible visible(spec, layout, segment);
     const Tiling tiling = choose_vjp_tiling(context, spec, visible, probes, d_o.dtype);
     const Reference reference(context, spec, visible, x.q, x.k);
-    const Buffer k_centered = centered_rows(context, x.k, segment),
-                 v_centered = centered_rows(context, x.v, segment);
+    const Buffer k_centered = centered_rows(context, spec, x.k, segment),
+                 v_centered = centered_rows(context, spec, x.v, segment);
     const Rounded k_keys(context.device(), k_centered.matrix<float>(), d_o.dtype);
     const Rounded v_keys(context.device(), v_centered.matrix<float>(), d_o.dtype);
     for (int64_t first = 0; first < probes; first += tiling.pairs)

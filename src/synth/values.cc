@@ -21,6 +21,8 @@ constexpr Spread kSpreads[] = {
     {"k_proj.bias", 1, false},
     {"q_proj.bias", 0.5, false},
     {".bias", 0.1, false},
+    {"_bias", 0.1, false},
+    {".sinks", 1, false},  // as large as other logits
     {"embed_tokens.weight", 0.03, false},
     {"lm_head.weight", 0.03, false},
     {"q_proj.weight", 0.8, true},  // of both: attention logits vary by about 1.5 and do not saturate
@@ -64,7 +66,8 @@ const std::vector<double>& normal_quantiles() {
 double deviation_of(std::string_view name, const Shape& shape) {
   for (const Spread& spread : kSpreads) {
     if (!name.ends_with(spread.suffix)) continue;
-    const int64_t fan_in = element_count(shape) / shape[0];
+    // Stacked experts are [experts, inputs, outputs].
+    const int64_t fan_in = shape.size() == 3 ? shape[1] : element_count(shape) / shape[0];
     return spread.deviation / (spread.per_fan_in ? std::sqrt(static_cast<double>(fan_in)) : 1);
   }
   return 0;
@@ -89,7 +92,7 @@ std::map<int64_t, bf16> outliers_of(uint64_t seed, std::string_view name, int64_
 
 Values::Values(uint64_t seed, const std::string& name, const Shape& shape, double norm_mean)
     : key_(Rng(seed, stream_of(name)).next()) {
-  const bool norm = shape.size() == 1 && !name.ends_with(".bias");
+  const bool norm = shape.size() == 1 && !name.ends_with(".bias") && !name.ends_with(".sinks");
   const double mean = norm ? norm_mean : 0, deviation = norm ? kNormDeviation : deviation_of(name, shape);
   table_.reserve(kQuantiles);
   for (const double q : normal_quantiles())

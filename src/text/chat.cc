@@ -53,10 +53,11 @@ class Writer {
     const bool has_system = !messages.empty() && messages[0].role == "system";
     const bool folds = dialect_.system_place == SystemPlace::first_turn;
     if (dialect_.alternates) check_turns(messages.subspan(has_system ? 1 : 0), has_system ? 1 : 0);
-    if (!has_system && default_system && !messages.empty()) write_system(*default_system);
+    const bool stays = !dialect_.instructions.head.empty();
+    if ((!has_system || stays) && default_system && !messages.empty()) write_system(*default_system);
     question_ = last_question(messages);
     for (size_t i = 0; i < messages.size(); ++i) {
-      if (i == 0 && has_system && folds) continue;
+      if (i == 0 && has_system && (folds || (stays && said(messages[0]).empty()))) continue;
       const std::string prefix = i == 1 && has_system && folds ? said(messages[0]) + "\n\n" : "";
       write_message(messages[i], prefix, i, messages.size());
     }
@@ -77,8 +78,9 @@ class Writer {
     }
   }
 
-  const Turn& turn_of(const Message& message) const {
-    if (message.role == "system") return dialect_.system;
+  const Turn& turn_of(const Message& message, size_t index) const {
+    const bool instructs = index == 0 && !dialect_.instructions.head.empty();
+    if (message.role == "system") return instructs ? dialect_.instructions : dialect_.system;
     return message.role == "user" ? dialect_.user : dialect_.assistant;
   }
 
@@ -89,7 +91,7 @@ class Writer {
 
   void write_message(const Message& message, std::string_view prefix, size_t index, size_t count) {
     std::string& text = prompt_.text;
-    const Turn& turn = turn_of(message);
+    const Turn& turn = turn_of(message, index);
     text += turn.head;
     if (index == 0 && message.role == "system") text += dialect_.system_prefix;
     text += prefix;
@@ -99,9 +101,11 @@ class Writer {
     } else {
       write_parts(message);
     }
-    text += without_line_breaks_behind(turn.end);
+    const bool last_answer = message.role == "assistant" && index + 1 == count;
+    const std::string_view end = last_answer && !dialect_.last_end.empty() ? dialect_.last_end : turn.end;
+    text += without_line_breaks_behind(end);
     if (message.answer) prompt_.answers.push_back({begin, text.size()});
-    text += turn.end.substr(without_line_breaks_behind(turn.end).size());
+    text += end.substr(without_line_breaks_behind(end).size());
   }
 
   // Returns where the answer begins: empty thoughts are no part of it.

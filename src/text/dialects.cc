@@ -20,6 +20,9 @@ constexpr std::array kGemmaTokens{"<bos>"sv, "<start_of_turn>"sv, "<end_of_turn>
 constexpr std::array kMistralTokens{
     "<s>"sv, "</s>"sv, "[INST]"sv, "[/INST]"sv, "[SYSTEM_PROMPT]"sv, "[/SYSTEM_PROMPT]"sv};
 
+constexpr std::array kHarmonyTokens{"<|start|>"sv, "<|channel|>"sv, "<|message|>"sv, "<|end|>"sv,
+                                    "<|return|>"sv};
+
 constexpr std::array kQwenImages{"<|image_pad|>"sv, "<|video_pad|>"sv, "<|vision_start|>"sv,
                                  "<|vision_end|>"sv};
 constexpr std::array kGemmaImages{"<start_of_image>"sv, "<end_of_image>"sv, "<image_soft_token>"sv};
@@ -87,6 +90,13 @@ constexpr std::array kDialects{
             .image = {"", "[IMG]", ""},
             .tokens = kMistralTokens,
             .reserved = kMistralImages},
+    Dialect{.name = "harmony",
+            .system = {"<|start|>system<|message|>", "<|end|>"},
+            .user = {"<|start|>user<|message|>", "<|end|>"},
+            .assistant = {"<|start|>assistant<|channel|>final<|message|>", "<|end|>"},
+            .instructions = {"<|start|>developer<|message|># Instructions\n\n", "\n\n<|end|>"},
+            .last_end = "<|return|>",
+            .tokens = kHarmonyTokens},
 };
 
 }  // namespace

@@ -33,6 +33,9 @@ struct Dialect {
   std::string_view name;  // for --chat-template
   std::string_view begin = {};
   Turn system = {}, user, assistant;
+  // Of a system message that comes first, where the default one stays before it.
+  Turn instructions = {};
+  std::string_view last_end = {};  // of the assistant's turn where it is the last; empty: as any other's
   SystemPlace system_place = SystemPlace::own_turn;
   std::string_view system_prefix = {};  // before the words of a system message that comes first
   // The words of the system message of a dialogue without one; nullopt: it stays without.

@@ -45,8 +45,8 @@ struct Mixture {
       experts.push_back({.gate = op("gate", kWidth, kHidden, random(kWidth * kHidden)),
                          .up = op("up", kWidth, kHidden, random(kWidth * kHidden)),
                          .down = op("down", kHidden, kWidth, random(kWidth * kHidden))});
-    const auto y = b.experts(h, std::move(routing), {.chosen = 2, .softmax = softmax},
-                             ops::activation::Kind::silu, std::move(experts));
+    const auto y =
+        b.experts(h, std::move(routing), {.chosen = 2, .softmax = softmax}, {}, std::move(experts));
     b.output("y", b.add(h, y));
     stages.push_back(b.build());
   }

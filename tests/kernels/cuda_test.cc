@@ -111,18 +111,18 @@ void add_activation(std::vector<Named>& kernels, Activation f) {
   add(
       "gated",
       [f](Runner& run, Operands& of, MatrixView y) {
-        gated(run.device(), f, run.on(of.x.matrix()), run.on(of.up.matrix()),
+        gated(run.device(), {.f = f}, run.on(of.x.matrix()), run.on(of.up.matrix()),
               run.on(y.rows_at(0, 4).as<float>()));
       },
       true);
   add("gated_delta", [f](Runner& run, Operands& of, MatrixView y) {
     for (const auto& blocks : {of.without(0), of.without(1), of.blocks})
-      gated_delta(run.device(), blocks, f, run.on(of.x.matrix()), run.on(of.up.matrix()), run.on(of.first()),
-                  run.on(of.second()), run.on(y));
+      gated_delta(run.device(), blocks, {.f = f}, run.on(of.x.matrix()), run.on(of.up.matrix()),
+                  run.on(of.first()), run.on(of.second()), run.on(y));
   });
   add("gated_vjp", [f](Runner& run, Operands& of, MatrixView y) {
-    gated_vjp(run.device(), of.blocks, f, run.on(of.x.matrix()), run.on(of.up.matrix()), run.on(of.first()),
-              run.on(of.second()), run.on(y));
+    gated_vjp(run.device(), of.blocks, {.f = f}, run.on(of.x.matrix()), run.on(of.up.matrix()),
+              run.on(of.first()), run.on(of.second()), run.on(y));
   });
 }
 

@@ -23,6 +23,7 @@ using qsweep::testing::relative_error;
 struct Change {
   std::string name;
   std::function<double(Rng&, size_t)> logit, change;
+  float sink = -std::numeric_limits<float>::infinity();
 };
 
 class SoftmaxTest : public PerTarget {
@@ -79,17 +80,20 @@ TEST_P(SoftmaxTest, RowsSeeRangesOfKeys) {
 
 // P_j (e^(c_j - dlse) - 1), exact where P' - P itself would cancel even in f64; long double neither overflows
 // nor underflows here.
-std::vector<double> exact_change(const std::vector<float>& s, const std::vector<float>& ds,
-                                 long double scale) {
+std::vector<double> exact_change(const std::vector<float>& s, const std::vector<float>& ds, long double scale,
+                                 float sink) {
   const auto top = static_cast<size_t>(std::ranges::max_element(s) - s.begin());
   std::vector<long double> p, c;
-  long double sum = 0, change = 0;
+  const long double moves = scale * ds[top], of_sink = std::exp(sink - scale * s[top]);
+  const long double common = of_sink > 1 ? 0 : moves;
+  long double sum = of_sink, change = 0;
   for (size_t i = 0; i < s.size(); ++i) {
     p.push_back(std::exp(scale * (static_cast<long double>(s[i]) - s[top])));
-    c.push_back(scale * (static_cast<long double>(ds[i]) - ds[top]));
+    c.push_back(of_sink > 1 ? scale * ds[i] : scale * (static_cast<long double>(ds[i]) - ds[top]));
     sum += p[i];
   }
   for (size_t i = 0; i < s.size(); ++i) change += (p[i] /= sum) * std::expm1(c[i]);
+  if (of_sink > 0) change += of_sink / sum * std::expm1(-common);
   std::vector<double> want;
   for (size_t i = 0; i < s.size(); ++i)
     want.push_back(static_cast<double>(p[i] * std::expm1(c[i] - std::log1p(change))));
@@ -124,23 +128,37 @@ std::vector<Change> changes() {
       {"high_logits", [](Rng& rng, size_t) { return 400 + normal(rng); },
        [](Rng& rng, size_t) { return 3 * normal(rng); }},
       {"everything_falls_but_one", spread, [](Rng& rng, size_t) { return 100 * normal(rng); }},
+      {"weak_sink", ordinary, small, -4},
+      {"sink_as_a_key", ordinary, small, 1},
+      {"strong_sink", ordinary, small, 12},
+      {"strong_sink_common_shift", ordinary, [](Rng& rng, size_t) { return 2 + 1e-3 * normal(rng); }, 12},
+      {"sink_of_a_peak", [](Rng& rng, size_t i) { return i == 5 ? 15 : normal(rng); }, small, 14},
+      {"keys_fall_below_the_sink", ordinary, [](Rng& rng, size_t) { return -300 + normal(rng); }, -2},
+      {"keys_rise_above_the_sink", ordinary, [](Rng& rng, size_t) { return 300 + normal(rng); }, 150},
+      {"sink_returns_from_underflow", ordinary, [](Rng& rng, size_t) { return -150 + normal(rng); }, -140},
   };
 }
 
 // One row, as a tile of one query and one head: in f32, in bf16 and in place.
 void SoftmaxTest::expect_change(const Change& change, int64_t keys) {
-  const AttentionTile tile{.heads = 1, .queries = 1, .keys = keys, .scale = 0.5f};
+  const std::vector<float> sinks{change.sink};
+  AttentionTile tile{.heads = 1, .queries = 1, .keys = keys, .scale = 0.5f};
+  const auto with_sink = [&] {
+    tile.sinks = on(sinks).data();
+    return tile;
+  };
   Rng rng(static_cast<uint64_t>(keys));
   std::vector<float> s, ds;
   for (int64_t c = 0; c < keys; ++c) {
     s.push_back(static_cast<float>(2 * change.logit(rng, static_cast<size_t>(c))));
     ds.push_back(static_cast<float>(2 * change.change(rng, static_cast<size_t>(c))));
   }
-  const std::vector<double> want = exact_change(s, ds, 0.5);
+  const std::vector<double> want = exact_change(s, ds, 0.5, change.sink);
   std::vector<float> p(s.size()), lse(1), got(s.size() + 1, -99.0f);
   std::vector<int32_t> argmax(1);
-  softmax(device(), tile, on(Matrix(s.data(), 1, keys)), on(Matrix(p.data(), 1, keys)), on(lse), on(argmax));
-  softmax_delta(device(), tile, on(Matrix<const float>(s.data(), 1, keys)),
+  softmax(device(), with_sink(), on(Matrix(s.data(), 1, keys)), on(Matrix(p.data(), 1, keys)), on(lse),
+          on(argmax));
+  softmax_delta(device(), with_sink(), on(Matrix<const float>(s.data(), 1, keys)),
                 on(Matrix<const float>(p.data(), 1, keys)), on(lse), on(argmax),
                 on(Matrix<const float>(ds.data(), 1, keys)),
                 on(MatrixView{got.data(), DType::f32, 1, keys, keys}));
@@ -156,13 +174,13 @@ void SoftmaxTest::expect_change(const Change& change, int64_t keys) {
   EXPECT_EQ(got.back(), -99.0f);
 
   std::vector<bf16> narrow(s.size());
-  softmax_delta(device(), tile, on(Matrix<const float>(s.data(), 1, keys)),
+  softmax_delta(device(), with_sink(), on(Matrix<const float>(s.data(), 1, keys)),
                 on(Matrix<const float>(p.data(), 1, keys)), on(lse), on(argmax),
                 on(Matrix<const float>(ds.data(), 1, keys)),
                 on(MatrixView{narrow.data(), DType::bf16, 1, keys, keys}));
   for (size_t c = 0; c < s.size(); ++c) EXPECT_EQ(narrow[c].bits, to_bf16(got[c]).bits) << change.name;
 
-  softmax_delta(device(), tile, on(Matrix<const float>(s.data(), 1, keys)),
+  softmax_delta(device(), with_sink(), on(Matrix<const float>(s.data(), 1, keys)),
                 on(Matrix<const float>(p.data(), 1, keys)), on(lse), on(argmax),
                 on(Matrix<const float>(ds.data(), 1, keys)),
                 on(MatrixView{ds.data(), DType::f32, 1, keys, keys}));
@@ -175,16 +193,19 @@ TEST_P(SoftmaxTest, ChangesMatchDifferences) {
 }
 
 // scale P_j (dp_j - sum P dp), of which only differences of dp matter.
-std::vector<double> exact_vjp(const std::vector<float>& s, const std::vector<float>& dp, long double scale) {
+std::vector<double> exact_vjp(const std::vector<float>& s, const std::vector<float>& dp, long double scale,
+                              float sink) {
   const auto top = static_cast<size_t>(std::ranges::max_element(s) - s.begin());
   std::vector<long double> p;
-  long double sum = 0, mean = 0;
+  const long double of_sink = std::exp(sink - scale * s[top]), common = of_sink > 1 ? 0 : dp[top];
+  long double sum = of_sink;
   for (const float v : s) sum += p.emplace_back(std::exp(scale * (static_cast<long double>(v) - s[top])));
-  for (size_t i = 0; i < s.size(); ++i) mean += p[i] / sum * (static_cast<long double>(dp[i]) - dp[top]);
+  long double mean = -of_sink / sum * common;
+  for (size_t i = 0; i < s.size(); ++i) mean += p[i] / sum * (static_cast<long double>(dp[i]) - common);
   std::vector<double> want;
   for (size_t i = 0; i < s.size(); ++i)
     want.push_back(
-        static_cast<double>(scale * p[i] / sum * (static_cast<long double>(dp[i]) - dp[top] - mean)));
+        static_cast<double>(scale * p[i] / sum * (static_cast<long double>(dp[i]) - common - mean)));
   return want;
 }
 
@@ -193,7 +214,12 @@ TEST_P(SoftmaxTest, CotangentsMatchF64) {
   for (const Change& change : changes())
     for (const int64_t keys : {6, 16, 71}) {
       const int64_t probes = 3;
-      const AttentionTile tile{.heads = 2, .queries = 1, .keys = keys, .scale = 0.5f};
+      AttentionTile tile{.heads = 2, .queries = 1, .keys = keys, .scale = 0.5f};
+      const std::vector<float> sinks{change.sink, change.sink};
+      const auto with_sinks = [&] {
+        tile.sinks = on(sinks).data();
+        return tile;
+      };
       Rng rng(static_cast<uint64_t>(keys));
       std::vector<float> s, dp;
       for (int64_t i = 0; i < 2 * keys; ++i)
@@ -202,16 +228,16 @@ TEST_P(SoftmaxTest, CotangentsMatchF64) {
         dp.push_back(static_cast<float>(change.change(rng, static_cast<size_t>(i % keys))));
       std::vector<float> scaled = s, p(s.size()), lse(2), got(dp.size() + 1, -99.0f);
       std::vector<int32_t> argmax(2);
-      softmax(device(), tile, on(Matrix(scaled.data(), 2, keys)), on(Matrix(p.data(), 2, keys)), on(lse),
-              on(argmax));
+      softmax(device(), with_sinks(), on(Matrix(scaled.data(), 2, keys)), on(Matrix(p.data(), 2, keys)),
+              on(lse), on(argmax));
       const Matrix<const float> p_rows(p.data(), 2, keys), dp_rows(dp.data(), probes * 2, keys);
-      softmax_vjp(device(), tile, on(p_rows), on(argmax), on(dp_rows),
+      softmax_vjp(device(), with_sinks(), on(p_rows), on(lse), on(argmax), on(dp_rows),
                   on(MatrixView{got.data(), DType::f32, probes * 2, keys, keys}));
       for (int64_t r = 0; r < probes * 2; ++r) {
         const auto row = [&](const std::vector<float>& all, int64_t i) {
           return std::vector<float>(all.begin() + i * keys, all.begin() + (i + 1) * keys);
         };
-        const std::vector<double> want = exact_vjp(row(s, r % 2), row(dp, r), 0.5);
+        const std::vector<double> want = exact_vjp(row(s, r % 2), row(dp, r), 0.5, change.sink);
         double error = 0, norm = 0;
         for (size_t c = 0; c < want.size(); ++c) {
           error += std::pow(row(got, r)[c] - want[c], 2);
@@ -225,10 +251,10 @@ TEST_P(SoftmaxTest, CotangentsMatchF64) {
       EXPECT_EQ(got.back(), -99.0f);
 
       std::vector<bf16> narrow(dp.size());
-      softmax_vjp(device(), tile, on(p_rows), on(argmax), on(dp_rows),
+      softmax_vjp(device(), with_sinks(), on(p_rows), on(lse), on(argmax), on(dp_rows),
                   on(MatrixView{narrow.data(), DType::bf16, probes * 2, keys, keys}));
       for (size_t i = 0; i < dp.size(); ++i) EXPECT_EQ(narrow[i].bits, to_bf16(got[i]).bits) << change.name;
-      softmax_vjp(device(), tile, on(p_rows), on(argmax), on(dp_rows),
+      softmax_vjp(device(), with_sinks(), on(p_rows), on(lse), on(argmax), on(dp_rows),
                   on(MatrixView{dp.data(), DType::f32, probes * 2, keys, keys}));
       EXPECT_TRUE(std::equal(dp.begin(), dp.end(), got.begin())) << change.name << ": in place";
     }
@@ -248,7 +274,7 @@ TEST_P(SoftmaxTest, ChangesAndCotangentsAreZeroWhereNothingIsVisible) {
   const Matrix<const float> s_rows(s.data(), 3, 5), p_rows(p.data(), 3, 5), d_rows(d.data(), 3, 5);
   softmax_delta(device(), with(tile, visible), on(s_rows), on(p_rows), on(lse), on(argmax), on(d_rows),
                 on(MatrixView{dp.data(), DType::f32, 3, 5, 5}));
-  softmax_vjp(device(), with(tile, visible), on(p_rows), on(argmax), on(d_rows),
+  softmax_vjp(device(), with(tile, visible), on(p_rows), on(lse), on(argmax), on(d_rows),
               on(MatrixView{ds.data(), DType::f32, 3, 5, 5}));
   for (const std::vector<float>& got : {dp, ds})
     for (size_t i = 0; i < got.size(); ++i) {

@@ -1,12 +1,16 @@
 // The reference forward pass against the goldens of the reference implementation, stage by stage.
 #include "graph/forward.h"
 
+#include <array>
+#include <cmath>
 #include <filesystem>
 #include <list>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/codec.h"
+#include "base/rng.h"
 #include "graph/experts.h"
 #include "io/atomic_file.h"
 #include "io/checkpoint.h"
@@ -260,7 +264,7 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(All, Families,
                          ::testing::Values("llama", "llama3_tied", "mistral", "qwen2", "qwen3", "qwen3_moe",
                                            "gemma3_text", "qwen2_vl", "qwen2_5_vl", "qwen3_vl",
-                                           "qwen3_vl_moe", "mistral3", "gemma3"),
+                                           "qwen3_vl_moe", "gpt_oss", "mistral3", "gemma3"),
                          [](const auto& one) { return std::string(one.param); });
 
 // --- mixtures of experts
@@ -327,7 +331,7 @@ TEST_P(Mixtures, RoutersChooseAsTheGoldensDo) {
   EXPECT_EQ(routers, text["num_hidden_layers"].get<int>());
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Mixtures, ::testing::Values("qwen3_moe", "qwen3_vl_moe"),
+INSTANTIATE_TEST_SUITE_P(All, Mixtures, ::testing::Values("qwen3_moe", "qwen3_vl_moe", "gpt_oss"),
                          [](const auto& one) { return std::string(one.param); });
 
 TEST(MixtureLayers, SomeHaveOneMlp) {
@@ -391,6 +395,97 @@ void compare_stacked(bool transposed) {
 }
 TEST(MixtureLayers, ExpertsInOneTensorMatchEveryGolden) { compare_stacked(false); }
 TEST(MixtureLayers, TransposedExpertsInOneTensorMatchEveryGolden) { compare_stacked(true); }
+
+// gpt-oss with experts of random blocks in MXFP4, as published, or with what they stand for in bfloat16; 32
+// of the 48 hidden values of every expert.
+class Mxfp4Experts {
+ public:
+  explicit Mxfp4Experts(bool blocks)
+      : changed_(folder_, [&](const std::string& copy) { write(copy, blocks); }) {}
+
+  std::vector<float> logits() const {
+    const models::Model model = models::load(changed_.path());
+    const io::Json row = io::read_json_file(folder_ + "/goldens.json")[0];
+    const auto golden = io::SafetensorsFile::open(folder_ + "/" + row["file"].get<std::string>());
+    std::vector<float> found;
+    walk(Threads{2}, model, sample_of(row, golden, folder_),
+         [&](const graph::Stage& stage, const graph::Values& values) {
+           if (stage.name != "lm_head") return;
+           const Matrix<float>& all = values.at("logits").matrix;
+           found.assign(all.data, all.data + all.rows * all.cols);
+         });
+    return found;
+  }
+
+ private:
+  static constexpr int64_t kExperts = 6, kWidth = 32, kHidden = 64, kBlock = 32;
+
+  void write(const std::string& copy, bool blocks) {
+    io::Json config = io::read_json_file(copy + "/config.json");
+    config["intermediate_size"] = kWidth;
+    if (blocks)
+      config["quantization_config"] = {{"quant_method", "mxfp4"}, {"modules_to_not_convert", {"lm_head"}}};
+    io::write_file_atomically(copy + "/config.json", config.dump());
+    const io::Checkpoint stored = io::Checkpoint::open(folder_);
+    std::vector<io::NamedTensor> tensors;
+    for (const std::string& name : stored.names())
+      if (name.find(".experts.") == std::string::npos) tensors.push_back({name, *stored.find(name)});
+    for (int64_t i = 0; i < config["num_hidden_layers"].get<int64_t>(); ++i) {
+      const std::string experts = "model.layers." + std::to_string(i) + ".mlp.experts.";
+      add(experts + "gate_up_proj", 2 * kWidth, kHidden, blocks, tensors);
+      add(experts + "down_proj", kHidden, kWidth, blocks, tensors);
+      // The first hidden values' biases: gate and up in turns.
+      const TensorView all = *stored.find(experts + "gate_up_proj_bias");
+      Tensor& bias = kept_.emplace_back(DType::bf16, Shape{kExperts, 2 * kWidth});
+      for (int64_t e = 0; e < kExperts; ++e)
+        for (int64_t c = 0; c < 2 * kWidth; ++c)
+          bias.as<bf16>()[static_cast<size_t>(e * 2 * kWidth + c)] =
+              all.as<bf16>()[static_cast<size_t>(e * all.shape[1] + c)];
+      tensors.push_back({experts + "gate_up_proj_bias", bias.view()});
+      tensors.push_back({experts + "down_proj_bias", *stored.find(experts + "down_proj_bias")});
+    }
+    io::write_safetensors(copy + "/model.safetensors", tensors);
+  }
+
+  // In blocks the outputs come first, in bfloat16 the inputs.
+  void add(const std::string& name, int64_t out, int64_t in, bool blocks,
+           std::vector<io::NamedTensor>& tensors) {
+    constexpr std::array<float, 8> kMagnitudes{0, 0.5, 1, 1.5, 2, 3, 4, 6};
+    Tensor& codes = kept_.emplace_back(DType::u8, Shape{kExperts, out, in / kBlock, kBlock / 2});
+    Tensor& scales = kept_.emplace_back(DType::u8, Shape{kExperts, out, in / kBlock});
+    for (uint8_t& code : codes.as<uint8_t>()) code = static_cast<uint8_t>(rng_.below(256));
+    for (uint8_t& scale : scales.as<uint8_t>()) scale = static_cast<uint8_t>(119 + rng_.below(4));
+    if (blocks) {
+      tensors.push_back({name + "_blocks", codes.view()});
+      tensors.push_back({name + "_scales", scales.view()});
+      return;
+    }
+    Tensor& plain = kept_.emplace_back(DType::bf16, Shape{kExperts, in, out});
+    for (int64_t e = 0; e < kExperts; ++e)
+      for (int64_t r = 0; r < out; ++r)
+        for (int64_t c = 0; c < in; ++c) {
+          const int64_t at = (e * out + r) * in + c;
+          const uint8_t pair = codes.as<uint8_t>()[static_cast<size_t>(at / 2)];
+          const int code = c % 2 == 0 ? pair & 15 : pair >> 4;
+          const float magnitude = std::ldexp(kMagnitudes[static_cast<size_t>(code & 7)],
+                                             scales.as<uint8_t>()[static_cast<size_t>(at / kBlock)] - 127);
+          plain.as<bf16>()[static_cast<size_t>((e * in + c) * out + r)] =
+              to_bf16(code < 8 ? magnitude : -magnitude);
+        }
+    tensors.push_back({name, plain.view()});
+  }
+
+  const std::string folder_ = family_folder("gpt_oss");
+  Rng rng_{7};
+  std::list<Tensor> kept_;
+  testing::ChangedModel changed_;
+};
+
+TEST(MixtureLayers, BlocksInMxfp4AreWhatTheyStandFor) {
+  const std::vector<float> blocks = Mxfp4Experts(true).logits(), plain = Mxfp4Experts(false).logits();
+  EXPECT_GT(plain.size(), 0u);
+  EXPECT_EQ(blocks, plain);
+}
 
 TEST_F(CudaForwardSlow, RandomUntiedShardedModelMatchesEveryGolden) {
   const std::string folder = family_folder("qwen2_5_vl");

@@ -29,7 +29,8 @@ struct Attention : OpCase {
     Logits logits = Logits::ordinary;
     int64_t tile_bytes = int64_t{256} << 20;
     std::vector<std::vector<Segment>>
-        spans;  // of every sample, in its rows; fewer samples: none in the others
+        spans;                      // of every sample, in its rows; fewer samples: none in the others
+    std::vector<float> sinks = {};  // of heads
   } shape;
   std::vector<float> direction;  // of the keys' common part
 
@@ -112,8 +113,12 @@ struct Attention : OpCase {
       for (int64_t i = 0; i < d; ++i) dot += x[0].row(row)[head * d + i] * x[1].row(k)[kv * d + i];
       p.push_back(dot * static_cast<double>(shape.spec.scale));
     }
-    const double top = *std::ranges::max_element(p);
-    double sum = 0;
+    double top = *std::ranges::max_element(p), sum = 0;
+    if (!shape.sinks.empty()) {
+      const auto sink = static_cast<double>(shape.sinks[static_cast<size_t>(head)]);
+      top = std::max(top, sink);
+      sum = std::exp(sink - top);
+    }
     for (double& v : p) sum += v = std::exp(v - top);
     for (size_t k = 0; k < keys.size(); ++k)
       for (int64_t i = 0; i < d; ++i) y.row(row)[head * d + i] += p[k] / sum * x[2].row(keys[k])[kv * d + i];
@@ -132,21 +137,25 @@ struct Attention : OpCase {
     }
     return y;
   }
+  attention::Spec spec(const Place::Call& at) const {
+    attention::Spec spec = shape.spec;
+    if (!shape.sinks.empty()) spec.sinks = at.on(shape.sinks);
+    return spec;
+  }
   void forward(const Place::Call& at, std::span<const Matrix<const float>> x,
                Matrix<float> y) const override {
     const std::vector<Segment> segments = this->segments(), spans = this->spans();
-    attention::forward(at, shape.spec, {segments, spans}, {x[0], x[1], x[2]}, y);
+    attention::forward(at, spec(at), {segments, spans}, {x[0], x[1], x[2]}, y);
   }
   void delta(const Place::Call& at, std::span<const RowBlock> blocks, std::span<const Matrix<const float>> x,
              std::span<const MatrixView> dx, MatrixView dy) const override {
     const std::vector<Segment> segments = this->segments(), spans = this->spans();
-    attention::delta(at, shape.spec, {segments, spans}, blocks, {x[0], x[1], x[2]}, {dx[0], dx[1], dx[2]},
-                     dy);
+    attention::delta(at, spec(at), {segments, spans}, blocks, {x[0], x[1], x[2]}, {dx[0], dx[1], dx[2]}, dy);
   }
   void vjp(const Place::Call& at, std::span<const Matrix<const float>> x, MatrixView dy, int64_t probes,
            std::span<const MatrixView> dx) const override {
     const std::vector<Segment> segments = this->segments(), spans = this->spans();
-    attention::vjp(at, shape.spec, {segments, spans}, {x[0], x[1], x[2]}, dy, probes, {dx[0], dx[1], dx[2]});
+    attention::vjp(at, spec(at), {segments, spans}, {x[0], x[1], x[2]}, dy, probes, {dx[0], dx[1], dx[2]});
   }
 
   // The error of a logit, from a sum of head_dim products that is large against the result, passes to the
@@ -159,13 +168,15 @@ struct Attention : OpCase {
   }
   // Four things are rounded to bf16 one after the other. Where few probabilities carry the whole change, or
   // there are few elements at all, these errors do not average, where keys have a common part they are
-  // relative to that, and the error of a logit's change is passed on by its exponential.
+  // relative to that, and the error of a logit's change is passed on by its exponential. With sinks the
+  // keys and values keep what they have in common.
   double bf16_bound(double size) const override {
     double roundings = shape.spec.head_dim < 8 ? 4 * 0x1p-9 : 4e-3;
-    if (shape.logits == Logits::spread) roundings = 4 * 0x1p-8;
+    if (shape.logits == Logits::spread || !shape.sinks.empty()) roundings = 4 * 0x1p-8;
     if (shape.logits == Logits::shifted) roundings *= static_cast<double>(kCommon);
     return roundings * (1 + size * scale() * scale());
   }
+  double bf16_vjp_bound() const override { return shape.sinks.empty() ? 4e-3 : 8e-3; }
   int64_t tile_bytes() const override { return shape.tile_bytes; }
 };
 
@@ -232,6 +243,28 @@ std::vector<Attention::Shape> ranges(const attention::Spec& spec, const attentio
   };
 }
 
+// Weaker than the keys, as strong, and stronger: with most of the probability.
+std::vector<Attention::Shape> with_sinks(const attention::Spec& spec, const attention::Spec& small) {
+  const std::vector<std::vector<int64_t>> whole{{33}, {41}};
+  const std::vector<float> sinks{-3, 0.5, 2, 4, 8, 30}, of_small{-1, 0, 2, 6};
+  return {
+      {.name = "sinks", .spec = spec, .windows = whole, .sinks = sinks},
+      {.name = "sinks_peaked", .spec = spec, .windows = whole, .logits = Logits::peaked, .sinks = sinks},
+      {.name = "sinks_spread", .spec = spec, .windows = whole, .logits = Logits::spread, .sinks = sinks},
+      {.name = "sinks_window_in_tiles",
+       .spec = with_window(spec, 7),
+       .windows = {{80}, {46, 20}},
+       .tile_bytes = 600 << 10,
+       .sinks = sinks},
+      {.name = "small_sinks", .spec = small, .windows = {{6}, {5, 2}}, .sinks = of_small},
+      {.name = "small_sinks_in_tiles",
+       .spec = with_window(small, 3),
+       .windows = {{12}, {7}},
+       .tile_bytes = 4 << 10,
+       .sinks = of_small},
+  };
+}
+
 }  // namespace
 
 void add_attention_cases(Cases& cases) {
@@ -260,6 +293,8 @@ void add_attention_cases(Cases& cases) {
   };
   for (const Attention::Shape& shape : shapes) cases.push_back(std::make_shared<Attention>(shape));
   for (const Attention::Shape& shape : ranges(grouped, small_causal))
+    cases.push_back(std::make_shared<Attention>(shape));
+  for (const Attention::Shape& shape : with_sinks(grouped_16, small_causal))
     cases.push_back(std::make_shared<Attention>(shape));
 }
 

@@ -90,7 +90,7 @@ TEST_P(FamilyScores, AgreeWithBruteForce) {
 INSTANTIATE_TEST_SUITE_P(All, FamilyScores,
                          ::testing::Values("llama", "llama3_tied", "mistral", "qwen2", "qwen3", "qwen3_moe",
                                            "gemma3_text", "qwen2_vl", "qwen2_5_vl", "qwen3_vl",
-                                           "qwen3_vl_moe", "mistral3", "gemma3"),
+                                           "qwen3_vl_moe", "gpt_oss", "mistral3", "gemma3"),
                          [](const auto& one) { return std::string(one.param); });
 
 class MixtureScores : public ::testing::TestWithParam<const char*> {
@@ -159,7 +159,7 @@ TEST_P(MixtureScores, SendTheSameTokensToTheSameOtherExperts) {
   EXPECT_FALSE(wanted.empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(All, MixtureScores, ::testing::Values("qwen3_moe", "qwen3_vl_moe"),
+INSTANTIATE_TEST_SUITE_P(All, MixtureScores, ::testing::Values("qwen3_moe", "qwen3_vl_moe", "gpt_oss"),
                          [](const auto& one) { return std::string(one.param); });
 
 class FamilyEstimates : public ::testing::TestWithParam<const char*> {};
@@ -189,7 +189,7 @@ TEST_P(FamilyEstimates, RankAsExactScoresDo) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, FamilyEstimates,
-                         ::testing::Values("qwen2_vl", "qwen3_vl", "qwen3_moe", "qwen3_vl_moe"),
+                         ::testing::Values("qwen2_vl", "qwen3_vl", "qwen3_moe", "qwen3_vl_moe", "gpt_oss"),
                          [](const auto& one) { return std::string(one.param); });
 
 }  // namespace

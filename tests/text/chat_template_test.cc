@@ -209,7 +209,7 @@ TEST_F(ChatFiles, AreLookedForWhereTransformersLooks) {
   EXPECT_EQ(found("gemma").dialect->name, "gemma");
   EXPECT_ERROR(found("what"),
                "--chat-template: expected a chat dialect, one of chatml, qwen2, qwen2_5, qwen3, llama3, "
-               "llama3_1, gemma, mistral, found \"what\"");
+               "llama3_1, gemma, mistral, harmony, found \"what\"");
 }
 
 TEST_F(ChatFiles, OfSeveralTemplatesTheDefaultIsForChat) {
