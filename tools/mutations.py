@@ -111,6 +111,10 @@ MUTATIONS = {
     "weights_of_chosen_experts_as_over_all": (
         "src/ops/router.cc", "if (rule.softmax == Softmax::over_chosen) all.resize", "if (false) all.resize", "models",
         "*qwen3_moe*"),
+    "flips_of_parents_not_told": (
+        "src/graph/variants_experts.cc", "if (!at.known && !dry()) tell_flips(at);", "", "graph", "*ExpertsTest.*"),
+    "estimates_that_miss_flips_unflagged": (
+        "src/scores/finalize.cc", "everything->flipped_rows.value_or(0) >= kManyFlippedRows", "false", "scores", "Finalize.*"),
     "flipped_row_to_the_parents_experts": (
         "src/graph/variants_experts.cc", "for (const auto& [expert, weight] : change.shares) {",
         "for (const auto& [expert, weight] : before) {", "graph", "*ExpertsTest.*"),
@@ -158,7 +162,7 @@ MUTATIONS = {
         "src/models/rope.cc", 'if (!r.has("truncate") || r.boolean("truncate")) {', "if (true) {", "models", "Rope.*"),
     "last_answer_ends_as_others": (
         "src/text/chat.cc", "const bool last_answer = message.role == \"assistant\" && index + 1 == count;",
-        "const bool last_answer = false;", "text", "*Chat*"),
+        "const bool last_answer = false;", "text", "Dialects.*"),
     "unreached_expert_keeps_its_layer_float": (
         "src/choose/question.cc", "return has_score(op) || unreached_[op];", "return has_score(op);", "choose",
         "Question.OpsThatNothing*"),
@@ -339,8 +343,8 @@ MUTATIONS = {
         "src/kernels/attention_rows-inl.h", "((L::load(dp, at) - shift) - mean) * factor",
         "((L::load(dp, at) - shift) - L::zero() * mean) * factor", "kernels", "*Cotangents*"),
     "softmax_vjp_cancels": (
-        "src/kernels/attention_rows-inl.h", "const auto shift = L::set(dp[argmax]), factor",
-        "const auto shift = L::set(0 * dp[argmax]), factor", "kernels", "*Cotangents*"),
+        "src/kernels/attention_rows-inl.h", "const float common = of_sink > p[argmax] ? 0 : dp[argmax];",
+        "const float common = 0 * dp[argmax];", "kernels", "*Cotangents*"),
     "cotangent_overwritten_instead_of_added": (
         "src/graph/backward.cc", "  if (sum.empty()) {\n    sum = std::move(contribution);",
         "  if (true) {\n    sum = std::move(contribution);", "graph", "Backward.*"),
@@ -600,7 +604,13 @@ MUTATIONS = {
     "trace_error_swallowed": (
         "src/base/trace.cc", "if (error_) std::rethrow_exception(error_);", "", "base", "Trace.*"),
     "products_rows_of_unreached_samples": (
-        "src/schedule/work.cc", "if (sample.rows.by_kind[k] > 0) delta_rows", "if (sample.rows.by_kind[k] >= 0) delta_rows", "schedule", "Work.*"),
+        "src/schedule/work.cc", "if (sample.rows.by_kind[k] > 0)", "if (sample.rows.by_kind[k] >= 0)", "schedule", "Work.*"),
+    "experts_counted_with_all_rows": (
+        "src/schedule/work.cc", "place.share = static_cast<double>(mixture->rule.chosen) / static_cast<double>(all);",
+        "place.share = 1;", "sweep", "*ProductsAreThose*"),
+    "forks_live_at_other_experts": (
+        "src/schedule/work.cc", "auto& left = place.mixture == mixture ? beside : before;", "auto& left = before;", "sweep",
+        "*ProductsAreThose*"),
     "rate_by_arithmetic_instead_of_time": (
         "src/sweep/rate.cc", "seconds += product.shape.flops / product.flops_per_s;",
         "seconds += flops / product.flops_per_s;", "sweep", "Rate.*"),

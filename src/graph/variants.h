@@ -26,6 +26,7 @@ struct Leaf {
 struct Branch {
   std::vector<const quant::Format*> formats;  // per op
   std::vector<Leaf> leaves;
+  int id = -1;  // the caller's
 };
 
 // A pair whose change begins at an op: its input does not change there, but its format does.
@@ -34,9 +35,9 @@ struct Fork {
   int64_t sample = 0;
 };
 
-// A leaf's row that other experts work on than its parent's.
+// A row that other experts work on: a leaf's than its parent's, a parent's than the reference's.
 struct Flip {
-  int leaf = 0;  // its id
+  int id = 0;  // of the leaf, or of the parent's branch
   const LinearOp& router;
   int64_t sample = 0, row = 0;  // of the sample
   std::span<const ops::router::Share> before, after;

@@ -118,6 +118,7 @@ class Variants::ExpertsStep {
                 .dx = state.local_deltas[input],
                 .routing = Routing(v_.pass_, experts_, state.local[input].matrix),
                 .known = v_.same_as_reference(state, node_)};
+    if (!at.known && !dry()) tell_flips(at);
     at.live.assign(state.pair_of.size(), false);
     at.out.assign(state.pair_of.size(), -1);
     for (const PairRange& range : at.dx.ranges)
@@ -130,6 +131,18 @@ class Variants::ExpertsStep {
       clear_rows(v_.pass_, at.y.matrix);
     }
     branches_.push_back(std::move(at));
+  }
+
+  // Of a parent, against the reference.
+  void tell_flips(const AtBranch& at) const {
+    if (branches_.empty() || !v_.flips_) return;
+    for (int64_t s = 0; s < batch().samples(); ++s)
+      for (int64_t r = 0; r < batch().rows(node_.rows, s); ++r) {
+        const int64_t row = batch().first_row(node_.rows, s) + r;
+        const auto before = branches_.front().routing.shares(row), after = at.routing.shares(row);
+        if (ops::router::flipped(before, after))
+          v_.flips_({at.state.branch.id, experts_.router, s, r, before, after});
+      }
   }
 
   // Adds the pairs that fork at one of the experts, on rows of the parent.
@@ -213,7 +226,7 @@ class Variants::ExpertsStep {
     const ops::router::Change change =
         ops::router::change(experts_.rule, at.routing.logits(row), before, dlogits);
     if (change.flipped && v_.flips_)
-      v_.flips_({.leaf = at.state.branch.leaves[at.pairs[block].leaf].id,
+      v_.flips_({.id = at.state.branch.leaves[at.pairs[block].leaf].id,
                  .router = experts_.router,
                  .sample = at.pairs[block].sample,
                  .row = r,

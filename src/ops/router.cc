@@ -63,13 +63,16 @@ std::vector<Share> choose(const Rule& rule, std::span<const float> logits) {
   return shares;
 }
 
+bool flipped(std::span<const Share> before, std::span<const Share> after) {
+  return std::ranges::any_of(after, [&](const Share& s) { return find(before, s.expert) == nullptr; });
+}
+
 Change change(const Rule& rule, std::span<const float> logits, std::span<const Share> before,
               std::span<const float> dlogits) {
   std::vector<float> changed(logits.begin(), logits.end());
   for (size_t i = 0; i < changed.size(); ++i) changed[i] += dlogits[i];
   Change result{.shares = choose(rule, changed), .moved = {}};
-  result.flipped =
-      std::ranges::any_of(result.shares, [&](const Share& s) { return find(before, s.expert) == nullptr; });
+  result.flipped = flipped(before, result.shares);
   const bool same_softmax = !result.flipped || rule.softmax == Softmax::over_all;
   double c = 0;
   if (same_softmax)

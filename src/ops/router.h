@@ -35,10 +35,13 @@ struct Share {
 // Those of the k chosen, in descending order of their logits.
 std::vector<Share> choose(const Rule& rule, std::span<const float> logits);
 
+// Whether other experts were chosen.
+bool flipped(std::span<const Share> before, std::span<const Share> after);
+
 struct Change {
   std::vector<Share> shares;  // after it
   std::vector<Share> moved;   // what it adds to the weight of every expert that is or was chosen
-  bool flipped = false;       // the chosen are others than before
+  bool flipped = false;
 };
 // before: choose() of the logits.
 Change change(const Rule& rule, std::span<const float> logits, std::span<const Share> before,

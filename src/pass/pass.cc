@@ -25,8 +25,8 @@ Branches branches_of(const PassInput& input) {
     const auto it = std::find(all.variants.begin(), all.variants.end(), carried);
     if (it != all.variants.end()) return all.branches[static_cast<size_t>(it - all.variants.begin())];
     all.variants.push_back(carried);
-    return all.branches.emplace_back(
-        graph::Branch{.formats = at(input.variants, carried).formats, .leaves = {}});
+    return all.branches.emplace_back(graph::Branch{
+        .formats = at(input.variants, carried).formats, .leaves = {}, .id = static_cast<int>(carried)});
   };
   for (const VariantId v : input.live) {
     const Variant& variant = at(input.variants, v);
@@ -99,10 +99,10 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
   Walk walk(setting, workspace);
   ReferenceUses reference(input, workspace, walk, sinks);
   Branches branches = branches_of(input);
-  std::map<int, int64_t> flips;  // by leaf, in a stage
+  std::map<int, int64_t> flips;  // by variant, in a stage
   graph::Variants variants(walk.pass(), setting.dtype, reference.ranges(), std::move(branches.branches),
                            fork_observer(sinks), reference.observer(),
-                           [&](const graph::Flip& flip) { ++flips[flip.leaf]; });
+                           [&](const graph::Flip& flip) { ++flips[flip.id]; });
   const auto done = [&](const std::string& stage, double flops) {
     if (sinks.stage_done) sinks.stage_done(stage, flops);
   };
@@ -118,8 +118,8 @@ PassReport run_pass(const PassInput& input, graph::Workspace& workspace, const P
       variants.run(stages[i]);
       return variants.values(0);
     });
-    for (const auto& [leaf, rows] : flips)
-      if (sinks.flips) sinks.flips(VariantId{leaf}, rows);
+    for (const auto& [id, rows] : flips)
+      if (sinks.flips) sinks.flips(VariantId{id}, rows);
     flips.clear();
     if (boundaries.reached) boundaries.reached(i + 1, variants);
     done(stages[i].name, variants.flops() - before);

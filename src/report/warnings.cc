@@ -121,8 +121,15 @@ void warn_of_spread_scores(const Run& run, std::vector<std::string>& out) {
                     spread, counted(measured + spread, "score") + (spread == 1 ? " is" : " are")));
 }
 
+double most_flipped_rows(const Run& run) {
+  double most = 0;
+  for (const scores::Baseline& baseline : run.baselines)
+    most = std::max(most, baseline.flipped_rows.value_or(0));
+  return most;
+}
+
 void warn_of_estimates(const Run& run, std::vector<std::string>& out) {
-  int64_t approximate = 0, local = 0, nonlinear = 0, unranked = 0;
+  int64_t approximate = 0, local = 0, nonlinear = 0, flips = 0, unranked = 0;
   for (const auto& score : run.scores) {
     if (!scores::carries_metrics(score.status)) continue;
     if (score.method == scores::Method::local)
@@ -132,10 +139,19 @@ void warn_of_estimates(const Run& run, std::vector<std::string>& out) {
     else
       approximate += score.has_flag("approximate");
     nonlinear += score.has_flag("nonlinear");
+    flips += score.has_flag(scores::kFlipsFlag);
   }
   if (approximate > 0)
     out.push_back(counted(approximate, "score") +
                   " and the intervals that go with them are estimates, not measured.");
+  if (flips > 0)
+    out.push_back(
+        fmt::format("{} flagged `{}`: with everything quantized, so many rows go to other experts than in "
+                    "the float model "
+                    "(`flipped_rows` of the baselines: up to {}) that estimates, which keep every row's "
+                    "experts, miss what "
+                    "counts. Measure the first of the ranking exactly (`--method auto`, `--verify`).",
+                    counted(flips, "estimate"), scores::kFlipsFlag, percent(most_flipped_rows(run))));
   if (nonlinear > 0)
     out.push_back(counted(nonlinear, "estimate") +
                   " flagged `nonlinear`: the effect is too large for the estimate to be trusted in size.");

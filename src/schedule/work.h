@@ -1,5 +1,6 @@
 // How much arithmetic passes are, by a rule and without a walk: every variant has all rows of a sample from
-// the op behind its fork on.
+// the op behind its fork on. Of a mixture of experts each op has its part of the rows, the same of all, and a
+// variant that forks at an expert is at no other of the mixture.
 #pragma once
 
 #include <array>
@@ -44,13 +45,27 @@ class Tally {
     double flops = 0, weighted_rows = 0, elements = 0;
   };
 
-  void add(DType dtype, size_t op, int64_t rows);
+  struct Place {  // of an op
+    graph::Rows kind;
+    double share = 1;              // of the rows
+    int mixture = -1, expert = 0;  // -1: of none
+  };
+  // Leaves that are live, by the kind of rows that they forked on: before the mixture at hand, at its expert
+  // at hand, and at its other ones.
+  struct Live {
+    std::array<int64_t, graph::kRowKinds> before{}, here{}, beside{};
+    int mixture = -1, expert = 0;
+
+    void reach(const Place& place);
+  };
+
+  void add(DType dtype, size_t op, double rows);
 
   const models::Model& model_;
   const std::vector<models::Sample>& data_;
   std::span<const pass::Variant> variants_;
   DType delta_dtype_;
-  std::vector<graph::Rows> kinds_;  // per op
+  std::vector<Place> places_;  // per op
   std::map<std::tuple<DType, int64_t, int64_t>, Sum> sums_;
 };
 

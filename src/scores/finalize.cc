@@ -54,6 +54,11 @@ void check_contract(const Run& run) {
                  baseline.name, baseline.per_sample.size(), samples);
 }
 
+bool flips_many(const Run& run, std::string_view format) {
+  const Baseline* const everything = find_baseline(run.baselines, format);
+  return everything != nullptr && everything->flipped_rows.value_or(0) >= kManyFlippedRows;
+}
+
 void conclude(ScoreRecord& score) {
   score.rank.reset();
   score.total.reset();
@@ -212,7 +217,10 @@ void finalize(Run& run, Metric ranking, uint64_t seed) {
     finalize(baseline);
     if (baseline.format.empty()) baseline.format = format_of_baseline(baseline.name);
   }
-  for (ScoreRecord& score : run.scores) conclude(score);
+  for (ScoreRecord& score : run.scores) {
+    conclude(score);
+    if (score.has_flag("approximate") && flips_many(run, score.format)) add_flag(score, kFlipsFlag);
+  }
   conclude_groups(run, t);
   for (const ScoreGroup& group : group_scores(run)) {
     fill_group(run, group, t);

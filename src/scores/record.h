@@ -58,9 +58,11 @@ struct ScopedIntervals {
   }
 };
 
-// Of ScoreRecord::estimates: of the rows that routers sent to experts, the share that went to others than in
-// the reference.
+// Of ScoreRecord::estimates, and of baselines: of the rows that routers sent to experts, the share that went
+// to others than in the reference. From so many on, estimates of scores in this format are flagged.
 inline constexpr char kFlippedRows[] = "flipped_rows";
+inline constexpr double kManyFlippedRows = 0.01;
+inline constexpr const char* kFlipsFlag = "flips";
 
 struct OpRecord {
   std::string name, tower;
@@ -124,6 +126,7 @@ struct Baseline : Measurement {
   std::string name;
   std::string format;                  // of all:FORMAT, else empty
   std::vector<std::string> float_ops;  // ops of all:FORMAT that stayed float: uncalibrated
+  std::optional<double> flipped_rows;  // of models with mixtures of experts
 };
 // FORMAT of "all:FORMAT", empty for another name.
 std::string format_of_baseline(std::string_view name);

@@ -2,7 +2,8 @@
 //
 //   model, data, settings, provenance    as in Run
 //   ops[]        name, tower, block, role, in_features, out_features, parameters, fusion_group
-//   baselines[]  name, format (null unless the name is all:FORMAT), float_ops, metrics
+//   baselines[]  name, format (null unless the name is all:FORMAT), float_ops, flipped_rows,
+//                metrics
 //   reliability[] format, mode, method ("auto" for a joint ranking), spearman, splits, by_scope
 //   verification[] op (its name), format, mode, method, chosen ("top" or "random"), metric, score, strict,
 //                deviation (null where a sum is not finite or strict is 0)

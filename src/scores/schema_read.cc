@@ -172,6 +172,12 @@ Baseline read_baseline(const ObjectReader& object) {
   baseline.name = object.string("name");
   baseline.format = object.has("format") ? object.string("format") : format_of_baseline(baseline.name);
   if (object.has("float_ops")) baseline.float_ops = strings_at(object, "float_ops");
+  if (object.has(kFlippedRows)) {
+    baseline.flipped_rows = object.number(kFlippedRows);
+    if (*baseline.flipped_rows < 0 || *baseline.flipped_rows > 1)
+      fail("{}: \"{}\": expected a share from 0 to 1, found {}", object.path(), kFlippedRows,
+           *baseline.flipped_rows);
+  }
   read_metrics(object, baseline);
   return baseline;
 }

@@ -87,6 +87,7 @@ Json baseline_json(const Baseline& baseline) {
   return {{"name", baseline.name},
           {"format", baseline.format.empty() ? Json() : Json(baseline.format)},
           {"float_ops", baseline.float_ops},
+          {kFlippedRows, baseline.flipped_rows ? Json(*baseline.flipped_rows) : Json()},
           {"metrics", metrics_json(baseline)}};
 }
 

@@ -229,9 +229,11 @@ void Sweep::measure(VariantRun& variants, scores::Run& run, const ProgressObserv
       if (never_forked(outlook_, v, told, run)) {
         target.kind == Target::Kind::score ? leave_unexercised(run.scores[target.index])
                                            : leave_unexercised(run.groups[target.index]);
-      } else if (target.kind == Target::Kind::score && routed > 0) {
-        run.scores[target.index].estimates.emplace_back(scores::kFlippedRows,
-                                                        static_cast<double>(flipped[v]) / routed);
+      } else if (routed > 0) {
+        const double share = static_cast<double>(flipped[v]) / routed;
+        if (target.kind == Target::Kind::score)
+          run.scores[target.index].estimates.emplace_back(scores::kFlippedRows, share);
+        if (target.kind == Target::Kind::baseline) run.baselines[target.index].flipped_rows = share;
       }
     }
 }

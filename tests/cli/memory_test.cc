@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "io/atomic_file.h"
+#include "io/checkpoint.h"
+#include "io/safetensors_writer.h"
 #include "score_run.h"
 
 namespace qsweep::cli {
@@ -22,10 +25,11 @@ void expect_within(int64_t mebibytes, const Outcome& outcome, const io::Json& js
   EXPECT_LE(outcome.peak_bytes, planned);
 }
 
-ScoreRun score_within(const Workplace& place, int64_t mebibytes, Arguments flags) {
+ScoreRun score_within(const Workplace& place, int64_t mebibytes, Arguments flags,
+                      const std::string& model = kTiny) {
   const std::string memory = std::to_string(mebibytes) + "M";
   flags.insert(flags.end(), {"--memory", memory});
-  const ScoreRun run = score_run(place, "run-" + memory, kTiny, flags);
+  const ScoreRun run = score_run(place, "run-" + memory, model, flags);
   expect_within(mebibytes, run.outcome, run.json);
   return run;
 }
@@ -111,6 +115,45 @@ TEST(MemorySlow, Sketches) {
   score_within(place, 200,
                {"--data", short_samples(place, 300), "--samples", "300", "--ops", "model.layers.[23].*",
                 "--format", "w8a8_dynamic", "--sketch", "384", "--groups", "fused,block"});
+}
+
+// Two of eight experts get all rows: routers of zeros choose the first ones.
+std::string lopsided_mixture(const Workplace& place) {
+  io::Json config = io::read_json_file(testdata("families/qwen3_moe/config.json"));
+  for (const auto& [key, size] : {std::pair{"hidden_size", 256},
+                                  {"moe_intermediate_size", 384},
+                                  {"num_experts", 8},
+                                  {"num_experts_per_tok", 2}})
+    config[key] = size;
+  const std::string shapes = place.at("shapes"), made = place.at("mixture");
+  std::filesystem::create_directory(shapes);
+  io::write_file_atomically(shapes + "/config.json", config.dump());
+  EXPECT_EQ(run_qsweep_synth({shapes, made}).code, 0);
+  const std::string weights = made + "/model.safetensors", changed = made + "/changed";
+  {
+    const io::Checkpoint stored = io::Checkpoint::open(made);
+    const Tensor zeros = Tensor::zeros<bf16>({8, 256});
+    std::vector<io::NamedTensor> tensors;
+    for (const std::string& name : stored.names())
+      tensors.push_back({name, name.ends_with(".mlp.gate.weight") ? zeros.view() : *stored.find(name)});
+    io::write_safetensors(changed, tensors);
+  }
+  std::filesystem::rename(changed, weights);
+  return made;
+}
+
+TEST(MemorySlow, OneExpertGetsAllRows) {
+  const Workplace place;
+  std::string lines;
+  for (int i = 0; i < 16; ++i) {
+    for (int word = 0; word < 60; ++word) lines += "text " + std::to_string(i * word) + " ";
+    lines += "\n";
+  }
+  const ScoreRun run = score_within(
+      place, 130, {"--data", place.write("long.txt", lines), "--samples", "16", "--format", "w8a8"},
+      lopsided_mixture(place));
+  EXPECT_THAT(run.outcome.out, HasSubstr(" passes over the weights"));
+  EXPECT_EQ(run.ops_with("unexercised").size(), 3u * 6 * 3);  // of every layer six experts
 }
 
 TEST(MemorySlow, ProductsOfProbes) {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
+#include <set>
 
 #include <gtest/gtest.h>
 
@@ -146,6 +148,7 @@ class ExpertsTest : public ::testing::TestWithParam<ops::router::Softmax> {
   static std::vector<double> wide(Matrix<const float> m) { return {m.data, m.data + m.rows * m.cols}; }
 
   const std::vector<const Format*> float_ = std::vector<const Format*>(size_t{kOps});
+  const OpRanges ranges_{Threads{1}, std::vector<std::optional<quant::Range>>(size_t{kOps})};
   const std::vector<const Format*> quantized_ = std::vector<const Format*>(size_t{kOps}, &four_bits());
 
  private:
@@ -166,7 +169,6 @@ class ExpertsTest : public ::testing::TestWithParam<ops::router::Softmax> {
   }
 
   std::vector<SampleInputs> samples_;
-  OpRanges ranges_{Threads{1}, std::vector<std::optional<quant::Range>>(size_t{kOps})};
 };
 
 // One op each, the op before the experts, all of an expert, all experts, everything.
@@ -225,6 +227,50 @@ TEST_P(ExpertsTest, NoRowFlips) {
   for (float& weight : router) weight *= 0.01f;
   const Mixture model(normals(1, kHidden * kIn), router, {3, 2, 1, 0}, GetParam());
   EXPECT_EQ(expect_as_parents(model, {{float_, leaves(&four_bits())}}), 0);
+}
+
+// A parent against the reference, and the leaf that is the same variant against it.
+TEST_P(ExpertsTest, ParentsFlipAsTheirLeavesDo) {
+  const Mixture model(normals(1, kHidden * kIn), normals(2, kExperts * kHidden), normals(3, kExperts),
+                      GetParam());
+  std::vector<int> every(static_cast<size_t>(kOps));
+  std::iota(every.begin(), every.end(), 0);
+  const auto flips = [&](const std::vector<Branch>& branches) {
+    std::set<std::pair<int64_t, int64_t>> rows;
+    const Batch batch = this->batch();
+    Workspace workspace;
+    Variants variants({model.context, workspace, batch, model.ops}, DType::f32, ranges_, branches, {}, {},
+                      [&](const Flip& flip) {
+                        EXPECT_EQ(flip.id, 5);
+                        rows.insert({flip.sample, flip.row});
+                      });
+    variants.run(model.stages.front());
+    return rows;
+  };
+  const auto of_leaf = flips({{.formats = float_, .leaves = {leaf(5, every, &four_bits())}}});
+  EXPECT_GT(of_leaf.size(), 0u);
+  EXPECT_EQ(flips({{.formats = float_, .leaves = {}}, {.formats = quantized_, .leaves = {}, .id = 5}}),
+            of_leaf);
+}
+
+// A further leaf that is live at the router costs its logits, and of the experts' products the share of the
+// chosen; where none flips, exactly.
+TEST_P(ExpertsTest, ProductsAreThoseOfTheChosen) {
+  std::vector<float> router = normals(2, kExperts * kHidden);
+  for (float& weight : router) weight *= 0.01f;
+  const Mixture model(normals(1, kHidden * kIn), router, {3, 2, 1, 0}, GetParam());
+  const Batch batch = this->batch();
+  const auto flops = [&](int count) {
+    Branch branch{.formats = float_, .leaves = {}};
+    for (int i = 0; i < count; ++i) branch.leaves.push_back(leaf(i, {0}, &four_bits()));
+    Workspace workspace;
+    Variants variants({model.context, workspace, batch, model.ops}, DType::f32, ranges_, {branch});
+    variants.run(model.stages.front());
+    return variants.flops();
+  };
+  const double rows = 57 + 35, logits = 2 * rows * kExperts * kHidden,
+               dense = 2 * rows * kExperts * 3 * kWidth * kHidden;
+  EXPECT_EQ(flops(2) - flops(1), logits + dense * 2 / kExperts);
 }
 
 // Of two probes, along random directions at the experts' input; and at every op, along changes of its output.

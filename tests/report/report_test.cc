@@ -144,6 +144,18 @@ TEST(Report, WarnsOfOtherStatusesAndFlags) {
   EXPECT_THAT(text, HasSubstr("| `w8a8` | non_finite | 1 | `visual.merger.mlp.0` |"));
 }
 
+TEST(Report, WarnsOfEstimatesThatMissFlips) {
+  auto run = steady_run();
+  for (auto& score : run.scores) score.method = scores::Method::adjoint;
+  run.baselines.front().flipped_rows = 0.125;
+  EXPECT_THAT(markdown(finalized(run)),
+              HasSubstr("4 estimates flagged `flips`: with everything quantized, so many rows go to other "
+                        "experts than in the float model (`flipped_rows` of the baselines: up to 12.5 %)"));
+  run.baselines.front().flipped_rows = 0;
+  for (auto& score : run.scores) score.flags.clear();
+  EXPECT_THAT(markdown(finalized(run)), Not(HasSubstr("`flips`")));
+}
+
 TEST(Report, WarnsOfAnAnswerMetricWithoutAnswers) {
   auto run = steady_run();
   run.data.answer_tokens = 0;

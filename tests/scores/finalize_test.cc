@@ -204,6 +204,20 @@ TEST(Finalize, SpreadScoresCopyHowTheRepresentativeWasMade) {
   EXPECT_EQ(run.scores[0].estimate("coherence"), 2);
 }
 
+// Of a format that sends many rows to other experts once all ops have it.
+TEST(Finalize, EstimatesThatMissFlipsAreFlagged) {
+  auto run = make_run();
+  run.baselines.front().flipped_rows = 0.02;
+  run.scores[3].method = Method::adjoint;
+  finalize(run, kKl, 1);
+  EXPECT_THAT(run.scores[0].flags, ::testing::IsEmpty()) << "measured";
+  EXPECT_THAT(run.scores[3].flags, ::testing::ElementsAre("approximate", "flips"));
+  run.scores[3].flags = {};
+  run.baselines.front().flipped_rows = 0.005;
+  finalize(run, kKl, 1);
+  EXPECT_THAT(run.scores[3].flags, ::testing::ElementsAre("approximate"));
+}
+
 TEST(Finalize, MissingSamplesBreakTheContract) {
   auto run = make_run();
   run.scores[2].per_sample.pop_back();

@@ -325,6 +325,8 @@ TEST(Schema, ContradictionsAreRefused) {
        "t: scores[4]: expected one score of visual.blocks.0.attn.qkv in w8a8, isolated, exact, found "
        "another: "
        "scores[0]"},
+      {[](io::Json& j) { j["baselines"][0]["flipped_rows"] = 1.5; },
+       "t: baselines[0]: \"flipped_rows\": expected a share from 0 to 1, found 1.5"},
       {[](io::Json& j) { j["baselines"].push_back(j["baselines"][0]); },
        "t: baselines[1]: \"name\": \"all:w8a8\" is there twice"},
       {[](io::Json& j) { halve_positions(j["scores"][4]["metrics"]["all"]); },

@@ -8,6 +8,8 @@
 #include "base/stats.h"
 #include "graph/variants.h"
 #include "io/json.h"
+#include "quant/format.h"
+#include "schedule/work.h"
 #include "sweep/tiny.h"
 
 namespace qsweep {
@@ -120,6 +122,26 @@ TEST_P(MixtureScores, OfGroupsAgreeAndUnreachedExpertsHaveNone) {
   EXPECT_EQ(groups, expected.at("groups").size());
 }
 
+// By rule, and by the plan's dry walk, which sends all rows to the first experts: of the experts' products
+// the part of the chosen. The walk has a forward's arithmetic four times more: of everything quantized, and
+// of the forks' own errors, two products each.
+TEST_P(MixtureScores, ProductsAreThoseOfTheChosen) {
+  std::vector<pass::Variant> variants;
+  for (int op = 0; op < static_cast<int>(model.ops.size()); ++op)
+    variants.push_back({.overrides = {{op, &quant::find_format("w8a8_dynamic")}}});
+  std::vector<int> all;
+  for (size_t s = 0; s < samples.size(); ++s) all.push_back(static_cast<int>(s));
+  const auto arithmetic = [&](const std::vector<pass::VariantId>& live) {
+    schedule::Tally tally(model, samples, variants);
+    tally.add(all, live);
+    return tally.amount().flops;
+  };
+  const double reference = arithmetic({}), by_rule = arithmetic(all_of(variants)) - reference;
+  const TinyRun family(std::move(model), std::move(samples));
+  const auto report = family.score({.formats = testing::formats({"w8a8_dynamic"}), .strict = true}).report;
+  EXPECT_NEAR(report.plan.flops() / (by_rule + 4 * reference), 1, 0.05);
+}
+
 // The reference lists, for every quantized op, the tokens that then go to other experts. A token whose last
 // chosen expert led by less than rounding may move is anybody's guess.
 TEST_P(MixtureScores, SendTheSameTokensToTheSameOtherExperts) {
@@ -145,9 +167,9 @@ TEST_P(MixtureScores, SendTheSameTokensToTheSameOtherExperts) {
     return io::Json({router, sample, token, from, to}).dump();
   };
   const auto flip = [&](const graph::Flip& f) {
-    found[model.ops[static_cast<size_t>(f.leaf)].name].insert(
-        told(f.router.name, samples[static_cast<size_t>(f.sample)].id, f.row, experts(f.before),
-             experts(f.after)));
+    found[model.ops[static_cast<size_t>(f.id)].name].insert(told(f.router.name,
+                                                                 samples[static_cast<size_t>(f.sample)].id,
+                                                                 f.row, experts(f.before), experts(f.after)));
   };
   graph::Variants variants({context, workspace, batch, model.ops}, DType::f32, ranges, {reference}, {}, {},
                            flip);
