@@ -68,6 +68,16 @@ MUTATIONS = {
         "src/models/packing.cc", "(n + block - 1) / block", "n / block", "models", "PackedBy.*"),
     "nibbles_in_the_other_order": (
         "src/kernels/unpack-inl.h", "row[c / 2] >> (c % 2 * 4)", "row[c / 2] >> (4 - c % 2 * 4)", "models", "Packed*"),
+    "awq_in_plain_order": (
+        "src/kernels/unpack-inl.h", "in_turns ? kPlaces >> (4 * at) & 15u : at", "in_turns ? at : at", "kernels", "*UnpackTest*"),
+    "zero_points_of_gptq_as_they_stand": (
+        "src/models/packing.cc", 'format == "gptq" ? 1 : 0', "0", "models", "PackedBy.*"),
+    "order_of_groups_ignored": (
+        "src/graph/stored_weight.cc", ".groups = s.groups ? bytes(parts[3]) : nullptr", ".groups = nullptr", "models", "PackedBy.*"),
+    "groups_of_inputs_unchecked": (
+        "src/models/packing.cc", "if (group < 0 || group >= groups)", "if (false)", "models", "Packing.Groups*"),
+    "rows_of_column_codes_from_the_first": (
+        "src/graph/stored_weight.cc", "    ByColumns part = *by_columns;\n    part.first += from;", "    ByColumns part = *by_columns;", "models", "PackedBy.*"),
     "zero_point_ignored": (
         "src/models/packing.cc", "  if (!scheme.symmetric)\n    weight.zeros", "  if (false)\n    weight.zeros", "models",
         "PackedBy.*"),

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes testdata/packed: weights that real tools have packed, and what the tools make of them again.
     tools/packed_goldens.py OUT
-Needs torch, transformers 4.57 (block FP8 as torch casts it, MXFP4) or compressed-tensors; makes what it can."""
+Needs torch, transformers 4.57 (block FP8 as torch casts it, MXFP4), compressed-tensors or auto-round; makes what it can."""
 import json
 import sys
 from pathlib import Path
@@ -77,8 +77,38 @@ def compressed(out):
                           "config_groups": {"group_0": {"targets": ["Linear"], "weights": keys}}}, tensors)
 
 
+def auto_round(out):
+    """Integers by columns, as AutoRound packs them for GPTQ's and AWQ's readers. Scales of few bits, so that what the
+    tool makes of them in float16 is exact."""
+    from auto_round.export.export_to_awq.utils import WQLinear_GEMM, dequantize_gemm
+    from auto_round_extension.torch.qlinear_torch import QuantLinear as AsTheyAre
+    from auto_round_extension.torch.qlinear_torch_zp import QuantLinear as LessOne
+    out_features, group = 32, 16
+    linear = torch.nn.Linear(IN, out_features, bias=False)
+    linear.weight.data = torch.randn(out_features, IN)
+    for name, bits, offset, ordered in [("gptq", 4, 1, False), ("gptq_v2", 4, 0, False), ("gptq_8_bits", 8, 1, False),
+                                        ("gptq_in_order", 4, 1, True)]:
+        scales = torch.randint(4, 8, (out_features, IN // group)) / 2.0 ** (bits - 1) / 4
+        zeros = torch.randint(1, 2**bits - 1, (out_features, IN // group)).float()
+        layer = (LessOne if offset else AsTheyAre)(bits, group, IN, out_features, False, g_idx=True)
+        layer.device = "cpu"
+        layer.pack_248_bits(linear, scales, zeros)
+        if ordered:
+            layer.g_idx = layer.g_idx[torch.randperm(IN)].contiguous()
+        want = layer(torch.eye(IN, dtype=torch.float16)).t().float()
+        codes = {"op.qweight": layer.qweight, "op.qzeros": layer.qzeros, "op.scales": layer.scales, "op.g_idx": layer.g_idx}
+        store(out, name, {"quant_method": "gptq", "bits": bits, "group_size": group, "desc_act": ordered, "sym": False,
+                          "checkpoint_format": "gptq" if offset else "gptq_v2"}, codes | {"want": want})
+    scales = torch.randint(4, 8, (IN // group, out_features)) / 32.0
+    zeros = torch.randint(0, 16, (IN // group, out_features))
+    layer = WQLinear_GEMM.from_linear(linear, 4, group, scales=scales, zeros=zeros)
+    want = dequantize_gemm(layer.qweight, layer.qzeros, layer.scales, 4, group).t().float()
+    store(out, "awq", {"quant_method": "awq", "bits": 4, "group_size": group, "zero_point": True, "version": "gemm"},
+          {"op.qweight": layer.qweight, "op.qzeros": layer.qzeros, "op.scales": layer.scales, "want": want})
+
+
 if __name__ == "__main__":
-    for make in (block_fp8, mxfp4, compressed):
+    for make in (block_fp8, mxfp4, compressed, auto_round):
         try:
             make(sys.argv[1])
         except ImportError as error:

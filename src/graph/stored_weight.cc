@@ -18,9 +18,10 @@ Scaled rows_of(const Scaled& all, int64_t from, int64_t count) {
   return part;
 }
 
+const uint8_t* bytes(const TensorView& view) { return reinterpret_cast<const uint8_t*>(view.data); }
+
 void unpack_scaled(kernels::Device device, const Scaled& s, const std::vector<TensorView>& parts,
                    MatrixView y) {
-  const auto bytes = [](const TensorView& view) { return reinterpret_cast<const uint8_t*>(view.data); };
   kernels::scale_codes(device,
                        {.kind = s.kind,
                         .codes = bytes(parts[0]),
@@ -37,6 +38,23 @@ void unpack_scaled(kernels::Device device, const Scaled& s, const std::vector<Te
                        y);
 }
 
+void unpack_columns(kernels::Device device, const ByColumns& s, const std::vector<TensorView>& parts,
+                    MatrixView y) {
+  kernels::scale_columns(device,
+                         {.words = s.words,
+                          .bits = s.bits,
+                          .codes = bytes(parts[0]),
+                          .rows = s.scales.shape[1],
+                          .first = s.first,
+                          .scales = parts[1].data,
+                          .scale_dtype = s.scales.dtype,
+                          .zeros = bytes(parts[2]),
+                          .zero_offset = s.zero_offset,
+                          .groups = s.groups ? bytes(parts[3]) : nullptr,
+                          .columns_of_group = s.columns_of_group},
+                         y);
+}
+
 }  // namespace
 
 StoredWeight::StoredWeight(DType as, Shape of, Strided strided) : TensorView{as, std::move(of), nullptr} {
@@ -50,11 +68,19 @@ StoredWeight::StoredWeight(DType as, Shape of, Strided strided) : TensorView{as,
 StoredWeight::StoredWeight(DType as, Shape of, Scaled scaled)
     : TensorView{as, std::move(of), nullptr}, layout(std::move(scaled)) {}
 
+StoredWeight::StoredWeight(DType as, Shape of, ByColumns by_columns)
+    : TensorView{as, std::move(of), nullptr}, layout(std::move(by_columns)) {}
+
 std::vector<TensorView> StoredWeight::parts() const {
   if (const auto* strided = std::get_if<Strided>(&layout)) return {strided->source};
   if (const auto* scaled = std::get_if<Scaled>(&layout)) {
     std::vector<TensorView> parts{scaled->codes, scaled->scales};
     if (scaled->zeros) parts.push_back(*scaled->zeros);
+    return parts;
+  }
+  if (const auto* by_columns = std::get_if<ByColumns>(&layout)) {
+    std::vector<TensorView> parts{by_columns->codes, by_columns->scales, by_columns->zeros};
+    if (by_columns->groups) parts.push_back(*by_columns->groups);
     return parts;
   }
   return {*this};
@@ -67,8 +93,8 @@ int64_t StoredWeight::part_bytes() const {
 }
 
 int64_t StoredWeight::own_bytes() const {
-  const auto* scaled = std::get_if<Scaled>(&layout);
-  return scaled != nullptr ? part_bytes() / scaled->every : size_bytes();
+  if (const auto* scaled = std::get_if<Scaled>(&layout)) return part_bytes() / scaled->every;
+  return std::holds_alternative<ByColumns>(layout) ? part_bytes() : size_bytes();
 }
 
 StoredWeight StoredWeight::rows(int64_t from, int64_t count) const {
@@ -81,6 +107,11 @@ StoredWeight StoredWeight::rows(int64_t from, int64_t count) const {
   }
   if (const auto* scaled = std::get_if<Scaled>(&layout))
     return {dtype, std::move(of), rows_of(*scaled, from, count)};
+  if (const auto* by_columns = std::get_if<ByColumns>(&layout)) {
+    ByColumns part = *by_columns;
+    part.first += from;
+    return {dtype, std::move(of), std::move(part)};
+  }
   const int64_t offset = from * row_elements(*this) * qsweep::size_bytes(dtype);
   return TensorView{dtype, std::move(of), data == nullptr ? nullptr : data + offset};
 }
@@ -91,6 +122,8 @@ void unpack(kernels::Device device, const StoredWeight& weight, const std::vecto
                y.cols, to_string(weight.shape));
   if (const auto* scaled = std::get_if<Scaled>(&weight.layout))
     return unpack_scaled(device, *scaled, parts, y);
+  if (const auto* by_columns = std::get_if<ByColumns>(&weight.layout))
+    return unpack_columns(device, *by_columns, parts, y);
   const auto& strided = std::get<Strided>(weight.layout);
   const std::byte* first = parts.front().data + strided.first * size_bytes(weight.dtype);
   const bool vector = weight.shape.size() == 1;

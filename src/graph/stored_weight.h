@@ -26,15 +26,29 @@ struct Scaled {
   int64_t first = 0, every = 1, above = 0;
 };
 
+// Codes by columns, as kernels::ColumnCodes has them.
+struct ByColumns {
+  kernels::ColumnCodes::Words words = {};
+  int bits = 4;
+  TensorView codes;   // of all rows
+  TensorView scales;  // [groups, rows]
+  TensorView zeros;
+  int32_t zero_offset = 0;
+  std::optional<TensorView> groups;
+  int64_t columns_of_group = 1;
+  int64_t first = 0;
+};
+
 // A weight [out, in] or a bias [out], as a view of the numbers in that shape. Where the checkpoint stores
 // them in another way, the view has no data, and the dtype that unpack() writes.
 struct StoredWeight : TensorView {
-  std::variant<std::monostate, Strided, Scaled> layout;  // monostate: the view itself
+  std::variant<std::monostate, Strided, Scaled, ByColumns> layout;  // monostate: the view itself
 
   StoredWeight() = default;
   StoredWeight(TensorView plain) : TensorView(std::move(plain)) {}
   StoredWeight(DType as, Shape of, Strided strided);
   StoredWeight(DType as, Shape of, Scaled scaled);
+  StoredWeight(DType as, Shape of, ByColumns by_columns);
 
   bool is_plain() const { return std::holds_alternative<std::monostate>(layout); }
   // What unpack() reads: views of the checkpoint's memory.

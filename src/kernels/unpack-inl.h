@@ -55,11 +55,11 @@ QSWEEP_KERNEL int32_t zero_at(const ScaledCodes& s, int64_t row, int64_t column)
   return word[bit / 8] >> bit % 8 & ((1 << bits) - 1);
 }
 
-QSWEEP_KERNEL float scale_at(const ScaledCodes& s, int64_t i) {
-  if (s.scale_dtype == DType::f32) return static_cast<const float*>(s.scales)[i];
-  if (s.scale_dtype == DType::bf16) return to_float(static_cast<const bf16*>(s.scales)[i]);
-  if (s.scale_dtype == DType::f16) return to_float(static_cast<const f16*>(s.scales)[i]);
-  const uint32_t exponent = static_cast<const uint8_t*>(s.scales)[i];
+QSWEEP_KERNEL float scale_at(const void* scales, DType dtype, int64_t i) {
+  if (dtype == DType::f32) return static_cast<const float*>(scales)[i];
+  if (dtype == DType::bf16) return to_float(static_cast<const bf16*>(scales)[i]);
+  if (dtype == DType::f16) return to_float(static_cast<const f16*>(scales)[i]);
+  const uint32_t exponent = static_cast<const uint8_t*>(scales)[i];
   return exponent == 0 ? 0x1p-127f : std::bit_cast<float>(exponent << 23);
 }
 
@@ -74,7 +74,8 @@ QSWEEP_KERNEL void scale_row(const ScaledCodes& s, int64_t r, int64_t n, T* y) {
   const auto columns = static_cast<uint32_t>(s.block_columns);
   L::each_part(n, 1, [&](auto part, int64_t c) QSWEEP_LANES {
     const int64_t column = static_cast<uint32_t>(c) / columns;
-    const float value = number<kind>(codes, c, zero_at<kind>(s, row, column)) * scale_at(s, blocks + column);
+    const float value = number<kind>(codes, c, zero_at<kind>(s, row, column)) *
+                        scale_at(s.scales, s.scale_dtype, blocks + column);
     part.once([&] QSWEEP_LANES { put(value, y + c); });
   });
 }
@@ -99,6 +100,41 @@ QSWEEP_KERNEL void ScaleCodes(int64_t begin, int64_t end, ScaledCodes s, MatrixV
     case Codes::e2m1:
       return scale_rows<Codes::e2m1>(begin, end, s, y);
   }
+}
+
+// Wherever it begins in memory.
+QSWEEP_KERNEL uint32_t word_at(const uint8_t* words, int64_t i) {
+  const uint8_t* w = words + 4 * i;
+  return w[0] | uint32_t{w[1]} << 8 | uint32_t{w[2]} << 16 | uint32_t{w[3]} << 24;
+}
+
+// Of a word of neighbouring codes the one at this place of the row or column.
+QSWEEP_KERNEL int32_t code_in(uint32_t word, int64_t place, int bits, bool in_turns) {
+  constexpr uint32_t kPlaces = 0x73625140;  // of 0, 1, 2 and so on in the order 0, 2, 4, 6, 1, 3, 5, 7
+  const auto at = static_cast<uint32_t>(place % (32 / bits));
+  const uint32_t nibble = in_turns ? kPlaces >> (4 * at) & 15u : at;
+  return static_cast<int32_t>(word >> (nibble * static_cast<uint32_t>(bits)) & ((1u << bits) - 1));
+}
+
+QSWEEP_KERNEL float number_at(const ColumnCodes& s, int64_t row, int64_t c) {
+  const bool in_turns = s.words == ColumnCodes::Words::of_columns;
+  const int64_t in_word = 32 / s.bits, words = s.rows / in_word;
+  const int64_t group = s.groups != nullptr ? word_at(s.groups, c) : c / s.columns_of_group;
+  const int32_t zero = code_in(word_at(s.zeros, group * words + row / in_word), row, s.bits, in_turns);
+  const int32_t code = in_turns ? code_in(word_at(s.codes, c * words + row / in_word), row, s.bits, true)
+                                : code_in(word_at(s.codes, c / in_word * s.rows + row), c, s.bits, false);
+  return static_cast<float>(code - zero - s.zero_offset) *
+         scale_at(s.scales, s.scale_dtype, group * s.rows + row);
+}
+
+QSWEEP_KERNEL void ScaleColumns(int64_t begin, int64_t end, ColumnCodes s, MatrixView y) {
+  for (int64_t r = begin; r < end; ++r)
+    L::each_part(y.cols, 1, [&](auto part, int64_t c) QSWEEP_LANES {
+      const float value = number_at(s, s.first + r, c);
+      part.once([&] QSWEEP_LANES {
+        y.dtype == DType::f32 ? put(value, y.as<float>().row(r) + c) : put(value, y.as<bf16>().row(r) + c);
+      });
+    });
 }
 
 }  // namespace

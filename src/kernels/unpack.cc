@@ -11,6 +11,7 @@
 namespace qsweep::kernels {
 QSWEEP_EXPORT(CopyStrided);
 QSWEEP_EXPORT(ScaleCodes);
+QSWEEP_EXPORT(ScaleColumns);
 
 void copy_strided(Device device, const void* x, int64_t row_step, int64_t column_step, MatrixView y) {
   QSWEEP_CHECK(y.dtype == DType::bf16 || y.dtype == DType::f16 || y.dtype == DType::f32, "a matrix of {}",
@@ -21,6 +22,11 @@ void copy_strided(Device device, const void* x, int64_t row_step, int64_t column
 void scale_codes(Device device, const ScaledCodes& codes, MatrixView y) {
   QSWEEP_CHECK(y.dtype == DType::bf16 || y.dtype == DType::f32, "a matrix of {}", name(y.dtype));
   run_rows(device, y.rows, QSWEEP_KERNEL_OF(ScaleCodes), codes, y);
+}
+
+void scale_columns(Device device, const ColumnCodes& codes, MatrixView y) {
+  QSWEEP_CHECK(y.dtype == DType::bf16 || y.dtype == DType::f32, "a matrix of {}", name(y.dtype));
+  run_rows(device, y.rows, QSWEEP_KERNEL_OF(ScaleColumns), codes, y);
 }
 
 }  // namespace qsweep::kernels

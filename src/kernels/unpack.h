@@ -40,4 +40,25 @@ struct ScaledCodes {
 // y[r, c] = (code - zero point) * scale, computed in f32; y is f32 or bf16.
 void scale_codes(Device device, const ScaledCodes& codes, MatrixView y);
 
+// Codes by columns, of which groups share a scale for each row, as GPTQ and AWQ write them. Words of 32 bits
+// hold neighbouring codes of a row (GPTQ: [columns / 8, rows]) or of a column (AWQ: [columns, rows / 8], in
+// the order 0, 2, 4, 6, 1, 3, 5, 7); zero points are [groups, rows / 8] in either, in the same order.
+struct ColumnCodes {
+  enum class Words { of_rows, of_columns };
+  Words words = {};
+  int bits = 4;  // or 8, of rows alone
+  const uint8_t* codes = nullptr;
+  int64_t rows = 0;  // of the matrix of codes; row r of y is row first + r
+  int64_t first = 0;
+  const void* scales = nullptr;  // [groups, rows]
+  DType scale_dtype = {};        // f32, bf16 or f16
+  const uint8_t* zeros = nullptr;
+  int32_t zero_offset = 0;          // added to what stands there
+  const uint8_t* groups = nullptr;  // of columns, as 32 bits each; null: so many neighbours each
+  int64_t columns_of_group = 1;
+};
+
+// The same of these.
+void scale_columns(Device device, const ColumnCodes& codes, MatrixView y);
+
 }  // namespace qsweep::kernels

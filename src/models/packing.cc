@@ -96,6 +96,41 @@ Packing read_compressed_tensors(const io::ObjectReader& config) {
   return packing;
 }
 
+Packing by_columns(const io::ObjectReader& config, Packing::Method method) {
+  Packing::Scheme scheme{.bits = static_cast<int>(config.integer_in("bits", 1, 8)), .block_rows = 1};
+  if (scheme.bits != 4 && (method == awq || scheme.bits != 8))
+    refuse(config.path(), fmt::format("integers of {} bits", scheme.bits));
+  if (config.has("group_size") && config.integer("group_size") != -1)
+    scheme.block_columns = config.integer_in("group_size", 1, INT32_MAX);
+  return {.method = method, .schemes = {scheme}, .left_out = names_at(config, "modules_to_not_convert")};
+}
+
+Packing read_gptq(const io::ObjectReader& config) {
+  Packing packing = by_columns(config, gptq);
+  const std::string format = config.has("checkpoint_format") ? config.string("checkpoint_format") : "gptq";
+  if (format != "gptq" && format != "gptq_v2") refuse(config.path(), "GPTQ, format " + format);
+  if (config.has("dynamic") && !config.at("dynamic").empty())
+    refuse(config.path(), "GPTQ with settings by modules, dynamic");
+  packing.schemes.front().zero_offset = format == "gptq" ? 1 : 0;
+  return packing;
+}
+
+Packing read_awq(const io::ObjectReader& config) {
+  if (config.has("version") && config.string("version") != "gemm")
+    refuse(config.path(), "AWQ, version " + config.string("version"));
+  if (config.has("zero_point") && !config.boolean("zero_point"))
+    refuse(config.path(), "AWQ without zero points");
+  return by_columns(config, awq);
+}
+
+// AutoRound packs as others do, and says as whom.
+Packing read_auto_round(const io::ObjectReader& config) {
+  const std::string format = config.has("packing_format") ? config.string("packing_format") : "none";
+  if (format == "auto_round:auto_gptq") return read_gptq(config);
+  if (format == "auto_round:auto_awq") return read_awq(config);
+  refuse(config.path(), "AutoRound, packing format " + format);
+}
+
 // A matrix of codes and what is known of it.
 struct Place {
   const io::Checkpoint& checkpoint;
@@ -173,6 +208,45 @@ StoredWeight unpacked_integers(const io::Checkpoint& checkpoint, const Packing& 
   return {DType::f32, {out, in}, std::move(weight)};
 }
 
+// The group of every input must be one of those that there are.
+void check_groups(const TensorView& of_inputs, const std::string& name, int64_t groups) {
+  for (int64_t i = 0; i < of_inputs.elements(); ++i) {
+    int32_t group = 0;
+    std::memcpy(&group, of_inputs.data + i * int64_t{sizeof group}, sizeof group);
+    if (group < 0 || group >= groups)
+      fail("tensor \"{}\": expected groups from 0 to {}, found {} for input {}", name, groups - 1, group, i);
+  }
+}
+
+StoredWeight integers_by_columns(const io::Checkpoint& checkpoint, const Packing& packing,
+                                 const std::string& name,
+                                 const std::function<std::string(const std::string&)>& stored_name,
+                                 int64_t out, int64_t in) {
+  const Packing::Scheme& scheme = packing.schemes.front();
+  const std::string codes = stored_name(name + ".qweight"), order = stored_name(name + ".g_idx");
+  const int64_t in_word = 32 / scheme.bits, groups = blocks(in, scheme.block_columns);
+  const bool of_rows = packing.method == gptq;
+  if ((of_rows ? in : out) % in_word != 0 || out % in_word != 0)
+    fail("tensor \"{}\": {} outputs of {} inputs do not fill words of 32 bits", codes, out, in);
+  const Place place{checkpoint, codes, scheme, out, in};
+  graph::ByColumns weight{
+      .words = of_rows ? kernels::ColumnCodes::Words::of_rows : kernels::ColumnCodes::Words::of_columns,
+      .bits = scheme.bits,
+      .codes = companion(place, codes, of_rows ? Shape{in / in_word, out} : Shape{in, out / in_word},
+                         {DType::i32}),
+      .scales = companion(place, stored_name(name + ".scales"), {groups, out},
+                          {DType::f32, DType::bf16, DType::f16}),
+      .zeros = companion(place, stored_name(name + ".qzeros"), {groups, out / in_word}, {DType::i32}),
+      .zero_offset = scheme.zero_offset,
+      .groups = {},
+      .columns_of_group = scheme.block_columns == 0 ? in : scheme.block_columns};
+  if (of_rows && checkpoint.find(order) != nullptr) {
+    weight.groups = companion(place, order, {in}, {DType::i32});
+    if (weight.groups->data != nullptr) check_groups(*weight.groups, order, groups);
+  }
+  return {DType::f32, {out, in}, std::move(weight)};
+}
+
 }  // namespace
 
 std::string Packing::sentence() const {
@@ -181,7 +255,9 @@ std::string Packing::sentence() const {
                                           "integers of compressed-tensors, packed in words",
                                           "int8 of compressed-tensors",
                                           "FP8 of compressed-tensors",
-                                          "MXFP4"};
+                                          "MXFP4",
+                                          "integers of GPTQ",
+                                          "integers of AWQ"};
   if (method == none) return "";
   return fmt::format(
       "The checkpoint is quantized already ({}): the reference is the model of its dequantized weights{}",
@@ -196,6 +272,9 @@ Packing read_packing(const io::Json& config, const std::string& path) {
   const std::string method =
       quantization.has("quant_method") ? quantization.string("quant_method") : "unknown";
   if (method == "fp8") return read_fp8(quantization);
+  if (method == "gptq") return read_gptq(quantization);
+  if (method == "awq") return read_awq(quantization);
+  if (method == "auto-round") return read_auto_round(quantization);
   if (method == "compressed-tensors") return read_compressed_tensors(quantization);
   if (method == "mxfp4")
     return {.method = mxfp4, .left_out = names_at(quantization, "modules_to_not_convert")};
@@ -205,6 +284,9 @@ Packing read_packing(const io::Json& config, const std::string& path) {
 StoredWeight packed_weight(const io::Checkpoint& checkpoint, const Packing& packing, const std::string& name,
                            const std::function<std::string(const std::string&)>& stored_name, int64_t out,
                            int64_t in) {
+  if ((packing.method == gptq || packing.method == awq) &&
+      checkpoint.find(stored_name(name + ".qweight")) != nullptr)
+    return integers_by_columns(checkpoint, packing, name, stored_name, out, in);
   const std::string plain = stored_name(name + ".weight");
   const TensorView* stored = checkpoint.find(plain);
   const bool packed = checkpoint.find(stored_name(name + ".weight_packed")) != nullptr;

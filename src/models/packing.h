@@ -20,12 +20,15 @@ struct Packing {
     int_quantized,    // of compressed-tensors: "weight" in int8, "weight_scale"
     float_quantized,  // of compressed-tensors: "weight" in E4M3, "weight_scale"
     mxfp4,            // of stacked experts: "..._blocks" in E2M1, "..._scales" in powers of 2 for 32 inputs
+    gptq,             // "qweight" in words of integers along the inputs, "qzeros", "scales", perhaps "g_idx"
+    awq,              // the same in words along the outputs
   };
   // How some of the ops are quantized. Rows and columns that share a scale; 0: all.
   struct Scheme {
     int bits = 8;
     int64_t block_rows = 0, block_columns = 0;
     bool symmetric = true;
+    int32_t zero_offset = 0;  // gptq: added to the zero points as they stand
   };
 
   Method method = Method::none;

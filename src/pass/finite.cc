@@ -99,12 +99,14 @@ std::optional<int64_t> find_bad_scale(const TensorView& scales) {
 void check_scales(const models::Model& model) {
   for (const graph::LinearOp& op : model.ops) {
     const auto* scaled = std::get_if<graph::Scaled>(&op.weight.layout);
-    if (scaled == nullptr) continue;
-    if (const auto place = find_bad_scale(scaled->scales))
+    const auto* by_columns = std::get_if<graph::ByColumns>(&op.weight.layout);
+    if (scaled == nullptr && by_columns == nullptr) continue;
+    const TensorView& scales = scaled != nullptr ? scaled->scales : by_columns->scales;
+    if (const auto place = find_bad_scale(scales))
       fail("{}: the scales of its weight: expected numbers that are not 0, found {} at {}", op.name,
-           scaled->scales.dtype == DType::u8 ? "a power of 2 that is too large" : "0",
-           to_string(indices_of(*place, scaled->scales.shape)));
-    model.checkpoint.release(scaled->scales);
+           scales.dtype == DType::u8 ? "a power of 2 that is too large" : "0",
+           to_string(indices_of(*place, scales.shape)));
+    model.checkpoint.release(scales);
   }
 }
 

@@ -1,5 +1,6 @@
 // A checkpoint that is quantized already scores as the plain checkpoint of its dequantized weights.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <list>
 
@@ -134,6 +135,63 @@ TEST(QuantizedSource, Int4InWords) {
     }
   });
   expect_equal_scores(place, twins, "integers of compressed-tensors, packed in words");
+}
+
+// Words along the inputs, groups of inputs that do not stand together, zero points less 1.
+TEST(QuantizedSource, IntegersOfGptq) {
+  const Workplace place;
+  Twins twins(place, {{"quant_method", "gptq"}, {"bits", 4}, {"group_size", kGroup}, {"desc_act", true}});
+  twins.write([&](const std::string& name, int64_t rows, int64_t cols, std::span<float> values) {
+    const int64_t groups = cols / kGroup;
+    const auto codes = twins.add<uint32_t>(name + ".qweight", DType::i32, {cols / 8, rows});
+    const auto zeros = twins.add<uint32_t>(name + ".qzeros", DType::i32, {groups, rows / 8});
+    const auto scales = twins.add<float>(name + ".scales", DType::f32, {groups, rows});
+    const auto order = twins.add<int32_t>(name + ".g_idx", DType::i32, {cols});
+    for (size_t i = 0; i < scales.size(); ++i) scales[i] = 0.01f * static_cast<float>(1 + i % 5);
+    std::ranges::fill(codes, 0u);
+    std::ranges::fill(zeros, 0x76543210u);  // of row r: r % 8, which means 1 more
+    for (int64_t c = 0; c < cols; ++c) {
+      const int64_t group = c % groups;
+      order[static_cast<size_t>(c)] = static_cast<int32_t>(group);
+      for (int64_t r = 0; r < rows; ++r) {
+        float& value = values[static_cast<size_t>(r * cols + c)];
+        const float scale = scales[static_cast<size_t>(group * rows + r)];
+        const auto zero = static_cast<float>(r % 8 + 1);
+        const float code = std::clamp(std::round(value / scale) + zero, 0.0f, 15.0f);
+        codes[static_cast<size_t>(c / 8 * rows + r)] |= static_cast<uint32_t>(code) << (c % 8 * 4);
+        value = (code - zero) * scale;
+      }
+    }
+  });
+  expect_equal_scores(place, twins, "integers of GPTQ");
+}
+
+// Words along the outputs, in an order of their own.
+TEST(QuantizedSource, IntegersOfAwq) {
+  const Workplace place;
+  Twins twins(place, {{"quant_method", "awq"}, {"bits", 4}, {"group_size", kGroup}, {"version", "gemm"}});
+  twins.write([&](const std::string& name, int64_t rows, int64_t cols, std::span<float> values) {
+    constexpr std::array<int, 8> kShifts{0, 16, 4, 20, 8, 24, 12, 28};
+    const auto codes = twins.add<uint32_t>(name + ".qweight", DType::i32, {cols, rows / 8});
+    const auto zeros = twins.add<uint32_t>(name + ".qzeros", DType::i32, {cols / kGroup, rows / 8});
+    const auto scales = twins.add<float>(name + ".scales", DType::f32, {cols / kGroup, rows});
+    for (size_t i = 0; i < scales.size(); ++i) scales[i] = 0.01f * static_cast<float>(1 + i % 5);
+    std::ranges::fill(codes, 0u);
+    uint32_t of_rows = 0;  // of row r: r % 8
+    for (uint32_t r = 0; r < 8; ++r) of_rows |= r << kShifts[r];
+    std::ranges::fill(zeros, of_rows);
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t c = 0; c < cols; ++c) {
+        float& value = values[static_cast<size_t>(r * cols + c)];
+        const float scale = scales[static_cast<size_t>(c / kGroup * rows + r)];
+        const auto zero = static_cast<float>(r % 8);
+        const float code = std::clamp(std::round(value / scale) + zero, 0.0f, 15.0f);
+        codes[static_cast<size_t>(c * (rows / 8) + r / 8)] |= static_cast<uint32_t>(code)
+                                                              << kShifts[static_cast<size_t>(r % 8)];
+        value = (code - zero) * scale;
+      }
+  });
+  expect_equal_scores(place, twins, "integers of AWQ");
 }
 
 class Int8Rows : public ::testing::Test {

@@ -128,5 +128,60 @@ TEST_P(UnpackTest, CodesTimesTheScalesOfTheirBlocks) {
     }
 }
 
+TEST_P(UnpackTest, CodesByColumnsTimesTheScalesOfTheirGroups) {
+  constexpr int64_t kRows = 16, kFirst = 3, kCols = 40, kGroups = 5;
+  constexpr std::array<int, 8> kOfColumns{0, 4, 1, 5, 2, 6, 3, 7};  // AWQ's places
+  for (const auto words : {ColumnCodes::Words::of_rows, ColumnCodes::Words::of_columns})
+    for (const int bits : {4, 8}) {
+      if (bits == 8 && words == ColumnCodes::Words::of_columns) continue;
+      for (const bool ordered : {false, true}) {
+        Rng rng(static_cast<uint64_t>(bits));
+        const int64_t in_word = 32 / bits;
+        const auto random = [&](int64_t n) {
+          std::vector<uint8_t> bytes;
+          for (int64_t i = 0; i < 4 * n; ++i) bytes.push_back(static_cast<uint8_t>(rng.below(256)));
+          return bytes;
+        };
+        const std::vector<uint8_t> codes = random(kRows * kCols / in_word),
+                                   zeros = random(kGroups * kRows / in_word);
+        std::vector<int32_t> groups;
+        for (int64_t c = 0; c < kCols; ++c)
+          groups.push_back(static_cast<int32_t>(ordered ? rng.below(kGroups) : static_cast<uint64_t>(c / 8)));
+        const std::vector<float> scales = testing::normals(rng, kGroups * kRows, 1);
+        const bool turns = words == ColumnCodes::Words::of_columns;
+        // Number `at` of word `word`, whose lowest byte comes first.
+        const auto code_of = [&](const std::vector<uint8_t>& bytes, int64_t word, int64_t at, bool in_turns) {
+          const int64_t bit = (in_turns ? kOfColumns[static_cast<size_t>(at)] : at) * bits;
+          const int byte = bytes[static_cast<size_t>(4 * word + bit / 8)];
+          return bits == 8 ? byte : byte >> bit % 8 & 15;
+        };
+        const auto want = [&](int64_t r, int64_t c) {
+          const int64_t row = kFirst + r, group = groups[static_cast<size_t>(c)];
+          const int code = turns ? code_of(codes, c * (kRows / 8) + row / 8, row % 8, true)
+                                 : code_of(codes, c / in_word * kRows + row, c % in_word, false);
+          const int zero =
+              code_of(zeros, group * (kRows / in_word) + row / in_word, row % in_word, turns) + 1;
+          return static_cast<float>(code - zero) * scales[static_cast<size_t>(group * kRows + row)];
+        };
+        Padded y(kRows - kFirst, kCols);
+        scale_columns(
+            device(),
+            {.words = words,
+             .bits = bits,
+             .codes = on(codes).data(),
+             .rows = kRows,
+             .first = kFirst,
+             .scales = on(scales).data(),
+             .scale_dtype = DType::f32,
+             .zeros = on(zeros).data(),
+             .zero_offset = 1,
+             .groups = ordered ? on(reinterpret_cast<const uint8_t*>(groups.data()), 4 * kCols) : nullptr,
+             .columns_of_group = 8},
+            on(y.view()));
+        expect_elements(y, want);
+      }
+    }
+}
+
 }  // namespace
 }  // namespace qsweep::kernels

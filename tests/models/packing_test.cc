@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 
 #include "io/json.h"
+#include "io/safetensors_writer.h"
 #include "models/weights.h"
+#include "support/changed_model.h"
 #include "support/testdata.h"
 #include "tensor/floats.h"
 
@@ -43,7 +45,8 @@ std::vector<float> numbers(const graph::StoredWeight& weight) {
 class PackedBy : public ::testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(, PackedBy,
                          ::testing::Values("block_fp8", "int4", "int4_zeros", "int8_packed", "int8", "fp8",
-                                           "fp8_tensor"),
+                                           "fp8_tensor", "gptq", "gptq_v2", "gptq_8_bits", "gptq_in_order",
+                                           "awq"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST_P(PackedBy, ATool) {
@@ -86,14 +89,24 @@ TEST(PackedExperts, AreTransformersOwn) {
 void expect_refused(const std::string& name, const io::Json& patch, const std::string& what) {
   Packed packed(name);
   packed.config.merge_patch({{"quantization_config", patch}});
-  EXPECT_THAT([&] { packed.weights().linear("op", 20, 64); }, ThrowsMessage<Error>(HasSubstr(what))) << name;
+  const int64_t outputs = packed.want().shape[0];
+  EXPECT_THAT([&] { packed.weights().linear("op", outputs, 64); }, ThrowsMessage<Error>(HasSubstr(what)))
+      << name;
 }
 
 TEST(Packing, WhatIsNotReadIsRefusedByItsName) {
-  for (const char* method : {"gptq", "awq", "bitsandbytes", "modelopt", "quark"})
+  for (const char* method : {"bitsandbytes", "modelopt", "quark"})
     expect_refused("int4", {{"quant_method", method}}, method);
   expect_refused("int4", {{"format", "nvfp4-pack-quantized"}}, "format nvfp4-pack-quantized");
   expect_refused("block_fp8", {{"weight_block_size", nullptr}}, "fp8 without weight_block_size");
+  expect_refused("gptq", {{"bits", 3}}, "integers of 3 bits");
+  expect_refused("gptq", {{"checkpoint_format", "marlin"}}, "GPTQ, format marlin");
+  expect_refused("gptq", {{"dynamic", {{"-:lm_head", io::Json::object()}}}}, "settings by modules, dynamic");
+  expect_refused("awq", {{"bits", 8}}, "integers of 8 bits");
+  expect_refused("awq", {{"version", "gemv"}}, "AWQ, version gemv");
+  expect_refused("awq", {{"zero_point", false}}, "AWQ without zero points");
+  for (const char* format : {"auto_round", "auto_round:auto_gptq:marlin"})
+    expect_refused("gptq", {{"quant_method", "auto-round"}, {"packing_format", format}}, format);
   const auto weights = [](const io::Json& keys) {
     return io::Json{{"config_groups", {{"group_0", {{"weights", keys}}}}}};
   };
@@ -114,6 +127,24 @@ TEST(Packing, TensorsThatDoNotFitAreRefused) {
   expect_refused("int8", {{"quant_method", "fp8"}, {"weight_block_size", {16, 16}}}, "expected F8_E4M3");
   expect_refused("fp8", {{"quant_method", "fp8"}, {"weight_block_size", {16, 16}}},
                  "\"op.weight_scale_inv\" is missing");
+  expect_refused("gptq", {{"bits", 8}}, "\"op.qweight\": expected shape");
+  expect_refused("gptq", {{"group_size", 32}}, "\"op.scales\": expected shape");
+  expect_refused("gptq", {{"quant_method", "awq"}}, "\"op.qweight\": expected shape");
+}
+
+TEST(Packing, GroupsOfInputsMustBeThere) {
+  const Packed packed("gptq_in_order");
+  const testing::ChangedModel changed(packed.folder, [&](const std::string& copy) {
+    std::vector<io::NamedTensor> tensors;
+    Tensor groups = Tensor::zeros<int32_t>({64});
+    groups.as<int32_t>()[5] = 4;
+    for (const std::string& name : packed.checkpoint.names())
+      tensors.push_back({name, name == "op.g_idx" ? groups.view() : packed.checkpoint.as_stored(name)});
+    io::write_safetensors(copy + "/model.safetensors", tensors);
+  });
+  const io::Checkpoint checkpoint = io::Checkpoint::open(changed.path());
+  EXPECT_THAT([&] { Weights(checkpoint, {}, read_packing(packed.config, "")).linear("op", 32, 64); },
+              ThrowsMessage<Error>(HasSubstr("expected groups from 0 to 3, found 4 for input 5")));
 }
 
 }  // namespace

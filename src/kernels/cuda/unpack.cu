@@ -3,3 +3,4 @@
 
 QSWEEP_LAUNCH(CopyStrided);
 QSWEEP_LAUNCH(ScaleCodes);
+QSWEEP_LAUNCH(ScaleColumns);
