@@ -67,8 +67,8 @@ void add_report(CLI::App& app) {
       "Rank by this metric, such as kl:answer, in report.md and scores.csv; by the run's own where "
       "not given. scores.json stays as it is");
   command->add_option("--with", flags->with,
-                      "Another folder whose scores.json, eval.json, recipes.json or compare.json report.html "
-                      "shows too, where RUN has none of them; repeats");
+                      "Another folder whose scores.json, eval.json, recipes.json, compare.json or "
+                      "compare_recipes.json report.html shows too, where RUN has none of them; repeats");
   command->add_flag(
       "--svg", flags->svg,
       "Write the heat map and the ranking of every format and the spectrum of recipes as SVG too");

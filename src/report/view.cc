@@ -5,6 +5,7 @@
 #include <map>
 
 #include "compare/agreement.h"
+#include "report/recipe_difference.h"
 #include "report/recipes.h"
 #include "report/text.h"
 #include "report/time.h"
@@ -159,6 +160,40 @@ Json recipes_view(const Findings& findings) {
       {"metric", metric}, {"samples", measured_samples(findings)}, {"formats", formats}, {"points", points}};
 }
 
+Json recipe_side_view(const ObjectReader& side) {
+  return {{"name", side.string("name")},
+          {"file", side.string("rules_file")},
+          {"bits", rounded(side.number("effective_bits"))},
+          {"bytes", rounded(number_or_nan(side.json(), "checkpoint_bytes"))},
+          {"predicted", rounded(number_or_nan(side.json(), "predicted"))},
+          {"plain_sum", rounded(number_or_nan(side.json(), "plain_sum"))},
+          {"unscored", scores::strings_at(side, "unscored")}};
+}
+
+Json difference_view(const Findings& findings) {
+  if (!findings.difference) return nullptr;
+  const ObjectReader root(*findings.difference, "compare_recipes.json");
+  Json changes = Json::array();
+  scores::each(root, "differing", [&](const ObjectReader& change) {
+    changes.push_back({{"name", change.string("name")},
+                       {"ops", scores::strings_at(change, "ops")},
+                       {"a", change.string("a")},
+                       {"b", change.string("b")},
+                       {"bits", rounded(change.number("effective_bits"))},
+                       {"predicted", rounded(number_or_nan(change.json(), "predicted"))}});
+  });
+  const ObjectReader change = root.object("change");
+  return {{"metric", root.string("metric")},
+          {"positions", root.integer("positions")},
+          {"samples", root.object("data").integer("samples")},
+          {"a", recipe_side_view(root.object("a"))},
+          {"b", recipe_side_view(root.object("b"))},
+          {"bits", rounded(change.number("effective_bits"))},
+          {"predicted", rounded(number_or_nan(change.json(), "predicted"))},
+          {"same", root.integer("same_ops")},
+          {"changes", changes}};
+}
+
 Json side_view(const ObjectReader& side) {
   return {{"source", side.string("source")}, {"what", side.string("what")}};
 }
@@ -276,16 +311,20 @@ Json commands_view(const Findings& findings) {
 std::string title_of(const Findings& findings) {
   if (findings.run) return findings.run->model.path_name;
   if (findings.eval) return findings.eval->model.path_name;
-  return findings.recipes
-             ? ObjectReader(*findings.recipes, "recipes.json").object("model").string("path_name")
-             : "Comparison";
+  for (const Json* file : {findings.recipes, findings.difference})
+    if (file) return ObjectReader(*file, "the file of recipes").object("model").string("path_name");
+  return "Comparison";
 }
 
 }  // namespace
 
 Findings FoundFiles::findings() const {
   const auto there = [](const auto& file) { return file ? &*file : nullptr; };
-  return {.run = there(run), .eval = there(eval), .recipes = there(recipes), .comparison = there(comparison)};
+  return {.run = there(run),
+          .eval = there(eval),
+          .recipes = there(recipes),
+          .comparison = there(comparison),
+          .difference = there(difference)};
 }
 
 FoundFiles read_files(const std::vector<std::string>& folders) {
@@ -297,10 +336,13 @@ FoundFiles read_files(const std::vector<std::string>& folders) {
       found.recipes = read_as(folder + "/recipes.json", kRecipesSchema);
     if (!found.comparison && has(folder, "compare.json"))
       found.comparison = read_as(folder + "/compare.json", compare::kSchema);
+    if (!found.difference && has(folder, "compare_recipes.json"))
+      found.difference = read_as(folder + "/compare_recipes.json", kRecipeDifferenceSchema);
   }
-  if (!found.run && !found.eval && !found.recipes && !found.comparison)
-    fail("{}: expected scores.json, eval.json, recipes.json or compare.json, found none",
-         fmt::join(folders, ", "));
+  if (!found.run && !found.eval && !found.recipes && !found.comparison && !found.difference)
+    fail(
+        "{}: expected scores.json, eval.json, recipes.json, compare.json or compare_recipes.json, found none",
+        fmt::join(folders, ", "));
   return found;
 }
 
@@ -311,6 +353,7 @@ Json view(const Findings& findings) {
   return {{"title", title_of(findings)},
           {"run", findings.run ? run_view(*findings.run) : Json()},
           {"recipes", recipes_view(findings)},
+          {"difference", difference_view(findings)},
           {"comparisons", comparisons_view(findings)},
           {"time", provenance ? time_view(*provenance) : Json()},
           {"commands", commands_view(findings)}};

@@ -92,6 +92,14 @@ TEST_F(CompareRecipes, StandsInTheRunWhereNothingElseIsSaid) {
   EXPECT_EQ(after, before);
 }
 
+TEST_F(CompareRecipes, StandsOnThePageOfTheRunThatIsReportedWithIt) {
+  compared(a, b);
+  const Outcome outcome = run_qsweep({"report", run, "--with", out});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(read_text(run + "/report.html"),
+              AllOf(HasSubstr("\"difference\":{\"metric\":\"kl:all\""), HasSubstr("\"name\":\"mixed\"")));
+}
+
 // The sketches are one number per position and score, alike for all: C_ij = 1/2 per position and pair.
 TEST_F(CompareRecipes, WithPairsWhereTheRunHasSketches) {
   const scores::Run scored = choose::small_run();

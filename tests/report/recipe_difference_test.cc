@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "choose/small_run.h"
+#include "report/view.h"
+#include "support/temporary_folder.h"
 
 namespace qsweep::report {
 namespace {
@@ -53,6 +55,27 @@ TEST(RecipeDifferenceReport, NumbersByHand) {
               AllOf(HasSubstr(fmt::format("{:.2f} kl:all predicted  eight", a)),
                     HasSubstr(fmt::format("+{:.2f}  model.layers.0.self_attn.qkv: w8a8 -> w4a16_g32", b - a)),
                     Not(HasSubstr("more"))));
+}
+
+// The same recipes as data of the page, through the file.
+TEST(RecipeDifferenceReport, ThePageHasTheNumbersOfTheFile) {
+  const scores::Run run = choose::small_run();
+  const testing::TemporaryFolder place;
+  write_recipe_difference(compared(run, 3, true), place.path());
+  const FoundFiles found = read_files({place.path()});
+  const io::Json file = io::read_json_file(place.at("compare_recipes.json"));
+  const io::Json seen = view(found.findings());
+  EXPECT_EQ(seen["title"], run.model.path_name);
+  const io::Json& difference = seen["difference"];
+  EXPECT_EQ(difference["a"]["name"], "eight");
+  EXPECT_EQ(difference["b"]["file"], "mixed.json");
+  EXPECT_EQ(difference["same"], 4);
+  EXPECT_EQ(difference["changes"].size(), 1);
+  EXPECT_EQ(difference["changes"][0]["ops"].size(), 3);
+  EXPECT_NEAR(difference["predicted"].get<double>(), file["change"]["predicted"], 1e-5);
+  EXPECT_NEAR(difference["changes"][0]["predicted"].get<double>(), file["change"]["predicted"], 1e-5);
+  EXPECT_NEAR(difference["bits"].get<double>(), file["change"]["effective_bits"], 1e-5);
+  EXPECT_EQ(view({.run = &run})["difference"], nullptr);
 }
 
 TEST(RecipeDifferenceReport, LongListsAreCutOnATerminalOnly) {

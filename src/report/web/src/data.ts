@@ -102,6 +102,29 @@ export interface Recipes {
   points: Recipe[];
 }
 
+export interface RecipeSide {
+  name: string;
+  file: string;
+  bits: number | null;
+  bytes: number | null;
+  predicted: number | null;
+  plain_sum: number | null;
+  unscored: string[];
+}
+
+// Two recipes; what B has more than A.
+export interface Difference {
+  metric: string;
+  positions: number;
+  samples: number;
+  a: RecipeSide;
+  b: RecipeSide;
+  bits: number | null;
+  predicted: number | null;
+  same: number;
+  changes: { name: string; ops: string[]; a: string; b: string; bits: number | null; predicted: number | null }[];
+}
+
 export interface Unit {
   name: string;
   tower: string;
@@ -138,6 +161,7 @@ export interface View {
   title: string;
   run: Run | null;
   recipes: Recipes | null;
+  difference: Difference | null;
   comparisons: Comparison[];
   time: Time | null;
   commands: Command[];

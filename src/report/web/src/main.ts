@@ -3,6 +3,7 @@ import { App } from "./app.ts";
 import type { View } from "./data.ts";
 import { get, h } from "./dom.ts";
 import { formatTable, header, verdict } from "./overview.ts";
+import { differenceSection } from "./difference.ts";
 import { comparisonSection, recipesSection, repeatSection, timeSection, wordsSection } from "./rest.ts";
 import { heat, oneOp, rankingSection, scoreTable, togetherSection, versusSection, whySection } from "./scores.ts";
 import { explainTerms } from "./terms.ts";
@@ -16,6 +17,7 @@ const sections = [
   formatTable(app),
   ...(hasScores ? [heat, oneOp, rankingSection, scoreTable, togetherSection, whySection, versusSection].map((make) => make(app)) : []),
   recipesSection(app),
+  differenceSection(app),
   comparisonSection(app),
   timeSection(app),
   repeatSection(app),

@@ -22,6 +22,15 @@ export function seconds(value: number | null): string {
   return value < 7200 ? `${number(value / 60)} min` : `${number(value / 3600)} h`;
 }
 
+export function bytes(value: number | null): string {
+  if (value === null) return MISSING;
+  const unit = value < 2 ** 20 ? 1 : value < 2 ** 30 ? 2 : 3;
+  return `${number(value / 2 ** (10 * unit))} ${["KiB", "MiB", "GiB"][unit - 1]}`;
+}
+
+// Of a change: "+0.250".
+export const signed = (value: number | null): string => `${value !== null && value > 0 ? "+" : ""}${number(value)}`;
+
 export function withInterval(value: number | null, low: number | null, high: number | null): string {
   return low === null || high === null ? number(value) : `${number(value)} [${number(low)}, ${number(high)}]`;
 }

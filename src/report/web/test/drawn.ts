@@ -64,15 +64,23 @@ function scaleOf(ticks: { value: number; at: number }[], log: boolean): Scale {
   return (value) => first.at + ((of(value) - of(first.value)) * (last.at - first.at)) / (of(last.value) - of(first.value));
 }
 
-// From values to pixels, by what is written at the axes: along the lower edge, and along the left one.
-export function axes(drawn: Drawing, log: { x: boolean; y: boolean }): { x: Scale; y: Scale } {
-  const ticks = drawn.labels.filter((l) => /^[-\d.e]+$/.test(l.text));
-  const bottom = Math.max(...ticks.filter((l) => l.anchor === "middle").map((l) => l.y));
-  const left = Math.min(...ticks.filter((l) => l.anchor === "end").map((l) => l.x));
-  const along = ticks.filter((l) => l.anchor === "middle" && near(l.y, bottom)).map((l) => ({ value: Number(l.text), at: l.x }));
-  const up = ticks.filter((l) => l.anchor === "end" && near(l.x, left)).map((l) => ({ value: Number(l.text), at: l.y }));
-  return { x: scaleOf(along, log.x), y: scaleOf(up, log.y) };
+const ticksOf = (drawn: Drawing, anchor: string): Label[] => drawn.labels.filter((l) => l.anchor === anchor && /^[-\d.e]+$/.test(l.text));
+
+// From values to pixels, by what is written along the lower edge.
+export function along(drawn: Drawing, log: boolean): Scale {
+  const ticks = ticksOf(drawn, "middle");
+  const bottom = Math.max(...ticks.map((l) => l.y));
+  return scaleOf(ticks.filter((l) => near(l.y, bottom)).map((l) => ({ value: Number(l.text), at: l.x })), log);
 }
+
+// And up the left one.
+function up(drawn: Drawing, log: boolean): Scale {
+  const ticks = ticksOf(drawn, "end");
+  const left = Math.min(...ticks.map((l) => l.x));
+  return scaleOf(ticks.filter((l) => near(l.x, left)).map((l) => ({ value: Number(l.text), at: l.y })), log);
+}
+
+export const axes = (drawn: Drawing, log: { x: boolean; y: boolean }): { x: Scale; y: Scale } => ({ x: along(drawn, log.x), y: up(drawn, log.y) });
 
 // What is said of every mark, one after the other by the arrow to the right, until it goes no further.
 export const walked = (figure: Locator): Promise<string[]> =>

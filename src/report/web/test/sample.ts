@@ -67,4 +67,4 @@ export const run = (groups: Group[] = [group("w8a8")]): Run => ({
   together: [],
 });
 
-export const view = (r: Run): View => ({ title: "tiny", run: r, recipes: null, comparisons: [], time: null, commands: [] });
+export const view = (r: Run): View => ({ title: "tiny", run: r, recipes: null, difference: null, comparisons: [], time: null, commands: [] });
