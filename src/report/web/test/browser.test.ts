@@ -4,12 +4,13 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { after, afterEach, before, test } from "node:test";
-import type { Page } from "playwright-core";
+import type { Locator, Page } from "playwright-core";
 import { number } from "../src/text.ts";
 import "./charts.ts";
+import "./comparison.ts";
 import "./numbers.ts";
 import type { ScoresFile } from "./runs.ts";
-import { at, cells, close, closePages, demo, drawAll, open, opened, partial, prepare, read, shot, violations } from "./stage.ts";
+import { at, cells, close, closePages, demo, drawAll, drawn, open, opened, partial, prepare, read, shot, violations } from "./stage.ts";
 
 const MOST_BYTES = 3 * 1024 * 1024;
 const MOST_MS = 1000;
@@ -119,7 +120,7 @@ test("hostile names are text", async () => {
   await shot(page, "hostile");
 });
 
-for (const [name, dark, width] of [["demo", false, 1280], ["demo", true, 1280], ["demo", false, 360], ["hostile", false, 360]] as [string, boolean, number][])
+for (const [name, dark, width] of [["demo", false, 1280], ["demo", true, 1280], ["demo", false, 360], ["hostile", false, 360], ["large", false, 1280], ["experts", true, 1280], ["against-modelopt", false, 1280]] as [string, boolean, number][])
   test(`accessible: ${name}, ${dark ? "dark" : "light"}, ${width} pixels wide`, async () => {
     const page = await open(name, "", { dark, width });
     await drawAll(page);
@@ -178,15 +179,19 @@ test("groups that were measured together stand beside the sum of their ops", asy
 const said = (page: Page, words: RegExp): Promise<void> => page.locator("#status").filter({ hasText: words }).waitFor({ state: "attached" });
 
 // What a page from a file may put there differs by browser, so what it asks to be copied is looked at.
-async function copied(page: Page, name: string): Promise<string[][]> {
-  await page.evaluate(() => {
+const keepCopies = (page: Page): Promise<void> =>
+  page.evaluate(() => {
     const keep = (text: string): Promise<void> => Promise.resolve(void ((window as unknown as { kept: string }).kept = text));
     Object.defineProperty(navigator, "clipboard", { configurable: true, value: { writeText: keep } });
   });
+
+const kept = (page: Page): Promise<string> => page.evaluate(() => (window as unknown as { kept: string }).kept);
+
+async function copied(page: Page, name: string): Promise<string[][]> {
+  await keepCopies(page);
   await page.getByRole("button", { name: `Copy as CSV: ${name}` }).click();
   await said(page, /copied as CSV/);
-  const text = await page.evaluate(() => (window as unknown as { kept: string }).kept);
-  return text.trimEnd().split("\n").map((line) => line.split(","));
+  return (await kept(page)).trimEnd().split("\n").map((line) => line.split(","));
 }
 
 test("tables are copied as CSV, with the numbers of scores.json", async () => {
@@ -211,7 +216,7 @@ test("what is copied reaches the clipboard", async () => {
   });
   await page.getByRole("button", { name: "Copy as CSV: ranking" }).click();
   await said(page, /copied as CSV/);
-  assert.match(await page.evaluate(() => (window as unknown as { kept: string }).kept), /^rank,op,value/);
+  assert.match(await kept(page), /^rank,op,value/);
 });
 
 test("charts are saved as SVG", async () => {
@@ -276,12 +281,44 @@ test("the keyboard alone reaches and works everything", async () => {
   assert.equal(await page.evaluate(() => document.activeElement?.id), "words-title");
 });
 
+test("the keyboard alone copies, saves, filters and chooses", async () => {
+  const page = await open("large");
+  await page.bringToFront();
+  await keepCopies(page);
+  const press = async (locator: Locator, ...keys: string[]): Promise<void> => {
+    await locator.focus();
+    for (const key of keys) await page.keyboard.press(key);
+  };
+  const rows = page.locator("#scores tbody tr");
+  await page.getByLabel("Filter").focus();
+  await page.keyboard.type("up_proj layers.7");
+  assert.match(page.url(), /filter=up_proj/);
+  assert.deepEqual(await rows.locator("th").allInnerTexts(), ["model.layers.7.up_proj"]);
+  await press(page.getByRole("button", { name: "Copy as CSV: all scores" }), "Enter");
+  await said(page, /Table copied as CSV/);
+  assert.match(await kept(page), /\n\d+,model\.layers\.7\.up_proj,language,7,up_proj,[^\n]*\n$/);
+  await page.getByLabel("Filter").press("Control+a");
+  await page.keyboard.press("Delete");
+  await press(page.getByLabel("Tower"), "p");
+  assert.match(page.url(), /tower=projector/);
+  assert.deepEqual((await rows.locator("th").allInnerTexts()).sort(), ["visual.merger.mlp.0", "visual.merger.mlp.2"]);
+  await press(page.getByRole("button", { name: "Copy as CSV: ranking" }), "Space");
+  await said(page, /Ranking copied as CSV/);
+  assert.equal((await kept(page)).trimEnd().split("\n").length, 417);
+  await drawn(page.locator("#versus figure"));
+  await press(page.getByLabel("Against", { exact: true }), "f");
+  assert.match(page.url(), /versus=fp8/);
+  await page.locator('#versus .chart[aria-label^="w8a8 against fp8 "]').waitFor();
+  const [saved] = await Promise.all([page.waitForEvent("download"), press(page.getByRole("button", { name: "Save picture: Formats against each other" }), "Enter")]);
+  assert.match(readFileSync(await saved.path(), "utf8"), /fp8: kl:all per position, nats/);
+});
+
 test("pictures are drawn without a browser, with what the page shows", () => {
   const files = readdirSync(at("demo")).filter((f) => f.endsWith(".svg")).sort();
   assert.deepEqual(files, ["heat_map_nvfp4.svg", "heat_map_w8a8.svg", "ranking_nvfp4.svg", "ranking_w8a8.svg", "spectrum.svg"]);
   const first = demo.scores.find((s) => s.format === "w8a8" && s.rank === 1)?.op ?? "";
-  const drawn = readFileSync(at("demo/ranking_w8a8.svg"), "utf8");
-  assert.ok(drawn.includes(`1. ${first}`) && drawn.startsWith("<svg "), drawn.slice(0, 300));
+  const ranking = readFileSync(at("demo/ranking_w8a8.svg"), "utf8");
+  assert.ok(ranking.includes(`1. ${first}`) && ranking.startsWith("<svg "), ranking.slice(0, 300));
 });
 
 test("no page said an error, asked the network or opened a dialog", () => {

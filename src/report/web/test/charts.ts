@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Page } from "playwright-core";
 import { number, percent } from "../src/text.ts";
-import { type Drawing, type Label, type Shape, axes, drawing, near, pointedAt, walked } from "./drawn.ts";
+import { type Drawing, type Label, type Shape, along, axes, drawing, near, pointedAt, walked } from "./drawn.ts";
 import { type Expected, byRank, expected, formatsOf, interval, mean, median, shareName, six, tipOf, whole } from "./expected.ts";
-import { choose } from "./numbers.ts";
+import { checkTable, choose } from "./numbers.ts";
 import type { ScoresFile } from "./runs.ts";
 import { demo, open, read, scoresOf } from "./stage.ts";
 
@@ -48,25 +48,91 @@ function fits(words: string, share: number | null): boolean {
   return words.endsWith("more") ? share >= a : share >= a && share < b;
 }
 
+// Ops that share a cell: of experts of a layer and role, which differ in numbers only.
+interface Together {
+  row: string;
+  column: string;
+  ops: Expected[];
+}
+
+function placesOf(all: Expected[]): Together[] {
+  const many = new Set(all.map((e) => e.role)).size > 40;
+  const places = new Map<string, Together>();
+  for (const e of all) {
+    const row = many ? e.role.replace(/\d+/g, "*") : e.role;
+    const column = e.block === null ? "no layer" : String(e.block);
+    const key = `${e.tower}, ${row}, ${column}`;
+    const place = places.get(key) ?? { row, column, ops: [] };
+    place.ops.push(e);
+    places.set(key, place);
+  }
+  return [...places.values()];
+}
+
+function tipOfAll(ops: Expected[], file: ScoresFile, format: string): string[] {
+  const first = byRank(ops)[0];
+  if (ops.length === 1 || !first) return tipOf(ops[0] as Expected, file, format);
+  const n = file.scores.filter((s) => s.format === format && s.rank !== null).length;
+  return [`${ops.length} ops, such as ${first.op}`, `together, ${shareName(file, format)}: ${percent(shareOfAll(ops))}`, `the most sensitive has rank ${first.rank} of ${n}`];
+}
+
+const shareOfAll = (ops: Expected[]): number => ops.reduce((sum, e) => sum + (e.share ?? 0), 0);
+
+async function checkHeatMap(page: Page, file: ScoresFile, format: string): Promise<void> {
+  const { cells, drawn, words } = await cellsOf(page, "#heat");
+  assert.deepEqual(drawn.labels[0]?.text, `${shareName(file, format)}, ${format}; digits are the first ranks`);
+  const all = expected(file, format);
+  const places = placesOf(all);
+  assert.equal(cells.length, places.length);
+  const at = new Map<string, { tower: string; order: number; x: number }>();
+  for (const { ops, row, column } of places) {
+    const tip = tipOfAll(ops, file, format);
+    const cell = cells.find((c) => c.tip.join() === tip.join());
+    assert.ok(cell, tip.join());
+    const first = byRank(ops)[0];
+    assert.ok(first);
+    assert.ok(fits(wordsOf(drawn, cell.fill), shareOfAll(ops)), `${tip[0]}: ${shareOfAll(ops)} is "${wordsOf(drawn, cell.fill)}"`);
+    assert.equal(cell.sign, (first.rank as number) <= 9 ? String(first.rank) : "", first.op);
+    assert.equal(cell.row, row, first.op);
+    if (cell.column !== "") assert.equal(cell.column, column, first.op); // some names leave no room for their neighbours'
+    const key = `${first.tower}, ${column}`;
+    at.set(key, { tower: first.tower, order: column === "no layer" ? -1 : Number(column), x: cell.x });
+  }
+  // Layers from left to right.
+  for (const a of at.values()) for (const b of at.values()) if (a.tower === b.tower) assert.equal(Math.sign(a.x - b.x), Math.sign(a.order - b.order));
+  const worst = places.find((p) => p.ops.some((e) => e.rank === 1));
+  assert.ok(worst && words.includes(`${places.length} cells. The darkest: ${tipOfAll(worst.ops, file, format).join("; ")}.`), words);
+}
+
 test("the heat map holds every score of scores.json, in the colour of its share", async () => {
   const page = await open("demo");
   for (const format of formatsOf(demo)) {
     await choose(page, format);
-    const { cells, drawn, words } = await cellsOf(page, "#heat");
-    assert.deepEqual(drawn.labels[0]?.text, `${shareName(demo, format)}, ${format}; digits are the first ranks`);
-    const all = expected(demo, format);
-    assert.deepEqual(cells.map((c) => c.tip[0]).sort(), all.map((e) => e.op).sort(), "every op once");
-    for (const cell of cells) {
-      const e = all.find((x) => x.op === cell.tip[0]);
-      assert.ok(e);
-      assert.deepEqual(cell.tip, tipOf(e, demo, format));
-      assert.ok(fits(wordsOf(drawn, cell.fill), e.share), `${e.op}: ${e.share} is "${wordsOf(drawn, cell.fill)}"`);
-      assert.equal(cell.sign, e.rank !== null && e.rank <= 9 ? String(e.rank) : "", e.op);
-      assert.deepEqual([cell.row, cell.column], [e.role, e.block === null ? "no layer" : String(e.block)], e.op);
-    }
-    const first = byRank(all)[0] as Expected;
-    assert.ok(words.includes(`${all.length} cells. The darkest: ${tipOf(first, demo, format).join("; ")}.`), words);
+    await checkHeatMap(page, demo, format);
   }
+});
+
+test("416 ops in 14 formats: every number of the table in some of them, and the heat map", async () => {
+  const page = await open("large");
+  const file = scoresOf("large");
+  const formats = formatsOf(file);
+  assert.deepEqual([file.ops.length, formats.length], [416, 14]);
+  for (const format of [formats[0], formats[6], formats[13]] as string[]) {
+    await choose(page, format);
+    await checkTable(page, file, format);
+  }
+  await checkHeatMap(page, file, formats[13] as string);
+});
+
+test("3,000 ops of experts: every number of the table, the heat map and the ranking", async () => {
+  const page = await open("experts");
+  const file = scoresOf("experts");
+  assert.ok(file.ops.length > 2900);
+  const format = formatsOf(file)[1] as string;
+  await choose(page, format);
+  await checkTable(page, file, format);
+  await checkHeatMap(page, file, format);
+  await checkRanking(page, file, format);
 });
 
 test("the heat map has a cross and no share where there is no score", async () => {
@@ -82,31 +148,35 @@ test("the heat map has a cross and no share where there is no score", async () =
   }
 });
 
+async function checkRanking(page: Page, file: ScoresFile, format: string): Promise<void> {
+  const first = byRank(expected(file, format)).slice(0, 20);
+  const figure = page.locator("#ranking figure");
+  const drawn = await drawing(figure);
+  const rows = drawn.labels.filter((l) => l.anchor === "end").map((l) => l.text);
+  assert.deepEqual(rows, first.map((e) => `${e.rank}. ${e.op}`));
+  const x = along(drawn, true);
+  const dots = drawn.shapes.filter((s) => s.kind === "symbol").sort((a, b) => a.y - b.y);
+  const lines = drawn.shapes.filter((s) => s.kind === "line" && s.height === 0 && dots.some((d) => near(d.y, s.y)));
+  assert.equal(dots.length, first.length);
+  first.forEach((e, i) => {
+    const dot = dots[i];
+    const line = lines.find((l) => dot && near(l.y, dot.y));
+    assert.ok(dot && line && e.low !== null && e.high !== null);
+    assert.ok(near(dot.x, x(e.value as number)), `${e.op}: ${dot.x}, not ${x(e.value as number)}`);
+    assert.ok(near(line.x - line.width / 2, x(e.low)), `${e.op} from ${e.low}`);
+    assert.ok(near(line.x + line.width / 2, x(e.high)), `${e.op} to ${e.high}`);
+  });
+  assert.deepEqual(await walked(figure), first.map((e) => tipOf(e, file, format).join("; ")));
+  const label = await figure.locator(".chart").getAttribute("aria-label");
+  const top = first[0] as Expected;
+  assert.ok(label?.includes(`The 20 most sensitive of ${file.ops.length} ops in ${format}`) && label.includes(`First: ${top.op}, ${interval(top.value, top.low, top.high)}.`), label ?? "");
+}
+
 test("the ranking has its dots and intervals where scores.json has them", async () => {
   const page = await open("demo");
   for (const format of formatsOf(demo)) {
     await choose(page, format);
-    const first = byRank(expected(demo, format)).slice(0, 20);
-    const figure = page.locator("#ranking figure");
-    const drawn = await drawing(figure);
-    const rows = drawn.labels.filter((l) => l.anchor === "end").map((l) => l.text);
-    assert.deepEqual(rows, first.map((e) => `${e.rank}. ${e.op}`));
-    const scale = axes({ ...drawn, labels: drawn.labels.concat({ text: "1", x: 0, y: 0, anchor: "end" }, { text: "2", x: 0, y: 1, anchor: "end" }) }, { x: true, y: false });
-    const dots = drawn.shapes.filter((s) => s.kind === "symbol").sort((a, b) => a.y - b.y);
-    const lines = drawn.shapes.filter((s) => s.kind === "line" && s.height === 0 && dots.some((d) => near(d.y, s.y)));
-    assert.equal(dots.length, first.length);
-    first.forEach((e, i) => {
-      const dot = dots[i];
-      const line = lines.find((l) => dot && near(l.y, dot.y));
-      assert.ok(dot && line && e.low !== null && e.high !== null);
-      assert.ok(near(dot.x, scale.x(e.value as number)), `${e.op}: ${dot.x}, not ${scale.x(e.value as number)}`);
-      assert.ok(near(line.x - line.width / 2, scale.x(e.low)), `${e.op} from ${e.low}`);
-      assert.ok(near(line.x + line.width / 2, scale.x(e.high)), `${e.op} to ${e.high}`);
-    });
-    assert.deepEqual(await walked(figure), first.map((e) => tipOf(e, demo, format).join("; ")));
-    const label = await figure.locator(".chart").getAttribute("aria-label");
-    const top = first[0] as Expected;
-    assert.ok(label?.includes(`The 20 most sensitive of ${demo.ops.length} ops in ${format}`) && label.includes(`First: ${top.op}, ${interval(top.value, top.low, top.high)}.`), label ?? "");
+    await checkRanking(page, demo, format);
   }
 });
 
@@ -118,7 +188,7 @@ interface Point {
 }
 
 // Every point in its place, in the colour of its tower, and what is said of it, tower by tower.
-async function checkPoints(page: Page, section: string, points: Point[], log: boolean): Promise<{ drawn: Drawing; scale: ReturnType<typeof axes>; words: string }> {
+export async function checkPoints(page: Page, section: string, points: Point[], log: boolean): Promise<{ drawn: Drawing; scale: ReturnType<typeof axes>; words: string }> {
   const figure = page.locator(`${section} figure`);
   const drawn = await drawing(figure);
   const scale = axes(drawn, { x: log, y: log });

@@ -38,6 +38,16 @@ function report(name: string, scores: ScoresFile): void {
   qsweep("report", at(name));
 }
 
+// The models' scores by ModelOpt and Neural Compressor, as testdata/peers has them.
+function compareWithTools(): void {
+  const model = join(testdata, "peers/tiny-vl");
+  qsweep("score", model, "--data", join(model, "text.jsonl"), "--format", "w8a8", "--quiet", "--out", at("peer"));
+  qsweep("compare", at("peer"), join(testdata, "peers/modelopt/tiny_vl_text_kl_div_int8.json"), "--out", at("against-modelopt"));
+  const inc = JSON.parse(readFileSync(join(testdata, "peers/inc.json"), "utf8")) as { text: unknown };
+  writeFileSync(at("inc.json"), JSON.stringify(inc.text));
+  qsweep("compare", at("peer"), at("inc.json"), "--out", at("against-inc"));
+}
+
 export async function prepare(): Promise<void> {
   mkdirSync(shots, { recursive: true });
   const data = ["--data", join(testdata, "data/eval.jsonl"), "--calib", join(testdata, "data/calib.jsonl"), "--samples", "2", "--quiet"];
@@ -47,7 +57,8 @@ export async function prepare(): Promise<void> {
   qsweep("eval", model, ...data, "--scores", at("demo"), "--recipe", at("recipes/recipe_bits_8.json"), "--recipe", at("recipes/recipe_bits_12.json"), "--out", at("measured"));
   qsweep("score", model, ...data, "--format", "nvfp4", "--method", "adjoint", "--out", at("other"));
   qsweep("compare", at("demo"), at("other"), "--out", at("compared"));
-  qsweep("report", at("demo"), "--with", at("recipes"), "--with", at("measured"), "--with", at("compared"), "--svg");
+  qsweep("compare", at("recipes/recipe_bits_8.json"), at("recipes/recipe_bits_12.json"), "--run", at("demo"), "--out", at("difference"));
+  qsweep("report", at("demo"), ...["recipes", "measured", "compared", "difference"].flatMap((name) => ["--with", at(name)]), "--svg");
   demo = scoresOf("demo");
   for (const [name, flags] of partial) {
     const given = flags.includes("--data") ? [] : ["--data", join(testdata, "data/eval.jsonl")];
@@ -55,6 +66,7 @@ export async function prepare(): Promise<void> {
     qsweep("score", model, ...given, ...samples, "--quiet", "--format", "w8a16", ...flags, "--out", at(name));
   }
   qsweep("score", model, ...data, "--format", "w8a16", "--groups", "fused", "--ops", "model.layers.1.*", "--out", at("together"));
+  compareWithTools();
   report("large", large(demo, false));
   report("experts", large(demo, true));
   report("hostile", renamed(demo, hostileNames));
