@@ -14,6 +14,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from mutated_page import mutated_page, test_page, WEB
 from mutated_program import BuildTree, Failed, Processes, mutated_program
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,9 +22,43 @@ BUILD = ROOT / "build" / "release"
 BUILD_LIMIT_S = 900
 # What runs the tests of a program named `cli` is the program itself.
 PROGRAM_OF = {"cli": "qsweep"}
+# The tests of the page's modules are no program; what installs their packages is this library.
+PAGE, PAGE_BUILT_BY = "page", "qsweep_report"
 
-# name: (file, text, replacement, test program, test filter)
+# name: (file, text, replacement, test program, test filter; of PAGE a pattern of names)
 MUTATIONS = {
+    "page_ranks_from_the_last": (
+        "src/report/web/src/data.ts", "(a.rank as number) - (b.rank as number)", "(b.rank as number) - (a.rank as number)", PAGE,
+        "the first ops in order"),
+    "page_interval_ends_swapped": (
+        "src/report/web/src/data.ts", "low: s.interval[i]?.[0] ?? null", "low: s.interval[i]?.[1] ?? null", PAGE, "table has"),
+    "page_share_without_its_unit": (
+        "src/report/web/src/table.ts", "text: (s) => percent(s.share)", "text: (s) => number(s.share)", PAGE, "table has"),
+    "page_minutes_of_as_many_seconds": (
+        "src/report/web/src/text.ts", "`${number(value / 60)} min`", "`${number(value)} min`", PAGE, "three significant digits"),
+    "page_cells_a_class_too_light": (
+        "src/report/web/src/maps.ts", "fill: known ? (theme.classes[k] as string)",
+        "fill: known ? (theme.classes[Math.max(0, k - 1)] as string)", PAGE, "heat map shows"),
+    "page_bound_in_the_class_below": (
+        "src/report/web/src/theme.ts", "share >= bound", "share > bound", PAGE, "classes of shares"),
+    "page_filter_ignored": (
+        "src/report/web/src/table.ts", "return words.every((w) => text.includes(w));", "return true;", PAGE, "filtered"),
+    "page_unknown_first": (
+        "src/report/web/src/table.ts", "x === null ? 1 : -1", "x === null ? -1 : 1", PAGE, "filtered"),
+    "page_experts_with_the_share_of_one": (
+        "src/report/web/src/maps.ts", "share = (share ?? 0) + s.share", "share = s.share", PAGE, "experts of a role have"),
+    "page_formats_on_each_other's_axis": (
+        "src/report/web/src/figures.ts", "x: p.s.value,", "x: p.t.value,", PAGE, "formats are compared"),
+    "page_other_tool's_ranks_on_our_axis": (
+        "src/report/web/src/figures.ts", "x: u.run_rank,", "x: u.other_rank,", PAGE, "another ranking"),
+    "page_outliers_without_names": (
+        "src/report/web/src/figures.ts", "named.indexOf(u.name) >= 0", "named.indexOf(u.name) > 99", PAGE, "another ranking"),
+    "page_least_difference_first": (
+        "src/report/web/src/difference.ts", "Math.abs(y.predicted ?? 0) - Math.abs(x.predicted ?? 0)",
+        "Math.abs(x.predicted ?? 0) - Math.abs(y.predicted ?? 0)", PAGE, "two recipes"),
+    "page_recipe_of_the_next_op": (
+        "src/report/web/src/maps.ts", "place.ops.map((op) => choice[op] ?? -1)", "place.ops.map((op) => choice[op + 1] ?? -1)",
+        PAGE, "recipes are drawn"),
     "page_ends_at_a_name": (
         "src/report/page.cc", "c == '<' ?", "false ?", "report", "Page.*"),
     "verdict_by_half_the_flips": (
@@ -781,7 +816,7 @@ def chosen(args):
 
 def build(programs):
     """build/release with these test programs, as it is configured."""
-    targets = [f"qsweep_test_{program}" for program in programs]
+    targets = [PAGE_BUILT_BY if program == PAGE else f"qsweep_test_{program}" for program in programs]
     for command in (["cmake", "--preset", "release", "-DQSWEEP_TESTS=ON"],
                     ["cmake", "--build", str(BUILD), "--target", *targets]):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -808,6 +843,8 @@ class Planting:
         content = (ROOT / file).read_text()
         if content.count(old) != 1:
             raise Failed(f"expected its text once in {file}, found it {content.count(old)} times")
+        if program == PAGE:
+            return self.status_of_page(name, content.replace(old, new))
         unchanged = BUILD / "tests" / f"qsweep_test_{program}"
         if self.test(unchanged, tests, {}) != 0:
             raise Failed(f"{program} {tests} fails without the defect")
@@ -817,6 +854,12 @@ class Planting:
         if program in PROGRAM_OF:
             return self.test(unchanged, tests, {"QSWEEP_PROGRAM": mutated})
         return self.test(mutated, tests, {})
+
+    def status_of_page(self, name, content):
+        file, *_, tests = MUTATIONS[name]
+        if test_page(self.processes, ROOT / WEB, tests, self.limit_s) != 0:
+            raise Failed(f"the page's {tests} fails without the defect")
+        return test_page(self.processes, mutated_page(ROOT, file, content, self.folder / name), tests, self.limit_s)
 
     def plant(self, name):
         """One line about what came of it, and whether the defect was found."""

@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { step } from "../src/chart.ts";
-import { groupLabel, median, ranked, scoresOf } from "../src/data.ts";
-import { type Mark, decades, formats, ranking, why } from "../src/figures.ts";
+import { type Score, type Unit, groupLabel, median, ranked, scoresOf } from "../src/data.ts";
+import { type Change, byWeight } from "../src/difference.ts";
+import { type Mark, comparison, decades, formats, ranking, why } from "../src/figures.ts";
 import { panels } from "../src/layout.ts";
 import { bitsOfFormats, choiceMap, heatMap } from "../src/maps.ts";
 import { spectrum } from "../src/spectrum.ts";
 import { fromHash, initial, toHash } from "../src/state.ts";
-import { columns, filtered, sorted, tableCsv } from "../src/table.ts";
-import { csv, number, percent, pieces, seconds, shortened, visible } from "../src/text.ts";
+import { cellText, columns, filtered, sorted, tableCsv } from "../src/table.ts";
+import { bytes, csv, number, percent, pieces, seconds, shortened, signed, visible } from "../src/text.ts";
 import { type Theme, classLabel, classOf, dark, light } from "../src/theme.ts";
 import { NAMES, group, run } from "./sample.ts";
 
@@ -34,6 +35,10 @@ test("numbers have three significant digits, as in report.md", () => {
   assert.equal(number(null), "–");
   assert.equal(percent(0.5), "50.0 %");
   assert.equal(seconds(600), "10.0 min");
+  assert.equal(bytes(3 * 2 ** 20), "3.00 MiB");
+  assert.equal(bytes(2 ** 30), "1.00 GiB");
+  assert.equal(bytes(512), "0.500 KiB");
+  assert.deepEqual([signed(0.25), signed(-0.25), signed(0), signed(null)], ["+0.250", "-0.250", "0", "–"]);
 });
 
 test("names cannot hide or turn the direction of text", () => {
@@ -90,6 +95,20 @@ test("the heat map shows every share, the first ranks, and no number where there
   assert.match(heatMap(sample, first, all, light, WIDE).words, /1 without a score.*model\.layers\.0\.q_proj/);
 });
 
+test("in the heat map experts of a role have their shares together", () => {
+  const numbers = Array.from({ length: 60 }, (_, i) => i);
+  const like = <T>(column: T[]): T[] => numbers.map((i) => column[Math.min(i, 4)] as T);
+  const scored = group("w8a8");
+  scored.scores = Object.fromEntries(Object.entries(scored.scores).map(([key, column]) => [key, like(column as unknown[])])) as unknown as typeof scored.scores;
+  scored.scores.op = numbers;
+  const experts = run();
+  experts.ops = { ...experts.ops, name: numbers.map((i) => `e${i}`), tower: numbers.map(() => "language"), block: numbers.map(() => 0), role: numbers.map((i) => `experts.${i}.up_proj`) };
+  const [cell, ...others] = drawn(heatMap(experts, scored, scoresOf(experts, scored), light, WIDE));
+  assert.equal(others.length, 0);
+  assert.ok(cell && Math.abs((cell.value[2] as number) - 1) < 1e-12, "0.5, 0.3, 0.2 and zeros");
+  assert.deepEqual(cell.tip, ["60 ops, such as e1", "together, share of the summed error: 100 %", "the most sensitive has rank 1 of 4", "1 without a score"]);
+});
+
 test("classes of shares are bounded as their labels say", () => {
   assert.equal(classOf(0), 0);
   assert.equal(classOf(0.0003), 1);
@@ -130,6 +149,32 @@ test("formats are compared op by op", () => {
   assert.match(figure.words, /w8a8 has the smaller error at 3/);
 });
 
+test("another ranking stands beside ours, the outliers by their names", () => {
+  const unit = (name: string, ours: number, theirs: number): Unit => ({ name, tower: "language", run_rank: ours, other_rank: theirs, run_score: 10 - ours, other_score: 20 - theirs });
+  const c = {
+    run: { source: "a", what: "w8a8" },
+    other: { source: "b", what: "ModelOpt" },
+    matched: 3,
+    spearman: 0.5,
+    kendall: 0.3,
+    warnings: [],
+    outliers: ["q"],
+    units: [unit("q", 1, 3), unit("k", 2, 2), unit("v", 3, 1.5)],
+  };
+  const figure = comparison(c, {}, light, WIDE);
+  const marks = drawn(figure);
+  assert.deepEqual(marks.map((m) => m.value), [[1, 3], [2, 2], [3, 1.5]]);
+  assert.deepEqual(marks.map((m) => m.label?.formatter ?? ""), ["q", "", ""]);
+  assert.deepEqual(marks[2]?.tip, ["v", "RUN: rank 3, score 7.00", "OTHER: rank 1.5, score 18.5"]);
+  assert.match(figure.words, /Ranks of 3 ops on both sides; Spearman 0\.500/);
+});
+
+test("of two recipes the largest change of the error comes first, then of the bits", () => {
+  const change = (name: string, predicted: number | null, bits: number): Change => ({ name, ops: [name], a: "w8a8", b: "float", bits, predicted });
+  const order = byWeight([change("a", null, 1), change("b", 0.1, 1), change("c", -0.2, 1), change("d", null, -2)]);
+  assert.deepEqual(order.map((c) => c.name), ["c", "b", "d", "a"]);
+});
+
 test("logarithmic axes end at powers of ten", () => {
   const range = decades([0.02, 3, null, 0]);
   assert.ok(range && Math.abs(range.min - 0.01) < 1e-12 && Math.abs(range.max - 10) < 1e-9);
@@ -148,6 +193,14 @@ test("recipes are drawn where they are, and their choice as letters", () => {
   const cells = drawn(choiceMap(sample, recipes.points[0]?.choice ?? [], recipes.formats, light, WIDE));
   assert.deepEqual(cells.map((c) => c.label?.formatter), ["f", "A", "A", "A", "A"]);
   assert.equal(bitsOfFormats(sample)._w8a8, 8);
+});
+
+test("the table has every number with its unit", () => {
+  const cols = columns("kl:all per position, nats", "share");
+  const row = ["1", NAMES[1], "language", "0", "q_proj", "0.500", "0.250", "1.00", "50.0 %", "40.0", "5.00", "1.00", "8.00", "ok", "exact"];
+  assert.deepEqual(cols.map((c) => cellText(c, all[1] as Score)), row);
+  assert.deepEqual(cols.filter((c) => c.numeric && cellText(c, all[0] as Score) === "–").map((c) => c.key), ["rank", "layer", "value", "low", "high", "share", "sqnr", "outliers", "range"]);
+  assert.equal(cols.find((c) => c.key === "value")?.title, "kl:all per position, nats");
 });
 
 test("the table is filtered by words and sorted with unknown values last", () => {
