@@ -4,13 +4,13 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync, statSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { after, afterEach, before, test } from "node:test";
-import type { Locator, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { number } from "../src/text.ts";
 import "./charts.ts";
 import "./comparison.ts";
 import "./numbers.ts";
 import type { ScoresFile } from "./runs.ts";
-import { at, cells, close, closePages, demo, drawAll, drawn, open, opened, partial, prepare, read, shot, violations } from "./stage.ts";
+import { addressed, at, blank, cells, close, closePages, demo, drawAll, drawn, open, opened, partial, prepare, press, read, shot, showAll, shows, soon, violations, visit } from "./stage.ts";
 
 const MOST_BYTES = 3 * 1024 * 1024;
 const MOST_MS = 1000;
@@ -25,12 +25,12 @@ test("ranks, sorting, filter and drill-down", async () => {
   const byRank = demo.scores.filter((s) => s.format === "w8a8" && s.rank !== null).sort((a, b) => (a.rank ?? 0) - (b.rank ?? 0));
   assert.deepEqual((await ops.allInnerTexts()).slice(0, 10), byRank.slice(0, 10).map((s) => s.op));
   await page.getByRole("button", { name: "Rank ▲" }).click();
-  assert.equal(await ops.first().innerText(), byRank[byRank.length - 1]?.op);
+  await shows(ops.first(), byRank[byRank.length - 1]?.op ?? "");
   await page.getByLabel("Filter").fill("layers.1 down");
-  assert.deepEqual(await ops.allInnerTexts(), ["model.layers.1.mlp.down_proj"]);
+  await showAll(ops, ["model.layers.1.mlp.down_proj"]);
   await ops.first().getByRole("button").click();
-  assert.match(page.url(), /op=model\.layers\.1\.mlp\.down_proj/);
-  assert.equal(await page.locator("#op h3").innerText(), "model.layers.1.mlp.down_proj");
+  await addressed(page, /op=model\.layers\.1\.mlp\.down_proj/);
+  await shows(page.locator("#op h3"), "model.layers.1.mlp.down_proj");
   assert.equal(await page.locator("#op tbody tr").count(), 2);
   const rank = byRank.find((s) => s.op === "model.layers.1.mlp.down_proj")?.rank;
   assert.equal((await cells(page.locator("#op tbody tr").first()))[1], `${rank} of ${byRank.length}`);
@@ -43,27 +43,22 @@ test("the address brings the state back", async () => {
   assert.equal(await page.getByLabel("Filter").inputValue(), "mlp");
   assert.equal(await page.locator("html").getAttribute("data-theme"), "dark");
   await page.getByRole("button", { name: "Light colours" }).click();
-  assert.match(page.url(), /theme=light/);
+  await addressed(page, /theme=light/);
   await page.goto(`file://${at("demo", "report.html")}#op=visual.merger.mlp.0`);
-  assert.equal(await page.locator("#op h3").innerText(), "visual.merger.mlp.0");
+  await shows(page.locator("#op h3"), "visual.merger.mlp.0");
 });
 
 test("a click and the keyboard choose an op of the heat map", async () => {
   const page = await open("demo");
   const map = page.locator("#heat .chart");
   await map.locator("svg").waitFor();
-  await map.focus();
-  await page.keyboard.press("End");
-  await page.keyboard.press("Enter");
-  const chosen = await page.locator("#op h3").innerText();
-  assert.ok(demo.ops.some((op) => op.name === chosen), chosen);
-  assert.match(await page.locator("#heat [aria-live]").innerText(), new RegExp(chosen.replace(/\./g, "\\.")));
-  await page.evaluate(() => scrollTo(0, 0));
-  await map.scrollIntoViewIfNeeded();
+  await press(map, "End", "Enter");
+  const last = await page.locator("#op h3").innerText(); // waits for it
+  assert.ok(demo.ops.some((op) => op.name === last), last);
+  assert.match(await page.locator("#heat [aria-live]").innerText(), new RegExp(last.replace(/\./g, "\\.")));
   const first = demo.scores.find((s) => s.format === "w8a8" && s.rank === 1)?.op ?? "";
-  await map.locator("svg text", { hasText: /^1$/ }).first().click({ force: true });
-  assert.ok(demo.ops.some((op) => op.name === first));
-  assert.notEqual(await page.locator("#op h3").innerText(), "");
+  await map.locator("svg text[text-anchor=middle]", { hasText: /^1$/ }).last().click({ force: true });
+  await shows(page.locator("#op h3"), first);
 });
 
 test("recipes stand with what was measured, and show their choice", async () => {
@@ -75,18 +70,31 @@ test("recipes stand with what was measured, and show their choice", async () => 
     assert.equal(shown[1], number(recipe.effective_bits));
     assert.ok(shown[3]?.startsWith(number(recipe.metrics.all.kl / recipe.metrics.all.positions)), shown[3]);
     await row.getByRole("button").click();
-    assert.match(await page.locator("#choice h3").innerText(), new RegExp(recipe.name));
+    await shows(page.locator("#choice h3"), `The choice of ${recipe.name}`);
   }
   const comparison = read("compared", "compare.json") as { all: { spearman: number } };
   assert.match(await page.locator("#comparison").innerText(), new RegExp(`Spearman ${number(comparison.all.spearman)}`));
 });
 
-// Milliseconds until the page can be used, by its own marks: the best of some tries.
-async function readyAfter(name: string): Promise<number> {
-  let best = Infinity;
+interface Opening {
+  ready: number;
+  processor: number;
+}
+
+// Milliseconds until the page can be used, by its own marks, and the processor time of all that the page did until it
+// was loaded: reading, script, styles, layout. The best of some tries.
+async function opening(name: string): Promise<Opening> {
+  const best: Opening = { ready: Infinity, processor: Infinity };
   for (let i = 0; i < 3; ++i) {
-    const page = await open(name);
-    best = Math.min(best, await page.evaluate(() => performance.getEntriesByName("qsweep:ready")[0]?.startTime ?? Infinity));
+    const page = await blank();
+    const session = await page.context().newCDPSession(page);
+    await session.send("Performance.enable", { timeDomain: "threadTicks" });
+    await visit(page, name);
+    const { metrics } = await session.send("Performance.getMetrics");
+    const spent = metrics.find((m) => m.name === "TaskDuration")?.value ?? Infinity;
+    const ready = await page.evaluate(() => performance.getEntriesByName("qsweep:ready")[0]?.startTime ?? Infinity);
+    best.ready = Math.min(best.ready, ready);
+    best.processor = Math.min(best.processor, 1000 * spent);
     await page.close();
   }
   return best;
@@ -96,11 +104,13 @@ test("large reports are small and quick", async () => {
   for (const name of ["large", "experts"]) {
     const bytes = statSync(at(name, "report.html")).size;
     const busy = (loadavg()[0] ?? 0) > 2 * cpus().length;
-    const ready = await readyAfter(name);
-    console.log(`${name}: ${(bytes / 2 ** 20).toFixed(2)} MiB, ready after ${ready.toFixed(0)} ms${busy ? ", on a busy machine" : ""}`);
-    // The bars are for 416 ops in 14 formats; where others compute too, the time says nothing.
-    if (name === "large") assert.ok(bytes <= MOST_BYTES, `${bytes} bytes`);
-    if (name === "large" && !busy) assert.ok(ready <= MOST_MS, `${ready} ms`);
+    const { ready, processor } = await opening(name);
+    console.log(`${name}: ${(bytes / 2 ** 20).toFixed(2)} MiB, ready after ${ready.toFixed(0)} ms${busy ? " on a busy machine" : ""}, loaded with ${processor.toFixed(0)} ms of processor time`);
+    // The bars are for 416 ops in 14 formats, but the larger one meets them too. Where others compute, how long a page
+    // waits for the processor says nothing of it: then what it took of the processor counts.
+    assert.ok(bytes <= MOST_BYTES, `${bytes} bytes`);
+    assert.ok(processor <= MOST_MS, `${processor} ms of processor time`);
+    if (!busy) assert.ok(ready <= MOST_MS, `${ready} ms`);
     const page = await open(name);
     await drawAll(page);
     await shot(page, name);
@@ -114,7 +124,7 @@ test("hostile names are text", async () => {
   assert.ok(shown.includes("</script><script>alert(1)</script>"), shown.join("\n"));
   assert.equal(await page.locator("img, iframe, object").count(), 0);
   await page.getByRole("button", { name: "</script><script>alert(1)</script>" }).first().click();
-  assert.equal(await page.locator("#op h3").innerText(), "</script><script>alert(1)</script>");
+  await shows(page.locator("#op h3"), "</script><script>alert(1)</script>");
   const changed = await page.evaluate(() => [Object.prototype, Array.prototype, Function.prototype].flatMap((p) => Object.keys(p)));
   assert.deepEqual(changed, [], "no name reaches the prototype of all objects");
   await shot(page, "hostile");
@@ -246,7 +256,7 @@ test("the keyboard alone reaches and works everything", async () => {
     return all.length;
   });
   const reached = new Set<string>();
-  for (let i = 0; i < wanted + 5; ++i) {
+  for (let i = 0; i < 2 * wanted && reached.size < wanted; ++i) {
     await page.keyboard.press("Tab");
     const at = await page.evaluate(() => {
       const e = document.activeElement as HTMLElement;
@@ -258,56 +268,49 @@ test("the keyboard alone reaches and works everything", async () => {
   }
   assert.equal(reached.size, wanted);
   // And what they do, without a pointer.
-  const press = async (locator: ReturnType<Page["locator"]>, ...keys: string[]): Promise<void> => {
-    await locator.focus();
-    for (const key of keys) await page.keyboard.press(key);
-  };
   await press(page.getByLabel("Format", { exact: true }), "n");
-  assert.match(page.url(), /format=nvfp4/);
+  await addressed(page, /format=nvfp4/);
   await press(page.getByRole("button", { name: "Rank ▲" }), "Enter");
-  assert.match(page.url(), /sort=-rank/);
+  await addressed(page, /sort=-rank/);
+  const ranks = demo.scores.filter((s) => s.format === "nvfp4" && s.rank !== null);
+  const ranked = (rank: number): string => ranks.find((s) => s.rank === rank)?.op ?? "";
+  const op = page.locator("#op h3");
   await press(page.locator("#scores tbody th button").first(), "Enter");
-  const opened = await page.locator("#op h3").innerText();
+  await shows(op, ranked(ranks.length));
   await press(page.getByRole("button", { name: "More sensitive" }), "Space");
-  assert.notEqual(await page.locator("#op h3").innerText(), opened);
+  await shows(op, ranked(ranks.length - 1));
   await press(page.locator("#ranking .chart"), "ArrowDown", "ArrowDown", "Enter");
-  const second = demo.scores.find((s) => s.format === "nvfp4" && s.rank === 2)?.op;
-  assert.equal(await page.locator("#op h3").innerText(), second);
+  await shows(op, ranked(2));
   await press(page.locator("#spectrum tbody button").nth(1), "Enter");
-  assert.match(page.url(), /recipe=/);
+  await addressed(page, /recipe=/);
   await press(page.getByRole("button", { name: "Dark colours" }), "Enter");
-  assert.equal(await page.locator("html").getAttribute("data-theme"), "dark");
+  await page.locator("html[data-theme=dark]").waitFor();
   await press(page.locator("nav").getByRole("button", { name: "Words" }), "Enter");
-  assert.equal(await page.evaluate(() => document.activeElement?.id), "words-title");
+  await page.locator("#words-title:focus").waitFor();
 });
 
 test("the keyboard alone copies, saves, filters and chooses", async () => {
   const page = await open("large");
   await page.bringToFront();
   await keepCopies(page);
-  const press = async (locator: Locator, ...keys: string[]): Promise<void> => {
-    await locator.focus();
-    for (const key of keys) await page.keyboard.press(key);
-  };
-  const rows = page.locator("#scores tbody tr");
+  const ops = page.locator("#scores tbody th");
   await page.getByLabel("Filter").focus();
   await page.keyboard.type("up_proj layers.7");
-  assert.match(page.url(), /filter=up_proj/);
-  assert.deepEqual(await rows.locator("th").allInnerTexts(), ["model.layers.7.up_proj"]);
+  await addressed(page, /filter=up_proj\+layers\.7$/);
+  await showAll(ops, ["model.layers.7.up_proj"]);
   await press(page.getByRole("button", { name: "Copy as CSV: all scores" }), "Enter");
   await said(page, /Table copied as CSV/);
   assert.match(await kept(page), /\n\d+,model\.layers\.7\.up_proj,language,7,up_proj,[^\n]*\n$/);
-  await page.getByLabel("Filter").press("Control+a");
-  await page.keyboard.press("Delete");
+  await press(page.getByLabel("Filter"), "Control+a", "Delete");
   await press(page.getByLabel("Tower"), "p");
-  assert.match(page.url(), /tower=projector/);
-  assert.deepEqual((await rows.locator("th").allInnerTexts()).sort(), ["visual.merger.mlp.0", "visual.merger.mlp.2"]);
+  await addressed(page, /tower=projector/);
+  await soon(async () => assert.deepEqual((await ops.allInnerTexts()).sort(), ["visual.merger.mlp.0", "visual.merger.mlp.2"]));
   await press(page.getByRole("button", { name: "Copy as CSV: ranking" }), "Space");
   await said(page, /Ranking copied as CSV/);
   assert.equal((await kept(page)).trimEnd().split("\n").length, 417);
   await drawn(page.locator("#versus figure"));
   await press(page.getByLabel("Against", { exact: true }), "f");
-  assert.match(page.url(), /versus=fp8/);
+  await addressed(page, /versus=fp8/);
   await page.locator('#versus .chart[aria-label^="w8a8 against fp8 "]').waitFor();
   const [saved] = await Promise.all([page.waitForEvent("download"), press(page.getByRole("button", { name: "Save picture: Formats against each other" }), "Enter")]);
   assert.match(readFileSync(await saved.path(), "utf8"), /fp8: kl:all per position, nats/);

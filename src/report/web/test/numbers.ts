@@ -5,7 +5,7 @@ import type { Page } from "playwright-core";
 import { number, percent, seconds } from "../src/text.ts";
 import { type Expected, byRank, expected, formatsOf, interval, mean, median, numbersIn, shareName, six, whole } from "./expected.ts";
 import type { ScoresFile } from "./runs.ts";
-import { demo, open, partial, read, rowsOf, scoresOf } from "./stage.ts";
+import { demo, open, partial, read, rowsOf, scoresOf, shows } from "./stage.ts";
 
 // By its place: looking for words in a page of many rows takes long.
 export const choose = async (page: Page, format: string): Promise<unknown> => page.locator(".bar select").selectOption(format);
@@ -21,7 +21,10 @@ const rowOf = (e: Expected): string[] => [
 export async function checkTable(page: Page, file: ScoresFile, format: string): Promise<void> {
   const all = expected(file, format);
   const more = page.locator("#scores .controls button", { hasText: "Show all" });
-  if (await more.isVisible()) await more.click();
+  if (await more.isVisible()) {
+    await more.click();
+    await more.waitFor({ state: "hidden" });
+  }
   const heads = (await page.locator("#scores thead th").allTextContents()).map((t) => t.replace(/ [▲▼]$/, ""));
   assert.deepEqual(heads, [
     "Rank", "Op", "Tower", "Layer", "Role", "kl:all per position, nats", "95 % from", "to", shareName(file, format),
@@ -288,7 +291,7 @@ test("two recipes stand with the numbers of compare_recipes.json", async () => {
   const single = differing.find((c) => c.ops.length === 1);
   assert.ok(single);
   await tables.nth(1).getByRole("button", { name: single.name, exact: true }).click();
-  assert.equal(await page.locator("#op h3").innerText(), single.name);
+  await shows(page.locator("#op h3"), single.name);
 });
 
 test("the times are those of scores.json", async () => {

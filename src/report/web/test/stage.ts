@@ -1,4 +1,5 @@
 // The reports that the tests of the page look at, and a browser to open them in.
+import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -13,6 +14,8 @@ const testdata = env("QSWEEP_TESTDATA");
 const shots = env("QSWEEP_SHOTS", join(tmpdir(), "qsweep-shots"));
 const folder = mkdtempSync(join(tmpdir(), "qsweep-page-"));
 const axe = readFileSync(createRequire(join(process.cwd(), "x.js")).resolve("axe-core/axe.min.js"), "utf8");
+
+const SOON_MS = 20000;
 
 export const at = (...names: string[]): string => join(folder, ...names);
 
@@ -78,7 +81,8 @@ export async function close(): Promise<void> {
   rmSync(folder, { recursive: true });
 }
 
-export async function open(name: string, hash = "", options: { width?: number; dark?: boolean } = {}): Promise<Page> {
+// A page without anything yet, whose errors are kept.
+export async function blank(options: { width?: number; dark?: boolean } = {}): Promise<Page> {
   if (!browser) throw new Error("no browser");
   const page = await browser.newPage({ viewport: { width: options.width ?? 1280, height: 900 }, colorScheme: options.dark ? "dark" : "light" });
   page.setDefaultTimeout(60000);
@@ -90,8 +94,15 @@ export async function open(name: string, hash = "", options: { width?: number; d
     void dialog.dismiss();
   });
   page.on("request", (request) => (/^https?:/.test(request.url()) ? errors.push(`request: ${request.url()}`) : 0));
-  await page.goto(`file://${at(name, "report.html")}${hash}`);
   opened.push({ page, errors });
+  return page;
+}
+
+export const visit = (page: Page, name: string, hash = ""): Promise<unknown> => page.goto(`file://${at(name, "report.html")}${hash}`);
+
+export async function open(name: string, hash = "", options: { width?: number; dark?: boolean } = {}): Promise<Page> {
+  const page = await blank(options);
+  await visit(page, name, hash);
   return page;
 }
 
@@ -105,6 +116,27 @@ export async function drawAll(page: Page): Promise<void> {
 export async function drawn(chart: Locator): Promise<void> {
   await chart.scrollIntoViewIfNeeded();
   await chart.locator("svg").waitFor();
+}
+
+// A busy browser may do what it was told after the click or key is over: tries again until it holds, or not for long.
+export async function soon(check: () => Promise<void>): Promise<void> {
+  for (const end = Date.now() + SOON_MS; ; await new Promise((done) => setTimeout(done, 20)))
+    try {
+      return await check();
+    } catch (error) {
+      if (Date.now() > end) throw error;
+    }
+}
+
+export const shows = (locator: Locator, text: string): Promise<void> => soon(async () => assert.equal(await locator.innerText(), text));
+
+export const showAll = (locator: Locator, texts: string[]): Promise<void> => soon(async () => assert.deepEqual(await locator.allInnerTexts(), texts));
+
+export const addressed = (page: Page, pattern: RegExp): Promise<void> => soon(() => Promise.resolve(assert.match(page.url(), pattern)));
+
+export async function press(locator: Locator, ...keys: string[]): Promise<void> {
+  await locator.focus();
+  for (const key of keys) await locator.page().keyboard.press(key);
 }
 
 export const shot = async (page: Page, name: string): Promise<void> => void (await page.screenshot({ path: join(shots, `${name}.png`) }));
