@@ -362,6 +362,10 @@ MUTATIONS = {
         "src/kernels/row_moves-inl.h", "factor * r + k), at);", "r + k), at);", "ops", "*DeltaTest*mean*"),
     "merged_rows_swapped_on_the_way_back": (
         "src/kernels/row_moves-inl.h", "+ r % factor, factor,", "+ (r + 1) % factor, factor,", "ops", "VjpTest.*merge*"),
+    "convolution_reads_later_tokens": (
+        "src/kernels/causal_conv-inl.h", "x.row(row + step * j)", "x.row(row - step * j)", "ops", "OpTest.*causal_conv*"),
+    "convolution_reads_the_sequence_before": (
+        "src/kernels/causal_conv-inl.h", "position[b.parent + r] + 1;", "r + 1;", "ops", "OpTest.*causal_conv*"),
     "rms_norm_offset_ignored": (
         "src/kernels/norm-inl.h", "return L::load(w, at) + L::set(offset);", "return L::load(w, at) + L::set(0 * offset);",
         "ops", "*DeltaTest*rms_norm*one_plus*"),

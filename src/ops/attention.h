@@ -25,6 +25,7 @@
 #include <span>
 
 #include "ops/context.h"
+#include "ops/segment.h"
 
 namespace qsweep::ops::attention {
 
@@ -38,11 +39,7 @@ struct Spec {
   std::span<const float> sinks = {};  // per head, in the device's memory; empty: none
 };
 
-// Rows [first, first + rows).
-struct Segment {
-  int64_t first = 0;
-  int64_t rows = 0;
-};
+using ops::Segment;
 
 // Which rows attend to which. In the order of their rows, none in two of a kind.
 struct Layout {

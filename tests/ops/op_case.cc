@@ -46,6 +46,7 @@ Cases all_cases() {
   add_activation_cases(cases);
   add_index_cases(cases);
   add_attention_cases(cases);
+  add_sequence_cases(cases);
   return cases;
 }
 

@@ -88,6 +88,7 @@ void add_norm_cases(Cases& cases);
 void add_activation_cases(Cases& cases);
 void add_index_cases(Cases& cases);
 void add_attention_cases(Cases& cases);
+void add_sequence_cases(Cases& cases);
 Cases all_cases();
 
 }  // namespace qsweep::ops::testing
