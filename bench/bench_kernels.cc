@@ -11,6 +11,7 @@
 #include "kernels/gemm.h"
 #include "kernels/norm.h"
 #include "kernels/rows.h"
+#include "ops/delta_net.h"
 #include "quant/quantizers.h"
 
 namespace qsweep {
@@ -122,6 +123,68 @@ void accumulate_logits(State& state) {
 }
 
 void delta_dtypes(benchmark::internal::Benchmark* b) { b->ArgName("bf16")->Arg(0)->Arg(1); }
+// Linear attention of Qwen3.5: a layer's scan over one sequence. Items are tokens of heads, for delta and vjp
+// of every pair and probe.
+struct DeltaNet {
+  static constexpr ops::delta_net::Spec kSpec{
+      .n_key_heads = 4, .n_value_heads = 8, .key_dim = 128, .value_dim = 128};
+  static constexpr int64_t kValues = kSpec.n_value_heads * kSpec.value_dim;
+  static constexpr int64_t kCols = 2 * kSpec.n_key_heads * kSpec.key_dim + kValues;
+
+  explicit DeltaNet(DType dtype, int64_t copies)
+      : deltas{random_tensor(dtype, copies * kTokens, kCols, 1e-3),
+               random_tensor(dtype, copies * kTokens, kSpec.n_value_heads, 1e-3),
+               random_tensor(dtype, copies * kTokens, kSpec.n_value_heads, 1e-3)},
+        out(dtype, {copies * kTokens, kValues}) {}
+
+  ops::delta_net::Inputs<Matrix<const float>> inputs() {
+    return {x[0].matrix<float>(), x[1].matrix<float>(), x[2].matrix<float>()};
+  }
+  ops::delta_net::Inputs<MatrixView> views() { return {view(deltas[0]), view(deltas[1]), view(deltas[2])}; }
+  ops::delta_net::Weights weights() const { return {zeros, zeros}; }
+  static void count(State& state, int64_t copies) {
+    state.SetItemsProcessed(static_cast<int64_t>(state.iterations()) * copies * kTokens *
+                            kSpec.n_value_heads);
+  }
+
+  kernels::Gemm gemm{all_cores()};
+  ops::Context context{gemm};
+  std::vector<ops::Segment> segments{{0, kTokens}};
+  std::vector<float> zeros = std::vector<float>(static_cast<size_t>(kSpec.n_value_heads), 0.0f);
+  std::array<Tensor, 3> x{random_tensor(DType::f32, kTokens, kCols),
+                          random_tensor(DType::f32, kTokens, kSpec.n_value_heads),
+                          random_tensor(DType::f32, kTokens, kSpec.n_value_heads)};
+  std::array<Tensor, 3> deltas;
+  Tensor out;
+};
+
+void delta_net_forward(State& state) {
+  DeltaNet net(DType::f32, 1);
+  for (auto _ : state)
+    ops::delta_net::forward(net.context, DeltaNet::kSpec, net.segments, net.inputs(), net.weights(),
+                            net.out.matrix<float>());
+  DeltaNet::count(state, 1);
+}
+
+void delta_net_delta(State& state) {
+  DeltaNet net(delta_dtype(state), kPairs);
+  for (auto _ : state)
+    ops::delta_net::delta(net.context, DeltaNet::kSpec, net.segments, pair_blocks(), net.inputs(),
+                          net.weights(), net.views(), view(net.out));
+  DeltaNet::count(state, kPairs);
+}
+
+void delta_net_vjp(State& state) {
+  DeltaNet net(delta_dtype(state), kPairs);
+  for (auto _ : state)
+    ops::delta_net::vjp(net.context, DeltaNet::kSpec, net.segments, net.inputs(), net.weights(),
+                        view(net.out), kPairs, net.views());
+  DeltaNet::count(state, kPairs);
+}
+
+BENCHMARK(delta_net_forward)->UseRealTime();
+BENCHMARK(delta_net_delta)->Apply(delta_dtypes)->UseRealTime();
+BENCHMARK(delta_net_vjp)->Apply(delta_dtypes)->UseRealTime();
 BENCHMARK(rms_norm_delta)->Apply(delta_dtypes)->UseRealTime();
 BENCHMARK(gated_delta)->Apply(delta_dtypes)->UseRealTime();
 BENCHMARK(softmax_delta)->Apply(delta_dtypes)->UseRealTime();

@@ -366,6 +366,24 @@ MUTATIONS = {
         "src/kernels/causal_conv-inl.h", "x.row(row + step * j)", "x.row(row - step * j)", "ops", "OpTest.*causal_conv*"),
     "convolution_reads_the_sequence_before": (
         "src/kernels/causal_conv-inl.h", "position[b.parent + r] + 1;", "r + 1;", "ops", "OpTest.*causal_conv*"),
+    "delta_rule_parent_stands_still": (
+        "src/kernels/delta_rule-inl.h", "        parent.step(t, update, at);\n", "", "ops", "DeltaTest*delta_net*"),
+    "delta_rule_decay_without_change": (
+        "src/kernels/delta_rule-inl.h", "more = L::set(g.d_decay);", "more = L::set(0 * g.d_decay);", "ops",
+        "DeltaTest*delta_net*"),
+    "delta_rule_beta_without_change": (
+        "src/kernels/delta_rule-inl.h", "L::fma(L::set(g.d_beta), error,", "L::fma(L::set(0 * g.d_beta), error,", "ops",
+        "DeltaTest*delta_net*"),
+    "delta_rule_softplus_cancels": (
+        "src/kernels/delta_rule_parts-inl.h", "if (std::fabs(d) > 1) return softplus(x + d) - softplus(x);",
+        "if (d != 0) return static_cast<float>(softplus(x + d)) - static_cast<float>(softplus(x));", "ops",
+        "DeltaTest*delta_net*"),
+    "delta_rule_vjp_keeps_what_was_updated": (
+        "src/kernels/delta_rule_vjp-inl.h", "L::load(row, whole(at)) - L::set(key[i]) * d_value;", "L::load(row, whole(at));",
+        "ops", "VjpTest.*delta_net*"),
+    "delta_rule_vjp_one_head_of_a_group": (
+        "src/kernels/delta_rule_vjp-inl.h", "V of_key = L::load(dk + t * rule.key_dim, at);\n      for", "V of_key = L::zero();\n      for",
+        "ops", "VjpTest.*delta_net*"),
     "rms_norm_offset_ignored": (
         "src/kernels/norm-inl.h", "return L::load(w, at) + L::set(offset);", "return L::load(w, at) + L::set(0 * offset);",
         "ops", "*DeltaTest*rms_norm*one_plus*"),
