@@ -7,6 +7,7 @@ import { BOUNDS, type Theme, bitsClass, classLabel, classOf } from "./theme.ts";
 
 const CELL = 22;
 const WIDEST_CELL = 44;
+const WORDS_CELL = 40; // room for words over it that leave their neighbours' numbers theirs
 const TITLE = 26;
 const AXIS = 26;
 const LEGEND_ROW = 22;
@@ -93,7 +94,7 @@ function grid(all: Panel[], cells: Cell[], entries: LegendEntry[], title: string
       axis(theme, "", {
         ...plain,
         type: "category",
-        data: panel.columns.map((c) => (c === NO_BLOCK ? "no layer" : c)),
+        data: panel.columns.map((c) => (c === NO_BLOCK && cell >= WORDS_CELL ? "no layer" : c)),
         axisLabel: { color: theme.muted, fontSize: FONT, hideOverlap: true, interval: cell > 24 ? 0 : "auto" },
       }),
     );
