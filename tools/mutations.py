@@ -103,6 +103,11 @@ MUTATIONS = {
         "src/models/packing.cc", "(n + block - 1) / block", "n / block", "models", "PackedBy.*"),
     "nibbles_in_the_other_order": (
         "src/kernels/unpack-inl.h", "row[c / 2] >> (c % 2 * 4)", "row[c / 2] >> (4 - c % 2 * 4)", "models", "Packed*"),
+    "scale_of_scales_ignored": (
+        "src/kernels/unpack-inl.h", "if (s.whole == nullptr) return scale;", "if (s.scales != nullptr) return scale;", "models",
+        "PackedBy.*"),
+    "scale_of_scales_multiplied": (
+        "src/graph/stored_weight.cc", ".divided = s.divided,", ".divided = false,", "models", "PackedBy.*"),
     "awq_in_plain_order": (
         "src/kernels/unpack-inl.h", "in_turns ? kPlaces >> (4 * at) & 15u : at", "in_turns ? at : at", "kernels", "*UnpackTest*"),
     "zero_points_of_gptq_as_they_stand": (

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes testdata/packed: weights that real tools have packed, and what the tools make of them again.
     tools/packed_goldens.py OUT
-Needs torch, transformers 4.57 (block FP8 as torch casts it, MXFP4), compressed-tensors or auto-round; makes what it can."""
+Needs torch, transformers 4.57 (block FP8 as torch casts it, MXFP4), compressed-tensors, auto-round or modelopt; makes what it can."""
 import json
 import sys
 from pathlib import Path
@@ -77,6 +77,22 @@ def compressed(out):
                           "config_groups": {"group_0": {"targets": ["Linear"], "weights": keys}}}, tensors)
 
 
+def compressed_nvfp4(out):
+    from compressed_tensors.compressors.nvfp4.helpers import pack_fp4_to_uint8, unpack_fp4_from_uint8
+    from compressed_tensors.quantization import QuantizationArgs
+    from compressed_tensors.quantization.lifecycle.forward import dequantize
+    args = QuantizationArgs(num_bits=4, type="float", strategy="tensor_group", group_size=16, symmetric=True)
+    grid = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
+    codes = grid[torch.randint(0, 8, (OUT, IN))] * (torch.randint(0, 2, (OUT, IN)) * 2 - 1)
+    scales = (torch.rand(OUT, IN // 16) * 400).to(torch.float8_e4m3fn)
+    whole = torch.tensor([731.5])
+    packed = pack_fp4_to_uint8(codes)
+    want = dequantize(x_q=unpack_fp4_from_uint8(packed, OUT, IN).float(), scale=scales.float(), args=args,
+                      global_scale=whole, dtype=torch.float32)
+    store(out, "nvfp4_packed", {"quant_method": "compressed-tensors", "format": "nvfp4-pack-quantized"},
+          {"op.weight_packed": packed, "op.weight_scale": scales, "op.weight_global_scale": whole, "want": want})
+
+
 def auto_round(out):
     """Integers by columns, as AutoRound packs them for GPTQ's and AWQ's readers. Scales of few bits, so that what the
     tool makes of them in float16 is exact."""
@@ -107,8 +123,21 @@ def auto_round(out):
           {"op.qweight": layer.qweight, "op.qzeros": layer.qzeros, "op.scales": layer.scales, "want": want})
 
 
+def modelopt(out):
+    from modelopt.torch.quantization.qtensor import FP8QTensor, NVFP4QTensor
+    weight = torch.randn(OUT, IN)
+    packed, scales, whole = NVFP4QTensor.quantize(weight, 16)
+    want = packed.dequantize(dtype=torch.float32, scale=scales, double_scale=whole, block_sizes={-1: 16})
+    store(out, "nvfp4", {"quant_method": "modelopt", "quant_algo": "NVFP4"},
+          {"op.weight": packed._quantized_data, "op.weight_scale": scales, "op.weight_scale_2": whole, "want": want})
+    codes, scale = FP8QTensor.quantize(weight)
+    want = codes.dequantize(dtype=torch.float32, scale=scale)
+    store(out, "modelopt_fp8", {"quant_method": "modelopt", "quant_algo": "FP8"},
+          {"op.weight": codes._quantized_data, "op.weight_scale": scale, "want": want})
+
+
 if __name__ == "__main__":
-    for make in (block_fp8, mxfp4, compressed, auto_round):
+    for make in (block_fp8, mxfp4, compressed, compressed_nvfp4, auto_round, modelopt):
         try:
             make(sys.argv[1])
         except ImportError as error:

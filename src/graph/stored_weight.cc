@@ -34,6 +34,8 @@ void unpack_scaled(kernels::Device device, const Scaled& s, const std::vector<Te
                         .scales = parts[1].data,
                         .scale_dtype = s.scales.dtype,
                         .scale_columns = s.scales.shape[1],
+                        .whole = s.whole ? reinterpret_cast<const float*>(parts.back().data) : nullptr,
+                        .divided = s.divided,
                         .zeros = s.zeros ? bytes(parts[2]) : nullptr},
                        y);
 }
@@ -76,6 +78,7 @@ std::vector<TensorView> StoredWeight::parts() const {
   if (const auto* scaled = std::get_if<Scaled>(&layout)) {
     std::vector<TensorView> parts{scaled->codes, scaled->scales};
     if (scaled->zeros) parts.push_back(*scaled->zeros);
+    if (scaled->whole) parts.push_back(*scaled->whole);
     return parts;
   }
   if (const auto* by_columns = std::get_if<ByColumns>(&layout)) {

@@ -22,6 +22,8 @@ struct Scaled {
   TensorView codes;                 // by rows
   TensorView scales;                // [block rows, block columns]
   std::optional<TensorView> zeros;  // [rows of words, block columns]
+  std::optional<TensorView> whole;  // one number, of all scales
+  bool divided = false;             // by it
   int64_t block_rows = 1, block_columns = 1;
   int64_t first = 0, every = 1, above = 0;
 };

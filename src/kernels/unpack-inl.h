@@ -59,8 +59,15 @@ QSWEEP_KERNEL float scale_at(const void* scales, DType dtype, int64_t i) {
   if (dtype == DType::f32) return static_cast<const float*>(scales)[i];
   if (dtype == DType::bf16) return to_float(static_cast<const bf16*>(scales)[i]);
   if (dtype == DType::f16) return to_float(static_cast<const f16*>(scales)[i]);
+  if (dtype == DType::f8_e4m3) return value_of_e4m3(static_cast<const uint8_t*>(scales)[i]);
   const uint32_t exponent = static_cast<const uint8_t*>(scales)[i];
   return exponent == 0 ? 0x1p-127f : std::bit_cast<float>(exponent << 23);
+}
+
+QSWEEP_KERNEL float scale_at(const ScaledCodes& s, int64_t i) {
+  const float scale = scale_at(s.scales, s.scale_dtype, i);
+  if (s.whole == nullptr) return scale;
+  return s.divided ? scale / *s.whole : scale * *s.whole;
 }
 
 QSWEEP_KERNEL void put(float value, float* to) { *to = value; }
@@ -74,8 +81,7 @@ QSWEEP_KERNEL void scale_row(const ScaledCodes& s, int64_t r, int64_t n, T* y) {
   const auto columns = static_cast<uint32_t>(s.block_columns);
   L::each_part(n, 1, [&](auto part, int64_t c) QSWEEP_LANES {
     const int64_t column = static_cast<uint32_t>(c) / columns;
-    const float value = number<kind>(codes, c, zero_at<kind>(s, row, column)) *
-                        scale_at(s.scales, s.scale_dtype, blocks + column);
+    const float value = number<kind>(codes, c, zero_at<kind>(s, row, column)) * scale_at(s, blocks + column);
     part.once([&] QSWEEP_LANES { put(value, y + c); });
   });
 }

@@ -31,8 +31,10 @@ struct ScaledCodes {
   int64_t first = 0, every = 1, above = 0;
   int64_t block_rows = 1, block_columns = 1;
   const void* scales = nullptr;  // [block rows, block columns]
-  DType scale_dtype = {};        // f32, bf16 or f16; u8: of 2^(code - 127)
+  DType scale_dtype = {};        // f32, bf16, f16 or e4m3; u8: of 2^(code - 127)
   int64_t scale_columns = 1;
+  const float* whole = nullptr;  // what all scales are multiplied by, or divided; null: 1
+  bool divided = false;
   // Of u8 and u4, each column of blocks in words of 32 bits: [rows of words, block columns]. null: 128 and 8.
   const uint8_t* zeros = nullptr;
 };

@@ -1,6 +1,7 @@
 #include "models/packing.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "io/json.h"
@@ -14,7 +15,7 @@ using graph::StoredWeight;
 using kernels::Codes;
 
 constexpr std::string_view kGiveFloat = "give the float checkpoint that it was made from";
-constexpr int64_t kMxBlock = 32;
+constexpr int64_t kMxBlock = 32, kNvBlock = 16;
 
 [[noreturn]] void refuse(const std::string& path, const std::string& what) {
   fail("{}: the checkpoint is quantized already ({}), which is not read here; {}", path, what, kGiveFloat);
@@ -83,6 +84,7 @@ Packing read_compressed_tensors(const io::ObjectReader& config) {
   if (format == "pack-quantized") packing.method = pack_quantized;
   if (format == "int-quantized") packing.method = int_quantized;
   if (format == "float-quantized") packing.method = float_quantized;
+  if (format == "nvfp4-pack-quantized") return {.method = nvfp4, .left_out = names_at(config, "ignore")};
   if (packing.method == none) refuse(config.path(), "compressed-tensors, format " + format);
   const io::ObjectReader groups = config.object("config_groups");
   for (const auto& [name, group] : groups.json().items()) {
@@ -94,6 +96,17 @@ Packing read_compressed_tensors(const io::ObjectReader& config) {
       packing.inputs = fmt::format("{} bits", reader.object("input_activations").integer("num_bits"));
   }
   return packing;
+}
+
+// NVIDIA ModelOpt.
+Packing read_modelopt(const io::ObjectReader& config) {
+  const std::string algorithm = config.has("quant_algo") ? config.string("quant_algo") : "none";
+  const std::vector<std::string> left_out = names_at(config, "ignore");
+  if (algorithm == "NVFP4") return {.method = nvfp4, .left_out = left_out, .inputs = "NVFP4"};
+  if (algorithm == "W4A16_NVFP4") return {.method = nvfp4, .left_out = left_out};
+  if (algorithm == "FP8")
+    return {.method = float_quantized, .schemes = {{}}, .left_out = left_out, .inputs = "FP8"};
+  refuse(config.path(), "ModelOpt, " + algorithm);
 }
 
 Packing by_columns(const io::ObjectReader& config, Packing::Method method) {
@@ -208,6 +221,32 @@ StoredWeight unpacked_integers(const io::Checkpoint& checkpoint, const Packing& 
   return {DType::f32, {out, in}, std::move(weight)};
 }
 
+// By two names: of ModelOpt, whose last scale multiplies, and of compressed-tensors, whose divides.
+StoredWeight nvfp4_weight(const io::Checkpoint& checkpoint, const std::string& name,
+                          const std::function<std::string(const std::string&)>& stored_name, int64_t out,
+                          int64_t in) {
+  const bool divided = checkpoint.find(stored_name(name + ".weight_packed")) != nullptr;
+  const std::string codes = stored_name(name + (divided ? ".weight_packed" : ".weight")),
+                    last = stored_name(name + (divided ? ".weight_global_scale" : ".weight_scale_2"));
+  if (in % kNvBlock != 0) fail("tensor \"{}\": {} inputs, no whole blocks of {}", codes, in, kNvBlock);
+  const Packing::Scheme scheme{.bits = 4, .block_rows = 1, .block_columns = kNvBlock};
+  const Place place{checkpoint, codes, scheme, out, in};
+  Scaled weight{
+      .kind = Codes::e2m1,
+      .codes = companion(place, codes, {out, in / 2}, {DType::u8}),
+      .scales = companion(place, stored_name(name + ".weight_scale"), place.scale_shape(), {DType::f8_e4m3}),
+      .whole = companion(place, last, {1}, {DType::f32}),
+      .divided = divided,
+      .block_rows = 1,
+      .block_columns = kNvBlock};
+  if (weight.whole->data != nullptr) {
+    const float number = weight.whole->as<float>()[0];
+    if (!(number > 0) || !std::isfinite(number))
+      fail("tensor \"{}\": expected a finite number above 0, found {}", last, number);
+  }
+  return {DType::f32, {out, in}, std::move(weight)};
+}
+
 // The group of every input must be one of those that there are.
 void check_groups(const TensorView& of_inputs, const std::string& name, int64_t groups) {
   for (int64_t i = 0; i < of_inputs.elements(); ++i) {
@@ -257,7 +296,8 @@ std::string Packing::sentence() const {
                                           "FP8 of compressed-tensors",
                                           "MXFP4",
                                           "integers of GPTQ",
-                                          "integers of AWQ"};
+                                          "integers of AWQ",
+                                          "NVFP4"};
   if (method == none) return "";
   return fmt::format(
       "The checkpoint is quantized already ({}): the reference is the model of its dequantized weights{}",
@@ -275,6 +315,7 @@ Packing read_packing(const io::Json& config, const std::string& path) {
   if (method == "gptq") return read_gptq(quantization);
   if (method == "awq") return read_awq(quantization);
   if (method == "auto-round") return read_auto_round(quantization);
+  if (method == "modelopt") return read_modelopt(quantization);
   if (method == "compressed-tensors") return read_compressed_tensors(quantization);
   if (method == "mxfp4")
     return {.method = mxfp4, .left_out = names_at(quantization, "modules_to_not_convert")};
@@ -292,6 +333,7 @@ StoredWeight packed_weight(const io::Checkpoint& checkpoint, const Packing& pack
   const bool packed = checkpoint.find(stored_name(name + ".weight_packed")) != nullptr;
   if (!packed && (packing.method == none || stored == nullptr || is_float(stored->dtype)))
     return checkpoint.get(plain, {out, in});
+  if (packing.method == nvfp4) return nvfp4_weight(checkpoint, name, stored_name, out, in);
   if (std::ranges::find(packing.left_out, name) != packing.left_out.end())
     fail("tensor \"{}\": config.json says that it is not quantized, found codes", plain);
   if (packed && packing.method == pack_quantized)

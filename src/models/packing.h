@@ -22,6 +22,7 @@ struct Packing {
     mxfp4,            // of stacked experts: "..._blocks" in E2M1, "..._scales" in powers of 2 for 32 inputs
     gptq,             // "qweight" in words of integers along the inputs, "qzeros", "scales", perhaps "g_idx"
     awq,              // the same in words along the outputs
+    nvfp4,  // of ModelOpt and compressed-tensors: E2M1, "weight_scale" in E4M3 for 16 inputs, and one number
   };
   // How some of the ops are quantized. Rows and columns that share a scale; 0: all.
   struct Scheme {

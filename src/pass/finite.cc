@@ -84,7 +84,7 @@ Shape indices_of(int64_t place, const Shape& shape) {
 // Exponents of 2, less 127, from which on 6, the largest number of E2M1, overflows; 255 is NaN.
 constexpr uint8_t kLargestExponent = 252;
 
-// The place of the first scale that is 0, or no scale.
+// The place of the first scale that is 0, or no scale. In E4M3 a block of zeros may have 0.
 std::optional<int64_t> find_bad_scale(const TensorView& scales) {
   const auto first = [](auto values, auto is_bad) -> std::optional<int64_t> {
     const auto found = std::ranges::find_if(values, is_bad);
@@ -92,6 +92,9 @@ std::optional<int64_t> find_bad_scale(const TensorView& scales) {
   };
   if (scales.dtype == DType::u8)
     return first(scales.as<uint8_t>(), [](uint8_t e) { return e > kLargestExponent; });
+  if (scales.dtype == DType::f8_e4m3)
+    return first(std::span(scales.data, static_cast<size_t>(scales.size_bytes())),
+                 [](std::byte code) { return (code & std::byte{0x7f}) == std::byte{0x7f}; });
   return visit_floats(scales,
                       [&](auto values) { return first(values, [](auto v) { return to_float(v) == 0; }); });
 }
@@ -104,7 +107,9 @@ void check_scales(const models::Model& model) {
     const TensorView& scales = scaled != nullptr ? scaled->scales : by_columns->scales;
     if (const auto place = find_bad_scale(scales))
       fail("{}: the scales of its weight: expected numbers that are not 0, found {} at {}", op.name,
-           scales.dtype == DType::u8 ? "a power of 2 that is too large" : "0",
+           scales.dtype == DType::u8        ? "a power of 2 that is too large"
+           : scales.dtype == DType::f8_e4m3 ? "NaN"
+                                            : "0",
            to_string(indices_of(*place, scales.shape)));
     model.checkpoint.release(scales);
   }

@@ -46,7 +46,7 @@ class PackedBy : public ::testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(, PackedBy,
                          ::testing::Values("block_fp8", "int4", "int4_zeros", "int8_packed", "int8", "fp8",
                                            "fp8_tensor", "gptq", "gptq_v2", "gptq_8_bits", "gptq_in_order",
-                                           "awq"),
+                                           "awq", "nvfp4", "nvfp4_packed", "modelopt_fp8"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST_P(PackedBy, ATool) {
@@ -95,9 +95,10 @@ void expect_refused(const std::string& name, const io::Json& patch, const std::s
 }
 
 TEST(Packing, WhatIsNotReadIsRefusedByItsName) {
-  for (const char* method : {"bitsandbytes", "modelopt", "quark"})
+  for (const char* method : {"bitsandbytes", "quark"})
     expect_refused("int4", {{"quant_method", method}}, method);
-  expect_refused("int4", {{"format", "nvfp4-pack-quantized"}}, "format nvfp4-pack-quantized");
+  expect_refused("int4", {{"format", "mxfp4-pack-quantized"}}, "format mxfp4-pack-quantized");
+  expect_refused("nvfp4", {{"quant_algo", "W4A8_AWQ"}}, "ModelOpt, W4A8_AWQ");
   expect_refused("block_fp8", {{"weight_block_size", nullptr}}, "fp8 without weight_block_size");
   expect_refused("gptq", {{"bits", 3}}, "integers of 3 bits");
   expect_refused("gptq", {{"checkpoint_format", "marlin"}}, "GPTQ, format marlin");
