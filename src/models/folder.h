@@ -14,6 +14,7 @@ void check_folder(const std::string& folder);
 
 // Error where config.json says in a way that nothing here reads that the model is quantized.
 void refuse_quantized(const io::Json& config, const std::string& path);
+// ... or a file of ModelOpt does.
 void refuse_modelopt(const std::string& folder);
 // Error where the tensors are those of a quantized model, of which config.json does not tell.
 void refuse_quantized(const io::Checkpoint& checkpoint, const std::string& folder);

@@ -31,8 +31,10 @@ Model load(const std::string& folder, const LoadOptions& options) {
   refuse_quantized(config, path);
   const Packing packing = read_packing(config, path);
   io::Checkpoint checkpoint = io::Checkpoint::open(folder);
-  refuse_modelopt(folder);
-  if (packing.method == Packing::Method::none) refuse_quantized(checkpoint, folder);
+  if (packing.method == Packing::Method::none) {
+    refuse_modelopt(folder);
+    refuse_quantized(checkpoint, folder);
+  }
   Model model = family.load({folder, config, std::move(checkpoint), options});
   model.warnings = model.checkpoint.warnings();
   if (packing.method != Packing::Method::none)

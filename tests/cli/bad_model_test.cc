@@ -161,12 +161,13 @@ TEST_F(BadModel, KeysThatAreNotKnown) {
 
 TEST_F(BadModel, QuantizedCheckpoints) {
   const std::string advice = "quantized already";
-  for (const char* method : {"gptq", "awq", "bitsandbytes", "fp8", "compressed-tensors"})
+  for (const char* method : {"bitsandbytes", "fp8", "compressed-tensors", "modelopt"})
     expect_config_refused(
         [&](Json& c) {
           c["quantization_config"] = {{"quant_method", method}, {"bits", 4}};
         },
-        {advice, method, "quantization_config", "float checkpoint"});
+        {advice, std::string_view(method) == "modelopt" ? "ModelOpt, none" : method, "quantization_config",
+         "float checkpoint"});
   expect_config_refused(
       [](Json& c) {
         c["quantization"] = {{"group_size", 64}, {"bits", 4}};

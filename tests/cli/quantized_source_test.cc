@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <fstream>
 #include <list>
 
 #include <gmock/gmock.h>
@@ -192,6 +193,32 @@ TEST(QuantizedSource, IntegersOfAwq) {
       }
   });
   expect_equal_scores(place, twins, "integers of AWQ");
+}
+
+// Beside ModelOpt's own file, which says the same as config.json.
+TEST(QuantizedSource, Nvfp4OfModelopt) {
+  const Workplace place;
+  Twins twins(place, {{"quant_method", "modelopt"}, {"quant_algo", "NVFP4"}});
+  std::ofstream(twins.packed() + "/hf_quant_config.json") << R"({"quantization": {"quant_algo": "NVFP4"}})";
+  twins.write([&](const std::string& name, int64_t rows, int64_t cols, std::span<float> values) {
+    constexpr std::array<float, 8> kSizes{0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
+    const auto codes = twins.add<uint8_t>(name + ".weight", DType::u8, {rows, cols / 2});
+    const auto scales = twins.add<uint8_t>(name + ".weight_scale", DType::f8_e4m3, {rows, cols / 16});
+    const auto whole = twins.add<float>(name + ".weight_scale_2", DType::f32, {});
+    whole[0] = 0.003f;
+    for (size_t i = 0; i < scales.size(); ++i)
+      scales[i] = static_cast<uint8_t>(0x40 + 8 * (i % 3));  // 2, 4, 8
+    std::ranges::fill(codes, uint8_t{0});
+    for (size_t i = 0; i < values.size(); ++i) {
+      const float scale = static_cast<float>(2 << (i / 16 % 3)) * whole[0];
+      const auto nearest = std::ranges::min_element(
+          kSizes, {}, [&](float size) { return std::fabs(size - std::fabs(values[i]) / scale); });
+      const auto code = static_cast<int>(nearest - kSizes.begin()) | (values[i] < 0 ? 8 : 0);
+      codes[i / 2] = static_cast<uint8_t>(codes[i / 2] | code << (i % 2 * 4));
+      values[i] = (values[i] < 0 ? -*nearest : *nearest) * scale;
+    }
+  });
+  expect_equal_scores(place, twins, "NVFP4");
 }
 
 class Int8Rows : public ::testing::Test {
