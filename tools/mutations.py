@@ -87,6 +87,39 @@ MUTATIONS = {
         "report", "Page.*"),
     "commands_are_not_quoted": (
         "src/report/view.cc", "safe += c == '\\'' ? std::string(\"'\\\\''\") : std::string(1, c);", "safe += c;", "report", "Page.*"),
+    "cached_values_not_quantized": (
+        "src/quant/quantizers.cc", "x.cols_at(width, width), quantized.cols_at(width, width));",
+        "x.cols_at(width, width), quantized.cols_at(width, width));\n"
+        "  copy(device, x.cols_at(width, width), quantized.cols_at(width, width));", "quant", "CacheFormats.*"),
+    "cache_scale_per_row": (
+        "src/quant/quantizers.cc", "symmetric_quantizer(scheme, head_dim, keys)", "symmetric_quantizer(scheme, width, keys)",
+        "quant", "CacheFormats.*"),
+    "keys_cached_before_rotation": (
+        "src/graph/graph.cc",
+        "  const Value both = join(k, v);\n"
+        "  const Value read = push(Cache{push_op(std::move(op))}, {both.node}, at(both).rows, at(both).cols);\n"
+        "  return {columns(read, 0, width), columns(read, width, width)};",
+        "  const auto* turn = std::get_if<Rope>(&at(k).operation);\n"
+        "  const std::string table = turn == nullptr ? \"\" : turn->cos_sin;\n"
+        "  const Value both = join(turn == nullptr ? k : Value{at(k).inputs[0]}, v);\n"
+        "  const Value read = push(Cache{push_op(std::move(op))}, {both.node}, at(both).rows, at(both).cols);\n"
+        "  const Value keys = columns(read, 0, width);\n"
+        "  return {table.empty() ? keys : rope(keys, table), columns(read, width, width)};", "sweep", "CacheScores.Isolated*"),
+    "cached_values_in_the_range_of_keys": (
+        "src/graph/variants.cc", "ranges_.of(op.cache->values_range) : nullptr", "ranges_.of(op_index) : nullptr", "sweep",
+        "CacheScores.Isolated*"),
+    "cache_error_of_a_live_pair_left_out": (
+        "src/graph/linear_step.cc", "if (run.format == format_) add_error(b, run, e);", ";", "sweep",
+        "CacheScores.GroupsAre*"),
+    "caches_in_formats_of_linear_ops": (
+        "src/sweep/outlook.cc", ".cache.has_value() == format.of_caches;", ".cache.has_value() >= format.of_caches;", "sweep",
+        "CacheScores.*"),
+    "cache_counts_as_weights": (
+        "src/choose/question.cc", "  if (op.cache) return 0;\n", "", "choose", "QuestionOfCaches.*"),
+    "caches_of_layers_exported_apart": (
+        "src/stacks/refusal.cc", "if (stack(kind).caches_apart) return;", "return;", "stacks", "CacheExports.*"),
+    "joined_delta_not_cleared": (
+        "src/ops/join.cc", "clear_rows(context.device(), alone, x, other);", ";", "ops", "*join*"),
     "transposed_weight_read_straight": (
         "src/models/weights.cc", ".column_step = s.transposed ? s.outputs : 1}};", ".column_step = 1}};", "models",
         "ExpertLayouts.*"),
@@ -562,8 +595,8 @@ MUTATIONS = {
     "limits_that_nan_keeps": (
         "src/cli/eval.cc", "if (!(value <= limit.value))", "if (value > 1e300)", "cli", "FailAbove.HasAn*"),
     "earlier_rules_win": (
-        "src/recipe/recipe.cc", "      if (matching[op]) formats[op] = rule.format;",
-        "      if (matching[op] && formats[op] == nullptr) formats[op] = rule.format;", "recipe", "*"),
+        "src/recipe/recipe.cc", "      formats[op] = rule.format;",
+        "      if (formats[op] == nullptr) formats[op] = rule.format;", "recipe", "*"),
     "names_of_the_other_checkpoint_layout": (
         "src/scores/op_names.cc", 'moved("model.", "model.language_model.")', 'moved("model.", "model.")', "stacks",
         "Export.OfEveryKind*"),
@@ -626,8 +659,8 @@ MUTATIONS = {
         "src/pass/head.cc", "branch.is_reference() &&\n                         in_float &&",
         "branch.is_reference() &&", "sweep", "GroupsSlow.OfSquared*"),
     "fix_ignored": (
-        "src/choose/question.cc", "if (matching[op]) fix_of_[op] = &fix;", "if (matching[op]) fix_of_[op] = nullptr;",
-        "choose", "Question.Fix*"),
+        "src/choose/question.cc", "if (matching[op] && is_for(op)) fix_of_[op] = &fix;",
+        "if (matching[op] && is_for(op)) fix_of_[op] = nullptr;", "choose", "Question.Fix*"),
     "pairs_within_a_decision_forgotten": (
         "src/choose/question.cc", "choice.error += interactions->pairs(choice.scores);", "", "choose", "Question.Pairs*"),
     "pairs_counted_once": (

@@ -100,8 +100,11 @@ void Asking::apply_fixes() {
     const std::vector<bool> matching = scores::matching_ops(fix.pattern, names_);
     if (std::ranges::find(matching, true) == matching.end())
       fail("{}: no op of the run matches \"{}\"", fix.flag, fix.pattern);
+    const auto is_for = [&](size_t op) {
+      return fix.format == nullptr || fix.format->of_caches == run_.ops[op].cache.has_value();
+    };
     for (size_t op = 0; op < names_.size(); ++op)
-      if (matching[op]) fix_of_[op] = &fix;
+      if (matching[op] && is_for(op)) fix_of_[op] = &fix;
   }
 }
 
@@ -205,6 +208,8 @@ std::vector<Choice> Asking::choices(const Decision& decision, const std::vector<
     return {choice(decision, fix->format)};
   }
   std::vector<Choice> choices;
+  // A cache has no weight whose bits a budget could save, so it has a format where it is given one.
+  if (run_.ops[decision.ops.front()].cache) return {choice(decision, nullptr)};
   for (const std::string& format : formats) choices.push_back(choice(decision, &quant::find_format(format)));
   choices.push_back(choice(decision, nullptr));
   return choices;
@@ -290,7 +295,9 @@ Question Asking::ask(const std::optional<scores::Interactions>& interactions) {
           std::ranges::count_if(choice.scores, [&](size_t i) { return i >= run_.scores.size(); }));
   question.problem = Problem(std::move(all), weights_of(run_), positions, std::move(pairs));
   for (const scores::ScoreGroup& group : groups_) {
-    if (!is_wanted(group.format)) continue;
+    const bool of_caches =
+        run_.ops[static_cast<size_t>(run_.scores[group.members.front()].op)].cache.has_value();
+    if (of_caches || !is_wanted(group.format)) continue;
     question.formats.push_back(group.format);
     const auto estimate = std::ranges::find_if(group.members, [&](size_t i) {
       return run_.scores[i].has(wishes_.metric) && run_.scores[i].method != scores::Method::exact;
@@ -305,11 +312,12 @@ Question Asking::ask(const std::optional<scores::Interactions>& interactions) {
 
 int64_t weights_of(const scores::Run& run) {
   int64_t weights = 0;
-  for (const scores::OpRecord& op : run.ops) weights += op.in_features * op.out_features;
+  for (const scores::OpRecord& op : run.ops) weights += op.cache ? 0 : op.in_features * op.out_features;
   return weights;
 }
 
 int64_t stored_bits(const scores::OpRecord& op, const quant::Format* format) {
+  if (op.cache) return 0;
   const auto row_bits = format == nullptr
                             ? kFloatBits * op.in_features
                             : std::llround(quant::effective_weight_bits(*format, op.in_features) *

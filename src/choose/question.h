@@ -19,10 +19,11 @@ using scores::Grouping;
 using scores::parse_grouping;
 
 int64_t weights_of(const scores::Run& run);  // of all ops
-// Of an op's weight, scales included; float (null) has 16 per weight.
+// Of an op's weight, scales included; float (null) has 16 per weight, and a cache no weight.
 int64_t stored_bits(const scores::OpRecord& op, const quant::Format* format);
 
-// Ops whose format is given, by a shell pattern over their names.
+// Ops whose format is given, by a shell pattern over their names; those that are of the format's kind. Caches
+// have one where it is given, else they stay float.
 struct Fix {
   std::string pattern;
   const quant::Format* format = nullptr;  // null: float

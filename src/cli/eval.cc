@@ -53,6 +53,17 @@ std::vector<sweep::RecipeFormats> read_recipes(const std::vector<std::string>& p
   return recipes;
 }
 
+// Whether a recipe says something of the model's caches.
+bool name_caches(const std::vector<std::string>& recipes) {
+  const auto names_one = [](const recipe::Rule& rule) {
+    return (rule.format != nullptr && rule.format->of_caches) || scores::names_cache(rule.ops);
+  };
+  return std::ranges::any_of(recipes, [&](const std::string& path) {
+    const recipe::Recipe r = with_context("--recipe", [&] { return recipe::read_recipe(path); });
+    return std::ranges::any_of(r.rules, names_one);
+  });
+}
+
 // The scores of another run, which must be those of this model.
 scores::Run read_scored(const std::string& folder, const scores::ModelInfo& model) {
   scores::Run scored = with_context("--scores", [&] { return scores::read_scores(folder); });
@@ -270,6 +281,7 @@ void run(EvalFlags& flags, const std::function<io::Json()>& settings) {
   RunScript script(flags.engine, flags.job, kEvalFiles, settings);
   const scores::Metric metric =
       with_context("--metric", [&] { return scores::parse_metric(flags.engine.metric); });
+  flags.engine.caches = name_caches(flags.recipe);
   script.open(metric, files_read(flags));
   Evaluating evaluating(script, flags, metric);
   script.run(evaluating, flags.recipe);

@@ -108,7 +108,7 @@ Provenance::~Provenance() { recorder_.use_clock(nullptr); }
 
 scores::ModelInfo model_info(const models::Model& model, const std::string& folder) {
   int64_t other_bytes = model.checkpoint.size_bytes();
-  for (const graph::LinearOp& op : model.ops) other_bytes -= op.weight.own_bytes();
+  for (const graph::LinearOp& op : model.ops) other_bytes -= op.cache ? 0 : op.weight.own_bytes();
   return {.path_name = folder_name(folder),
           .family = model.family,
           .parameters = model.checkpoint.parameters(),

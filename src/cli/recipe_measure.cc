@@ -224,6 +224,8 @@ void add_measuring_flags(Flags& flags, RecipeFlags& values) {
 void search_recipes(RecipeFlags& flags, const std::function<io::Json()>& settings) {
   RunScript script(flags.engine, flags.job, kRecipeFiles, settings);
   const ScoredRun scored(flags);
+  flags.engine.caches =
+      std::ranges::any_of(scored.run.ops, [](const scores::OpRecord& op) { return op.cache.has_value(); });
   script.open(scored.wishes.metric, files_read(flags));
   Searching searching(script, flags, scored);
   script.run(searching, scored_files(flags));

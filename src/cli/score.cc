@@ -124,6 +124,8 @@ sweep::ScoreOptions score_options(ScoreFlags& flags) {
   if (flags.time_budget)
     options.time_budget_s = with_context("--time-budget", [&] { return parse_seconds(*flags.time_budget); });
   check_method(options, flags.probes.has_value());
+  if (options.method == scores::Method::hawq && !flags.engine.kv.empty())
+    fail("--kv: expected a method that sees errors of activations, found hawq, which sees weights alone");
   check_coarse(options);
   options.verify = flags.verify.value_or(0);
   check_verify(options);
@@ -253,6 +255,8 @@ class Scoring : public Question {
 };
 
 void run(ScoreFlags& flags, const std::function<io::Json()>& settings) {
+  if (flags.inc && !flags.engine.kv.empty())
+    fail("--inc: expected no --kv beside it, since mse_v2 knows linear ops alone");
   if (flags.inc && flags.engine.device != "cpu")
     fail("--inc: expected --device cpu beside it, found {}", flags.engine.device);
   RunScript script(flags.engine, flags.job, kScoreFiles, settings);

@@ -44,9 +44,9 @@ bool any_answer(const std::vector<models::Sample>& samples) {
   });
 }
 
-std::string format_names() {
+std::string names_of(std::span<const quant::Format> formats) {
   std::vector<std::string_view> names;
-  for (const quant::Format& format : quant::all_formats()) names.push_back(format.name);
+  for (const quant::Format& format : formats) names.push_back(format.name);
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
@@ -113,6 +113,7 @@ std::string thread_limits() {
   return limits;
 }
 
+constexpr const char* kDefaultFormat = "w8a8";
 constexpr uint64_t kAnyNumber = INT64_MAX;
 
 // What of the checkpoint and the data is not as it should be, though it can be computed with.
@@ -159,8 +160,12 @@ void add_scoring_flags(Flags& flags, EngineFlags& v) {
       .add("format", v.format,
            "Format to score, repeated for several; int, fp and all stand for the integer formats, the small "
            "floats and both: " +
-               format_names())
-      ->capture_default_str();
+               names_of(quant::all_formats()))
+      ->default_str(kDefaultFormat);
+  flags.add("kv", v.kv,
+            "Format of the keys and values that attention reads from its cache, repeated for several: every "
+            "layer's cache is an op to score, beside the linear ops where --format is given, else alone: " +
+                names_of(quant::cache_formats()) + ", with or without kv_");
   flags
       .add("ops", v.ops,
            "Score only ops whose name matches this shell pattern, such as 'model.layers.0.*'; the others "
@@ -237,6 +242,8 @@ void add_data_flags(Flags& flags, EngineFlags& v) {
 }
 
 Gpus EngineFlags::resolve() {
+  if (format.empty() && kv.empty()) format = {kDefaultFormat};
+  caches = caches || !kv.empty();
   if (!memory.empty()) with_context("--memory", [&] { parse_bytes(memory); });
   Gpus gpus;
   for (const int number : gpu_numbers(device))
@@ -270,6 +277,12 @@ sweep::ScoreOptions EngineFlags::options() const {
       if (std::find(options.formats.begin(), options.formats.end(), f) == options.formats.end())
         options.formats.push_back(f);
   }
+  for (const std::string& name : kv) {
+    const quant::Format* f = with_context("--kv", [&] { return &quant::find_cache_format(name); });
+    if (std::ranges::find(options.formats, f) != options.formats.end())
+      fail("--kv: \"{}\" is given twice", f->name);
+    options.formats.push_back(f);
+  }
   options.metric = with_context("--metric", [&] { return scores::parse_metric(metric); });
   return options;
 }
@@ -278,7 +291,8 @@ Engine open_engine(const EngineFlags& flags, Gpus gpus) {
   const trace::Span span(trace::kPhase, "load");
   Engine engine{.model = models::load(flags.model, {.image_size = flags.image_size,
                                                     .allow_outside = flags.allow_outside,
-                                                    .chat_template = flags.chat_template}),
+                                                    .chat_template = flags.chat_template,
+                                                    .caches = flags.caches}),
                 .data = {},
                 .calibration = {},
                 .gpus = std::move(gpus),

@@ -19,7 +19,8 @@ struct EngineFlags {
   std::string model;
   std::string data;
   std::string calib;
-  std::vector<std::string> format{"w8a8"};
+  std::vector<std::string> format, kv;
+  bool caches = false;  // whether the model's caches are ops: where a format of theirs is asked for
   std::string ops = "*";
   std::optional<int64_t> max_ops;
   std::vector<std::string> groups;

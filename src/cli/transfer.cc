@@ -25,7 +25,9 @@ struct TransferFlags {
 
 scores::Run transferred(const TransferFlags& flags) {
   const scores::Run proxy = compare::read_run(flags.run);
-  const models::Model model = models::load(flags.to);
+  const bool caches =
+      std::ranges::any_of(proxy.ops, [](const scores::OpRecord& op) { return op.cache.has_value(); });
+  const models::Model model = models::load(flags.to, {.caches = caches});
   const scores::Metric metric =
       flags.metric ? with_context("--metric", [&] { return scores::parse_metric(*flags.metric); })
                    : proxy.ranking_metric;
@@ -37,9 +39,12 @@ scores::Run transferred(const TransferFlags& flags) {
                            {"family", proxy.model.family},
                            {"weights_sha256_of_headers", proxy.model.weights_sha256_of_headers}};
   run.provenance = {{"version", QSWEEP_VERSION}};
-  for (scores::ScoreRecord& score : run.scores)
-    score.effective_bits = quant::effective_weight_bits(quant::find_format(score.format),
-                                                        run.ops[static_cast<size_t>(score.op)].in_features);
+  for (scores::ScoreRecord& score : run.scores) {
+    const scores::OpRecord& op = run.ops[static_cast<size_t>(score.op)];
+    const quant::Format& format = quant::find_format(score.format);
+    score.effective_bits = op.cache ? quant::effective_cache_bits(format, op.cache->head_dim)
+                                    : quant::effective_weight_bits(format, op.in_features);
+  }
   return run;
 }
 

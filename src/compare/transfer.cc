@@ -217,6 +217,10 @@ Check check_group(const std::vector<Pair>& pairs, const scores::ScoreGroup& grou
   return check;
 }
 
+bool is_cache(const Run& run, const ScoreRecord& score) {
+  return run.ops[static_cast<size_t>(score.op)].cache.has_value();
+}
+
 }  // namespace
 
 Run transfer(const Run& proxy, std::vector<OpRecord> ops, scores::Metric metric) {
@@ -227,7 +231,9 @@ Run transfer(const Run& proxy, std::vector<OpRecord> ops, scores::Metric metric)
   for (const scores::ScoreGroup& group : group_scores(proxy)) {
     if (group.method == scores::Method::local) continue;  // of no output
     const Proxy from(proxy, group);
+    const bool caches = is_cache(proxy, proxy.scores[group.members.front()]);
     for (size_t op = 0; op < run.ops.size(); ++op) {
+      if (run.ops[op].cache.has_value() != caches) continue;
       ScoreRecord score;
       score.op = static_cast<int>(op);
       score.format = group.format;

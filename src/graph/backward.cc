@@ -8,6 +8,7 @@
 #include "ops/add.h"
 #include "ops/gated.h"
 #include "ops/gather.h"
+#include "ops/join.h"
 #include "ops/layer_norm.h"
 #include "ops/linear.h"
 #include "ops/mean.h"
@@ -51,7 +52,7 @@ Plan make_plan(const Stage& stage, const Batch& batch, const std::vector<bool>& 
             std::vector<size_t>(n, 0), std::vector<size_t>(n, kNever)};
   for (size_t i = n; i-- > 0;) {
     const Node& node = stage.nodes[i];
-    const bool is_linear = std::holds_alternative<Linear>(node.operation);
+    const bool is_linear = is_op(node);
     if (has_cotangent[i] && plan.wanted[i]) plan.reached[i] = true;
     const bool reads = plan.reached[i] && vjp_reads_inputs(node.operation) && (observed || !is_linear);
     if (reads && is_linear) plan.last_vjp[i] = i;  // its observer sees the output too
@@ -164,8 +165,8 @@ void StageWalk::compute_values(const Values& inputs) {
     for (const int input : node.inputs) in.push_back(&value(input));
     if (const auto* input = std::get_if<Input>(&node.operation)) {
       values_[i] = inputs.at(input->name);
-    } else if (const auto* linear_node = std::get_if<Linear>(&node.operation)) {
-      values_[i] = linear_output(linear_node->op, *in[0]);
+    } else if (is_op(node)) {
+      values_[i] = linear_output(ops_of(node).front(), *in[0]);
     } else if (std::holds_alternative<Experts>(node.operation)) {
       values_[i] =
           forward.experts(node, *in[0], [&](int op, const Value& x) { return linear_output(op, x); });
@@ -217,6 +218,14 @@ struct Pullback {
 
   void operator()(const Input& n) { walk.add(std::move(dy), of_inputs[n.name]); }
   void operator()(const Linear& n);
+  void operator()(const Cache& n) {
+    observe(n.op);
+    if (walk.wanted(node.inputs[0])) walk.add(std::move(dy), walk.cotangent(node.inputs[0]));
+  }
+  void observe(int op) const {
+    if (walk.observer_)
+      walk.observer_({op, x(0), walk.values_[index].matrix, dy.view, pass.batch.first_rows(node.rows)});
+  }
   void operator()(const Columns& n);
   void operator()(const Merge& n) {
     if (n.order == MergeOrder::channels_first)
@@ -266,6 +275,9 @@ struct Pullback {
   void operator()(const Activation& n) {
     computed([&](Views dx) { ops::activation::vjp(pass.ops, n.kind, x(0), dy.view, walk.probes_, dx[0]); });
   }
+  void operator()(const Join&) {
+    computed([&](Views dx) { ops::join::vjp(pass.ops, dy.view, dx[0], dx[1]); });
+  }
   void operator()(const Scatter& n) {
     wanted_computed([&](Views dx) {
       ops::scatter::vjp(pass.ops, pass.batch.index(n.index).within_batch, dy.view, walk.probes_, dx[0],
@@ -293,8 +305,7 @@ void Pullback::operator()(const Linear& n) {
   const int from = node.inputs[0];
   const LinearOp& op = pass.linear_ops[static_cast<size_t>(n.op)];
   const trace::Span span("linear", op.name);
-  if (walk.observer_)
-    walk.observer_({n.op, x(0), walk.values_[index].matrix, dy.view, pass.batch.first_rows(node.rows)});
+  observe(n.op);
   if (!walk.wanted(from)) return;
   const LinearWeights weights(pass, op);
   const MatrixView w = weights.for_rows(walk.dtype_);

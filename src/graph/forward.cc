@@ -9,6 +9,7 @@
 #include "ops/embedding.h"
 #include "ops/gated.h"
 #include "ops/gather.h"
+#include "ops/join.h"
 #include "ops/layer_norm.h"
 #include "ops/linear.h"
 #include "ops/mean.h"
@@ -58,6 +59,7 @@ void resolve_lifetimes(std::vector<Stage>& stages) {
 Value Forward::allocate(const Node& node) { return new_value(pass_, pass_.batch.rows(node.rows), node.cols); }
 
 Value Forward::linear(const LinearOp& op, const LinearWeights& weights, const Value& x) {
+  if (op.cache) return x;
   const int64_t rows = x.matrix.rows;
   Value y = new_value(pass_, rows, op.out_features());
   const MatrixView w = weights.for_values(rows);
@@ -166,6 +168,9 @@ struct Evaluate {
         [&](Matrix<float> y) { ops::embedding::forward(pass.ops, pass.batch.token_ids(), n.table, y); },
         ops::embedding::scratch_bytes(pass.ops, pass.batch.rows(node.rows), n.table));
   }
+  Value operator()(const Join&) const {
+    return computed([&](Matrix<float> y) { ops::join::forward(pass.ops, x(0), x(1), y); });
+  }
   Value operator()(const Scatter& n) const {
     return computed([&](Matrix<float> y) {
       ops::scatter::forward(pass.ops, pass.batch.index(n.index).within_batch, x(0), x(1), y);
@@ -179,6 +184,7 @@ struct Evaluate {
   // The walk's.
   Value operator()(const Input&) const { return {}; }
   Value operator()(const Linear&) const { return {}; }
+  Value operator()(const Cache&) const { return {}; }
   Value operator()(const Experts&) const { return {}; }
 };
 
@@ -210,12 +216,12 @@ void Forward::run_with(const Stage& stage, Values& values, const Replacements& r
       local[i] = values.at(input->name);
       if (std::count(stage.consumes.begin(), stage.consumes.end(), input->name) > 0)
         values.erase(input->name);
-    } else if (const auto* linear_node = std::get_if<Linear>(&node.operation)) {
+    } else if (is_op(node)) {
       if (inputs[0]->matrix.rows == 0) {  // no sample brings rows here: the weights need not be read
         local[i] = allocate(node);
         continue;
       }
-      local[i] = replacements.linear(linear_node->op, *inputs[0]);
+      local[i] = replacements.linear(ops_of(node).front(), *inputs[0]);
     } else if (std::holds_alternative<Experts>(node.operation)) {
       local[i] = experts(node, *inputs[0], replacements.linear);
     } else if (replacements.embedding && std::holds_alternative<Embedding>(node.operation)) {

@@ -35,6 +35,7 @@ class Forward {
 
   // The value of one node that is neither Input nor has ops.
   Value evaluate(const Node& node, const std::vector<const Value*>& inputs);
+  // Of a cache x itself.
   Value linear(const LinearOp& op, const LinearWeights& weights, const Value& x);
   // linear: computes the output of one of the experts' ops from its input.
   Value experts(const Node& node, const Value& x, const std::function<Value(int op, const Value& x)>& linear);

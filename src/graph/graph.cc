@@ -26,10 +26,26 @@ bool vjp_reads_inputs(const Operation& operation) {
 
 std::vector<int> ops_of(const Node& node) {
   if (const auto* linear = std::get_if<Linear>(&node.operation)) return {linear->op};
+  if (const auto* cache = std::get_if<Cache>(&node.operation)) return {cache->op};
   std::vector<int> ops;
   if (const auto* experts = std::get_if<Experts>(&node.operation))
     for (const auto& [gate, up, down] : experts->experts) ops.insert(ops.end(), {gate, up, down});
   return ops;
+}
+
+bool is_op(const Node& node) {
+  return std::holds_alternative<Linear>(node.operation) || std::holds_alternative<Cache>(node.operation);
+}
+
+void number_ranges(std::vector<LinearOp>& ops) {
+  auto next = static_cast<int>(ops.size());
+  for (LinearOp& op : ops)
+    if (op.cache) op.cache->values_range = next++;
+}
+
+size_t count_ranges(std::span<const LinearOp> ops) {
+  const auto caches = std::ranges::count_if(ops, [](const LinearOp& op) { return op.cache.has_value(); });
+  return ops.size() + static_cast<size_t>(caches);
 }
 
 Builder::Value Builder::push(Operation operation, std::vector<int> inputs, Rows rows, int64_t cols) {
@@ -57,6 +73,7 @@ void Builder::read(const StoredWeight& weight) {
 }
 
 void Builder::read(const LinearOp& op) {
+  if (op.cache) return;
   read(op.weight);
   if (op.bias) read(*op.bias);
 }
@@ -175,6 +192,20 @@ Builder::Value Builder::columns(Value x, int64_t first, int64_t count) {
   QSWEEP_CHECK(first >= 0 && first + count <= at(x).cols, "columns {} to {} of {}", first, first + count,
                at(x).cols);
   return push(Columns{first}, {x.node}, at(x).rows, count);
+}
+
+Builder::Value Builder::join(Value a, Value b) {
+  QSWEEP_CHECK(at(a).rows == at(b).rows, "{} and {} columns of other rows", at(a).cols, at(b).cols);
+  return push(Join{}, {a.node, b.node}, at(a).rows, at(a).cols + at(b).cols);
+}
+
+std::pair<Builder::Value, Builder::Value> Builder::cache(Value k, Value v, LinearOp op) {
+  const int64_t width = op.cache->width();
+  QSWEEP_CHECK(at(k).cols == width && at(v).cols == width, "{}: {} and {} columns for {}", op.name,
+               at(k).cols, at(v).cols, width);
+  const Value both = join(k, v);
+  const Value read = push(Cache{push_op(std::move(op))}, {both.node}, at(both).rows, at(both).cols);
+  return {columns(read, 0, width), columns(read, width, width)};
 }
 
 void Builder::output(const std::string& name, Value x) { stage_.outputs.emplace_back(name, x.node); }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -21,7 +22,16 @@ namespace qsweep::graph {
 enum class Tower { vision, projector, language };
 std::string_view name(Tower tower);
 
-// A linear map that can be quantized: what a score is about.
+// What attention reads of one layer, as a cache keeps it: keys beside values, after norms and rotation.
+struct CachedHeads {
+  int64_t heads = 0, head_dim = 0;  // of the keys, and as many of the values
+  int values_range = -1;            // which of the model's ranges is that of the values (number_ranges)
+
+  int64_t width() const { return heads * head_dim; }  // of the keys alone
+};
+
+// What can be quantized, and what a score is about: a linear map; or a cache of keys and values, which is the
+// identity, without a weight.
 struct LinearOp {
   std::string name;  // canonical, whatever the checkpoint's layout
   Tower tower = Tower::language;
@@ -30,10 +40,12 @@ struct LinearOp {
   std::string fusion_group;  // ops that must share a format when served; empty: none
   StoredWeight weight;       // [out, in] (a convolution's inputs flattened)
   std::optional<StoredWeight> bias;
+  std::optional<CachedHeads> cache = {};  // the op is a cache: [keys, values] to the same
 
-  int64_t out_features() const { return weight.shape[0]; }
-  int64_t in_features() const { return weight.elements() / weight.shape[0]; }
-  int64_t parameters() const { return weight.elements() + (bias ? bias->elements() : 0); }
+  int64_t out_features() const { return cache ? 2 * cache->width() : weight.shape[0]; }
+  int64_t in_features() const { return cache ? out_features() : weight.elements() / weight.shape[0]; }
+  int64_t weights() const { return cache ? 0 : weight.elements(); }
+  int64_t parameters() const { return weights() + (bias ? bias->elements() : 0); }
 };
 
 // What a node computes; each has its page in ops/. kName: as traces call it. vjp_reads_inputs: the gradients
@@ -50,6 +62,11 @@ struct Table {  // data of the samples
 };
 struct Linear {
   static constexpr std::string_view kName = "linear";
+  static constexpr bool vjp_reads_inputs = true;  // its observer does
+  int op = 0;                                     // index in the model's list of ops
+};
+struct Cache {  // what is read of keys and values side by side; the identity where its format is float
+  static constexpr std::string_view kName = "cache";
   static constexpr bool vjp_reads_inputs = true;  // its observer does
   int op = 0;                                     // index in the model's list of ops
 };
@@ -143,8 +160,13 @@ struct Columns {
   static constexpr bool vjp_reads_inputs = false;
   int64_t first = 0;
 };
-using Operation = std::variant<Input, Table, Linear, Experts, RmsNorm, LayerNorm, Rope, Attention, Activation,
-                               Gated, Add, Scale, Embedding, Scatter, Gather, Mean, Merge, Columns>;
+struct Join {  // columns side by side
+  static constexpr std::string_view kName = "join";
+  static constexpr bool vjp_reads_inputs = false;
+};
+using Operation =
+    std::variant<Input, Table, Linear, Cache, Experts, RmsNorm, LayerNorm, Rope, Attention, Activation, Gated,
+                 Add, Scale, Embedding, Scatter, Gather, Mean, Merge, Columns, Join>;
 
 std::string_view name(const Operation& operation);
 bool vjp_reads_inputs(const Operation& operation);
@@ -158,6 +180,14 @@ struct Node {
 
 // The ops of a node, as indices in the model's list.
 std::vector<int> ops_of(const Node& node);
+// Whether the node is one op's: a linear map, or a cache.
+bool is_op(const Node& node);
+
+// Every op's input has a range, of which calibrated formats make scales; that of a cache has two. Those of
+// the ops' inputs, or of a cache's keys, stand in the order of the ops, and behind them those of values.
+// number_ranges gives the latter their places.
+void number_ranges(std::vector<LinearOp>& ops);
+size_t count_ranges(std::span<const LinearOp> ops);
 
 // The unit that is loaded, computed and dropped.
 struct Stage {
@@ -211,6 +241,9 @@ class Builder {
   Value mean(Value x, int64_t factor, Rows means);
   Value merge(Value x, int64_t factor, Rows merged, MergeOrder order = MergeOrder::rows_first);
   Value columns(Value x, int64_t first, int64_t count);
+  Value join(Value a, Value b);
+  // The keys and values that attention reads of the cache `op`.
+  std::pair<Value, Value> cache(Value k, Value v, LinearOp op);
   void output(const std::string& name, Value x);
   // Tables of the samples are made of some rows of this tensor.
   void reads(const TensorView& table) { stage_.tables.push_back(table); }

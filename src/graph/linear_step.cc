@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "graph/scratch.h"
+#include "kernels/elementwise.h"
 #include "ops/linear.h"
 
 namespace qsweep::graph {
@@ -31,7 +32,7 @@ class FormatStep {
       : step_(step),
         format_(format),
         dtype_(step.pass.ops.gemm.operand_dtype(step.delta_dtype)),
-        by_codes_(format != nullptr && step.delta_dtype == DType::bf16 &&
+        by_codes_(format != nullptr && !step.op.cache && step.delta_dtype == DType::bf16 &&
                   step.pass.ops.gemm.multiplies_codes(step.op.in_features(), step.op.out_features()) &&
                   quant::has_integer_products(*format, step.op.in_features())) {}
 
@@ -40,7 +41,7 @@ class FormatStep {
     quantized_x_ = branch.x;
     if (changes_input() && needs_input(branch)) {
       input_ = Scratch(step_.pass.workspace, DType::f32, branch.x.rows, branch.x.cols);
-      if (!dry()) quant::fake_quantize_input(device(), *format_, branch.x, step_.range, input_.f32());
+      if (!dry()) quantize(branch.x, input_.f32());
       quantized_x_ = input_.f32();
     }
     if (is_parents && branch.y.data != nullptr && !branch.y_is_known) parent_output(branch);
@@ -53,7 +54,17 @@ class FormatStep {
  private:
   bool dry() const { return step_.pass.workspace.dry(); }
   kernels::Device device() const { return step_.pass.ops.device(); }
+  bool is_cache() const { return step_.op.cache.has_value(); }
   bool changes_input() const { return format_ != nullptr && quant::quantizes_activations(*format_); }
+
+  void quantize(Matrix<const float> x, Matrix<float> y) const {
+    if (is_cache()) {
+      quant::fake_quantize_cache(device(), *format_, step_.op.cache->head_dim, x, step_.range,
+                                 step_.values_range, y);
+    } else {
+      quant::fake_quantize_input(device(), *format_, x, step_.range, y);
+    }
+  }
 
   // Made when first asked for, and kept for all branches.
   MatrixView weight(Scratch& part, quant::WeightPart which, DType dtype) {
@@ -66,7 +77,12 @@ class FormatStep {
     if (dtype_ == DType::f32) return weight_error();
     return weight(exact_weight_error_, quant::WeightPart::error, DType::f32);
   }
-  MatrixView quantized() { return weight(quantized_, quant::WeightPart::quantized, dtype_); }
+  MatrixView quantized() {
+    return is_cache() ? MatrixView() : weight(quantized_, quant::WeightPart::quantized, dtype_);
+  }
+  MatrixView float_weight() const {
+    return is_cache() ? MatrixView() : step_.weights.for_rows(step_.delta_dtype);
+  }
 
   // Q(W) in codes, made when first asked for.
   struct Codes {
@@ -135,6 +151,10 @@ class FormatStep {
 
   // Q(x) W^T + Q(x) (Q(W) - W)^T.
   void parent_output(const BranchLinear& b) {
+    if (is_cache()) {
+      if (!dry()) kernels::convert(device(), quantized_x_, view_of(b.y));
+      return;
+    }
     if (value_by_codes(b)) return product_of_codes(b.x, {}, b.y);
     const MatrixView w = step_.weights.for_values(b.x.rows);
     if (!dry()) ops::linear::forward(step_.pass.ops, quantized_x_, w, step_.weights.bias(), b.y);
@@ -148,7 +168,7 @@ class FormatStep {
     const MatrixView dx = b.dx.rows_at(run.first_row, run.rows), dy = b.dy.rows_at(run.first_row, run.rows);
     QSWEEP_CHECK(b.format == nullptr || run.format == nullptr || run.format == b.format,
                  "{}: a live pair goes from one format to another", step_.op.name);
-    if (run.format == nullptr) return product(dx, step_.weights.for_rows(step_.delta_dtype), dy);
+    if (run.format == nullptr) return product(dx, float_weight(), dy);
     if (!changes_input()) return product(dx, quantized(), dy);
     change_of_quantized(b, run);
   }
@@ -171,7 +191,7 @@ class FormatStep {
       const Scratch difference = Scratch(step_.pass.workspace, dtype_, rows, b.x.cols);
       if (!dry()) {
         kernels::add_to_parent(device(), blocks, b.x, b.dx, changed.view);
-        quant::fake_quantize_input(device(), *format_, changed.f32(), step_.range, changed.f32());
+        quantize(changed.f32(), changed.f32());
         for (RowBlock& block : blocks) block.in[0] = block.out;
         kernels::subtract_parent(device(), blocks, changed.view, quantized_x_, difference.view);
       }
@@ -214,6 +234,11 @@ class FormatStep {
   }
 
   void own_error(const BranchLinear& b, MatrixView error) {
+    if (is_cache()) {
+      const RowBlock all = whole(b.x.rows);
+      if (!dry()) kernels::subtract_parent(device(), {&all, 1}, input_.view, b.x, error);
+      return;
+    }
     if (changes_input()) {
       const Scratch difference = Scratch(step_.pass.workspace, dtype_, b.x.rows, b.x.cols);
       const RowBlock all = whole(b.x.rows);
@@ -241,11 +266,18 @@ class FormatStep {
   }
 
   void product(MatrixView x, MatrixView w, MatrixView y, bool accumulate = false) const {
+    if (is_cache()) return copy(x, y);
     count(x.rows);
     if (!dry()) ops::linear::delta(step_.pass.ops, x, w, y, accumulate);
   }
+  void copy(MatrixView x, MatrixView y) const {
+    if (dry()) return;
+    const RowBlock all = whole(x.rows);
+    if (x.dtype != y.dtype) return kernels::convert(device(), x.as<float>(), y);
+    kernels::scale(device(), {&all, 1}, 1, x, y);
+  }
   void count(int64_t rows) const {
-    step_.flops += 2.0 * static_cast<double>(rows) * static_cast<double>(step_.op.weight.elements());
+    step_.flops += 2.0 * static_cast<double>(rows) * static_cast<double>(step_.op.weights());
   }
 
   void observe(BranchLinear& b, int leaf, const std::shared_ptr<double>& error_sse) const {

@@ -55,6 +55,7 @@ struct LinearStep {
   // a part of it.
   const quant::Range* range = nullptr;
   const quant::Range* weight_range = nullptr;
+  const quant::Range* values_range = nullptr;  // of a cache, whose `range` is that of the keys
   const ForkObserver& observe;
   double& flops;  // adds up the products, those for the reference's own output excepted; in dry runs too
 };
@@ -68,6 +69,7 @@ struct LinearStep {
 //   v = null, p quantized             dy = dx W^T - E_p(x)
 //   v quantized, p = null             as where p is v, and E_v(x) more
 // No live pair goes from one quantized format to another.
+// An op that is a cache has no weight: there W and Q(W) are the identity, and no product is made.
 // Where deltas are not strict, a format's codes are integers and the processor multiplies int8, Q(x) Q(W)^T
 // is a product of codes: then it is the y of parents without leaves here (plus b), and E_f(x) of float
 // parents whose y is given or wanted is Q(x) Q(W)^T + b - y.

@@ -21,6 +21,7 @@ Scratch unpacked(Workspace& workspace, const StoredWeight& weight, int64_t rows,
 
 LinearWeights::LinearWeights(const Pass& pass, const LinearOp& op)
     : pass_(&pass), out_(op.out_features()), in_(op.in_features()) {
+  if (op.cache) return;  // has none
   if (op.bias) bias_ = load_vector(pass, *op.bias);
   if (op.weight.is_plain()) {
     stored_ = op.weight;

@@ -1,4 +1,4 @@
-// The parameters of a linear op, in the form that a product asks for.
+// The parameters of a linear op, in the form that a product asks for. A cache has none.
 #pragma once
 
 #include "graph/graph.h"

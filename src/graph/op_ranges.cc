@@ -1,6 +1,14 @@
 #include "graph/op_ranges.h"
 
+#include "graph/graph.h"
+
 namespace qsweep::graph {
+
+std::vector<RangedInput> ranged_inputs(const LinearOp& op, int index, Matrix<const float> x) {
+  if (!op.cache) return {{index, x}};
+  const int64_t width = op.cache->width();
+  return {{index, x.cols_at(0, width)}, {op.cache->values_range, x.cols_at(width, width)}};
+}
 
 OpRanges::OpRanges(kernels::Device device, std::span<const std::optional<kernels::Range>> known)
     : device_(device) {
@@ -14,11 +22,11 @@ OpRanges::OpRanges(kernels::Device device, std::span<const std::optional<kernels
   kernels::copy_to_device(device_, memory_.data(), ranges.data(), bytes);
 }
 
-void OpRanges::find(int op, Matrix<const float> x, kernels::Deferred& deferred,
+void OpRanges::find(int range, Matrix<const float> x, kernels::Deferred& deferred,
                     std::function<void(const kernels::Range&)> then) {
-  kernels::Range* const found = place(op);
+  kernels::Range* const found = place(range);
   kernels::find_range(device_, x, found);
-  known_[static_cast<size_t>(op)] = true;
+  known_[static_cast<size_t>(range)] = true;
   kernels::join_ranges(device_, {&found->min, 1}, {&found->max, 1},
                        deferred.ask<kernels::Range>(std::move(then)));
 }

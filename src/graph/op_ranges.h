@@ -10,18 +10,30 @@
 
 namespace qsweep::graph {
 
+struct LinearOp;
+
+// An input, or the part of it that has a range of its own, and which of the ranges that is.
+struct RangedInput {
+  int range = 0;
+  Matrix<const float> x;
+};
+std::vector<RangedInput> ranged_inputs(const LinearOp& op, int index, Matrix<const float> x);
+
 class OpRanges {
  public:
+  // known: as count_ranges counts them.
   OpRanges(kernels::Device device, std::span<const std::optional<kernels::Range>> known);
 
   // Null where it is not known.
-  const kernels::Range* of(int op) const { return known_[static_cast<size_t>(op)] ? place(op) : nullptr; }
+  const kernels::Range* of(int range) const {
+    return known_[static_cast<size_t>(range)] ? place(range) : nullptr;
+  }
   // From now on the range of x, which is told with the deferred numbers.
-  void find(int op, Matrix<const float> x, kernels::Deferred& deferred,
+  void find(int range, Matrix<const float> x, kernels::Deferred& deferred,
             std::function<void(const kernels::Range&)> then);
 
  private:
-  kernels::Range* place(int op) const { return static_cast<kernels::Range*>(memory_.data()) + op; }
+  kernels::Range* place(int range) const { return static_cast<kernels::Range*>(memory_.data()) + range; }
 
   kernels::Device device_;
   kernels::Buffer memory_;

@@ -7,6 +7,7 @@
 #include "ops/add.h"
 #include "ops/gated.h"
 #include "ops/gather.h"
+#include "ops/join.h"
 #include "ops/layer_norm.h"
 #include "ops/mean.h"
 #include "ops/merge.h"
@@ -156,7 +157,7 @@ BranchLinear Variants::prepare_linear(size_t b, const Node& node, size_t index, 
 }
 
 void Variants::linear(const Node& node, size_t index) {
-  const int op_index = std::get<Linear>(node.operation).op;
+  const int op_index = ops_of(node).front();
   const LinearOp& op = pass_.linear_ops[static_cast<size_t>(op_index)];
   if (pass_.batch.rows(node.rows) == 0) {  // no sample brings rows here: the weights need not be read
     const Value none = forward_.allocate(node);
@@ -174,6 +175,7 @@ void Variants::linear(const Node& node, size_t index) {
                    .weights = weights,
                    .delta_dtype = dtype_,
                    .range = ranges_.of(op_index),
+                   .values_range = op.cache ? ranges_.of(op.cache->values_range) : nullptr,
                    .observe = observer_,
                    .flops = flops_},
                   at_op);
@@ -266,6 +268,10 @@ struct Change {
     return computed(
         [&](Blocks blocks, MatrixView dy) { ops::add::delta(pass.ops, blocks, dx(0), dx(1), dy); });
   }
+  Delta operator()(const Join&) const {
+    return computed(
+        [&](Blocks blocks, MatrixView dy) { ops::join::delta(pass.ops, blocks, dx(0), dx(1), dy); });
+  }
   Delta operator()(const Scatter& n) const {
     return computed([&](Blocks blocks, MatrixView dy) {
       ops::scatter::delta(pass.ops, blocks, pass.batch.index(n.index).within_sample, dx(0), dx(1), dy);
@@ -288,6 +294,7 @@ struct Change {
   Delta operator()(const Input&) const { return {}; }
   Delta operator()(const Table&) const { return {}; }
   Delta operator()(const Linear&) const { return {}; }
+  Delta operator()(const Cache&) const { return {}; }
   Delta operator()(const Experts&) const { return {}; }
   Delta operator()(const Embedding&) const { return {}; }
 };
@@ -337,7 +344,7 @@ void Variants::run(const Stage& stage) {
     const Node& node = stage.nodes[i];
     if (const auto* name = std::get_if<Input>(&node.operation)) {
       input(stage, *name, i);
-    } else if (std::holds_alternative<Linear>(node.operation)) {
+    } else if (is_op(node)) {
       linear(node, i);
     } else if (std::holds_alternative<Experts>(node.operation)) {
       experts(node, i);

@@ -75,6 +75,7 @@ void Assembly::add_decoder(const TextConfig& c, const Decoder& decoder) {
 
 Model Assembly::model(std::unique_ptr<InputBuilder> inputs) && {
   graph::resolve_lifetimes(model_.stages);
+  graph::number_ranges(model_.ops);
   model_.norms_less_one = weights_.less_one();
   model_.unused_tensors = weights_.unused();
   model_.inputs = std::move(inputs);

@@ -34,7 +34,7 @@ class Assembly {
   // A stage to be described, and its place after the others.
   Scope stage(const std::string& name, graph::Tower tower = graph::Tower::language,
               std::optional<int64_t> block = {}) {
-    return {weights_, model_.ops, name, tower, block};
+    return {weights_, model_.ops, name, tower, block, options_.caches && tower == graph::Tower::language};
   }
   void add(Scope&& stage) { model_.stages.push_back(stage.build()); }
 

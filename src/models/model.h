@@ -53,7 +53,9 @@ class InputBuilder {
 struct Model {
   std::string family;
   io::Checkpoint checkpoint;
-  std::vector<graph::LinearOp> ops = {};  // in model order; the head is the last
+  // In model order; the head is the last. The caches that attention reads are ops where they are asked for
+  // (LoadOptions::caches).
+  std::vector<graph::LinearOp> ops = {};
   // In order. The last one is the head: it reads "hidden" (after the final norm) and has the one op lm_head.
   std::vector<graph::Stage> stages = {};
   int64_t hidden_size = 0;
@@ -69,10 +71,12 @@ struct Model {
 };
 
 struct LoadOptions {
-  std::optional<int64_t> image_size;       // every image becomes this square; empty: the family's own resize
-  std::vector<std::string> allow_outside;  // folders beside the data's own from which images may come
+  std::optional<int64_t> image_size = {};  // every image becomes this square; empty: the family's own resize
+  std::vector<std::string> allow_outside = {};  // folders beside the data's own from which images may come
   std::optional<std::string> chat_template =
       {};  // the dialect of dialogues; empty: the checkpoint's template
+  bool caches =
+      false;  // keys and values of the language model's layers are ops, "model.layers.3.self_attn.kv"
 };
 
 // Reads config.json and the checkpoint's headers. Error for an unknown model_type, an unsupported value, a

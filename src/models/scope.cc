@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <tuple>
 
 namespace qsweep::models {
 namespace {
@@ -31,8 +32,13 @@ ops::attention::Spec both_ways(int64_t n_heads, int64_t head_dim) {
 }
 
 Scope::Scope(const Weights& weights, std::vector<graph::LinearOp>& ops, std::string stage, graph::Tower tower,
-             std::optional<int64_t> block)
-    : Builder(stage, ops), weights_(weights), prefix_(std::move(stage)), tower_(tower), block_(block) {}
+             std::optional<int64_t> block, bool caches)
+    : Builder(stage, ops),
+      weights_(weights),
+      prefix_(std::move(stage)),
+      tower_(tower),
+      block_(block),
+      caches_(caches) {}
 
 TensorView Scope::weight(const std::string& name, const Shape& shape) const {
   return weights_.get(prefix_ + "." + name, shape);
@@ -59,6 +65,17 @@ Scope::Value Scope::push_linear(Value x, const std::string& part, graph::StoredW
 
 Scope::Value Scope::linear(Value x, const std::string& part, int64_t out, Bias bias) {
   return push_linear(x, part, weights_.linear(prefix_ + "." + part, out, cols(x)), bias);
+}
+
+Scope::Value Scope::attention(Value q, Value k, Value v, const ops::attention::Spec& spec,
+                              const std::string& segments, const std::string& spans,
+                              std::optional<TensorView> sinks) {
+  if (caches_) {
+    graph::LinearOp cache = op("self_attn.kv", {});
+    cache.cache = {.heads = spec.n_kv_heads, .head_dim = spec.head_dim};
+    std::tie(k, v) = Builder::cache(k, v, std::move(cache));
+  }
+  return Builder::attention(q, k, v, spec, segments, spans, std::move(sinks));
 }
 
 Scope::Value Scope::patch_linear(Value x, const std::string& part, const Shape& kernel, Bias bias) {

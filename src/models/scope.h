@@ -21,8 +21,9 @@ using graph::NormWeight;
 class Scope : public graph::Builder {
  public:
   // `ops` is the model's list; linear() appends to it.
+  // caches: what attention reads of the stage is an op.
   Scope(const Weights& weights, std::vector<graph::LinearOp>& ops, std::string stage, graph::Tower tower,
-        std::optional<int64_t> block = {});
+        std::optional<int64_t> block = {}, bool caches = false);
 
   // A linear op of the value's columns to `out`. Its role is the part's last word; those that servers fuse
   // (q, k and v; gate and up) get a common group.
@@ -42,6 +43,10 @@ class Scope : public graph::Builder {
   Value head_norm(Value x, const std::string& part, int64_t head_dim, double eps,
                   NormWeight form = NormWeight::as_stored);
 
+  // Keys and values as they are cached: normed and rotated.
+  Value attention(Value q, Value k, Value v, const ops::attention::Spec& spec, const std::string& segments,
+                  const std::string& spans = "", std::optional<TensorView> sinks = {});
+
   TensorView weight(const std::string& name, const Shape& shape) const;  // "norm1.bias"
   std::string name(const std::string& part) const { return prefix_ + "." + part; }
   // An op that is no node yet.
@@ -57,6 +62,7 @@ class Scope : public graph::Builder {
   std::string prefix_;
   graph::Tower tower_;
   std::optional<int64_t> block_;
+  bool caches_;
 };
 
 }  // namespace qsweep::models

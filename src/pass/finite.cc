@@ -28,6 +28,7 @@ std::vector<TensorView> weights_in_order(const models::Model& model) {
     for (const TensorView& weight : stage.weights) add(weight);
   }
   for (const graph::LinearOp& op : model.ops) {  // the head's
+    if (op.cache) continue;
     for (const TensorView& part : op.weight.parts()) add(part);
     if (op.bias) add(op.bias->parts().front());
   }

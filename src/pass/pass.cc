@@ -71,8 +71,11 @@ class ReferenceUses {
  private:
   void find_range(int op, Matrix<const float> x) {
     const trace::Span span("row kernels", "ranges");
-    ranges_.find(op, x, workspace_.deferred(),
-                 [this, op](const quant::Range& range) { sinks_.range(op, range.min, range.max); });
+    const graph::LinearOp& of = walk_.pass().linear_ops[static_cast<size_t>(op)];
+    for (const graph::RangedInput& part : graph::ranged_inputs(of, op, x))
+      ranges_.find(
+          part.range, part.x, workspace_.deferred(),
+          [this, i = part.range](const quant::Range& found) { sinks_.range(i, found.min, found.max); });
   }
 
   graph::Workspace& workspace_;

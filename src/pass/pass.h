@@ -28,7 +28,7 @@ struct PassInput {
   ReferenceValues* reference = nullptr;
 };
 
-using RangeSink = std::function<void(int op, float min, float max)>;
+using RangeSink = std::function<void(int range, float min, float max)>;
 
 struct PassSinks {
   // The metrics of one (variant, sample of this pass); the last call counts. None where a leaf of the

@@ -125,6 +125,7 @@ class ProbePass {
   void local_errors(int op_index, Matrix<const float> x) {
     const graph::LinearOp& op = input_.setting.model.ops[static_cast<size_t>(op_index)];
     const graph::LinearWeights weights(pass_, op);
+    if (op.cache) return errors({.op = op_index, .x = x, .y = x, .g = {}, .first_rows = {}});
     const Scratch y(workspace_, DType::f32, x.rows, op.out_features());
     const MatrixView w = weights.for_values(x.rows);
     if (!dry()) ops::linear::forward(pass_.ops, x, w, weights.bias(), y.f32());
@@ -216,6 +217,7 @@ class ProbePass {
             .delta_dtype = input_.setting.dtype,
             .range = ranges_.of(op_index),
             .weight_range = weight_range,
+            .values_range = op.cache ? ranges_.of(op.cache->values_range) : nullptr,
             .observe = no_forks_,
             .flops = flops_};
   }

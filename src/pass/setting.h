@@ -12,7 +12,8 @@
 
 namespace qsweep::pass {
 
-// Per op, of its input; empty where no calibration row reached it.
+// Per op, of its input, and behind them those of values in caches (graph::count_ranges); empty where no
+// calibration row reached it.
 using Ranges = std::vector<std::optional<quant::Range>>;
 
 // These samples of a model on this device. What it refers to must outlive the pass.

@@ -142,16 +142,43 @@ constexpr Format kFormats[] = {
      .imitates = "vLLM"},
 };
 
+constexpr Scheme per_head(Codec codec) { return {.codec = codec, .granularity = Granularity::per_head}; }
+
+constexpr Format kCacheFormats[] = {
+    {.name = "kv_fp8",
+     .summary = "E4M3 keys and values, a scale for the keys and one for the values of a layer, calibrated",
+     .activations = calibrated(of_tensor(Codec::e4m3)),
+     .of_caches = true},
+    {.name = "kv_fp8_token_head",
+     .summary = "E4M3 keys and values, a scale per token and head",
+     .activations = per_head(Codec::e4m3),
+     .of_caches = true},
+    {.name = "kv_int8",
+     .summary = "int8 keys and values, a scale for the keys and one for the values of a layer, calibrated",
+     .activations = calibrated(of_tensor(Codec::int8)),
+     .of_caches = true},
+    {.name = "kv_int8_token_head",
+     .summary = "int8 keys and values, a scale per token and head",
+     .activations = per_head(Codec::int8),
+     .of_caches = true},
+    {.name = "kv_nvfp4",
+     .summary = "E2M1 keys and values in blocks of 16 of a head, with E4M3 scales under one for the keys and "
+                "one for the values of a layer, calibrated",
+     .activations = calibrated(kNvfp4),
+     .of_caches = true},
+};
+constexpr std::string_view kCachePrefix = "kv_";
+
 bool integer_weights(const Format& format) { return facts(format.weights.codec).grid == Grid::integers; }
 
-const Format* row_of(std::string_view name) {
-  const auto row = std::ranges::find(kFormats, name, &Format::name);
-  return row == std::end(kFormats) ? nullptr : &*row;
+const Format* row_of(std::span<const Format> table, std::string_view name) {
+  const auto row = std::ranges::find(table, name, &Format::name);
+  return row == table.end() ? nullptr : &*row;
 }
 
-std::string known_names() {
+std::string names_in(std::span<const Format> table) {
   std::vector<std::string_view> names;
-  for (const Format& format : kFormats) names.push_back(format.name);
+  for (const Format& format : table) names.push_back(format.name);
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
@@ -163,10 +190,21 @@ bool quantizes_weights(const Format& format) { return format.weights.codec != Co
 bool quantizes_activations(const Format& format) { return format.activations.codec != Codec::none; }
 
 std::span<const Format> all_formats() { return kFormats; }
+std::span<const Format> cache_formats() { return kCacheFormats; }
 
 const Format& find_format(std::string_view name) {
-  const Format* format = row_of(name);
-  if (format == nullptr) fail("unknown format \"{}\"; known: {}", name, known_names());
+  const Format* format = row_of(kFormats, name);
+  if (format == nullptr) format = row_of(kCacheFormats, name);
+  if (format == nullptr)
+    fail("unknown format \"{}\"; known: {}; of caches: {}", name, names_in(kFormats),
+         names_in(kCacheFormats));
+  return *format;
+}
+
+const Format& find_cache_format(std::string_view name) {
+  const Format* format = row_of(kCacheFormats, name);
+  if (format == nullptr) format = row_of(kCacheFormats, fmt::format("{}{}", kCachePrefix, name));
+  if (format == nullptr) fail("unknown format of caches \"{}\"; known: {}", name, names_in(kCacheFormats));
   return *format;
 }
 
@@ -174,9 +212,11 @@ std::vector<const Format*> find_formats(std::string_view name_or_preset) {
   const bool integers = name_or_preset == "int", floats = name_or_preset == "fp",
              all = name_or_preset == "all";
   if (!integers && !floats && !all) {
-    const Format* format = row_of(name_or_preset);
+    const Format* format = row_of(kFormats, name_or_preset);
+    if (format == nullptr && row_of(kCacheFormats, name_or_preset) != nullptr)
+      fail("\"{}\" is a format of caches of keys and values, which --kv takes", name_or_preset);
     if (format == nullptr)
-      fail("unknown format \"{}\"; known: {}; presets: int, fp, all", name_or_preset, known_names());
+      fail("unknown format \"{}\"; known: {}; presets: int, fp, all", name_or_preset, names_in(kFormats));
     return {format};
   }
   std::vector<const Format*> found;
@@ -192,6 +232,14 @@ double effective_weight_bits(const Format& format, int64_t in_features) {
   const int64_t group = weights.granularity == Granularity::per_group ? weights.group : in_features;
   const int64_t groups = (in_features + group - 1) / group;
   return bits + static_cast<double>(groups * weights.scale_bits) / static_cast<double>(in_features);
+}
+
+double effective_cache_bits(const Format& format, int64_t head_dim) {
+  const Scheme& scheme = format.activations;
+  const double bits = facts(scheme.codec).bits;
+  if (scheme.granularity == Granularity::per_tensor) return bits;
+  const int64_t group = scheme.granularity == Granularity::per_group ? scheme.group : head_dim;
+  return bits + static_cast<double>(scheme.scale_bits) / static_cast<double>(group);
 }
 
 bool has_integer_products(const Format& format, int64_t in_features) {

@@ -33,8 +33,9 @@ struct CodecFacts {
 };
 const CodecFacts& facts(Codec codec);
 
-// Which elements share a scale. A row is an output channel of a weight, a token of an activation.
-enum class Granularity { per_tensor, per_row, per_group };
+// Which elements share a scale. A row is an output channel of a weight, a token of an activation. Of a cache,
+// a tensor is its keys or its values, and per_head is what a token has in one head of either.
+enum class Granularity { per_tensor, per_row, per_group, per_head };
 
 struct Scheme {
   Codec codec = Codec::none;
@@ -52,20 +53,28 @@ struct Format {
   Scheme weights;
   Scheme activations;
   std::string_view imitates = "";  // the tool whose arithmetic this row repeats; empty for our own formats
+  bool of_caches = false;          // of keys and values that attention reads, which are the activations
 };
 
 bool quantizes_weights(const Format& format);
 bool quantizes_activations(const Format& format);
 
+// Those of linear ops.
 std::span<const Format> all_formats();
-// Error that lists the formats where there is none of this name.
+std::span<const Format> cache_formats();
+// Of either. Error that lists the formats where there is none of this name.
 const Format& find_format(std::string_view name);
 // The format of this name, or those of a preset: `int` and `fp` by the weights' codec, `all` for both. Rows
 // that imitate a tool are in no preset.
 std::vector<const Format*> find_formats(std::string_view name_or_preset);
+// The format of caches of this name, with or without "kv_" before it.
+const Format& find_cache_format(std::string_view name);
 
 // Bits per weight, scales included; a scale of the whole tensor counts nothing.
 double effective_weight_bits(const Format& format, int64_t in_features);
+
+// Bits per number of a cache, scales included; as above.
+double effective_cache_bits(const Format& format, int64_t head_dim);
 
 // Whether products of codes are integers: weights have one int8 scale per row or tensor, inputs integers with
 // one per row or tensor, and no sum of `in_features` products can leave 32 bits.

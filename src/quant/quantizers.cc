@@ -18,7 +18,7 @@ kernels::AffineQuantizer uint8_quantizer(const Scheme& scheme, const Range* rang
   return {.range = range, .half_span = scheme.rule == ScaleRule::half_span};
 }
 
-// Of rows of `cols` elements. tensor: what uses_tensor_absmax asks for.
+// Of rows of `cols` elements; of a cache, of a head's. tensor: what uses_tensor_absmax asks for.
 kernels::GroupQuantizer symmetric_quantizer(const Scheme& scheme, int64_t cols, const Range* tensor) {
   const CodecFacts& codec = facts(scheme.codec);
   return {.grid = codec.grid,
@@ -142,6 +142,22 @@ void fake_quantize_input(Device device, const Format& format, Matrix<const float
   if (scheme.codec == Codec::uint8)
     return kernels::fake_quantize_affine(device, uint8_quantizer(scheme, range), x, quantized);
   kernels::fake_quantize_groups(device, symmetric_quantizer(scheme, x.cols, range), x, quantized);
+}
+
+void fake_quantize_cache(Device device, const Format& format, int64_t head_dim, Matrix<const float> x,
+                         const Range* keys, const Range* values, Matrix<float> quantized) {
+  const trace::Span span("quantize inputs", format.name);
+  const Scheme& scheme = format.activations;
+  const int64_t width = x.cols / 2;
+  QSWEEP_CHECK(format.of_caches && width % head_dim == 0, "{} for {} columns, heads of {}", format.name,
+               x.cols, head_dim);
+  QSWEEP_CHECK(!scheme.calibrated || (keys != nullptr && values != nullptr), "{} needs ranges", format.name);
+  QSWEEP_CHECK(scheme.granularity != Granularity::per_group || head_dim % scheme.group == 0,
+               "{}: blocks of {} in heads of {}", format.name, scheme.group, head_dim);
+  kernels::fake_quantize_groups(device, symmetric_quantizer(scheme, head_dim, keys), x.cols_at(0, width),
+                                quantized.cols_at(0, width));
+  kernels::fake_quantize_groups(device, symmetric_quantizer(scheme, head_dim, values),
+                                x.cols_at(width, width), quantized.cols_at(width, width));
 }
 
 void weight_codes(Device device, const Format& format, const TensorView& weight, const Range* whole,

@@ -35,6 +35,11 @@ void quantize_stored_weight(Device device, const Format& format, WeightPart part
 void fake_quantize_input(Device device, const Format& format, Matrix<const float> x, const Range* range,
                          Matrix<float> quantized);
 
+// The same of a cache: x is keys beside values, each of as many heads of head_dim. Ranges: of the keys and of
+// the values over the calibration data.
+void fake_quantize_cache(Device device, const Format& format, int64_t head_dim, Matrix<const float> x,
+                         const Range* keys, const Range* values, Matrix<float> quantized);
+
 // --- codes, for formats with has_integer_products: Q(x) Q(W)^T from int8 or uint8 and int8.
 
 // Of a stored weight: codes [out, in], and per row their scale and their sum.

@@ -57,10 +57,19 @@ std::vector<const quant::Format*> formats_of(const Recipe& recipe, std::span<con
   std::vector<const quant::Format*> formats(op_names.size());
   for (const Rule& rule : recipe.rules) {
     const std::vector<bool> matching = scores::matching_ops(rule.ops, op_names);
-    for (size_t op = 0; op < op_names.size(); ++op)
-      if (matching[op]) formats[op] = rule.format;
     if (std::ranges::find(matching, true) == matching.end())
       fail("{}: no op matches \"{}\" (qsweep inspect lists the ops)", recipe.file_name, rule.ops);
+    bool taken = rule.format == nullptr;
+    for (size_t op = 0; op < op_names.size(); ++op) {
+      if (!matching[op]) continue;
+      if (rule.format != nullptr && rule.format->of_caches != scores::names_cache(op_names[op])) continue;
+      formats[op] = rule.format;
+      taken = true;
+    }
+    if (!taken)
+      fail("{}: \"{}\": expected {} for the format {}, found {} alone", recipe.file_name, rule.ops,
+           rule.format->of_caches ? "caches" : "linear ops", rule.format->name,
+           rule.format->of_caches ? "linear ops" : "caches");
   }
   return formats;
 }

@@ -28,7 +28,8 @@ Recipe read_recipe(const std::string& path);
 // The same for the text of the file `path`.
 Recipe parse_recipe(std::string_view text, const std::string& path);
 
-// Per op; null is float. Error for a rule that matches none of the ops.
+// Per op; null is float. A rule's format goes to the linear ops that it matches, one of caches to caches.
+// Error for a rule that matches none of the ops, or none of this kind.
 std::vector<const quant::Format*> formats_of(const Recipe& recipe, std::span<const std::string> op_names);
 
 // The recipe that gives every op its format: a rule for each that is quantized. `formats`: by op name.

@@ -76,14 +76,19 @@ double weights_of(const Ranking& ranking, size_t n) {
   return all > 0 ? part / all : kUndefined;
 }
 
+// Behind a share of the error; caches hold none.
+std::string weights_held(const Ranking& ranking, size_t n) {
+  if (ranking.op(*ranking.scores.front()).cache) return "";
+  return fmt::format(" and hold {} of the weights", percent(weights_of(ranking, n)));
+}
+
 bool is_little(const Verdict& verdict) { return verdict.level == kLevels[0].name; }
 
 // Of errors that add up.
 void tell_of_damage(const Ranking& ranking, const Concentration& most, Verdict& verdict) {
   const auto n = std::ssize(ranking.scores);
-  const std::string carry =
-      fmt::format("{} of {} carry {} of the summed error and hold {} of the weights", most.ops,
-                  counted(n, "op"), percent(most.share), percent(weights_of(ranking, most.ops)));
+  const std::string carry = fmt::format("{} of {} carry {} of the summed error{}", most.ops, counted(n, "op"),
+                                        percent(most.share), weights_held(ranking, most.ops));
   if (static_cast<double>(most.ops) <= std::max(1.0, kFew * static_cast<double>(n))) {
     tell(verdict, "Where", "The damage is done at few places: " + carry + ".");
     tell(verdict, "What to do",

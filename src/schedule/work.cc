@@ -96,8 +96,8 @@ std::vector<ProductShape> Tally::largest(size_t count) const {
 }
 
 void Tally::add(DType dtype, size_t op, double rows) {
-  if (rows == 0) return;
   const graph::LinearOp& linear = model_.ops[op];
+  if (rows == 0 || linear.cache) return;
   const bool head = &linear == &model_.lm_head();
   const int64_t in = linear.in_features(), out = linear.out_features();
   const double flops = 2.0 * rows * static_cast<double>(in) * static_cast<double>(out);

@@ -44,7 +44,7 @@ std::string group_name(std::span<const OpRecord> ops, const std::vector<size_t>&
   const std::string unit_name = unit.size() > 1 ? *op.fusion_group : op.name;
   switch (grouping) {
     case Grouping::block:
-      return op.block ? fmt::format("{} block {}", op.tower, *op.block) : unit_name;
+      return op.block && !op.cache ? fmt::format("{} block {}", op.tower, *op.block) : unit_name;
     case Grouping::role:
       return fmt::format("{} {}", op.tower,
                          unit.size() > 1 ? unit_name.substr(unit_name.rfind('.') + 1) : op.role);

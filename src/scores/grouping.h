@@ -12,6 +12,7 @@
 namespace qsweep::scores {
 
 // `fused`: those that serving stacks store as one. `block` and `role` keep these together too; `op` does not.
+// A cache has formats of its own, so it is in no block with linear ops.
 enum class Grouping { fused, op, block, role };
 Grouping parse_grouping(std::string_view text);  // Error with the valid names
 

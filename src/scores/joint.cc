@@ -21,6 +21,14 @@ const ScoreGroup* best_group(const Run& run, const std::vector<ScoreGroup>& grou
   return best;
 }
 
+// How many ops can have the format of these scores: all linear ones, or all caches.
+size_t ops_of_kind(const Run& run, const ScoreGroup& group) {
+  const auto is_cache = [&](int op) { return run.ops[static_cast<size_t>(op)].cache.has_value(); };
+  const bool caches = is_cache(run.scores[group.members.front()].op);
+  return static_cast<size_t>(
+      std::ranges::count_if(run.ops, [&](const OpRecord& op) { return op.cache.has_value() == caches; }));
+}
+
 // True where all:FORMAT quantizes the op with an effect that no score tells.
 bool hidden_in_baseline(const ScoreRecord& score, const std::string& op, const Baseline& baseline) {
   if (score.status == Status::unexercised || score.status == Status::uncalibrated) return false;
@@ -59,7 +67,7 @@ JointFormat joint_format(const Run& run, const ScoreGroup& group, Metric metric)
   add_groups(run, group, metric, joint);
   joint.sum_all = joint.sum(std::move(all));
   if (baseline && baseline->has(metric)) joint.measured_all = baseline->sum(metric);
-  comparable = comparable && scored.size() == run.ops.size() && joint.sum_all > 0;
+  comparable = comparable && scored.size() == ops_of_kind(run, group) && joint.sum_all > 0;
   if (comparable) joint.kappa = *joint.measured_all / joint.sum_all;
   return joint;
 }

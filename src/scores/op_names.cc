@@ -96,6 +96,8 @@ std::vector<std::string> names_of(std::span<const OpRecord> ops) {
   return names;
 }
 
+bool names_cache(std::string_view op) { return op.ends_with(".self_attn.kv"); }
+
 std::string module_name(std::string_view canonical, std::string_view family) {
   const auto moved = [&](std::string_view from, std::string_view to) {
     return std::string(to) + std::string(canonical.substr(from.size()));

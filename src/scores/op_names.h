@@ -13,6 +13,9 @@ namespace qsweep::scores {
 // Of all ops, in their order.
 std::vector<std::string> names_of(std::span<const OpRecord> ops);
 
+// Whether an op of this name is the cache of a layer.
+bool names_cache(std::string_view op);
+
 // The name as qsweep writes it: model.layers.0.mlp.up_proj, visual.blocks.0.attn.qkv, lm_head. Known are the
 // prefixes of both layouts of a checkpoint (model.language_model., language_model.model., language_model.,
 // model.visual., ...) and what tools append (.module, .quant_recipe, .weight). Other names stay as they are.

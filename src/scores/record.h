@@ -64,12 +64,18 @@ inline constexpr char kFlippedRows[] = "flipped_rows";
 inline constexpr double kManyFlippedRows = 0.01;
 inline constexpr const char* kFlipsFlag = "flips";
 
+// Of an op that is the cache of a layer: of the keys, and as many of the values.
+struct CacheShape {
+  int64_t heads = 0, head_dim = 0;
+};
+
 struct OpRecord {
   std::string name, tower;
   std::optional<int64_t> block;
   std::string role;
   int64_t in_features = 0, out_features = 0, parameters = 0;
   std::optional<std::string> fusion_group;
+  std::optional<CacheShape> cache = {};  // none: a linear op
 };
 
 // What was measured of one variant against the reference.

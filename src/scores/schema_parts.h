@@ -11,6 +11,9 @@ namespace qsweep::scores {
 // How a verified score was chosen.
 inline constexpr std::string_view kChosenTop = "top", kChosenRandom = "random";
 
+// "kind" of an op that is no linear one.
+inline constexpr std::string_view kCacheKind = "kv";
+
 // Writing.
 template <class T>
 io::Json or_null(const std::optional<T>& value) {

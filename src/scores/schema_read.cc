@@ -31,6 +31,19 @@ std::optional<LocalStats> read_local(const ObjectReader& score) {
   return stats;
 }
 
+// What is no linear op is a cache.
+CacheShape read_cache(const ObjectReader& object, const OpRecord& op) {
+  if (const std::string kind = object.string("kind"); kind != kCacheKind)
+    fail("{}: \"kind\": expected \"{}\" or no such key, found {}", object.path(), kCacheKind,
+         io::shortened(kind));
+  const CacheShape cache{.heads = count_at(object, "heads"), .head_dim = count_at(object, "head_dim")};
+  if (cache.head_dim == 0 || op.in_features % 2 != 0 || cache.heads != op.in_features / 2 / cache.head_dim ||
+      (op.in_features / 2) % cache.head_dim != 0)
+    fail("{}: \"heads\": expected heads of {} for {} numbers, found {}", object.path(), cache.head_dim,
+         op.in_features, cache.heads);
+  return cache;
+}
+
 OpRecord read_op(const ObjectReader& object) {
   OpRecord op{.name = object.string("name"),
               .tower = object.string("tower"),
@@ -41,6 +54,7 @@ OpRecord read_op(const ObjectReader& object) {
               .parameters = count_at(object, "parameters"),
               .fusion_group = {}};
   if (!is_null(object, "block")) op.block = count_at(object, "block");
+  if (object.has("kind")) op.cache = read_cache(object, op);
   if (!is_null(object, "fusion_group")) op.fusion_group = object.string("fusion_group");
   return op;
 }

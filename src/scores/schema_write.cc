@@ -27,14 +27,20 @@ Json estimates_json(const std::vector<std::pair<std::string, double>>& estimates
 }
 
 Json op_json(const OpRecord& op) {
-  return {{"name", op.name},
-          {"tower", op.tower},
-          {"block", or_null(op.block)},
-          {"role", op.role},
-          {"in_features", op.in_features},
-          {"out_features", op.out_features},
-          {"parameters", op.parameters},
-          {"fusion_group", or_null(op.fusion_group)}};
+  Json json = {{"name", op.name},
+               {"tower", op.tower},
+               {"block", or_null(op.block)},
+               {"role", op.role},
+               {"in_features", op.in_features},
+               {"out_features", op.out_features},
+               {"parameters", op.parameters},
+               {"fusion_group", or_null(op.fusion_group)}};
+  if (op.cache) {
+    json["kind"] = kCacheKind;
+    json["heads"] = op.cache->heads;
+    json["head_dim"] = op.cache->head_dim;
+  }
+  return json;
 }
 
 Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }

@@ -18,6 +18,8 @@ std::string strategy(const quant::Scheme& scheme, bool of_weights) {
       return of_weights ? "channel" : "token";
     case Granularity::per_group:
       return scheme.rule == quant::ScaleRule::two_level ? "tensor_group" : "group";
+    case Granularity::per_head:  // of caches, which are no config group
+      break;
   }
   return {};
 }
@@ -68,6 +70,10 @@ Json compressed_tensors_scheme(const quant::Format& format) {
   return {{"weights", arguments(format.weights, true, false)}, {"input_activations", inputs(format)}};
 }
 
+Json cache_scheme(const Assignment& choice) {
+  return choice.caches.empty() ? Json() : inputs(*choice.caches.front().format);
+}
+
 Json config_groups(const Assignment& choice, bool packed) {
   std::vector<const quant::Format*> formats;
   for (const quant::Format* format : choice.formats)
@@ -83,7 +89,7 @@ std::vector<File> write_compressed_tensors(const Assignment& choice) {
                                                   {"format", "mixed-precision"},
                                                   {"quantization_status", "compressed"},
                                                   {"config_groups", config_groups(choice, true)},
-                                                  {"kv_cache_scheme", nullptr},
+                                                  {"kv_cache_scheme", cache_scheme(choice)},
                                                   {"ignore", choice.float_modules()}})}};
 }
 

@@ -19,10 +19,18 @@ enum class Place {
 };
 Place place_of(const scores::OpRecord& op);
 
-// A choice of format per op.
+// The attention whose cache has a format.
+struct CacheFormat {
+  std::string module;  // "model.language_model.layers.0.self_attn"
+  const quant::Format* format = nullptr;
+};
+
+// A choice of format per linear op, and of formats of caches.
 struct Assignment {
-  const Model& model;
+  const Model& model;  // without caches
   std::span<const quant::Format* const> formats;
+  std::vector<CacheFormat> caches =
+      {};  // those that are not float; alike where the stack cannot tell layers apart
 
   size_t size() const { return model.ops.size(); }
   // Whether there is a module that the entry for this op could name.
@@ -43,6 +51,9 @@ std::vector<File> write_torchao(const Assignment& choice);
 // The config_groups that compressed-tensors and llm-compressor share: one per format, in the order in which
 // formats first occur. `packed` adds how the weights of a group are packed.
 io::Json config_groups(const Assignment& choice, bool packed);
+
+// The kv_cache_scheme of the same two; null where caches stay float.
+io::Json cache_scheme(const Assignment& choice);
 
 // Whether llama.cpp's names of the op are known; of vision towers they are those of qwen2_5_vl alone.
 bool has_gguf_name(const Model& model, const scores::OpRecord& op);

@@ -11,6 +11,12 @@ io::Json algorithm(const quant::Format& format) {
   return layer;
 }
 
+// The one of all layers.
+io::Json cache_algorithm(const Assignment& choice) {
+  if (choice.caches.empty()) return nullptr;
+  return expression_of(stack(Kind::hf_quant_config), *choice.caches.front().format)->word;
+}
+
 }  // namespace
 
 std::vector<File> write_hf_quant_config(const Assignment& choice) {
@@ -21,13 +27,13 @@ std::vector<File> write_hf_quant_config(const Assignment& choice) {
   const io::Json config = {{"producer", {{"name", "modelopt"}, {"version", "0.47.0"}}},
                            {"quantization",
                             {{"quant_algo", kMixed},
-                             {"kv_cache_quant_algo", nullptr},
+                             {"kv_cache_quant_algo", cache_algorithm(choice)},
                              {"exclude_modules", choice.float_modules()},
                              {"quantized_layers", layers}}}};
-  return {
-      {"hf_quant_config.json", json_text(config)},
-      {"quant_cfg.json",
-       json_text({{"quant_algo", kMixed}, {"kv_cache_quant_algo", nullptr}, {"quantized_layers", layers}})}};
+  return {{"hf_quant_config.json", json_text(config)},
+          {"quant_cfg.json", json_text({{"quant_algo", kMixed},
+                                        {"kv_cache_quant_algo", cache_algorithm(choice)},
+                                        {"quantized_layers", layers}})}};
 }
 
 }  // namespace qsweep::stacks

@@ -29,8 +29,10 @@ bool is_name_of(const Model& model, const scores::OpRecord& op, const std::strin
 
 std::span<const Kind> imported_kinds() { return kImported; }
 
-std::vector<const quant::Format*> import_json(Kind kind, const Model& model, const io::Json& json,
-                                              const std::string& path) {
+namespace {
+
+std::vector<const quant::Format*> read(Kind kind, const Model& model, const io::Json& json,
+                                       const std::string& path) {
   switch (kind) {
     case Kind::modelopt:
       return read_modelopt(model, json, path);
@@ -41,6 +43,20 @@ std::vector<const quant::Format*> import_json(Kind kind, const Model& model, con
     default:
       fail("recipes of {} cannot be read; those of {} can", name(kind), names_of(kImported));
   }
+}
+
+}  // namespace
+
+// Of linear ops alone: caches stay float.
+std::vector<const quant::Format*> import_json(Kind kind, const Model& model, const io::Json& json,
+                                              const std::string& path) {
+  std::vector<const quant::Format*> formats(model.ops.size());
+  const LinearPart linear = linear_part(model, formats);
+  const std::vector<const quant::Format*> found = read(kind, linear.model, json, path);
+  auto next = found.begin();
+  for (size_t op = 0; op < formats.size(); ++op)
+    if (!model.ops[op].cache) formats[op] = *next++;
+  return formats;
 }
 
 std::vector<const quant::Format*> import_recipe(Kind kind, const Model& model, const std::string& path) {

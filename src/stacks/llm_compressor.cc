@@ -13,7 +13,9 @@ std::vector<File> write_llm_compressor(const Assignment& choice) {
     for (const auto& [key, value] : group.items())
       text += fmt::format("          {}: {}\n", key, yaml_flow(value));
   }
-  return {{"recipe.yaml", text + "      ignore: " + yaml_flow(choice.float_modules()) + "\n"}};
+  text += "      ignore: " + yaml_flow(choice.float_modules()) + "\n";
+  if (!choice.caches.empty()) text += "      kv_cache_scheme: " + yaml_flow(cache_scheme(choice)) + "\n";
+  return {{"recipe.yaml", text}};
 }
 
 }  // namespace qsweep::stacks

@@ -74,6 +74,9 @@ std::vector<File> write_modelopt(const Assignment& choice) {
     if (!quantizers["inputs"].is_null())
       text += quantizer_entry(choice.module(op) + ".input_quantizer", quantizers["inputs"]);
   }
+  for (const auto& [module, format] : choice.caches)
+    for (const char* quantizer : {".k_bmm_quantizer", ".v_bmm_quantizer"})
+      text += quantizer_entry(module + quantizer, input_config(format->activations));
   return {{"modelopt_recipe.yaml", text}};
 }
 

@@ -16,6 +16,7 @@ std::string_view format_name(const quant::Format* format) {
 }
 
 std::string absence(const Stack& stack, const quant::Format& format) {
+  if (format.of_caches) return std::string(stack.other_cache_absent);
   const auto row = std::ranges::find(stack.absences, format.name, &Absence::format);
   if (row != stack.absences.end()) return std::string(row->reason);
   if (!format.imitates.empty())
@@ -59,6 +60,7 @@ std::optional<std::string> reason(Kind kind, const Model& model, const scores::O
   if (format == nullptr) return std::nullopt;
   const Expression* expression = expression_of(stack, *format);
   if (expression == nullptr) return absence(stack, *format);
+  if (op.cache) return std::nullopt;
   const Place place = place_of(op);
   if (place == Place::parameter) return "it is a matrix but no module, so the tool does not find it";
   if (place == Place::head)
@@ -75,7 +77,8 @@ double bits_of(const quant::Scheme& scheme) {
   return is_float(scheme) ? kFloatBits : facts(scheme.codec).bits;
 }
 double weight_bits(const quant::Format* format, const scores::OpRecord& op) {
-  return format == nullptr ? kFloatBits : effective_weight_bits(*format, op.in_features);
+  if (format == nullptr || op.cache) return kFloatBits;
+  return effective_weight_bits(*format, op.in_features);
 }
 
 // Bits that are missing weigh more than bits that are not needed.
@@ -105,7 +108,7 @@ const quant::Format* nearest(Kind kind, const Model& model, const scores::OpReco
            unlikeness(wanted.weights, other.weights) + unlikeness(wanted.activations, other.activations);
   };
   const quant::Format* best = nullptr;
-  for (const quant::Format& format : quant::all_formats())
+  for (const quant::Format& format : op.cache ? quant::cache_formats() : quant::all_formats())
     if (!reason(kind, model, op, &format) && distance_to(&format) < distance_to(best)) best = &format;
   return best;
 }
@@ -138,13 +141,28 @@ void check_groups(Kind kind, const Model& model, std::span<const quant::Format* 
   }
 }
 
+void check_caches(Kind kind, const Model& model, std::span<const quant::Format* const> formats,
+                  Findings& findings) {
+  if (stack(kind).caches_apart) return;
+  std::map<std::string_view, int64_t> counts;
+  for (size_t op = 0; op < formats.size(); ++op)
+    if (model.ops[op].cache) ++counts[format_name(formats[op])];
+  if (counts.size() < 2) return;
+  std::vector<std::string> found;
+  for (const auto& [format, layers] : counts) found.push_back(fmt::format("{} {}", layers, format));
+  findings.refusals.push_back(fmt::format("caches: {} has one format for those of all layers, found {}",
+                                          name(kind), fmt::join(found, ", ")));
+}
+
 std::string counted(int64_t ops) { return fmt::format("{} op{}", ops, ops == 1 ? "" : "s"); }
 
 // What the table says of formats that were chosen, and of shapes that are only simulated.
 void add_notes(Kind kind, const Model& model, std::span<const quant::Format* const> formats,
                Findings& findings) {
   const Stack& stack = stacks::stack(kind);
-  for (const Expression& expression : stack.expressions) {
+  std::vector<Expression> all(stack.expressions.begin(), stack.expressions.end());
+  all.insert(all.end(), stack.caches.begin(), stack.caches.end());
+  for (const Expression& expression : all) {
     int64_t ops = 0, unpackable = 0;
     for (size_t op = 0; op < formats.size(); ++op) {
       if (formats[op] == nullptr || formats[op]->name != expression.format) continue;
@@ -196,6 +214,7 @@ Findings check(Kind kind, const Model& model, std::span<const quant::Format* con
     if (auto refused = refusal(kind, model, model.ops[op], formats[op]))
       findings.refusals.push_back(*refused);
   check_groups(kind, model, formats, findings);
+  check_caches(kind, model, formats, findings);
   add_notes(kind, model, formats, findings);
   warn_of_names(model, formats, findings);
   return findings;
@@ -204,6 +223,7 @@ Findings check(Kind kind, const Model& model, std::span<const quant::Format* con
 double effective_bits(const Model& model, std::span<const quant::Format* const> formats) {
   double bits = 0, weights = 0;
   for (size_t op = 0; op < formats.size(); ++op) {
+    if (model.ops[op].cache) continue;
     const auto n = static_cast<double>(model.ops[op].in_features * model.ops[op].out_features);
     bits += n * weight_bits(formats[op], model.ops[op]);
     weights += n;

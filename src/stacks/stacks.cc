@@ -34,6 +34,16 @@ void check_names(const Model& model) {
       fail("the op's name {} has other signs than letters, digits, \".\" and \"_\"", io::shortened(op.name));
 }
 
+std::vector<CacheFormat> cache_formats(const Model& model, std::span<const quant::Format* const> formats) {
+  std::vector<CacheFormat> caches;
+  for (size_t op = 0; op < formats.size(); ++op) {
+    if (formats[op] == nullptr || !model.ops[op].cache) continue;
+    const std::string name = scores::module_name(model.ops[op].name, model.family);
+    caches.push_back({name.substr(0, name.rfind('.')), formats[op]});
+  }
+  return caches;
+}
+
 }  // namespace
 
 std::string names_of(std::span<const Kind> kinds) {
@@ -62,6 +72,16 @@ std::vector<std::string> Assignment::float_modules() const {
   return modules;
 }
 
+LinearPart linear_part(const Model& model, std::span<const quant::Format* const> formats) {
+  LinearPart part{.model = {model.family, model.tied_embeddings, {}}, .formats = {}};
+  for (size_t op = 0; op < model.ops.size(); ++op) {
+    if (model.ops[op].cache) continue;
+    part.model.ops.push_back(model.ops[op]);
+    part.formats.push_back(formats[op]);
+  }
+  return part;
+}
+
 std::string recipe_text(const Model& model, const Choice& choice) {
   io::Json rules = io::Json::array();
   for (size_t op = 0; op < model.ops.size(); ++op)
@@ -83,7 +103,10 @@ std::vector<std::string> export_recipe(Kind kind, const Model& model, const Choi
     io::write_file_atomically(target.path() + "/" + file.name, file.text);
   };
   write({"recipe.json", recipe_text(model, choice)});
-  for (const File& file : stack(kind).write({model, choice.formats})) write(file);
+  const LinearPart linear = linear_part(model, choice.formats);
+  for (const File& file :
+       stack(kind).write({linear.model, linear.formats, cache_formats(model, choice.formats)}))
+    write(file);
   write({"README.md", readme(kind, model, choice, found.warnings)});
   target.commit();
   return found.warnings;

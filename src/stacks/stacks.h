@@ -66,6 +66,13 @@ struct Choice {
 // The choice as a recipe that qsweep eval reads: a rule for every op, under its full name.
 std::string recipe_text(const Model& model, const Choice& choice);
 
+// The model's linear ops alone, and their formats.
+struct LinearPart {
+  Model model;
+  std::vector<const quant::Format*> formats;
+};
+LinearPart linear_part(const Model& model, std::span<const quant::Format* const> formats);
+
 // Writes the folder, which must not exist: recipe.json, as qsweep eval reads it; the kind's own files; and
 // README.md, which says how they are applied. Equal choices give equal bytes. Returns the warnings of
 // check(). Error, with nothing written, where check() refuses or the folder exists.

@@ -113,6 +113,14 @@ constexpr Expression kTorchAo[] = {
 constexpr std::string_view kTied = "the head is the token embedding";
 constexpr std::string_view kHeadFloat = "vLLM leaves lm_head float, whatever the file says";
 
+constexpr Expression kModelOptCaches[] = {{"kv_fp8", ""}, {"kv_int8", ""}, {"kv_nvfp4", "", 1, 1, kNeedsGpu}};
+constexpr Expression kHfQuantConfigCaches[] = {{"kv_fp8", "FP8"}, {"kv_nvfp4", "NVFP4"}};
+constexpr Expression kCompressedTensorsCaches[] = {{"kv_fp8", ""}};
+constexpr std::string_view kCacheOfVllm =
+    "vLLM reads FP8 per tensor from such a file; scales per token and head are its flag --kv-cache-dtype, "
+    "such as "
+    "fp8_per_token_head";
+
 constexpr Stack kStacks[] = {
     {.name = "modelopt",
      .tool = "NVIDIA ModelOpt",
@@ -124,6 +132,9 @@ constexpr Stack kStacks[] = {
      .expressions = kModelOpt,
      .absences = kNotModelOpt,
      .otherwise_absent = "it has no such quantizer",
+     .caches = kModelOptCaches,
+     .caches_apart = true,
+     .other_cache_absent = "its quantizers of caches have one scale per tensor, or blocks",
      .write = write_modelopt},
     {.name = "hf-quant-config",
      .tool = "a ModelOpt checkpoint",
@@ -132,6 +143,10 @@ constexpr Stack kStacks[] = {
      .expressions = kHfQuantConfig,
      .absences = kNotHfQuantConfig,
      .otherwise_absent = "vLLM has no algorithm for it",
+     .caches = kHfQuantConfigCaches,
+     .other_cache_absent =
+         "vLLM reads FP8 per tensor and NVFP4 from such a file; scales per token and head are its "
+         "flag --kv-cache-dtype, such as fp8_per_token_head",
      .write = write_hf_quant_config},
     {.name = "llm-compressor",
      .tool = "llm-compressor",
@@ -140,6 +155,8 @@ constexpr Stack kStacks[] = {
      .expressions = kCompressedTensors,
      .absences = kNoE3M2,
      .otherwise_absent = "it has no such scheme",
+     .caches = kCompressedTensorsCaches,
+     .other_cache_absent = kCacheOfVllm,
      .write = write_llm_compressor},
     {.name = "compressed-tensors",
      .tool = "compressed-tensors",
@@ -148,6 +165,8 @@ constexpr Stack kStacks[] = {
      .expressions = kCompressedTensors,
      .absences = kNoE3M2,
      .otherwise_absent = "it has no such scheme",
+     .caches = kCompressedTensorsCaches,
+     .other_cache_absent = kCacheOfVllm,
      .write = write_compressed_tensors},
     {.name = "auto-round",
      .tool = "AutoRound",
@@ -199,8 +218,9 @@ std::span<const Kind> all_kinds() { return kKinds; }
 std::string_view name(Kind kind) { return stack(kind).name; }
 
 const Expression* expression_of(const Stack& stack, const quant::Format& format) {
-  const auto row = std::ranges::find(stack.expressions, format.name, &Expression::format);
-  return row == stack.expressions.end() ? nullptr : &*row;
+  const std::span<const Expression> table = format.of_caches ? stack.caches : stack.expressions;
+  const auto row = std::ranges::find(table, format.name, &Expression::format);
+  return row == table.end() ? nullptr : &*row;
 }
 
 }  // namespace qsweep::stacks

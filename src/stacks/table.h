@@ -30,11 +30,15 @@ struct Stack {
   std::span<const Expression> expressions;
   std::span<const Absence> absences;
   std::string_view otherwise_absent;  // why it has no other format
+  // Of caches: the formats, whether those of layers may differ, and why there is no other.
+  std::span<const Expression> caches = {};
+  bool caches_apart = false;
+  std::string_view other_cache_absent = "its file says nothing of caches";
   std::vector<File> (*write)(const Assignment&);
 };
 const Stack& stack(Kind kind);
 
-// Null where the stack has no such format.
+// Null where the stack has no such format; of linear ops or of caches.
 const Expression* expression_of(const Stack& stack, const quant::Format& format);
 
 }  // namespace qsweep::stacks

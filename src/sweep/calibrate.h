@@ -6,8 +6,8 @@
 
 namespace qsweep::sweep {
 
-// Makes an op's range hold another.
-void widen(pass::Ranges& ranges, int op, float min, float max);
+// Makes one of the ranges hold another.
+void widen(pass::Ranges& ranges, int which, float min, float max);
 
 // Passes of the reference over all samples, as many as memory and devices demand. base_bytes: as in
 // PlanProblem.

@@ -53,7 +53,13 @@ void add_up(std::vector<scores::ScopedSums>& samples) {
 
 Estimator::Estimator(const Setting& setting, EstimateOptions options, const std::vector<ScoreRecord>& records)
     : setting_(setting), options_(std::move(options)), sets_(probe_sets(options_)) {
-  for (const ScoreRecord& record : records) wanted_.push_back(record.status == scores::Status::ok);
+  places_.assign(options_.formats.size() * ops(), kNone);
+  for (const ScoreRecord& record : records) {
+    const auto format = std::ranges::find(options_.formats, record.format, &quant::Format::name);
+    places_[static_cast<size_t>(format - options_.formats.begin()) * ops() + static_cast<size_t>(record.op)] =
+        wanted_.size();
+    wanted_.push_back(record.status == scores::Status::ok);
+  }
   size_t probes = 0;
   for (const pass::ProbeSet& set : sets_) {
     first_probe_.push_back(probes);
@@ -69,7 +75,7 @@ pass::ProbePassInput Estimator::pass_input(const schedule::Chunk& chunk, const o
           .sample_index = chunk.samples,
           .sets = sets_,
           .formats = options_.formats,
-          .wanted = [this](size_t op, size_t format) { return wanted_[record_index(op, format)]; },
+          .wanted = [this](size_t op, size_t format) { return is_wanted(op, format); },
           .seed = options_.seed,
           .traces = options_.method == Method::hawq,
           .keep_every = chunk.keep_every,
@@ -100,7 +106,7 @@ int64_t Estimator::told_bytes(const schedule::Chunk& chunk) const {
 }
 
 void Estimator::prepare(bool reference_is_left, std::optional<int64_t> base_bytes) {
-  const pass::Ranges none(ops());
+  const pass::Ranges none(graph::count_ranges(setting_.model.ops));
   pass::ReferenceValues left;
   const auto dry_run = [&](const schedule::Chunk& chunk, graph::Workspace& workspace) {
     pass::ReferenceValues* const reference = reference_is_left ? &left : nullptr;
@@ -198,8 +204,8 @@ void Estimator::fill_adjoint(std::vector<ScoreRecord>& records, size_t format, s
   std::vector<HybridInput> inputs;
   std::vector<size_t> indices;
   for (size_t op = 0; op < ops(); ++op) {
+    if (!is_wanted(op, format)) continue;
     const size_t i = record_index(op, format);
-    if (!wanted_[i]) continue;
     const graph::LinearOp& linear = setting_.model.ops[op];
     inputs.push_back({std::string(graph::name(linear.tower)) + "/" + linear.role, sets_[set].probes,
                       static_cast<int64_t>(samples()), products_of(i, set)});
@@ -255,7 +261,7 @@ void Estimator::fill_fisher(ScoreRecord& record, size_t index) const {
 void Estimator::fill_hawq(ScoreRecord& record, size_t index) const {
   const size_t op = static_cast<size_t>(record.op);
   const double error = weight_errors_[index].sse;
-  const auto weights = static_cast<double>(setting_.model.ops[op].weight.elements());
+  const auto weights = static_cast<double>(setting_.model.ops[op].weights());
   std::vector<double> per_sample;
   double trace = 0;
   for (const double t : traces_[op]) {

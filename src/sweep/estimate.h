@@ -27,7 +27,7 @@ inline constexpr double kNonlinearSse = 3e-3;  // of the logits, relative
 
 class Estimator {
  public:
-  // records: format by format, ops in model order; those with status ok are estimated.
+  // Records with status ok are estimated; of no format and op there are two.
   Estimator(const Setting& setting, EstimateOptions options, const std::vector<scores::ScoreRecord>& records);
 
   void keep(const schedule::Keeping& keeping);  // as VariantRun's
@@ -57,7 +57,13 @@ class Estimator {
   pass::ProbeSinks sinks(const schedule::Chunk& chunk, std::vector<scores::ScoreRecord>& records);
   int64_t told_bytes(const schedule::Chunk& chunk) const;
   int64_t wanted() const { return std::count(wanted_.begin(), wanted_.end(), true); }
-  size_t record_index(size_t op, size_t format) const { return format * ops() + op; }
+  // Of the op in the format; kNone where they have no record.
+  static constexpr size_t kNone = SIZE_MAX;
+  size_t record_index(size_t op, size_t format) const { return places_[format * ops() + op]; }
+  bool is_wanted(size_t op, size_t format) const {
+    const size_t record = record_index(op, format);
+    return record != kNone && wanted_[record];
+  }
   size_t ops() const { return setting_.model.ops.size(); }
   size_t samples() const { return setting_.data.size(); }
   std::span<const pass::ProbeProducts> products_of(size_t record, size_t set) const;
@@ -70,7 +76,8 @@ class Estimator {
   Setting setting_;
   EstimateOptions options_;
   std::vector<pass::ProbeSet> sets_;
-  std::vector<bool> wanted_;  // per record
+  std::vector<bool> wanted_;    // per record
+  std::vector<size_t> places_;  // of records, by format and op
   schedule::PhaseLog log_;
   schedule::MemoryPlan plan_;
   std::vector<size_t> first_probe_;                         // per set, among all probes; one more at the end

@@ -28,7 +28,7 @@ std::vector<std::string> drop_uncalibrated(const Setting& setting,
 double effective_bits(const models::Model& model, const std::vector<const quant::Format*>& formats) {
   double bits = 0, weights = 0;
   for (size_t op = 0; op < formats.size(); ++op) {
-    const auto n = static_cast<double>(model.ops[op].weight.elements());
+    const auto n = static_cast<double>(model.ops[op].weights());
     bits += n * (formats[op] == nullptr
                      ? kFloatBits
                      : quant::effective_weight_bits(*formats[op], model.ops[op].in_features()));
@@ -45,6 +45,9 @@ Evaluation::Evaluation(const Setting& setting, std::vector<RecipeFormats> recipe
       variants_([&] {
         std::vector<pass::Variant> variants;
         for (RecipeFormats& recipe : recipes_) {
+          for (size_t op = 0; op < recipe.formats.size(); ++op)
+            if (recipe.formats[op] != nullptr && recipe.formats[op]->of_caches)
+              check_heads(*recipe.formats[op], setting.model.ops[op]);
           uncalibrated_.push_back(drop_uncalibrated(setting, recipe.formats));
           variants.push_back({.carried = true, .formats = recipe.formats});
         }

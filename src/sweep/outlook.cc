@@ -28,6 +28,13 @@ std::vector<bool> matching_ops(const models::Model& model, const char* flag, con
   return matching;
 }
 
+// Error where a format cannot be that of the model's caches.
+void check_cache_formats(const models::Model& model, const std::vector<const Format*>& formats) {
+  for (const Format* format : formats)
+    for (const graph::LinearOp& op : model.ops)
+      if (format->of_caches && op.cache) check_heads(*format, op);
+}
+
 // Which ops are to be scored at all.
 std::vector<bool> selected_ops(const models::Model& model, const ScoreOptions& options) {
   std::vector<bool> selected = matching_ops(model, "--ops", options.ops_glob);
@@ -102,6 +109,7 @@ class Planner {
         calibrated_(reached_ops(model, calibration)),
         groups_(groups_to_measure(model, options)) {
     check_groups();
+    check_cache_formats(model, options.formats);
     const auto apart = [](bool member, bool selected) { return !(member && selected); };
     if (needs_members() && std::equal(members_.begin(), members_.end(), selected_.begin(), apart))
       fail(
@@ -136,9 +144,13 @@ class Planner {
           fmt::join(options_.groups, ", "));
   }
 
+  // Whether the op is of the kind that the format is for.
+  bool is_for(const Format& format, int op) const {
+    return model_.ops[static_cast<size_t>(op)].cache.has_value() == format.of_caches;
+  }
   // Whether the op can be in the format, given the data.
   bool usable(const Format& format, int op) const {
-    return in(reached_, op) && (!format.activations.calibrated || in(calibrated_, op));
+    return is_for(format, op) && in(reached_, op) && (!format.activations.calibrated || in(calibrated_, op));
   }
 
   scores::Measured measured() const {
@@ -160,7 +172,7 @@ class Planner {
     baseline.name = name + ":" + std::string(format.name);
     baseline.format = scores::format_of_baseline(baseline.name);
     for (int op = 0; op < op_count(); ++op)
-      if (in(reached_, op) && !usable(format, op))
+      if (is_for(format, op) && in(reached_, op) && !usable(format, op))
         baseline.float_ops.push_back(model_.ops[static_cast<size_t>(op)].name);
     outlook_.variants.push_back({.carried = true, .formats = std::move(formats)});
     outlook_.targets.push_back({{Target::Kind::baseline, outlook_.baselines.size()}});
@@ -175,7 +187,9 @@ class Planner {
     const pass::VariantId all_quantized = carried(all, "all", format);
     pass::VariantId parent = options_.mode == Mode::isolated ? pass::kReference : all_quantized;
     if (options_.mode == Mode::requantize) {
-      const bool everything = std::find(members_.begin(), members_.end(), false) == members_.end();
+      bool everything = true;
+      for (int op = 0; op < op_count(); ++op)
+        everything = everything && (in(members_, op) || !is_for(format, op));
       for (size_t op = 0; op < all.size(); ++op)
         if (members_[op]) all[op] = nullptr;
       parent = everything ? pass::kReference : carried(all, "all-but-float", format);
@@ -184,13 +198,14 @@ class Planner {
     for (int op = 0; op < op_count(); ++op) statuses.push_back(status_of(format, op));
     const std::vector<int> from = representatives(model_, options_.coarse, statuses);
     for (int op = 0; op < op_count(); ++op) {
+      if (!is_for(format, op)) continue;
       const auto i = static_cast<size_t>(op);
       scores::ScoreRecord record;
       record.op = op;
       record.format = format.name;
       record.mode = options_.mode;
       record.measured = measured();
-      record.effective_bits = quant::effective_weight_bits(format, model_.ops[i].in_features());
+      record.effective_bits = bits_of(format, model_.ops[i]);
       record.status = statuses[i];
       if (from[i] != op) {
         record.status = Status::spread;
@@ -215,10 +230,11 @@ class Planner {
   void plan_group(const Format& format, const scores::OpGroup& group) {
     std::vector<int> all, reached;
     for (const size_t op : group.ops) {
+      if (!is_for(format, static_cast<int>(op))) continue;
       all.push_back(static_cast<int>(op));
       if (reached_[op]) reached.push_back(all.back());
     }
-    if (reached.size() == 1) return;
+    if (all.size() < 2 || reached.size() == 1) return;
     scores::GroupScore record;
     record.name = group.name;
     record.ops = reached.empty() ? all : reached;
@@ -235,12 +251,17 @@ class Planner {
     outlook_.groups.push_back(std::move(record));
   }
 
+  static double bits_of(const Format& format, const graph::LinearOp& op) {
+    return op.cache ? quant::effective_cache_bits(format, op.cache->head_dim)
+                    : quant::effective_weight_bits(format, op.in_features());
+  }
+
   double mean_bits(const Format& format, const std::vector<int>& ops) const {
     double bits = 0, weights = 0;
     for (const int op : ops) {
       const graph::LinearOp& linear = model_.ops[static_cast<size_t>(op)];
-      const auto n = static_cast<double>(linear.weight.elements());
-      bits += n * quant::effective_weight_bits(format, linear.in_features());
+      const auto n = static_cast<double>(linear.cache ? linear.in_features() : linear.weights());
+      bits += n * bits_of(format, linear);
       weights += n;
     }
     return bits / weights;
@@ -293,6 +314,14 @@ class Planner {
 };
 
 }  // namespace
+
+void check_heads(const Format& format, const graph::LinearOp& cache) {
+  const quant::Scheme& scheme = format.activations;
+  if (scheme.granularity != quant::Granularity::per_group || cache.cache->head_dim % scheme.group == 0)
+    return;
+  fail("{}: expected heads of a multiple of {} numbers, which are its blocks; {} has heads of {}",
+       format.name, scheme.group, cache.name, cache.cache->head_dim);
+}
 
 std::vector<bool> reached_ops(const models::Model& model, const std::vector<models::Sample>& samples) {
   std::vector<bool> reached;

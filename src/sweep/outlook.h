@@ -67,6 +67,9 @@ std::vector<pass::VariantId> select_leaves(const Outlook& outlook, std::span<con
 Outlook make_outlook(const models::Model& model, const std::vector<models::Sample>& data,
                      const std::vector<models::Sample>& calibration, const ScoreOptions& options);
 
+// Error where the format, one of caches, cannot be that of this one.
+void check_heads(const quant::Format& format, const graph::LinearOp& cache);
+
 // Per op, whether rows of the samples reach it.
 std::vector<bool> reached_ops(const models::Model& model, const std::vector<models::Sample>& samples);
 

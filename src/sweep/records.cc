@@ -19,6 +19,7 @@ std::vector<scores::OpRecord> op_records(const models::Model& model) {
                                               .out_features = op.out_features(),
                                               .parameters = op.parameters(),
                                               .fusion_group = std::nullopt});
+    if (op.cache) record.cache = {.heads = op.cache->heads, .head_dim = op.cache->head_dim};
     if (!op.fusion_group.empty()) record.fusion_group = op.fusion_group;
   }
   return records;

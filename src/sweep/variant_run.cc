@@ -27,7 +27,7 @@ VariantRun::VariantRun(const Setting& setting, std::span<const pass::Variant> va
       variants_(variants),
       live_(std::move(live)),
       has_ranges_(ranges.has_value()),
-      ranges_(ranges.value_or(pass::Ranges(setting.model.ops.size()))) {}
+      ranges_(ranges.value_or(pass::Ranges(graph::count_ranges(setting.model.ops)))) {}
 
 void VariantRun::keep(const schedule::Keeping& keeping, const std::string& phase) {
   calibration_log_ = schedule::PhaseLog(keeping, "calibrate");
@@ -144,7 +144,7 @@ pass::PassSinks VariantRun::pass_sinks(const schedule::Chunk& chunk, const Sinks
                 if (!std::ranges::binary_search(live_, variant)) return;  // the parent of one that is
                 sinks.metrics(variant, chunk.samples[static_cast<size_t>(sample)], sums);
               },
-          .range = [&](int op, float min, float max) { widen(ranges_, op, min, max); },
+          .range = [&](int which, float min, float max) { widen(ranges_, which, min, max); },
           .sketch =
               [&](pass::VariantId variant, int64_t sample, const std::vector<float>& sketch) {
                 sinks.sketch(variant, chunk.samples[static_cast<size_t>(sample)], sketch);

@@ -285,5 +285,43 @@ TEST(Question, FormatsOfASelection) {
                           std::pair("visual.blocks.0.attn.qkv", "w4a16_g32")));
 }
 
+// A cache has formats of its own, which cost no bits: it stays float but where it is given one.
+TEST(QuestionOfCaches, HasThemAsTheyAreGiven) {
+  scores::Run run = small_run();
+  const double linear = static_cast<double>(weights_of(run));
+  run.ops.push_back({.name = "model.layers.0.self_attn.kv",
+                     .tower = "language",
+                     .block = 0,
+                     .role = "kv",
+                     .in_features = 8,
+                     .out_features = 8,
+                     .parameters = 0,
+                     .fusion_group = {},
+                     .cache = scores::CacheShape{.heads = 2, .head_dim = 2}});
+  run.scores.push_back(scores::make_score(7, {0, 100, 100}));
+  run.scores.back().format = "kv_fp8";
+  scores::finalize(run, {}, 1);
+  EXPECT_EQ(weights_of(run), linear);
+
+  const auto cache_of = [](const Question& question) -> const Decision& {
+    return question.problem.decisions().back();
+  };
+  const Question free = ask(run, {.grouping = Grouping::block}, {});
+  EXPECT_EQ(cache_of(free).name, "model.layers.0.self_attn.kv");
+  ASSERT_EQ(cache_of(free).choices.size(), 1u);
+  EXPECT_EQ(cache_of(free).choices[0].format, nullptr);
+  EXPECT_EQ(cache_of(free).choices[0].bits, 0);
+  EXPECT_EQ(free.formats, (std::vector<std::string>{"w8a8", "w4a16_g32"}));
+  EXPECT_TRUE(free.unscored.empty());
+
+  const quant::Format& fp8 = quant::find_format("kv_fp8");
+  const Question given =
+      ask(run, {.fixed = {{"model.layers.*", &fp8, "--fix"}, {"model.layers.0.*", kW8a8, "--fix"}}}, {});
+  ASSERT_EQ(cache_of(given).choices.size(), 1u);
+  EXPECT_EQ(cache_of(given).choices[0].format, &fp8);
+  EXPECT_EQ(cache_of(given).choices[0].bits, 0);
+  EXPECT_EQ(cache_of(given).choices[0].error, 200);
+}
+
 }  // namespace
 }  // namespace qsweep::choose

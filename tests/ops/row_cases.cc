@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "ops/add.h"
+#include "ops/join.h"
 #include "ops/linear.h"
 #include "ops/op_case.h"
 #include "ops/rope.h"
@@ -91,6 +92,31 @@ struct Add : OpCase {
   double forward_bound() const override { return kUnit; }
 };
 
+struct Join : OpCase {
+  static constexpr int64_t kFirst = 24, kSecond = 11;
+  std::string name() const override { return "join"; }
+  std::vector<int64_t> input_cols() const override { return {kFirst, kSecond}; }
+  int64_t output_cols() const override { return kFirst + kSecond; }
+  Table naive(size_t, std::span<const Table> x) const override {
+    Table y(x[0].rows, kFirst + kSecond);
+    for (int64_t r = 0; r < y.rows; ++r)
+      for (int64_t c = 0; c < y.cols; ++c)
+        y.row(r)[c] = c < kFirst ? x[0].row(r)[c] : x[1].row(r)[c - kFirst];
+    return y;
+  }
+  void forward(const Place::Call& at, Inputs x, Matrix<float> y) const override {
+    join::forward(at, x[0], x[1], y);
+  }
+  void delta(const Place::Call& at, Blocks blocks, Inputs, Deltas dx, MatrixView dy) const override {
+    join::delta(at, blocks, dx[0], dx[1], dy);
+  }
+  void vjp(const Place::Call& at, Inputs, MatrixView dy, int64_t, Deltas dx) const override {
+    join::vjp(at, dy, dx[0], dx[1]);
+  }
+  bool row_wise() const override { return true; }
+  double forward_bound() const override { return 0; }
+};
+
 struct Scale : OpCase {
   static constexpr int64_t kCols = 19;
   static constexpr float kFactor = 8.485f;
@@ -167,6 +193,7 @@ void add_linear_cases(Cases& cases) {
 
 void add_row_cases(Cases& cases) {
   cases.push_back(std::make_shared<Add>(19));
+  cases.push_back(std::make_shared<Join>());
   cases.push_back(std::make_shared<Scale>());
   cases.push_back(std::make_shared<Rope>(3, 10));
   cases.push_back(std::make_shared<Rope>(1, 64));

@@ -308,9 +308,15 @@ F64Matrix F64Model::decoder_layer(int64_t i, const Reference& r, F64Matrix x, Ad
   const std::string layer = "model.layers." + std::to_string(i) + ".";
   const F64Matrix h = rms_norm(x, vector(layer + "input_layernorm.weight"), c.norm_eps);
   const F64Matrix q = rotated(linear(h, layer + "self_attn.q_proj", added), r.text_cos, r.text_sin);
-  const F64Matrix k = rotated(linear(h, layer + "self_attn.k_proj", added), r.text_cos, r.text_sin);
-  const F64Matrix o = attention({c.n_heads, c.n_kv_heads, c.head_dim, true}, {x.rows}, q, k,
-                                linear(h, layer + "self_attn.v_proj", added));
+  F64Matrix k = rotated(linear(h, layer + "self_attn.k_proj", added), r.text_cos, r.text_sin);
+  F64Matrix v = linear(h, layer + "self_attn.v_proj", added);
+  if (added != nullptr && added->op == layer + "self_attn.kv")
+    for (int64_t row = 0; row < x.rows; ++row)
+      for (int64_t column = 0; column < k.cols; ++column) {
+        k.row(row)[column] += added->dy.row(row)[column];
+        v.row(row)[column] += added->dy.row(row)[k.cols + column];
+      }
+  const F64Matrix o = attention({c.n_heads, c.n_kv_heads, c.head_dim, true}, {x.rows}, q, k, v);
   add_to(x, linear(o, layer + "self_attn.o_proj", added));
   const F64Matrix normed = rms_norm(x, vector(layer + "post_attention_layernorm.weight"), c.norm_eps);
   add_to(x, gated(normed, layer + "mlp.", added));

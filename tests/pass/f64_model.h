@@ -35,7 +35,7 @@ struct F64Output {
   F64Matrix logits;  // [tokens, vocabulary]
 };
 
-// What is added to the output of one op, [rows of the op's input, out].
+// What is added to the output of one op, [rows of the op's input, out]; of a cache, to keys beside values.
 struct F64Perturbation {
   std::string op;
   F64Matrix dy;

@@ -27,6 +27,7 @@ constexpr Threads kThreads{2};
 constexpr double kMedianBound = 1e-5, kWorstBound = 1e-4;
 // Propagation does not know codecs: calibrated, dynamic and float activations, and scales of two levels.
 constexpr const char* kFormats[] = {"w8a8", "w8a8_dynamic", "w4a16_g32", "nvfp4"};
+constexpr const char* kCacheFormats[] = {"kv_fp8", "kv_int8_token_head", "kv_nvfp4"};
 constexpr double kSmallestKl = 1e-9;  // nats: far above what the f64 sums can lose
 
 F64Matrix widened(Matrix<const float> m) {
@@ -42,6 +43,9 @@ F64Matrix difference(Matrix<const float> a, Matrix<const float> b) {
   return d;
 }
 
+// Of caches, which the record does not have; some numbers are beyond them.
+constexpr quant::Range kOfKeys{-6, 5}, kOfValues{-1.5f, 2};
+
 // From the calibration record that comes with the reference scores.
 Ranges recorded_ranges(const models::Model& model) {
   const io::Json record = io::read_json_file(kData + "/scores/ops.json");
@@ -50,13 +54,14 @@ Ranges recorded_ranges(const models::Model& model) {
     by_name[row["name"].get<std::string>()] = {row["calibration"]["min"].get<float>(),
                                                row["calibration"]["max"].get<float>()};
   Ranges ranges;
-  for (const graph::LinearOp& op : model.ops) ranges.push_back(by_name.at(op.name));
+  for (const graph::LinearOp& op : model.ops) ranges.push_back(op.cache ? kOfKeys : by_name.at(op.name));
+  ranges.resize(graph::count_ranges(model.ops), kOfValues);
   return ranges;
 }
 
 // A text-only sample, one with an image, and one with two.
 struct Data {
-  models::Model model = models::load(kModel);
+  models::Model model = models::load(kModel, {.caches = true});
   Ranges ranges = recorded_ranges(model);
   std::vector<models::Sample> samples;
   F64Model f64{kModel};
@@ -87,11 +92,15 @@ struct Data {
   }
 };
 
-// Every op in every format of kFormats.
+std::span<const char* const> formats_of(const graph::LinearOp& op) {
+  return op.cache ? std::span<const char* const>(kCacheFormats) : std::span<const char* const>(kFormats);
+}
+
+// Every op in every format of its kind.
 std::vector<Variant> all_variants(const models::Model& model) {
   std::vector<Variant> variants;
   for (size_t op = 0; op < model.ops.size(); ++op)
-    for (const char* format : kFormats)
+    for (const char* format : formats_of(model.ops[op]))
       variants.push_back({.overrides = {{static_cast<int>(op), &quant::find_format(format)}}});
   return variants;
 }
@@ -199,24 +208,42 @@ F64Matrix local_error(const quant::Format& format, const std::optional<quant::Ra
   return error;
 }
 
-Errors f64_score(const Data& data, const graph::Override& quantized_op, const Tensor& input) {
+// Q(x) - x.
+F64Matrix cache_error(const quant::Format& format, int64_t head_dim, Matrix<const float> x) {
+  Tensor quantized(DType::f32, {x.rows, x.cols});
+  quant::fake_quantize_cache(Threads{1}, format, head_dim, x, &kOfKeys, &kOfValues,
+                             quantized.matrix<float>());
+  return difference(quantized.matrix<float>(), x);
+}
+
+// What the op's format changes in its output, by its input.
+using LocalError = std::function<F64Matrix(Matrix<const float> x)>;
+
+LocalError local_error_of(const Data& data, const graph::Override& quantized_op) {
   const auto op_index = static_cast<size_t>(quantized_op.op);
   const graph::LinearOp& op = data.model.ops[op_index];
   const quant::Format& format = *quantized_op.format;
+  if (op.cache)
+    return [&, n = op.cache->head_dim](Matrix<const float> x) { return cache_error(format, n, x); };
   Tensor weight(DType::f32, {op.out_features(), op.in_features()}), quantized(DType::f32, weight.shape());
   kernels::to_f32(Threads{1}, op.weight, weight.matrix<float>());
   quant::fake_quantize_weight(Threads{1}, format, weight.matrix<float>(), nullptr, quantized.matrix<float>());
-  const F64Matrix weight_t = testing::transposed(widened(weight.matrix<float>()));
-  const F64Matrix weight_error_t =
-      testing::transposed(difference(quantized.matrix<float>(), weight.matrix<float>()));
+  return [&format, range = data.ranges[op_index],
+          weight_t = testing::transposed(widened(weight.matrix<float>())),
+          error_t = testing::transposed(difference(quantized.matrix<float>(), weight.matrix<float>()))](
+             Matrix<const float> x) { return local_error(format, range, weight_t, error_t, x); };
+}
+
+Errors f64_score(const Data& data, const graph::Override& quantized_op, const Tensor& input) {
+  const graph::LinearOp& op = data.model.ops[static_cast<size_t>(quantized_op.op)];
+  const LocalError error_of = local_error_of(data, quantized_op);
   Errors total;
   int64_t first = 0;
   for (size_t s = 0; s < data.samples.size(); ++s) {
     const int64_t rows = input_rows(op.name, data.samples[s]);
     if (rows == 0) continue;
     const Matrix<const float> x = input.matrix<float>().rows_at(first, rows);
-    const F64Matrix error = local_error(format, data.ranges[op_index], weight_t, weight_error_t, x);
-    const F64Output output = data.f64.perturbed(data.references[s], {op.name, error});
+    const F64Output output = data.f64.perturbed(data.references[s], {op.name, error_of(x)});
     total.add(errors_of(data.references[s].output, output));
     first += rows;
   }
@@ -303,8 +330,8 @@ void expect_isolated_scores(kernels::Device device) {
     logits.push_back({relative_deviation(engine.sums[v].logits_sse, exact[v].logits_sse), what});
     kl.push_back({relative_deviation(engine.sums[v].kl, exact[v].kl), what});
   }
-  EXPECT_EQ(hidden.size(), 300u);
-  EXPECT_EQ(kl.size(), 304u);
+  EXPECT_EQ(hidden.size(), 300u + 18);
+  EXPECT_EQ(kl.size(), 304u + 18);
   expect_small("hidden_sse", std::move(hidden));
   expect_small("logits_sse", std::move(logits));
   expect_small("kl", std::move(kl));
